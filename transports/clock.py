@@ -1,0 +1,53 @@
+"""The clock: the one thread in which time passes, so that no other has to wait for it.
+
+Deadlines of lists and starts, pauses before restarts. What is due is called in the thread
+`clock`, and must not block there: it fails a request, or starts a process.
+"""
+
+import logging
+import sched
+import threading
+import time
+
+log = logging.getLogger("router")
+
+
+class Clock:
+    """Calls functions later. `start` and `close` it once; `after` and `forget` from any thread."""
+
+    def __init__(self):
+        self._schedule = sched.scheduler(time.monotonic)
+        self._wake = threading.Event()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="clock", daemon=True)
+
+    def start(self):
+        self._thread.start()
+
+    def after(self, seconds, function, *arguments):
+        """Call the function in so many seconds; returns what `forget` needs."""
+        event = self._schedule.enter(seconds, 0, function, arguments)
+        self._wake.set()
+        return event
+
+    def forget(self, event):
+        """Do not call it after all; no error if it was called already."""
+        try:
+            self._schedule.cancel(event)
+        except ValueError:
+            pass  # it was due
+
+    def close(self):
+        self._closed = True
+        self._wake.set()
+        self._thread.join()
+
+    def _run(self):
+        while not self._closed:
+            self._wake.clear()  # before looking: what is entered after the look wakes us again
+            try:
+                seconds = self._schedule.run(blocking=False)
+            except Exception:  # a bug in one deadline must not stop all the others
+                log.exception("the clock survived an error")
+                continue
+            self._wake.wait(seconds)

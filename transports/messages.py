@@ -1,0 +1,158 @@
+"""The vocabulary: what a JSON-RPC message is, how bytes become one, and how one becomes bytes.
+
+A message is a plain dict. We route envelopes, we do not model methods: what this file does not
+name passes through the router untouched. Messages are values: never change one that you did not
+build; rewrite a copy, because one notification sits in many queues at once.
+"""
+
+import json
+import math
+
+# Revisions of MCP that open with `initialize`, oldest first.
+REVISIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
+LATEST = REVISIONS[-1]
+
+PARSE_ERROR = -32700
+INVALID_REQUEST = -32600
+METHOD_NOT_FOUND = -32601
+INVALID_PARAMS = -32602
+INTERNAL_ERROR = -32603
+SERVER_UNAVAILABLE = -32000  # ours: a server is down, or left before it answered
+
+REQUEST, NOTIFICATION, RESPONSE = "request", "notification", "response"
+
+DEEPEST = 200
+
+LOG_LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
+
+
+class InvalidMessage(Exception):
+    """Bytes that are no JSON-RPC message; answered with `error(None, self.code, str(self))`."""
+
+    def __init__(self, code, text):
+        super().__init__(text)
+        self.code = code
+
+
+class Refused(Exception):
+    """A request that we answer with an error: `error(its id, self.code, str(self), self.data)`."""
+
+    def __init__(self, code, text, data=None):
+        super().__init__(text)
+        self.code = code
+        self.data = data
+
+
+def _finite(text):
+    """JSON has no infinity, so a number that only fits one could not be passed on."""
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"the number {text[:40]} is too large")
+    return number
+
+
+def _no_constant(text):
+    raise ValueError(f"{text} is not JSON")
+
+
+# ASCII on the wire: a lone surrogate has no UTF-8, and U+2028 splits lines in some SSE readers.
+_encoder = json.JSONEncoder(separators=(",", ":"), check_circular=False)
+_decoder = json.JSONDecoder(parse_float=_finite, parse_constant=_no_constant)
+
+
+def encode(message):
+    r"""The message as one line of bytes, without the line's end.
+
+    >>> encode({"text": "a\u2028b"})
+    b'{"text":"a\\u2028b"}'
+    """
+    return _encoder.encode(message).encode("ascii")
+
+
+def decode(data):
+    """Bytes → the JSON value in them. Raises InvalidMessage for what is not UTF-8, not JSON, or
+    nested so deep that encoding it again, on some deeper stack, could fail."""
+    try:
+        value = _decoder.decode(data.decode("utf-8"))
+    except (ValueError, RecursionError) as problem:
+        raise InvalidMessage(PARSE_ERROR, f"not JSON: {problem}") from None
+    if data.count(b"{") + data.count(b"[") > DEEPEST and _deeper_than(DEEPEST, value):
+        raise InvalidMessage(PARSE_ERROR, f"nested more than {DEEPEST} deep")
+    return value
+
+
+def _deeper_than(depth, value):
+    """Whether containers are nested more than `depth` deep. Level by level: no recursion."""
+    level = [value] if isinstance(value, (dict, list)) else []
+    for _ in range(depth):
+        level = [child for node in level
+                 for child in (node.values() if isinstance(node, dict) else node)
+                 if isinstance(child, (dict, list))]
+        if not level:
+            return False
+    return True
+
+
+def kind_of(message):
+    """REQUEST, NOTIFICATION or RESPONSE. Raises InvalidMessage for anything else."""
+    if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
+        raise InvalidMessage(INVALID_REQUEST, 'not a JSON-RPC object with "jsonrpc": "2.0"')
+    if "method" in message:
+        if not isinstance(message["method"], str):
+            raise InvalidMessage(INVALID_REQUEST, "the method must be a string")
+        if "id" not in message:
+            return NOTIFICATION
+        if is_id(message["id"]):
+            return REQUEST
+    elif ("result" in message or "error" in message) and is_id(message.get("id")):
+        return RESPONSE
+    raise InvalidMessage(INVALID_REQUEST, "neither a request, a notification nor a response; "
+                                          "an id is a string or a number")
+
+
+def is_id(value):
+    """An id or a progress token is a string or a number; bool is neither, whatever Python says."""
+    return isinstance(value, (str, int, float)) and not isinstance(value, bool)
+
+
+def params_of(message):
+    """The params object of a message, {} where it has none. Raises Refused if it is no object."""
+    params = message.get("params")
+    if params is None:
+        return {}
+    if not isinstance(params, dict):
+        raise Refused(INVALID_PARAMS, f"{message['method']}: params must be an object")
+    return params
+
+
+def text_param(message, key):
+    """A string that the request cannot do without. Raises Refused where it is missing."""
+    value = params_of(message).get(key)
+    if not isinstance(value, str):
+        raise Refused(INVALID_PARAMS, f"{message['method']}: params.{key} must be a string")
+    return value
+
+
+def with_params(message, **changes):
+    """A copy of the message in which these params are changed and nothing else."""
+    return {**message, "params": {**(message.get("params") or {}), **changes}}
+
+
+def request(method, params=None):
+    """A request of our own; whoever passes it on gives it an id."""
+    return {"jsonrpc": "2.0", "id": 0, "method": method, "params": params or {}}
+
+
+def notification(method, params=None):
+    return {"jsonrpc": "2.0", "method": method, **({"params": params} if params else {})}
+
+
+def result(id, value):
+    return {"jsonrpc": "2.0", "id": id, "result": value}
+
+
+def error(id, code, text, data=None):
+    body = {"code": code, "message": text}
+    if data is not None:
+        body["data"] = data
+    return {"jsonrpc": "2.0", "id": id, "error": body}

@@ -1,0 +1,133 @@
+"""Names: what a server calls its things, what clients call them, and the way back.
+
+Where all servers are seen together, `search` of the server `github` is `github__search`. Always,
+however many servers there are: names must not change because a second server was added. The way
+back is a table learned from the server's lists, not parsing, since an over-long name is cut.
+URIs are never rewritten: they also occur inside results, where we do not look.
+"""
+
+import hashlib
+import re
+
+LONGEST_TOOL_NAME = 64  # several hosts refuse a whole session because of one longer name
+
+# method → (the capability it needs, the key of its items, the key that identifies an item)
+LISTS = {
+    "tools/list": ("tools", "tools", "name"),
+    "prompts/list": ("prompts", "prompts", "name"),
+    "resources/list": ("resources", "resources", "uri"),
+    "resources/templates/list": ("resources", "resourceTemplates", "uriTemplate"),
+}
+TOOLS, PROMPTS, RESOURCES, TEMPLATES = LISTS
+
+
+def outer_name(method, prefix, name):
+    """What clients call a tool or prompt.
+
+    >>> outer_name(TOOLS, "github__", "search")
+    'github__search'
+    >>> outer_name(TOOLS, "github__", "x" * 70)
+    'github__xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx_7d1c3e0a'
+    """
+    full = prefix + name
+    if method == TOOLS and len(full) > LONGEST_TOOL_NAME:
+        digest = hashlib.sha256(full.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+        return f"{full[:LONGEST_TOOL_NAME - 9]}_{digest}"
+    return full
+
+
+def literals_of(template):
+    """A URI template (RFC 6570) as the texts between its expressions.
+
+    >>> literals_of("notes:///{folder}/{id}.md")
+    ['notes:///', '/', '.md']
+    """
+    return re.split(r"\{[^{}]*\}", template)
+
+
+def made_from(literals, uri):
+    """Whether the template could have made the URI; generous about what an expression may hold.
+
+    By hand and not by a regular expression: a server could send one that takes for ever.
+
+    >>> made_from(literals_of("file:///{+path}"), "file:///a/b")
+    True
+    >>> made_from(literals_of("notes:///{id}.md"), "notes:///a.txt")
+    False
+    """
+    first, last = literals[0], literals[-1]
+    if len(literals) == 1:
+        return uri == first
+    at, end = len(first), len(uri) - len(last)
+    if not uri.startswith(first) or not uri.endswith(last) or at > end:
+        return False
+    for literal in literals[1:-1]:
+        at = uri.find(literal, at, end)
+        if at < 0:
+            return False
+        at += len(literal)
+    return True
+
+
+class Catalog:
+    """What one upstream offers, learned from its lists.
+
+    Its tables are never changed, only replaced, each by one assignment: so readers need no lock.
+    """
+
+    def __init__(self, prefix):
+        self._prefix = prefix
+        self._inner = {}     # method → {the client's name: the server's}
+        self._bare = {}      # method → {the server's names}
+        self._known = frozenset()  # the methods whose table is the whole truth
+        self._uris = frozenset()
+        self._templates = ()
+
+    def learn(self, method, items):
+        """Take note of a whole list; returns it as clients of all servers together see it."""
+        key = LISTS[method][2]
+        self._known |= {method}
+        items = [item for item in items if isinstance(item, dict)
+                 and isinstance(item.get(key), str)]
+        if method == RESOURCES:
+            self._uris = frozenset(item[key] for item in items)
+            return items
+        if method == TEMPLATES:
+            self._templates = tuple(literals_of(item[key]) for item in items)
+            return items
+        inner = {outer_name(method, self._prefix, item[key]): item[key] for item in items}
+        self._inner = {**self._inner, method: inner}
+        self._bare = {**self._bare, method: frozenset(inner.values())}
+        return [{**item, key: outer_name(method, self._prefix, item[key])} for item in items]
+
+    def forget(self, method):
+        """The server says that this list has changed: the table may lack something."""
+        self._known -= {method}
+
+    def inner_name(self, method, name):
+        """The server's name for the client's; None if it is not this server's."""
+        inner = self._inner.get(method, {}).get(name)
+        if inner is None and method not in self._known and self._prefix:
+            # Not the whole truth: then whatever has our prefix may be the server's.
+            return name[len(self._prefix):] if name.startswith(self._prefix) else None
+        return inner
+
+    def has_bare(self, method, name):
+        return name in self._bare.get(method, ())
+
+    def has_uri(self, uri):
+        return uri in self._uris
+
+    def matches_template(self, uri):
+        return any(made_from(literals, uri) for literals in self._templates)
+
+    def count(self, method):
+        """How many it has, as far as we know."""
+        if method in (RESOURCES, TEMPLATES):
+            return len(self._uris if method == RESOURCES else self._templates)
+        return len(self._inner.get(method, ()))
+
+    def cut_names(self):
+        """The tools whose names are over-long, as (the server's name, what clients see)."""
+        return [(inner, outer) for outer, inner in self._inner.get(TOOLS, {}).items()
+                if len(self._prefix + inner) > LONGEST_TOOL_NAME]

@@ -1,0 +1,107 @@
+"""Waiting without a thread that waits: lists of several servers, collected where they arrive.
+
+A Pages asks one upstream for a list, page after page; a Gather collects what several give, until
+all have or a deadline passes. Both run in whatever thread brings the next piece: a server's
+reader, mostly, or the clock.
+"""
+
+import logging
+import threading
+
+from transports.messages import Refused, error, request
+
+from .catalog import LISTS
+
+log = logging.getLogger("router")
+
+LIST_SECONDS = 10.0  # what a list of many servers waits for the slowest of them
+MOST_PAGES = 1000    # of one list; a cursor that comes again ends it before
+
+
+class Gather:
+    """Values by name, from several threads; `finish(values)` is called once, without the lock."""
+
+    def __init__(self, names, finish):
+        self._finish = finish
+        self._lock = threading.Lock()
+        # protected by _lock:
+        self._waiting = set(names)
+        self._values = {}
+
+    def put(self, name, value):
+        """One more value; the last one finishes. What comes after the end is dropped."""
+        with self._lock:
+            if name not in self._waiting:
+                return
+            self._waiting.remove(name)
+            self._values[name] = value
+            done = not self._waiting
+        if done:
+            self._finish(self._values)
+
+    def expire(self):
+        """Finish with what is there; returns the names that are missing."""
+        with self._lock:
+            missing, self._waiting = self._waiting, set()
+        if missing:
+            self._finish(self._values)
+        return missing
+
+
+class Pages:
+    """One whole list of one upstream; a Peer: each page is sent to it.
+
+    At the end the upstream's catalog learns it, here in the reader thread, which owns the
+    catalog; then done(items) is called with the items as clients of all servers together see
+    them, or with None when the server answered with an error.
+    """
+
+    def __init__(self, upstream, method, done, call=None):
+        self._upstream, self._method, self._done, self._call = upstream, method, done, call
+        self._items = []
+        self._cursors = set()
+
+    def ask(self, cursor=None):
+        """Ask for the first page, or for the one at the cursor."""
+        message = request(self._method, {} if cursor is None else {"cursor": cursor})
+        try:
+            self._upstream.request(message, reply_to=self, call=self._call)
+        except Refused as problem:
+            self._failed(problem)
+
+    def send(self, response):
+        if "error" in response:
+            return self._failed(response["error"])
+        page = response["result"] if isinstance(response["result"], dict) else {}
+        items = page.get(LISTS[self._method][1])
+        self._items += items if isinstance(items, list) else []
+        cursor = page.get("nextCursor")
+        if cursor is None or str(cursor) in self._cursors or len(self._cursors) >= MOST_PAGES:
+            return self._done(self._upstream.catalog.learn(self._method, self._items))
+        self._cursors.add(str(cursor))
+        return self.ask(cursor)
+
+    def _failed(self, problem):
+        log.warning("%s: %s failed: %s", self._upstream.name, self._method, problem)
+        self._done(None)
+
+
+class FirstThatKnows:
+    """Asks one upstream after another until one does not answer with an error; a Peer."""
+
+    def __init__(self, upstreams, message, call):
+        self._upstreams, self._message, self._call = list(upstreams), message, call
+
+    def ask(self):
+        """Ask the next one."""
+        upstream = self._upstreams.pop(0)
+        try:
+            upstream.request(self._message, reply_to=self, call=self._call)
+        except Refused as problem:
+            self.send(error(self._call.id, problem.code, str(problem)))
+
+    def send(self, message):
+        if "error" in message and self._upstreams and not self._call.ended:
+            self.ask()
+        else:
+            self._call.send(message)

@@ -1,0 +1,285 @@
+"""A server as a child process: the connection that carries an Upstream's messages.
+
+    NAME-reader    the server's stdout → on_message, one call a line; at its end, the end
+    NAME-writer    inbox → the server's stdin; closes it when the inbox is closed
+    NAME-stderr    the server's stderr → the log; the last lines are kept for error messages
+    NAME-exit      waits for the process to end, then sees to it that its whole group does
+
+A pipe has exactly one thread, and that thread also closes it: closing a pipe under its reader
+blocks until the read returns. The end is the three steps of the specification (2025-11-25,
+Lifecycle, Shutdown): close stdin, SIGTERM, SIGKILL; the signals go to the process *group*, since
+npx, uvx and `sh -c` leave grandchildren that hold our pipes open.
+"""
+
+import collections
+import logging
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+from transports.messages import INTERNAL_ERROR, InvalidMessage, decode, encode, error
+from transports.session import CLOSE, Outbox
+
+log = logging.getLogger("router")
+
+GRACE = 2.0             # seconds between closing stdin, SIGTERM and SIGKILL
+DRAIN = 0.5             # seconds for the last lines to arrive after the process has ended
+MAX_LINE = 64 * 2**20   # bytes of one message from a server
+STDERR_LINES = 20
+WINDOWS = sys.platform == "win32"
+
+
+class StartFailed(Exception):
+    """The process could not be started; the text says why and what was tried."""
+
+
+class Guardian:
+    """Our end of the pipe to guardian.py, which ends the groups that a killed router leaves."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._process = None
+
+    def watch(self, group):
+        self._tell(f"+{group}\n")
+
+    def release(self, group):
+        self._tell(f"-{group}\n")
+
+    def _tell(self, line):
+        if WINDOWS:  # no process groups there, see the README
+            return
+        # One short line is written whole (PIPE_BUF), so holding the lock costs next to nothing.
+        with self._lock:
+            if self._process is None:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-I", "-S", str(Path(__file__).with_name("guardian.py"))],
+                    stdin=subprocess.PIPE, start_new_session=True)
+            try:
+                self._process.stdin.write(line.encode())
+                self._process.stdin.flush()
+            except OSError:
+                log.warning("the guardian process is gone: if the router is killed outright, "
+                            "servers may survive it")
+
+    def close(self):
+        with self._lock:
+            if self._process:
+                try:
+                    self._process.stdin.close()
+                except OSError:
+                    pass  # it was gone already, and we have said so
+                self._process.wait()
+
+
+class Process:
+    """One life of one server. `start` it once; `send` and `close` from any thread."""
+
+    def __init__(self, entry, clock, guardian):
+        self.entry = entry
+        self.pid = None
+        self._clock = clock
+        self._guardian = guardian
+        self._inbox = Outbox(f"{entry.name}'s input", on_behind=self.kill)
+        self._exited = threading.Event()
+        self._last_lines = collections.deque(maxlen=STDERR_LINES)
+        self._lock = threading.Lock()
+        self._reported = False  # protected by _lock
+        self._threads = []
+
+    def start(self, on_message, on_closed):
+        """Start the process and its threads. Raises StartFailed.
+
+        on_message(message) is called by NAME-reader, on_closed(reason) once, by NAME-exit or,
+        where the server lives on without its output, by NAME-reader.
+        """
+        self._on_message, self._on_closed = on_message, on_closed
+        self._process = self._open()
+        self.pid = self._process.pid
+        self._guardian.watch(self.pid)
+        self._threads = [threading.Thread(target=work, name=f"{self.entry.name}-{role}", daemon=True)
+                         for role, work in (("reader", self._read), ("writer", self._write),
+                                            ("stderr", self._drain_stderr),
+                                            ("exit", self._await_exit))]
+        self._reader, _, self._stderr, _ = self._threads
+        for thread in self._threads:
+            thread.start()
+
+    def _open(self):
+        entry = self.entry
+        environment = {**os.environ, **dict(entry.env)}
+        path = environment.get("PATH", os.defpath)
+        command = shutil.which(entry.command, path=path)
+        if command is None:
+            raise StartFailed(f'the command "{entry.command}" was not found or may not be run; '
+                              + (f"searched PATH={path}" if os.path.basename(entry.command)
+                                 == entry.command else "it is a path, so PATH was not searched"))
+        if not os.path.isdir(entry.cwd):
+            raise StartFailed(f'the working directory "{entry.cwd}" does not exist')
+        separate = ({"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if WINDOWS
+                    else {"start_new_session": True})
+        try:
+            return subprocess.Popen([command, *entry.args], env=environment, cwd=entry.cwd,
+                                    stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                    stderr=subprocess.PIPE, bufsize=2**16, **separate)
+        except (OSError, ValueError) as problem:
+            raise StartFailed(f"{command} could not be started: {problem}") from None
+
+    # -- called by any thread
+
+    def send(self, message):
+        self._inbox.put(encode(message))
+
+    def close(self):
+        """Begin the three steps; returns at once. `join` waits for the end."""
+        self._inbox.close()
+        for seconds, what in ((GRACE, signal.SIGTERM), (2 * GRACE, _KILL)):
+            self._clock.after(seconds, self._signal_leader, what)
+
+    def kill(self):
+        """No grace: SIGKILL to the whole group, now."""
+        self._inbox.close()
+        self._signal_leader(_KILL)
+
+    def join(self, seconds):
+        """Wait for the process and its threads to end; False if they have not by then."""
+        for thread in reversed(self._threads):
+            thread.join(seconds)
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def last_lines(self):
+        """The last lines of stderr, oldest first, without the secrets of the config."""
+        return list(self._last_lines)
+
+    def _signal_leader(self, what):
+        # Only while the leader lives: afterwards its number may belong to somebody else.
+        if not self._exited.is_set():
+            _signal_group(self._process, what)
+
+    def _report(self, reason):
+        with self._lock:
+            if self._reported:
+                return
+            self._reported = True
+        self._on_closed(reason)
+
+    # -- NAME-reader
+
+    def _read(self):
+        with self._process.stdout as stdout:
+            while line := stdout.readline(MAX_LINE):
+                if len(line) >= MAX_LINE and not line.endswith(b"\n"):
+                    line = self._skip_rest(stdout, line)
+                    problem = InvalidMessage(INTERNAL_ERROR, f"longer than {MAX_LINE} bytes")
+                    self._unusable(line, problem)
+                elif line := line.strip():
+                    self._one(line)
+        # Nothing more to read, so from here on this thread may wait.
+        if not self._exited.wait(DRAIN):
+            self._report("closed its output")
+        self.close()
+
+    def _one(self, line):
+        try:
+            message = decode(line)
+            self._on_message(message)
+        except InvalidMessage as problem:
+            self._unusable(line, problem)
+        except Exception:  # a bug of ours in one message must not end all that follow
+            log.exception("%s: one message was lost", self.entry.name)
+
+    def _skip_rest(self, stdout, line):
+        """Read on to the end of an over-long line; its first and its last bytes are returned."""
+        head, tail = line[:200], b""
+        while line and not line.endswith(b"\n"):
+            line = stdout.readline(2**20)
+            tail = (tail + line)[-200:]
+        return head + tail
+
+    def _unusable(self, line, problem):
+        """Skip a line that is no message; if it was an answer, fail the one that waits for it."""
+        log.warning("%s: skipped a line of its output: %s: %s", self.entry.name, problem,
+                    printable(self.entry.redact(line[:80].decode("utf-8", "replace"))))
+        if found := _ANSWER_TO.search(line[:200]) or _ANSWERED.search(line[-200:]):
+            self._on_message(error(int(found[1]), INTERNAL_ERROR, f'server "{self.entry.name}" '
+                                   f"sent an answer that cannot be passed on: {problem}"))
+
+    # -- NAME-writer
+
+    def _write(self):
+        stdin = self._process.stdin
+        try:
+            while (data := self._inbox.get()) is not CLOSE:
+                stdin.write(data)
+                stdin.write(b"\n")
+                stdin.flush()
+        except OSError:
+            self._report("closed its input")
+            self.close()
+        finally:
+            try:
+                stdin.close()
+            except OSError:
+                pass  # what could not be written is reported by whoever waits for its answer
+
+    # -- NAME-stderr
+
+    def _drain_stderr(self):
+        with self._process.stderr as stderr:
+            while line := stderr.readline(2**16):  # always drained: a full pipe blocks the server
+                if text := printable(self.entry.redact(line.decode("utf-8", "replace")).strip()):
+                    self._last_lines.append(text)
+                    log.info("%s: %s", self.entry.name, text)
+
+    # -- NAME-exit
+
+    def _await_exit(self):
+        status = self._process.wait()
+        self._exited.set()
+        self._inbox.close()
+        self._reader.join(DRAIN)   # what it said before it died still counts
+        self._stderr.join(DRAIN)
+        reason = (f"was ended by {signal.Signals(-status).name}" if status < 0
+                  else f"exited with status {status}")
+        last = self._last_lines[-1] if self._last_lines else None
+        self._report(f"{reason}: {last}" if last else reason)
+        # Somebody may still hold the pipes, or have forked away from them: end the group.
+        if self._reader.is_alive():
+            _signal_group(self._process, signal.SIGTERM)
+            self._reader.join(GRACE)
+        _signal_group(self._process, _KILL)
+        self._guardian.release(self.pid)
+
+
+# Where SDKs put the id of an answer: Python's near the start, TypeScript's at the very end.
+_ANSWER_TO = re.compile(rb'^\s*\{\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?"id"\s*:\s*(\d+)\s*,')
+_ANSWERED = re.compile(rb',\s*"id"\s*:\s*(\d+)\s*(?:,\s*"jsonrpc"\s*:\s*"2\.0"\s*)?\}\s*$')
+
+
+def printable(text):
+    r"""Text from outside, made safe for a log line.
+
+    >>> printable("a\x1b[31m b\nfake line")
+    'a\\x1b[31m b\\x0afake line'
+    """
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+
+
+if WINDOWS:  # not tried on a real Windows, see the README
+    _KILL = signal.SIGTERM
+
+    def _signal_group(process, what):
+        subprocess.run(["taskkill", "/T", "/F", "/PID", str(process.pid)], capture_output=True)
+else:
+    _KILL = signal.SIGKILL
+
+    def _signal_group(process, what):
+        try:
+            os.killpg(process.pid, what)
+        except (ProcessLookupError, PermissionError):
+            pass  # all of them have ended; macOS says "permission" of a group of zombies

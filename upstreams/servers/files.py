@@ -1,0 +1,103 @@
+"""An MCP server for the text files of one folder, for reading only.
+
+python3 files.py [FOLDER], the current one by default. Nothing outside of it is ever shown, links
+that lead out of it included.
+"""
+
+import sys
+from pathlib import Path
+from urllib.parse import unquote
+
+from serve import Problem, Server
+
+FOLDER = Path(sys.argv[1] if len(sys.argv) > 1 else ".").resolve()
+LARGEST = 2**20         # bytes of a file that is shown or searched
+MOST_RESULTS = 500
+
+server = Server("files", f"The text files in {FOLDER}, to list, search and read.")
+
+
+def inside(path):
+    """The path in the folder. Problem if there is no such file, or it is outside, or too large."""
+    whole = (FOLDER / path).resolve()
+    if FOLDER not in whole.parents or not whole.is_file():
+        raise Problem(f"There is no file {path} here.")
+    if whole.stat().st_size > LARGEST:
+        raise Problem(f"{path} is larger than {LARGEST} bytes.")
+    return whole
+
+
+def names(pattern):
+    """The files that fit the pattern, hidden ones left out, as names relative to the folder."""
+    if ".." in pattern or pattern.startswith("/"):
+        raise Problem("The pattern must stay inside the folder.")
+    found = (path.relative_to(FOLDER) for path in FOLDER.glob(pattern) if path.is_file())
+    return sorted(path.as_posix() for path in found
+                  if not any(part.startswith(".") for part in path.parts))
+
+
+@server.tool("How many files the folder has, of which kinds and how large.")
+def summary(request):
+    kinds = {}
+    for name in names("**/*"):
+        kind, size = Path(name).suffix or "(none)", (FOLDER / name).stat().st_size
+        files, size_before = kinds.get(kind, (0, 0))
+        kinds[kind] = files + 1, size_before + size
+    lines = [f"{kind}: {files} files, {size} bytes"
+             for kind, (files, size) in sorted(kinds.items(), key=lambda item: -item[1][1])]
+    return "\n".join(lines) or "The folder is empty."
+
+
+@server.tool("The names of the files that fit a pattern.",
+             pattern={"type": "string", "description": "as **/*.py", "default": "**/*"})
+def find(request, pattern="**/*"):
+    found = names(pattern)
+    more = f"\n… and {len(found) - MOST_RESULTS} more" if len(found) > MOST_RESULTS else ""
+    return "\n".join(found[:MOST_RESULTS]) + more or "No file fits."
+
+
+@server.tool("The lines that contain a text, as file:line: text. Tells its progress.",
+             text={"type": "string", "minLength": 1},
+             pattern={"type": "string", "description": "which files, as **/*.py",
+                      "default": "**/*"})
+def search(request, text, pattern="**/*"):
+    hits, files = [], names(pattern)
+    for done, name in enumerate(files, 1):
+        if request.cancelled.is_set() or len(hits) >= MOST_RESULTS:
+            break
+        if done % 100 == 0 or done == len(files):
+            request.progress(done, len(files), name)
+        try:
+            lines = inside(name).read_text("utf-8").splitlines()
+        except (Problem, UnicodeDecodeError):
+            continue  # too large, or no text
+        hits += [f"{name}:{number}: {line.strip()[:200]}"
+                 for number, line in enumerate(lines, 1) if text in line]
+    return "\n".join(hits[:MOST_RESULTS]) or "Not found."
+
+
+@server.prompt("Explain a file of the folder.", path="the file, as src/main.py",
+               audience="for whom (optional)")
+def explain_file(path, audience="a colleague who has not seen it"):
+    try:
+        text = inside(path).read_text("utf-8")
+    except UnicodeDecodeError:
+        raise Problem(f"{path} is not text.")
+    return f"Explain this file, {path}, to {audience}.\n\n{text}"
+
+
+@server.resource("folder:///", "overview", "The names of all files in the folder, one a line.")
+def overview(uri):
+    return "\n".join(names("**/*"))
+
+
+@server.resource("folder:///{path}", "file", "A text file of the folder, as folder:///notes/a.md.")
+def file(uri):
+    try:
+        return inside(unquote(uri[len("folder:///"):])).read_text("utf-8")
+    except UnicodeDecodeError:
+        raise Problem("That file is not text.")
+
+
+if __name__ == "__main__":
+    server.run()

@@ -1,0 +1,45 @@
+"""How the servers are: the table that a person sees at the start and after --check."""
+
+from .catalog import LISTS, PROMPTS, RESOURCES, TEMPLATES, TOOLS
+from .process import printable
+from .upstream import RUNNING
+
+_HEADINGS = ("server", "state", "tools", "prompts", "resources", "templates", "seconds",
+             "revision", "is", "URL")
+
+
+def table(upstreams, url=None):
+    """One row a server, its troubles below; `url` is where HTTP clients find us, if they do."""
+    rows = [_HEADINGS] + [_row(upstream, url) for upstream in upstreams]
+    if url:
+        rows.append(("all together", *[""] * 8, f"{url}/sse"))
+    columns = [column for column in zip(*rows) if any(column[1:])]
+    widths = [max(map(len, column)) for column in columns]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip()
+             for row in zip(*columns)]
+    for upstream in upstreams:
+        lines += _troubles(upstream)
+    return "\n".join(lines)
+
+
+def _row(upstream, url):
+    address = f"{url}/sse/{upstream.name}" if url else ""
+    if upstream.state != RUNNING:
+        return (upstream.name, upstream.state, *[""] * 7, address)
+    info = upstream.info.get("serverInfo")
+    info = info if isinstance(info, dict) else {}
+    counts = [str(upstream.catalog.count(method)) if LISTS[method][0] in upstream.capabilities
+              else "-" for method in (TOOLS, PROMPTS, RESOURCES, TEMPLATES)]
+    return (upstream.name, upstream.state, *counts, f"{upstream.seconds_to_start:.1f}",
+            upstream.info["protocolVersion"],
+            printable(f"{info.get('name', '?')} {info.get('version', '?')}"), address)
+
+
+def _troubles(upstream):
+    if upstream.problem:
+        yield f"{upstream.name}: {upstream.problem}"
+        for line in upstream.last_lines():
+            yield f"    {line}"
+    for name, shown in upstream.catalog.cut_names():
+        yield (f"{upstream.name}: {printable(name)} is too long with its prefix and is shown as "
+               f'{printable(shown)}; a short "prefix" in the config helps')

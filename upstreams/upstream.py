@@ -1,0 +1,236 @@
+"""One server, as its only client: us. Its start, its requests, its messages, its end.
+
+Nothing here waits. Requests leave as a put on the connection's inbox; what the server says
+arrives in `receive`, called by the connection's reader thread, and goes straight on to whoever
+it is for: the table of pending requests knows the way.
+"""
+
+import functools
+import itertools
+import logging
+import threading
+import time
+
+from transports.messages import (LATEST, RESPONSE, REVISIONS, SERVER_UNAVAILABLE, Refused, kind_of,
+                                 notification, request, result)
+from transports.pending import Calls, PendingRequests, cancelled
+
+from .catalog import LISTS, Catalog
+from .gather import LIST_SECONDS, Gather, Pages
+from .process import StartFailed
+
+log = logging.getLogger("router")
+
+STARTING, RUNNING, FAILED, CLOSING = "starting", "running", "failed", "closing"
+
+
+class Upstream:
+    """Our client half of one server.
+
+    `connect()` makes a connection: an object with start(on_message, on_closed), send(message),
+    close(), join(seconds) and last_lines(). `client` is what we say of ourselves in initialize,
+    {"clientInfo": …, "capabilities": …}. `on_message(upstream, message)` gets what the server says
+    of its own accord.
+    """
+
+    def __init__(self, entry, connect, clock, client, on_message):
+        self.name = entry.name
+        self.entry = entry
+        self.catalog = Catalog(entry.prefix)
+        self.state = STARTING
+        self.problem = None             # why it is not running, in a sentence
+        self.info = {}                  # its answer to initialize, whole
+        self.seconds_to_start = None
+        self.connection = None
+        self.calls = Calls(self)        # what the server asked and nobody answered yet
+        self.pending = PendingRequests()
+        self._ids = itertools.count(1)  # one counter for all lives of the server
+        self._connect, self._clock, self._client = connect, clock, client
+        self._on_message = on_message
+        self._lock = threading.Lock()
+        # protected by _lock:
+        self._sessions = set()          # who sees this server
+        self._when_settled = []
+        self._settled = False
+
+    @property
+    def capabilities(self):
+        """What the server said it can do; {} while it is not running."""
+        capabilities = self.info.get("capabilities") if self.state == RUNNING else None
+        return capabilities if isinstance(capabilities, dict) else {}
+
+    # -- called by any thread
+
+    def start(self):
+        """Start the process and send `initialize`; `when_settled` tells how that went."""
+        self._started = time.monotonic()
+        self.connection = self._connect()
+        self.pending = PendingRequests(self._ids)
+        self._deadline = self._clock.after(self.entry.start_timeout, self._too_slow)
+        try:
+            self.connection.start(self.receive, self._closed)
+        except StartFailed as problem:
+            self._closed(str(problem))
+        else:
+            # Lifecycle, Initialization: we offer the newest revision that we know.
+            self._ask(request("initialize", {"protocolVersion": LATEST, **self._client}),
+                      _Then(self._initialized))
+
+    def request(self, message, reply_to, call=None):
+        """Pass a request on; reply_to.send(response) gets the answer, under the asker's id.
+
+        `call` is the Call on whose behalf, so that its end is told to the server. Raises Refused
+        when the server is not running.
+        """
+        if self.state == STARTING:
+            raise Refused(SERVER_UNAVAILABLE, f'server "{self.name}" is still starting')
+        self._ask(message, reply_to, call)
+
+    def _ask(self, message, reply_to, call=None):
+        sent = self.pending.add(message, reply_to, call)
+        self.connection.send(sent)
+        if call:
+            call.passed_on(self, sent["id"])
+
+    def send(self, message):
+        """Send a response or a notification as it is."""
+        self.connection.send(message)
+
+    def cancel(self, our_id, reason):
+        """The request that we sent under our id is not wanted any more."""
+        if self.pending.take(our_id):
+            self.send(cancelled(our_id, reason))
+
+    def join(self, session):
+        """The session sees this server from now on."""
+        with self._lock:
+            self._sessions.add(session)
+
+    def leave(self, session):
+        with self._lock:
+            self._sessions.discard(session)
+
+    def sessions(self):
+        """Who sees this server."""
+        with self._lock:
+            return list(self._sessions)
+
+    def when_settled(self, function):
+        """Call function() once the server has started or failed to: now, if it has already."""
+        with self._lock:
+            if not self._settled:
+                self._when_settled.append(function)
+                return
+        function()
+
+    def close(self):
+        """Begin to end the server; wait_closed waits for it."""
+        self.state = CLOSING
+        if self.connection:
+            self.connection.close()
+
+    def last_lines(self):
+        """The last lines of its stderr, oldest first."""
+        return self.connection.last_lines() if self.connection else []
+
+    def wait_closed(self, seconds):
+        return self.connection is None or self.connection.join(seconds)
+
+    # -- called by the connection's reader thread
+
+    def receive(self, message):
+        """Whatever the server said. Raises InvalidMessage where it is no JSON-RPC."""
+        if isinstance(message, list):  # a batch: allowed in 2025-03-26
+            for one in message:
+                self.receive(one)
+        elif kind_of(message) is RESPONSE:
+            if not self.pending.answer(message):
+                log.debug("%s: an answer that nobody waits for was dropped", self.name)
+        elif message["method"] == "notifications/progress":
+            if not self.pending.progress(message):
+                log.debug("%s: progress that nobody waits for was dropped", self.name)
+        elif message["method"] == "ping" and "id" in message:
+            self.send(result(message["id"], {}))
+        else:
+            for method in CHANGED.get(message["method"], ()):
+                self.catalog.forget(method)
+            self._on_message(self, message)
+
+    # -- starting and ending: called by the reader, the clock, or whoever waits for the process
+
+    def _initialized(self, response):
+        answer = response.get("result")
+        if not isinstance(answer, dict):
+            problem = response.get("error")
+            return self._give_up("refused to initialize: " + str(
+                problem.get("message") if isinstance(problem, dict) else "it sent no result"))
+        if answer.get("protocolVersion") not in REVISIONS:
+            return self._give_up(f"speaks revision {answer.get('protocolVersion')!r} of MCP; this "
+                                 f"router knows {', '.join(REVISIONS)}")
+        self._clock.forget(self._deadline)
+        self.info = answer
+        self.seconds_to_start = time.monotonic() - self._started
+        with self._lock:
+            if self.state != STARTING:
+                return None
+            self.state = RUNNING
+        self.send(notification("notifications/initialized"))
+        return self._learn([method for method, (capability, _, _) in LISTS.items()
+                            if capability in self.capabilities])
+
+    def _learn(self, methods):
+        """Fetch these lists into the catalog; with them, or at the deadline, it has settled."""
+        def finish(_lists):
+            self._clock.forget(deadline)
+            self._settle()
+        gather = Gather(methods, finish)
+        deadline = self._clock.after(LIST_SECONDS, gather.expire)
+        if not methods:
+            finish({})
+        for method in methods:
+            Pages(self, method, functools.partial(gather.put, method)).ask()
+
+    def _too_slow(self):
+        last = self.last_lines()[-1:]
+        self._give_up(f"did not answer initialize within {self.entry.start_timeout:g} seconds"
+                      + "".join(f": {line}" for line in last))
+
+    def _give_up(self, problem):
+        self._closed(problem)
+        self.connection.close()
+
+    def _closed(self, reason):
+        """The connection has ended, or is given up: the first reason stays."""
+        self._clock.forget(self._deadline)
+        with self._lock:
+            expected, self.state = self.state in (FAILED, CLOSING), FAILED
+        if not expected:
+            self.problem = reason
+            log.error('server "%s" is not running: %s', self.name, reason)
+        text = f'server "{self.name}" is not running: {self.problem or "it was closed"}'
+        self.pending.close(text)
+        for call in self.calls.close():
+            call.cancel(text)
+        self._settle()
+
+    def _settle(self):
+        with self._lock:
+            self._settled = True
+            waiting, self._when_settled = self._when_settled, []
+        for function in waiting:
+            function()
+
+
+class _Then:
+    """A Peer that calls a function with what it is sent."""
+
+    def __init__(self, function):
+        self.send = function
+
+
+# What a server may say of its lists → the lists that this concerns.
+CHANGED = {
+    "notifications/tools/list_changed": ["tools/list"],
+    "notifications/prompts/list_changed": ["prompts/list"],
+    "notifications/resources/list_changed": ["resources/list", "resources/templates/list"],
+}
