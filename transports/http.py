@@ -12,6 +12,7 @@ import waitress
 import waitress.channel
 
 from . import sse
+from .signals import end_on_signals
 
 log = logging.getLogger("router")
 
@@ -131,10 +132,15 @@ class Server:
 
     def run(self):
         """Serve until a signal raises SystemExit in the main thread."""
+        end_on_signals(self._end_streams)
+        log.info("listening on %s", self.url)
         self._server.run()
         self._server.close()
+        for session in self._router.sessions():
+            self._router.leave(session)
 
-    def end(self):
-        """Let every stream end first: waitress waits for the threads that feed them."""
+    def _end_streams(self):
+        """The first thing at the end: waitress waits for the threads that feed streams."""
         self._streams.dispatcher = None
-        self._router.end_streams()
+        for session in self._router.sessions():
+            session.outbox.close()

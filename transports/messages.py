@@ -18,6 +18,7 @@ METHOD_NOT_FOUND = -32601
 INVALID_PARAMS = -32602
 INTERNAL_ERROR = -32603
 SERVER_UNAVAILABLE = -32000  # ours: a server is down, or left before it answered
+REQUEST_CANCELLED = -32800   # ours: a server's question whose call was cancelled
 
 REQUEST, NOTIFICATION, RESPONSE = "request", "notification", "response"
 
@@ -131,6 +132,14 @@ def text_param(message, key):
     if not isinstance(value, str):
         raise Refused(INVALID_PARAMS, f"{message['method']}: params.{key} must be a string")
     return value
+
+
+def task_id_in(response):
+    """The id of the task that an answer creates (2025-11-25, Tasks), or None."""
+    value = response.get("result")
+    task = value.get("task") if isinstance(value, dict) else None
+    task_id = task.get("taskId") if isinstance(task, dict) else None
+    return task_id if isinstance(task_id, str) else None
 
 
 def with_params(message, **changes):

@@ -169,12 +169,14 @@ class PendingRequests:
         return sent
 
     def answer(self, response):
-        """Send a response home under the id that it was asked with; False if nobody waits."""
+        """Send a response home under the id that it was asked with.
+
+        Returns its row, or None if nobody waits for it any more.
+        """
         row = self.take(response["id"])
-        if row is None:
-            return False
-        row.reply_to.send({**response, "id": row.id})
-        return True
+        if row:
+            row.reply_to.send({**response, "id": row.id})
+        return row
 
     def progress(self, message):
         """Send a progress notification to the asker of its token, under the asker's token."""
@@ -212,5 +214,3 @@ class PendingRequests:
 
 def cancelled(our_id, reason):
     return notification("notifications/cancelled", {"requestId": our_id, "reason": reason})
-
-

@@ -9,7 +9,7 @@ import queue
 import secrets
 import threading
 
-from .messages import encode
+from .messages import REQUEST_CANCELLED, encode
 from .pending import Calls, PendingRequests, cancelled
 
 log = logging.getLogger("router")
@@ -18,6 +18,7 @@ CLOSE = object()  # the last thing in an outbox
 
 MAX_BEHIND_MESSAGES = 20_000
 MAX_BEHIND_BYTES = 64 * 2**20
+MOST_CALLS = 1000  # of one session that are not answered yet
 
 
 class Outbox:
@@ -72,12 +73,39 @@ class Outbox:
         return data
 
     def close(self):
-        """Let the reader end after what is queued. May be called by anybody, any number of times."""
+        """Let the reader end after what is queued. Anybody may call it, any number of times."""
         with self._lock:
             if self._closed:
                 return
             self._closed = True
         self._queue.put(CLOSE)
+
+
+class Gate:
+    """Keeps what comes too early, in order, until it is opened once."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._kept = []  # protected by _lock; None once the gate is open
+
+    def do(self, function, *arguments):
+        """Call the function: now if the gate is open, else when it opens."""
+        with self._lock:
+            if self._kept is not None:
+                self._kept.append((function, arguments))
+                return
+        function(*arguments)
+
+    def open(self):
+        """Call what was kept. What comes meanwhile queues up behind it."""
+        while True:
+            with self._lock:
+                if not self._kept:
+                    self._kept = None
+                    return
+                kept, self._kept = self._kept, []
+            for function, arguments in kept:
+                function(*arguments)
 
 
 class Session:
@@ -87,30 +115,45 @@ class Session:
     Written by the threads that carry this client's messages, read by any.
     """
 
-    def __init__(self, surface, id=None):
-        self.id = id or secrets.token_urlsafe(24)
-        self.name = f"session {self.id[:6]}"   # the whole id is a key: it stays out of the log
-        self.surface = surface                 # what it sees; see upstreams/surface.py
-        self.outbox = Outbox(self.name)        # its own stream, for what belongs to no call
-        self.calls = Calls(self)
-        self.pending = PendingRequests()
-        self.version = None                    # negotiated by `initialize`
-        self.capabilities = {}                 # what the client said it can be asked
-        self.log_level = None
-        self.initialized = False               # whether `initialize` was answered
-        self.upstreams = {}                    # name → Upstream, in the config's order
+    def __init__(self, surface, outbox=None):
+        self.id = secrets.token_urlsafe(24)
+        self.name = f"session {self.id[:6]}"    # the whole id is a key: it stays out of the log
+        self.surface = surface                  # what it sees; see upstreams/surface.py
+        self.outbox = outbox or Outbox(self.name)   # its own stream, for what belongs to no call
+        self.calls = Calls(self, MOST_CALLS)    # what it asked
+        self.pending = PendingRequests()        # what it was asked
+        self.version = None                     # negotiated by `initialize`
+        self.capabilities = {}                  # what it said it can be asked
+        self.initialized = False                # whether `initialize` is answered
+        self.asks = Gate()                      # its requests wait here for that answer
+        self.hears = Gate()                     # what servers say waits for its `initialized`
+        self.upstreams = {}                     # name → Upstream, in the config's order
+        self.log_level = None                   # what it asked for with logging/setLevel
+        self.tasks = {}                         # task id → the Upstream that has the task
 
     def send(self, message):
-        """Send on the session's own stream."""
-        self.outbox.send(message)
+        """Send on the session's own stream, once the client is ready for it."""
+        self.hears.do(self.outbox.send, message)
+
+    def ask(self, message, call):
+        """Pass on a server's question; `call` is the server's. Raises Refused if it has left."""
+        self.hears.do(self._stream_of(call).send,
+                      self.pending.add(message, reply_to=call, call=call))
 
     def cancel(self, our_id, reason):
         """The question that we asked this client under our id is not wanted any more."""
         row = self.pending.take(our_id)
         if row:
-            _stream_of(self, row.call).send(cancelled(our_id, reason))
+            self.hears.do(self._stream_of(row.call).send, cancelled(our_id, reason))
 
+    def cancel_call(self, id, reason):
+        """The client takes back what it asked, and with it the questions that belonged to it."""
+        call = self.calls.cancel(id, reason)
+        for question in self.pending.calls():
+            if call and question.within is call:
+                question.fail(REQUEST_CANCELLED, f"the call that this belongs to: {reason}")
+                question.abandon(reason)
 
-def _stream_of(session, question):
-    within = question and question.within
-    return within.stream if within and not within.ended else session.outbox
+    def _stream_of(self, question):
+        within = question.within
+        return within.stream if within and not within.ended else self.outbox

@@ -1,6 +1,6 @@
 """HTTP+SSE, the transport of revision 2024-11-05.
 
-    GET /sse, GET /sse/{serverName}     the session's stream; its first event is the path to post to
+    GET /sse, GET /sse/{serverName}     the session's stream; first event: the path to post to
     POST /message?sessionId=…           one message from the client; 202, the answer goes out above
 
 A session lives as long as its stream. The view of the stream returns a generator, and waitress

@@ -17,8 +17,9 @@ LISTS = {
     "prompts/list": ("prompts", "prompts", "name"),
     "resources/list": ("resources", "resources", "uri"),
     "resources/templates/list": ("resources", "resourceTemplates", "uriTemplate"),
+    "tasks/list": ("tasks", "tasks", "taskId"),
 }
-TOOLS, PROMPTS, RESOURCES, TEMPLATES = LISTS
+TOOLS, PROMPTS, RESOURCES, TEMPLATES, TASKS = LISTS
 
 
 def outer_name(method, prefix, name):
@@ -81,19 +82,21 @@ class Catalog:
         self._bare = {}      # method → {the server's names}
         self._known = frozenset()  # the methods whose table is the whole truth
         self._uris = frozenset()
-        self._templates = ()
+        self._templates = {}         # template → its literals
 
     def learn(self, method, items):
         """Take note of a whole list; returns it as clients of all servers together see it."""
         key = LISTS[method][2]
-        self._known |= {method}
         items = [item for item in items if isinstance(item, dict)
                  and isinstance(item.get(key), str)]
+        if method == TASKS:  # they come and go; see surface.py
+            return items
+        self._known |= {method}
         if method == RESOURCES:
             self._uris = frozenset(item[key] for item in items)
             return items
         if method == TEMPLATES:
-            self._templates = tuple(literals_of(item[key]) for item in items)
+            self._templates = {item[key]: literals_of(item[key]) for item in items}
             return items
         inner = {outer_name(method, self._prefix, item[key]): item[key] for item in items}
         self._inner = {**self._inner, method: inner}
@@ -119,7 +122,9 @@ class Catalog:
         return uri in self._uris
 
     def matches_template(self, uri):
-        return any(made_from(literals, uri) for literals in self._templates)
+        """Whether the URI is one of its templates, or one of them could have made it."""
+        return any(uri == template or made_from(literals, uri)
+                   for template, literals in self._templates.items())
 
     def count(self, method):
         """How many it has, as far as we know."""

@@ -36,6 +36,7 @@ class Entry:
     cwd: str = "."
     prefix: str = ""
     start_timeout: float = 60
+    shared: bool | None = None  # None: by what the client can be asked, see pool.py
     secrets: tuple = ()
 
     def redact(self, text):
@@ -87,7 +88,7 @@ def _parse(path, text):
         raise ConfigError(f'{path}: is empty; it needs at least {{"mcpServers": {{…}}}}')
     for pattern in (_STRING_OR_COMMENT, _STRING_OR_LAST_COMMA):
         # Blanks for what is cut out, so that line and column in an error stay true.
-        text = pattern.sub(lambda m: m[1] or re.sub(r"[^\n]", " ", m[0]), text)
+        text = pattern.sub(lambda match: match[1] or re.sub(r"[^\n]", " ", match[0]), text)
     try:
         config = json.loads(text, object_pairs_hook=_no_key_twice)
     except KeyError as twice:
@@ -185,7 +186,7 @@ def _entry(path, folder, name, server):
         name=name, command=command, args=tuple(args), env=tuple(env.items()),
         cwd=str(folder / os.path.expanduser(expand("cwd", server.get("cwd", ".")))),
         prefix=server.get("prefix", name) and server.get("prefix", name) + SEPARATOR,
-        start_timeout=server.get("startTimeout", 60),
+        start_timeout=server.get("startTimeout", 60), shared=server.get("shared"),
         secrets=tuple(sorted((s for s in secrets if len(s) >= SHORTEST_SECRET),
                              key=len, reverse=True)))
 

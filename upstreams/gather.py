@@ -5,6 +5,7 @@ all have or a deadline passes. Both run in whatever thread brings the next piece
 reader, mostly, or the clock.
 """
 
+import functools
 import logging
 import threading
 
@@ -48,6 +49,16 @@ class Gather:
         return missing
 
 
+def when_settled(upstreams, function, clock=None, seconds=0):
+    """Call function() once, when all of them have started or failed, or after so many seconds."""
+    names = range(len(upstreams))
+    gather = Gather(names, lambda _settled: function())
+    if clock:
+        clock.after(seconds, gather.expire)
+    for name, upstream in zip(names, upstreams):
+        upstream.when_settled(functools.partial(gather.put, name, None))
+
+
 class Pages:
     """One whole list of one upstream; a Peer: each page is sent to it.
 
@@ -87,21 +98,24 @@ class Pages:
 
 
 class FirstThatKnows:
-    """Asks one upstream after another until one does not answer with an error; a Peer."""
+    """Asks one upstream after another until one does not answer with an error; a Peer.
 
-    def __init__(self, upstreams, message, call):
-        self._upstreams, self._message, self._call = list(upstreams), message, call
+    `ask(upstream, reply_to)` asks one of them, and may raise Refused.
+    """
 
-    def ask(self):
+    def __init__(self, upstreams, ask, call):
+        self.id = call.id
+        self._upstreams, self._ask, self._call = list(upstreams), ask, call
+
+    def next(self):
         """Ask the next one."""
-        upstream = self._upstreams.pop(0)
         try:
-            upstream.request(self._message, reply_to=self, call=self._call)
+            self._ask(self._upstreams.pop(0), self)
         except Refused as problem:
-            self.send(error(self._call.id, problem.code, str(problem)))
+            self.send(error(self.id, problem.code, str(problem), problem.data))
 
     def send(self, message):
         if "error" in message and self._upstreams and not self._call.ended:
-            self.ask()
+            self.next()
         else:
             self._call.send(message)

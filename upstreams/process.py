@@ -18,12 +18,12 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import threading
-from pathlib import Path
 
 from transports.messages import INTERNAL_ERROR, InvalidMessage, decode, encode, error
 from transports.session import CLOSE, Outbox
+
+from .guardian import KILL, WINDOWS, signal_group
 
 log = logging.getLogger("router")
 
@@ -31,61 +31,22 @@ GRACE = 2.0             # seconds between closing stdin, SIGTERM and SIGKILL
 DRAIN = 0.5             # seconds for the last lines to arrive after the process has ended
 MAX_LINE = 64 * 2**20   # bytes of one message from a server
 STDERR_LINES = 20
-WINDOWS = sys.platform == "win32"
 
 
 class StartFailed(Exception):
     """The process could not be started; the text says why and what was tried."""
 
 
-class Guardian:
-    """Our end of the pipe to guardian.py, which ends the groups that a killed router leaves."""
-
-    def __init__(self):
-        self._lock = threading.Lock()
-        self._process = None
-
-    def watch(self, group):
-        self._tell(f"+{group}\n")
-
-    def release(self, group):
-        self._tell(f"-{group}\n")
-
-    def _tell(self, line):
-        if WINDOWS:  # no process groups there, see the README
-            return
-        # One short line is written whole (PIPE_BUF), so holding the lock costs next to nothing.
-        with self._lock:
-            if self._process is None:
-                self._process = subprocess.Popen(
-                    [sys.executable, "-I", "-S", str(Path(__file__).with_name("guardian.py"))],
-                    stdin=subprocess.PIPE, start_new_session=True)
-            try:
-                self._process.stdin.write(line.encode())
-                self._process.stdin.flush()
-            except OSError:
-                log.warning("the guardian process is gone: if the router is killed outright, "
-                            "servers may survive it")
-
-    def close(self):
-        with self._lock:
-            if self._process:
-                try:
-                    self._process.stdin.close()
-                except OSError:
-                    pass  # it was gone already, and we have said so
-                self._process.wait()
-
-
 class Process:
     """One life of one server. `start` it once; `send` and `close` from any thread."""
 
-    def __init__(self, entry, clock, guardian):
+    def __init__(self, entry, label, clock, guardian):
         self.entry = entry
+        self.label = label  # in thread names and log lines: the server, and whose it is
         self.pid = None
         self._clock = clock
         self._guardian = guardian
-        self._inbox = Outbox(f"{entry.name}'s input", on_behind=self.kill)
+        self._inbox = Outbox(f"{label}'s input", on_behind=self.kill)
         self._exited = threading.Event()
         self._last_lines = collections.deque(maxlen=STDERR_LINES)
         self._lock = threading.Lock()
@@ -102,7 +63,7 @@ class Process:
         self._process = self._open()
         self.pid = self._process.pid
         self._guardian.watch(self.pid)
-        self._threads = [threading.Thread(target=work, name=f"{self.entry.name}-{role}", daemon=True)
+        self._threads = [threading.Thread(target=work, name=f"{self.label}-{role}", daemon=True)
                          for role, work in (("reader", self._read), ("writer", self._write),
                                             ("stderr", self._drain_stderr),
                                             ("exit", self._await_exit))]
@@ -138,13 +99,13 @@ class Process:
     def close(self):
         """Begin the three steps; returns at once. `join` waits for the end."""
         self._inbox.close()
-        for seconds, what in ((GRACE, signal.SIGTERM), (2 * GRACE, _KILL)):
+        for seconds, what in ((GRACE, signal.SIGTERM), (2 * GRACE, KILL)):
             self._clock.after(seconds, self._signal_leader, what)
 
     def kill(self):
         """No grace: SIGKILL to the whole group, now."""
         self._inbox.close()
-        self._signal_leader(_KILL)
+        self._signal_leader(KILL)
 
     def join(self, seconds):
         """Wait for the process and its threads to end; False if they have not by then."""
@@ -159,7 +120,7 @@ class Process:
     def _signal_leader(self, what):
         # Only while the leader lives: afterwards its number may belong to somebody else.
         if not self._exited.is_set():
-            _signal_group(self._process, what)
+            signal_group(self.pid, what)
 
     def _report(self, reason):
         with self._lock:
@@ -191,7 +152,7 @@ class Process:
         except InvalidMessage as problem:
             self._unusable(line, problem)
         except Exception:  # a bug of ours in one message must not end all that follow
-            log.exception("%s: one message was lost", self.entry.name)
+            log.exception("%s: one message was lost", self.label)
 
     def _skip_rest(self, stdout, line):
         """Read on to the end of an over-long line; its first and its last bytes are returned."""
@@ -203,7 +164,7 @@ class Process:
 
     def _unusable(self, line, problem):
         """Skip a line that is no message; if it was an answer, fail the one that waits for it."""
-        log.warning("%s: skipped a line of its output: %s: %s", self.entry.name, problem,
+        log.warning("%s: skipped a line of its output: %s: %s", self.label, problem,
                     printable(self.entry.redact(line[:80].decode("utf-8", "replace"))))
         if found := _ANSWER_TO.search(line[:200]) or _ANSWERED.search(line[-200:]):
             self._on_message(error(int(found[1]), INTERNAL_ERROR, f'server "{self.entry.name}" '
@@ -234,7 +195,7 @@ class Process:
             while line := stderr.readline(2**16):  # always drained: a full pipe blocks the server
                 if text := printable(self.entry.redact(line.decode("utf-8", "replace")).strip()):
                     self._last_lines.append(text)
-                    log.info("%s: %s", self.entry.name, text)
+                    log.info("%s: %s", self.label, text)
 
     # -- NAME-exit
 
@@ -250,9 +211,9 @@ class Process:
         self._report(f"{reason}: {last}" if last else reason)
         # Somebody may still hold the pipes, or have forked away from them: end the group.
         if self._reader.is_alive():
-            _signal_group(self._process, signal.SIGTERM)
+            signal_group(self.pid, signal.SIGTERM)
             self._reader.join(GRACE)
-        _signal_group(self._process, _KILL)
+        signal_group(self.pid, KILL)
         self._guardian.release(self.pid)
 
 
@@ -268,18 +229,3 @@ def printable(text):
     'a\\x1b[31m b\\x0afake line'
     """
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
-
-
-if WINDOWS:  # not tried on a real Windows, see the README
-    _KILL = signal.SIGTERM
-
-    def _signal_group(process, what):
-        subprocess.run(["taskkill", "/T", "/F", "/PID", str(process.pid)], capture_output=True)
-else:
-    _KILL = signal.SIGKILL
-
-    def _signal_group(process, what):
-        try:
-            os.killpg(process.pid, what)
-        except (ProcessLookupError, PermissionError):
-            pass  # all of them have ended; macOS says "permission" of a group of zombies

@@ -1,11 +1,36 @@
 """How the servers are: the table that a person sees at the start and after --check."""
 
+import sys
+import threading
+
+from .aggregate import FEW_SECONDS
 from .catalog import LISTS, PROMPTS, RESOURCES, TEMPLATES, TOOLS
+from .gather import when_settled
 from .process import printable
 from .upstream import RUNNING
 
 _HEADINGS = ("server", "state", "tools", "prompts", "resources", "templates", "seconds",
              "revision", "is", "URL")
+
+
+def report(clock, upstreams, url=None):
+    """Print what a person needs once the servers have settled, or after a few seconds.
+
+    To stderr: in stdio mode, stdout belongs to the protocol.
+    """
+    when_settled(upstreams, lambda: print(f"\n{table(upstreams, url)}\n", file=sys.stderr,
+                                          flush=True), clock, FEW_SECONDS)
+
+
+def check(pool):
+    """--check: start every server, print how that went; 0, or 1 if one failed."""
+    pool.start()
+    done = threading.Event()
+    upstreams = pool.shared.values()
+    when_settled(upstreams, done.set)
+    done.wait()
+    print(table(upstreams))
+    return 0 if all(upstream.state == RUNNING for upstream in upstreams) else 1
 
 
 def table(upstreams, url=None):

@@ -1,30 +1,76 @@
-"""What a session sees: all servers together, or one as it is.
+"""What a session sees: one server as it is, or all together (aggregate.py).
 
 A surface decides, for each request of a client, which upstream gets it and under which name. Its
 methods run in whatever thread brought the client's message, and only ever put things on queues.
 """
 
-import functools
-import logging
+from transports.messages import (INVALID_PARAMS, LOG_LEVELS, SERVER_UNAVAILABLE, Refused,
+                                 params_of, result, task_id_in, text_param)
 
-from transports.messages import (INVALID_PARAMS, METHOD_NOT_FOUND, SERVER_UNAVAILABLE, Refused,
-                                 params_of, result, text_param, with_params)
-
-from .catalog import LISTS, PROMPTS, TOOLS
-from .gather import LIST_SECONDS, FirstThatKnows, Gather, Pages
-from .upstream import RUNNING, STARTING
-
-log = logging.getLogger("router")
+from .gather import LIST_SECONDS, FirstThatKnows
+from .upstream import RUNNING
 
 RESOURCE_NOT_FOUND = -32002     # 2025-11-25, Resources, Error Handling
-FEW_SECONDS = 5.0               # what a client's initialize waits for the slowest server
-LONGEST_INSTRUCTIONS = 4000     # characters of one server's, where many are told together
 
 
-class Single:
+class Surface:
+    """What both have in common: wishes of the session that the router itself remembers."""
+
+    def __init__(self):
+        self._requests = {
+            "logging/setLevel": self._set_level,
+            "resources/subscribe": self._subscribe,
+            "resources/unsubscribe": self._unsubscribe,
+        }
+
+    def request(self, session, message, call):
+        """Pass a request on, under the name and to the upstream that it is for, or answer it.
+
+        Raises Refused; the router answers with the error.
+        """
+        self._requests.get(message["method"], self._other)(session, message, call)
+
+    def _set_level(self, session, message, call):
+        level = text_param(message, "level")
+        if level not in LOG_LEVELS:
+            raise Refused(INVALID_PARAMS, f"Unknown log level: {level}; there are "
+                                          f"{', '.join(LOG_LEVELS)}")
+        session.log_level = level
+        for upstream in session.upstreams.values():
+            upstream.audience.tell_level()
+        call.send(result(call.id, {}))
+
+    def _subscribe(self, session, message, call):
+        self._ask_owner(session, message, call, lambda upstream, reply_to:
+                        upstream.audience.subscribe(session, message, reply_to))
+
+    def _unsubscribe(self, session, message, call):
+        uri = text_param(message, "uri")
+        for upstream in session.upstreams.values():
+            if upstream.audience.is_subscribed(session, uri):
+                return upstream.audience.unsubscribe(session, message, call)
+        return call.send(result(call.id, {}))
+
+    def _ask_owner(self, session, message, call, ask):
+        """Ask the upstream whose resource it is: learned from lists, else from templates, else
+        one after another until one knows it."""
+        uri = text_param(message, "uri")
+        upstreams = self._with_resources(session)
+        for upstream in upstreams:
+            if upstream.catalog.has_uri(uri):
+                return ask(upstream, call)
+        if not upstreams:
+            raise Refused(RESOURCE_NOT_FOUND, f"Resource not found: {uri}", {"uri": uri})
+        # sort() is stable: those with a fitting template first, else the config's order.
+        upstreams.sort(key=lambda upstream: not upstream.catalog.matches_template(uri))
+        return FirstThatKnows(upstreams, ask, call).next()
+
+
+class Single(Surface):
     """One server as it is: names, cursors, unknown methods, everything passes through."""
 
     def __init__(self, name):
+        super().__init__()
         self.name = name
 
     def names(self, known):
@@ -36,155 +82,40 @@ class Single:
         return session.upstreams[self.name].entry.start_timeout + LIST_SECONDS
 
     def initialize(self, session):
-        """Our answer to initialize: the server's own."""
+        """Our answer to initialize: the server's own. Raises Refused if it is not running."""
         upstream = session.upstreams[self.name]
         if upstream.state != RUNNING:
             raise Refused(SERVER_UNAVAILABLE, f'server "{self.name}" is not running: '
                                               f'{upstream.problem or upstream.state}')
         return {**upstream.info, "protocolVersion": session.version}
 
-    def request(self, session, message, call):
-        session.upstreams[self.name].request(message, reply_to=call, call=call)
-
     def notification(self, session, message):
+        """Pass on a notification that the router has no rule for."""
         session.upstreams[self.name].send(message)
 
+    def _other(self, session, message, call):
+        pass_on(session.upstreams[self.name], session, message, call)
 
-class Aggregate:
-    """All servers together: prefixed names, merged lists."""
-
-    def __init__(self, clock, server_info):
-        self._clock = clock
-        self._server_info = server_info
-        self._reported = set()  # clashes that are in the log already
-        self._requests = {
-            **dict.fromkeys(LISTS, self._list),
-            "tools/call": functools.partial(self._by_name, TOOLS),
-            "prompts/get": functools.partial(self._by_name, PROMPTS),
-            "resources/read": self._by_uri,
-        }
-
-    def names(self, known):
-        return list(known)
-
-    def patience(self, _session):
-        return FEW_SECONDS
-
-    def initialize(self, session):
-        upstreams = session.upstreams.values()
-        capabilities = {}
-        for upstream in upstreams:
-            capabilities = union(capabilities, upstream.capabilities)
-            if upstream.state == STARTING:
-                # It will have something, and we shall say so with list_changed; a client that
-                # was told of no tools would not listen.
-                capabilities = union(capabilities, {kind: {"listChanged": True} for kind in
-                                                    ("tools", "prompts", "resources")})
-        answer = {"protocolVersion": session.version, "capabilities": capabilities,
-                  "serverInfo": self._server_info}
-        told = [f"[{upstream.name}]\n{text[:LONGEST_INSTRUCTIONS]}" for upstream in upstreams
-                if isinstance(text := upstream.info.get("instructions"), str) and text]
-        if told:
-            answer["instructions"] = "\n\n".join(told)
-        return answer
-
-    def request(self, session, message, call):
-        route = self._requests.get(message["method"])
-        if route is None:
-            raise Refused(METHOD_NOT_FOUND, f"Method not found: {message['method']}")
-        route(session, message, call)
-
-    def notification(self, session, message):
-        log.debug("%s: %s was dropped: it names no server", session.name, message["method"])
-
-    # -- lists
-
-    def _list(self, session, message, call):
-        """Ask every server that has such a list, at the same time; answer with one page."""
-        method = message["method"]
-        capability, key, _ = LISTS[method]
-        if params_of(message).get("cursor"):
-            raise Refused(INVALID_PARAMS, f"{method}: no such cursor: all is on the first page")
-        upstreams = [upstream for upstream in session.upstreams.values()
-                     if capability in upstream.capabilities]
-
-        def finish(lists):
-            self._clock.forget(deadline)
-            call.send(result(call.id, {key: self._merge(method, upstreams, lists)}))
-
-        def expire():
-            missing = gather.expire()
-            if missing:
-                log.warning("%s: left out after %g seconds without an answer: %s", method,
-                            LIST_SECONDS, ", ".join(sorted(missing)))
-                call.abandon("it took too long")
-
-        gather = Gather([upstream.name for upstream in upstreams], finish)
-        deadline = self._clock.after(LIST_SECONDS, expire)
-        if not upstreams:
-            finish({})
-        for upstream in upstreams:
-            Pages(upstream, method, functools.partial(gather.put, upstream.name), call).ask()
-
-    def _merge(self, method, upstreams, lists):
-        """In the config's order. Of two equal names or URIs the first stays, as when called."""
-        key = LISTS[method][2]
-        merged = {}
-        for upstream in upstreams:
-            for item in lists.get(upstream.name) or ():
-                if merged.setdefault(item[key], item) is not item:
-                    clash = (method, upstream.name, item[key])
-                    if clash not in self._reported and len(self._reported) < 1000:
-                        self._reported.add(clash)
-                        log.warning('%s: %r of server "%s" is left out: a server before it in '
-                                    'the config has the same', *clash)
-        return list(merged.values())
-
-    # -- one thing of one server
-
-    def _by_name(self, listing, session, message, call):
-        name = text_param(message, "name")
-        upstream, inner = self._find(session, listing, name)
-        upstream.request(with_params(message, name=inner), reply_to=call, call=call)
-
-    def _find(self, session, listing, name):
-        """The upstream that a client's name belongs to, and its own name for it."""
-        upstreams = session.upstreams.values()
-        for upstream in upstreams:
-            inner = upstream.catalog.inner_name(listing, name)
-            if inner is not None:
-                return upstream, inner
-        bare = [upstream for upstream in upstreams if upstream.catalog.has_bare(listing, name)]
-        if len(bare) == 1:
-            return bare[0], name
-        kind = "tool" if listing == TOOLS else "prompt"
-        among = f" (several servers have it: {', '.join(u.name for u in bare)})" if bare else ""
-        raise Refused(INVALID_PARAMS, f"Unknown {kind}: {name}{among}")
-
-    def _by_uri(self, session, message, call):
-        uri = text_param(message, "uri")
-        upstreams = [upstream for upstream in session.upstreams.values()
-                     if "resources" in upstream.capabilities]
-        for upstream in upstreams:
-            if upstream.catalog.has_uri(uri):
-                return upstream.request(message, reply_to=call, call=call)
-        if not upstreams:
-            raise Refused(RESOURCE_NOT_FOUND, f"Resource not found: {uri}", {"uri": uri})
-        # sorted() is stable: those with a fitting template first, else the config's order.
-        upstreams.sort(key=lambda upstream: not upstream.catalog.matches_template(uri))
-        return FirstThatKnows(upstreams, message, call).ask()
+    def _with_resources(self, session):
+        return [session.upstreams[self.name]]
 
 
-def union(one, other):
-    """Two capability objects as one; where both have a plain value, true wins.
+def pass_on(upstream, session, message, call):
+    """Pass a request on; if its answer makes a task of it, remember whose task that is."""
+    reply_to = call
+    if "task" in params_of(message):
+        reply_to = _TaskMaker(upstream, session, call)
+    upstream.request(message, reply_to=reply_to, call=call)
 
-    >>> union({"tools": {}}, {"tools": {"listChanged": True}, "logging": {}})
-    {'tools': {'listChanged': True}, 'logging': {}}
-    """
-    both = {**other, **one}
-    for key in one.keys() & other.keys():
-        if isinstance(one[key], dict) and isinstance(other[key], dict):
-            both[key] = union(one[key], other[key])
-        else:
-            both[key] = one[key] or other[key]
-    return {key: both[key] for key in [*one, *(key for key in other if key not in one)]}
+
+class _TaskMaker:
+    """A Peer between a server and the caller (2025-11-25, Tasks, Creating Tasks)."""
+
+    def __init__(self, upstream, session, call):
+        self._upstream, self._session, self._call = upstream, session, call
+
+    def send(self, message):
+        task_id = task_id_in(message)
+        if task_id is not None:
+            self._session.tasks[task_id] = self._upstream
+        self._call.send(message)

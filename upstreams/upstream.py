@@ -12,10 +12,11 @@ import threading
 import time
 
 from transports.messages import (LATEST, RESPONSE, REVISIONS, SERVER_UNAVAILABLE, Refused, kind_of,
-                                 notification, request, result)
+                                 notification, request)
 from transports.pending import Calls, PendingRequests, cancelled
 
-from .catalog import LISTS, Catalog
+from .audience import CHANGED, Audience
+from .catalog import LISTS, TASKS, Catalog
 from .gather import LIST_SECONDS, Gather, Pages
 from .process import StartFailed
 
@@ -29,11 +30,11 @@ class Upstream:
 
     `connect()` makes a connection: an object with start(on_message, on_closed), send(message),
     close(), join(seconds) and last_lines(). `client` is what we say of ourselves in initialize,
-    {"clientInfo": …, "capabilities": …}. `on_message(upstream, message)` gets what the server says
-    of its own accord.
+    {"clientInfo": …, "capabilities": …}; `owner` is the one session it works for, if it is not
+    shared.
     """
 
-    def __init__(self, entry, connect, clock, client, on_message):
+    def __init__(self, entry, connect, clock, client, owner=None):
         self.name = entry.name
         self.entry = entry
         self.catalog = Catalog(entry.prefix)
@@ -42,14 +43,14 @@ class Upstream:
         self.info = {}                  # its answer to initialize, whole
         self.seconds_to_start = None
         self.connection = None
+        self.audience = Audience(self, owner)
+        self.asked_for_roots = False
         self.calls = Calls(self)        # what the server asked and nobody answered yet
         self.pending = PendingRequests()
         self._ids = itertools.count(1)  # one counter for all lives of the server
         self._connect, self._clock, self._client = connect, clock, client
-        self._on_message = on_message
         self._lock = threading.Lock()
         # protected by _lock:
-        self._sessions = set()          # who sees this server
         self._when_settled = []
         self._settled = False
 
@@ -65,7 +66,7 @@ class Upstream:
         """Start the process and send `initialize`; `when_settled` tells how that went."""
         self._started = time.monotonic()
         self.connection = self._connect()
-        self.pending = PendingRequests(self._ids)
+        self.pending, self.calls = PendingRequests(self._ids), Calls(self)
         self._deadline = self._clock.after(self.entry.start_timeout, self._too_slow)
         try:
             self.connection.start(self.receive, self._closed)
@@ -101,20 +102,6 @@ class Upstream:
         if self.pending.take(our_id):
             self.send(cancelled(our_id, reason))
 
-    def join(self, session):
-        """The session sees this server from now on."""
-        with self._lock:
-            self._sessions.add(session)
-
-    def leave(self, session):
-        with self._lock:
-            self._sessions.discard(session)
-
-    def sessions(self):
-        """Who sees this server."""
-        with self._lock:
-            return list(self._sessions)
-
     def when_settled(self, function):
         """Call function() once the server has started or failed to: now, if it has already."""
         with self._lock:
@@ -128,6 +115,10 @@ class Upstream:
         self.state = CLOSING
         if self.connection:
             self.connection.close()
+
+    def ended(self):
+        """Whether nothing is left of it."""
+        return self.state in (FAILED, CLOSING) and self.wait_closed(0)
 
     def last_lines(self):
         """The last lines of its stderr, oldest first."""
@@ -146,15 +137,10 @@ class Upstream:
         elif kind_of(message) is RESPONSE:
             if not self.pending.answer(message):
                 log.debug("%s: an answer that nobody waits for was dropped", self.name)
-        elif message["method"] == "notifications/progress":
-            if not self.pending.progress(message):
-                log.debug("%s: progress that nobody waits for was dropped", self.name)
-        elif message["method"] == "ping" and "id" in message:
-            self.send(result(message["id"], {}))
         else:
             for method in CHANGED.get(message["method"], ()):
                 self.catalog.forget(method)
-            self._on_message(self, message)
+            self.audience.hear(message)
 
     # -- starting and ending: called by the reader, the clock, or whoever waits for the process
 
@@ -176,7 +162,7 @@ class Upstream:
             self.state = RUNNING
         self.send(notification("notifications/initialized"))
         return self._learn([method for method, (capability, _, _) in LISTS.items()
-                            if capability in self.capabilities])
+                            if capability in self.capabilities and method != TASKS])
 
     def _learn(self, methods):
         """Fetch these lists into the catalog; with them, or at the deadline, it has settled."""
@@ -217,6 +203,9 @@ class Upstream:
         with self._lock:
             self._settled = True
             waiting, self._when_settled = self._when_settled, []
+        if self.state == RUNNING:
+            log.info('server "%s" is running (%.1f s)', self.name, self.seconds_to_start)
+            self.audience.came_up()
         for function in waiting:
             function()
 
@@ -226,11 +215,3 @@ class _Then:
 
     def __init__(self, function):
         self.send = function
-
-
-# What a server may say of its lists → the lists that this concerns.
-CHANGED = {
-    "notifications/tools/list_changed": ["tools/list"],
-    "notifications/prompts/list_changed": ["prompts/list"],
-    "notifications/resources/list_changed": ["resources/list", "resources/templates/list"],
-}

@@ -50,7 +50,8 @@ class Server:
             "tools/call": self._call_tool,
             "prompts/list": lambda params, request: {"prompts": _descriptions(self._prompts)},
             "prompts/get": self._get_prompt,
-            "resources/list": lambda params, request: {"resources": _descriptions(self._resources)},
+            "resources/list":
+                lambda params, request: {"resources": _descriptions(self._resources)},
             "resources/templates/list":
                 lambda params, request: {"resourceTemplates": _descriptions(self._templates)},
             "resources/read": self._read_resource,

@@ -1,0 +1,202 @@
+"""All servers together as one: prefixed names, merged lists, requests to whom they belong.
+
+Which server a request is for is in a name, a URI or a task id; where it is in none of them, the
+router does not guess. Lists are asked of all servers at the same time, and none is waited for
+longer than a deadline.
+"""
+
+import functools
+import logging
+
+from transports.messages import (INVALID_PARAMS, METHOD_NOT_FOUND, Refused, params_of, result,
+                                 text_param, with_params)
+
+from .catalog import LISTS, PROMPTS, TOOLS
+from .gather import LIST_SECONDS, Gather, Pages
+from .surface import Surface, pass_on
+from .upstream import STARTING
+
+log = logging.getLogger("router")
+
+FEW_SECONDS = 5.0               # what a client's initialize waits for the slowest server
+LONGEST_INSTRUCTIONS = 4000     # characters of one server's, where many are told together
+
+
+class Aggregate(Surface):
+    """All servers together: prefixed names, merged lists."""
+
+    def __init__(self, clock, server_info):
+        super().__init__()
+        self._clock = clock
+        self._server_info = server_info
+        self._reported = set()  # clashes that are in the log already
+        self._requests.update({
+            **dict.fromkeys(LISTS, self._list),
+            "tasks/list": self._list_tasks,
+            "tools/call": functools.partial(self._by_name, TOOLS),
+            "prompts/get": functools.partial(self._by_name, PROMPTS),
+            "resources/read": self._read,
+            "completion/complete": self._complete,
+            **dict.fromkeys(("tasks/get", "tasks/result", "tasks/cancel"), self._by_task),
+        })
+
+    def names(self, known):
+        return list(known)
+
+    def patience(self, _session):
+        return FEW_SECONDS
+
+    def initialize(self, session):
+        upstreams = session.upstreams.values()
+        capabilities = {}
+        for upstream in upstreams:
+            capabilities = union(capabilities, upstream.capabilities)
+            if upstream.state == STARTING:
+                # It will have something, and we shall say so with list_changed; a client that
+                # was told of no tools would not listen.
+                capabilities = union(capabilities, {kind: {"listChanged": True} for kind in
+                                                    ("tools", "prompts", "resources")})
+        answer = {"protocolVersion": session.version, "capabilities": capabilities,
+                  "serverInfo": self._server_info}
+        told = [f"[{upstream.name}]\n{text[:LONGEST_INSTRUCTIONS]}" for upstream in upstreams
+                if isinstance(text := upstream.info.get("instructions"), str) and text]
+        if told:
+            answer["instructions"] = "\n\n".join(told)
+        return answer
+
+    def notification(self, session, message):
+        task_id = params_of(message).get("taskId")
+        upstream = session.tasks.get(task_id) if isinstance(task_id, str) else None
+        if message["method"] == "notifications/tasks/status" and upstream:
+            upstream.send(message)  # of a question that the client answers as a task
+        else:
+            log.debug("%s: %s was dropped: it names no server", session.name, message["method"])
+
+    def _other(self, _session, message, _call):
+        raise Refused(METHOD_NOT_FOUND, f"Method not found: {message['method']}")
+
+    def _with_resources(self, session):
+        return [upstream for upstream in session.upstreams.values()
+                if "resources" in upstream.capabilities]
+
+    # -- lists
+
+    def _list(self, session, message, call):
+        """Ask every server that has such a list, at the same time; answer with one page."""
+        method = message["method"]
+        capability, key, _ = LISTS[method]
+        upstreams = [upstream for upstream in session.upstreams.values()
+                     if capability in upstream.capabilities]
+        self._collect(message, upstreams, call, lambda lists: {
+            key: self._merge(method, upstreams, lists)})
+
+    def _list_tasks(self, session, message, call):
+        """As other lists; but of a shared server each session sees only its own tasks."""
+        upstreams = [upstream for upstream in session.upstreams.values()
+                     if "list" in (upstream.capabilities.get("tasks") or ())]
+
+        def merge(lists):
+            tasks = [(task, upstream) for upstream in upstreams
+                     for task in lists.get(upstream.name) or () if upstream.audience.owner
+                     or session.tasks.get(task["taskId"]) is upstream]
+            session.tasks.update((task["taskId"], upstream) for task, upstream in tasks)
+            return {"tasks": [task for task, _ in tasks]}
+        self._collect(message, upstreams, call, merge)
+
+    def _collect(self, message, upstreams, call, merge):
+        """Answer with merge({name: items}), when all have given theirs or at the deadline."""
+        method = message["method"]
+        if params_of(message).get("cursor"):
+            raise Refused(INVALID_PARAMS, f"{method}: no such cursor: all is on the first page")
+
+        def finish(lists):
+            self._clock.forget(deadline)
+            call.send(result(call.id, merge(lists)))
+
+        def expire():
+            missing = gather.expire()
+            if missing:
+                log.warning("%s: left out after %g seconds without an answer: %s", method,
+                            LIST_SECONDS, ", ".join(sorted(missing)))
+                call.abandon("it took too long")
+
+        gather = Gather([upstream.name for upstream in upstreams], finish)
+        deadline = self._clock.after(LIST_SECONDS, expire)
+        if not upstreams:
+            finish({})
+        for upstream in upstreams:
+            Pages(upstream, method, functools.partial(gather.put, upstream.name), call).ask()
+
+    def _merge(self, method, upstreams, lists):
+        """In the config's order. Of two equal names or URIs the first stays, as when called."""
+        key = LISTS[method][2]
+        merged = {}
+        for upstream in upstreams:
+            for item in lists.get(upstream.name) or ():
+                if merged.setdefault(item[key], item) is not item:
+                    clash = (method, upstream.name, item[key])
+                    if clash not in self._reported and len(self._reported) < 1000:
+                        self._reported.add(clash)
+                        log.warning('%s: %r of server "%s" is left out: a server before it in '
+                                    'the config has the same', *clash)
+        return list(merged.values())
+
+    # -- one thing of one server
+
+    def _by_name(self, listing, session, message, call):
+        upstream, inner = self._find(session, listing, text_param(message, "name"))
+        pass_on(upstream, session, with_params(message, name=inner), call)
+
+    def _find(self, session, listing, name):
+        """The upstream that a client's name belongs to, and its own name for it."""
+        upstreams = session.upstreams.values()
+        for upstream in upstreams:
+            inner = upstream.catalog.inner_name(listing, name)
+            if inner is not None:
+                return upstream, inner
+        bare = [upstream for upstream in upstreams if upstream.catalog.has_bare(listing, name)]
+        if len(bare) == 1:
+            return bare[0], name
+        kind = "tool" if listing == TOOLS else "prompt"
+        among = f" (several servers have it: {', '.join(u.name for u in bare)})" if bare else ""
+        raise Refused(INVALID_PARAMS, f"Unknown {kind}: {name}{among}")
+
+    def _read(self, session, message, call):
+        self._ask_owner(session, message, call, lambda upstream, reply_to:
+                        upstream.request(message, reply_to=reply_to, call=call))
+
+    def _complete(self, session, message, call):
+        """By what is to be completed: a prompt's name, or a resource template."""
+        ref = params_of(message).get("ref")
+        ref = ref if isinstance(ref, dict) else {}
+        if isinstance(ref.get("name"), str):
+            upstream, inner = self._find(session, PROMPTS, ref["name"])
+            return upstream.request(with_params(message, ref={**ref, "name": inner}),
+                                    reply_to=call, call=call)
+        for upstream in self._with_resources(session):
+            if upstream.catalog.matches_template(str(ref.get("uri"))):
+                return upstream.request(message, reply_to=call, call=call)
+        raise Refused(INVALID_PARAMS, "completion/complete: params.ref names no prompt and no "
+                                      "resource template that is known here")
+
+    def _by_task(self, session, message, call):
+        task_id = text_param(message, "taskId")
+        upstream = session.tasks.get(task_id)
+        if upstream is None:
+            raise Refused(INVALID_PARAMS, f"Unknown task: {task_id}")
+        upstream.request(message, reply_to=call, call=call)
+
+
+def union(one, other):
+    """Two capability objects as one; where both have a plain value, true wins.
+
+    >>> union({"tools": {}}, {"tools": {"listChanged": True}, "logging": {}})
+    {'tools': {'listChanged': True}, 'logging': {}}
+    """
+    both = {**other, **one}
+    for key in one.keys() & other.keys():
+        if isinstance(one[key], dict) and isinstance(other[key], dict):
+            both[key] = union(one[key], other[key])
+        else:
+            both[key] = one[key] or other[key]
+    return {key: both[key] for key in [*one, *(key for key in other if key not in one)]}
