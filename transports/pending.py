@@ -36,8 +36,7 @@ class Call:
 
     def send(self, message):
         if kind_of(message) is RESPONSE:
-            if self.asker.calls.end(self):
-                self.stream.send(message)
+            self.asker.calls.answer(self, message)
         elif not self.ended:
             self.stream.send(message)
 
@@ -73,6 +72,7 @@ class Calls:
         self._changed = threading.Condition()
         # protected by _changed:
         self._open = {}
+        self._leaving = 0  # answers between this table and their stream
         self._closed = False
 
     def open(self, message, stream, within=None):
@@ -91,7 +91,7 @@ class Calls:
         return call
 
     def end(self, call):
-        """Take it out of the table; True for the first to do so."""
+        """Take it out of the table; True for the first to do so. Whoever that is answers it."""
         with self._changed:
             if self._open.get(call.id) is not call:
                 return False
@@ -99,6 +99,16 @@ class Calls:
             call.ended = True
             self._changed.notify_all()
         return True
+
+    def answer(self, call, message):
+        """Send the call's answer, if it is the first; its id is free before the peer has it."""
+        with self._changed:
+            self._leaving += 1
+        if self.end(call):
+            call.stream.send(message)
+        with self._changed:
+            self._leaving -= 1
+            self._changed.notify_all()
 
     def cancel(self, id, reason):
         """The asker does not want the answer any more. An unknown id is no error: it raced."""
@@ -116,9 +126,9 @@ class Calls:
             return list(self._open.values())
 
     def wait_until_empty(self, seconds):
-        """Block until all are answered; False if that took too long."""
+        """Block until all answers are on their stream; False if that took too long."""
         with self._changed:
-            return self._changed.wait_for(lambda: not self._open, seconds)
+            return self._changed.wait_for(lambda: not self._open and not self._leaving, seconds)
 
     def __len__(self):
         with self._changed:

@@ -137,8 +137,9 @@ class Session:
 
     def ask(self, message, call):
         """Pass on a server's question; `call` is the server's. Raises Refused if it has left."""
-        self.hears.do(self._stream_of(call).send,
-                      self.pending.add(message, reply_to=call, call=call))
+        sent = self.pending.add(message, reply_to=call, call=call)
+        self.hears.do(self._stream_of(call).send, sent)
+        call.passed_on(self, sent["id"])
 
     def cancel(self, our_id, reason):
         """The question that we asked this client under our id is not wanted any more."""

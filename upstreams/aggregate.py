@@ -134,7 +134,7 @@ class Aggregate(Surface):
         for upstream in upstreams:
             for item in lists.get(upstream.name) or ():
                 if merged.setdefault(item[key], item) is not item:
-                    clash = (method, upstream.name, item[key])
+                    clash = (method, item[key], upstream.name)
                     if clash not in self._reported and len(self._reported) < 1000:
                         self._reported.add(clash)
                         log.warning('%s: %r of server "%s" is left out: a server before it in '

@@ -28,7 +28,7 @@ def outer_name(method, prefix, name):
     >>> outer_name(TOOLS, "github__", "search")
     'github__search'
     >>> outer_name(TOOLS, "github__", "x" * 70)
-    'github__xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx_7d1c3e0a'
+    'github__xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx_744f6d14'
     """
     full = prefix + name
     if method == TOOLS and len(full) > LONGEST_TOOL_NAME:

@@ -105,7 +105,7 @@ def _parse(path, text):
 
 
 def _no_key_twice(pairs):
-    """JSON readers keep the last of two equal keys; here that would be a server lost in silence."""
+    """JSON readers keep the last of two equal keys: here, a server would be lost in silence."""
     seen = {}
     for key, value in pairs:
         if key in seen:

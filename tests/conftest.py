@@ -1,0 +1,64 @@
+"""Fixtures for all tests, and the check that none of them leaves anything behind."""
+
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+import processes
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(request):
+    """A test that leaves a thread or a child process alive has failed."""
+    threads, children = set(threading.enumerate()), processes.children()
+    yield
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        left = {thread for thread in threading.enumerate() if thread.is_alive()} - threads
+        orphans = processes.children() - children
+        if not left and not orphans:
+            return
+        for thread in left:
+            thread.join(0.1)
+        if orphans:
+            threading.Event().wait(0.05)
+    pytest.fail(f"left behind: threads {left}, processes "
+                f"{[processes.command(pid) for pid in orphans]}")
+
+
+@pytest.fixture
+def start_router(tmp_path):
+    """start_router(servers, *options) starts `router.py` over HTTP and returns a Running."""
+    started = []
+
+    def start(servers, *options, **more):
+        running = processes.Running(tmp_path, servers, *options, **more)
+        started.append(running)
+        return running
+    yield start
+    for running in started:
+        running.stop()
+
+
+@pytest.fixture(scope="session")
+def npm():
+    """npm("server-everything") is the command of an official server, installed once."""
+    return processes.npm
+
+
+@pytest.fixture(scope="session")
+def repository():
+    return ROOT
+
+
+@pytest.fixture
+def run():
+    """Run a command to its end: run("python", "router.py", …, input=b"…")."""
+    def run_it(*command, timeout=30, **more):
+        return subprocess.run(command, capture_output=True, timeout=timeout, **more)
+    return run_it

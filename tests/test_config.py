@@ -1,0 +1,133 @@
+"""upstreams/config.py: what is accepted, what is refused, and in which words."""
+
+import json
+import logging
+
+import pytest
+
+from upstreams.config import ConfigError, load
+
+
+@pytest.fixture
+def write(tmp_path):
+    """write(config) returns the path of a file with it; a str is written as it is."""
+    def write_it(config):
+        path = tmp_path / "config.json"
+        path.write_text(config if isinstance(config, str) else json.dumps(config), "utf-8")
+        return path
+    return write_it
+
+
+def servers(**entries):
+    return {"mcpServers": entries}
+
+
+def refusal(path):
+    with pytest.raises(ConfigError) as problem:
+        load(path)
+    return str(problem.value)
+
+
+def test_the_smallest_config(write):
+    (entry,) = load(write(servers(one={"command": "x"}))).values()
+    assert (entry.name, entry.command, entry.args, entry.prefix) == ("one", "x", (), "one__")
+
+
+def test_relative_paths_are_relative_to_the_config(write, tmp_path):
+    entry = load(write(servers(one={"command": "./bin/x", "cwd": "work"})))["one"]
+    assert entry.command == str(tmp_path / "bin" / "x")
+    assert entry.cwd == str(tmp_path / "work")
+    assert load(write(servers(one={"command": "x"})))["one"].cwd == str(tmp_path)
+
+
+def test_variables_are_expanded_in_command_args_env_and_cwd(write, monkeypatch):
+    monkeypatch.setenv("TOKEN", "t0ken")
+    monkeypatch.delenv("UNSET", raising=False)
+    entry = load(write(servers(one={
+        "command": "${TOKEN}", "args": ["-${UNSET:-default}-", "${env:TOKEN}", "$HOME", "${UNSET:-}"],
+        "env": {"A": "a${TOKEN}"}, "cwd": "/${TOKEN}"})))["one"]
+    assert entry.command == "t0ken"
+    assert entry.args == ("-default-", "t0ken", "$HOME", "")
+    assert dict(entry.env) == {"A": "at0ken"}
+    assert entry.cwd == "/t0ken"
+
+
+def test_an_unset_variable_is_an_error_that_names_the_server_and_the_key(write, monkeypatch):
+    monkeypatch.delenv("UNSET", raising=False)
+    text = refusal(write(servers(one={"command": "x", "env": {"KEY": "${UNSET}"}})))
+    assert "mcpServers.one.env.KEY: the variable UNSET is not set" in text
+    assert "input:key" in refusal(write(servers(one={"command": "x", "args": ["${input:key}"]})))
+
+
+def test_a_config_of_vs_code_works_unchanged(write, caplog):
+    path = write("""{
+        // comments, and a comma at the end
+        "inputs": [],
+        "servers": {
+            "one": {"type": "stdio", "command": "x", "args": ["http://a/*b*/", ",]"],}, /* here */
+        }
+    }""")
+    assert load(path)["one"].args == ("http://a/*b*/", ",]")
+
+
+def test_a_config_of_claude_desktop_works_unchanged_and_unknown_keys_are_told_once(write, caplog):
+    with caplog.at_level(logging.WARNING, "router"):
+        load(write({"globalShortcut": "", **servers(
+            one={"command": "x", "autoApprove": []}, two={"command": "y", "disabled": True})}))
+    assert len(caplog.records) == 1
+    assert "globalShortcut, mcpServers.one.autoApprove" in caplog.text
+
+
+def test_what_is_disabled_is_not_started_and_may_be_remote(write):
+    config = servers(one={"command": "x"}, two={"command": "y", "disabled": True})
+    assert list(load(write(config))) == ["one"]
+
+
+@pytest.mark.parametrize("config, words", [
+    ("", "is empty"),
+    ("[]", "must be an object"),
+    ("{", "line 1, column 2"),
+    ('{"mcpServers": {\n  "a" 1}}', "line 2, column 7"),
+    ('{"mcpServers": {"a": {"command": "x"}, "a": {"command": "y"}}}', "'a' stands twice"),
+    ({}, 'needs the key "mcpServers"'),
+    ({"mcpServers": []}, "mcpServers: must be an object"),
+    (servers(), "must name at least one server"),
+    (servers(a={"command": "x", "disabled": True}), "every server in it is disabled"),
+    (servers(a={}), 'mcpServers.a: needs the key "command"'),
+    (servers(a={"command": 1}), "mcpServers.a.command: must be a string"),
+    (servers(a={"command": ""}), "mcpServers.a.command: must not be empty"),
+    (servers(a={"command": "x", "args": "y"}), "mcpServers.a.args: must be an array"),
+    (servers(a={"command": "x", "env": {"K": 1}}), "mcpServers.a.env.K: must be a string"),
+    (servers(a={"command": "x", "startTimeout": 0}), "startTimeout: must be more than 0"),
+    (servers(a={"command": "x", "prefix": "ä"}), 'prefix: may have letters, digits, "-"'),
+    (servers(a={"url": "http://x"}), "only starts servers with a"),
+    (servers(a={"type": "http", "command": "x"}), "only starts servers with a"),
+    ({"mcpServers": {"a/b": {"command": "x"}}}, 'the server name "a/b" is not possible'),
+    ({"mcpServers": {"..": {"command": "x"}}}, 'the server name ".." is not possible'),
+    ({"mcpServers": {"": {"command": "x"}}}, 'the server name "" is not possible'),
+    (servers(a={"command": "x"}, a__b={"command": "x"}), "could produce the same"),
+    (servers(a={"command": "x"}, b={"command": "x", "prefix": "a"}), "could produce the same"),
+])
+def test_a_bad_config_is_refused_with_where_and_what(write, config, words):
+    assert words in refusal(write(config))
+
+
+def test_bare_names_may_stand_beside_others(write):
+    entries = load(write(servers(a={"command": "x", "prefix": ""}, b={"command": "x"})))
+    assert [entry.prefix for entry in entries.values()] == ["", "b__"]
+
+
+def test_a_missing_config_and_a_directory_are_refused(tmp_path):
+    assert "there is no such file" in refusal(tmp_path / "none.json")
+    assert "is a directory" in refusal(tmp_path)
+
+
+def test_the_value_of_a_bad_key_is_not_repeated(write):
+    assert "hunter2" not in refusal(write(servers(a={"command": "x", "env": {"K": ["hunter2"]}})))
+
+
+def test_secrets_are_taken_out_of_what_is_shown(write, monkeypatch):
+    monkeypatch.setenv("TOKEN", "t0ken-from-outside")
+    entry = load(write(servers(one={"command": "x", "args": ["--key=${TOKEN}"],
+                                    "env": {"A": "hunter22", "DEBUG": "1"}})))["one"]
+    assert entry.redact("1 hunter22 t0ken-from-outside") == "1 *** ***"

@@ -1,0 +1,160 @@
+"""transports/pending.py: ids and tokens, out and home again."""
+
+import pytest
+
+from transports.messages import Refused
+from transports.pending import Calls, PendingRequests
+
+
+class Peer:
+    """Anything with send(message); keeps what it was sent."""
+
+    def __init__(self):
+        self.sent = []
+        self.cancelled = []
+        self.calls = Calls(self)
+
+    def send(self, message):
+        self.sent.append(message)
+
+    def cancel(self, our_id, reason):
+        self.cancelled.append(our_id)
+
+
+def ask(id, **params):
+    return {"jsonrpc": "2.0", "id": id, "method": "m", "params": params}
+
+
+def answer(id):
+    return {"jsonrpc": "2.0", "id": id, "result": "r"}
+
+
+def progress(token):
+    return {"jsonrpc": "2.0", "method": "notifications/progress",
+            "params": {"progressToken": token, "progress": 1, "future": "field"}}
+
+
+def test_equal_ids_of_two_askers_never_meet():
+    table, one, other = PendingRequests(), Peer(), Peer()
+    first, second = table.add(ask(1), one), table.add(ask(1), other)
+    assert first["id"] != second["id"]
+    table.answer(answer(second["id"]))
+    assert (one.sent, other.sent) == ([], [answer(1)])
+
+
+@pytest.mark.parametrize("id", [1, "1", 0, "", 2**60, 1.5])
+def test_the_answer_has_the_id_as_it_was_asked_with(id):
+    table, peer = PendingRequests(), Peer()
+    table.answer(answer(table.add(ask(id), peer)["id"]))
+    assert peer.sent == [answer(id)]
+    assert type(peer.sent[0]["id"]) is type(id)
+
+
+def test_the_message_of_the_asker_is_never_changed():
+    message = ask(1, _meta={"progressToken": "t", "other": 1})
+    PendingRequests().add(message, Peer())
+    assert message == ask(1, _meta={"progressToken": "t", "other": 1})
+
+
+@pytest.mark.parametrize("token", ["t", 7, "7", 0])
+def test_progress_comes_home_under_the_askers_token(token):
+    table, peer = PendingRequests(), Peer()
+    sent = table.add(ask(1, _meta={"progressToken": token, "other": 1}), peer)
+    assert sent["params"]["_meta"] == {"progressToken": sent["id"], "other": 1}
+    table.progress(progress(sent["id"]))
+    assert peer.sent == [progress(token)]
+
+
+@pytest.mark.parametrize("token", [True, "1", None, [], {}, 2])
+def test_progress_for_an_unknown_token_is_dropped(token):
+    table = PendingRequests()
+    table.add(ask(1, _meta={"progressToken": "t"}), Peer())
+    assert not table.progress(progress(token))
+
+
+def test_there_is_no_progress_after_the_answer_nor_where_none_was_asked_for():
+    table, peer = PendingRequests(), Peer()
+    sent = table.add(ask(1), peer)
+    assert not table.progress(progress(sent["id"]))
+    sent = table.add(ask(2, _meta={"progressToken": "t"}), peer)
+    table.answer(answer(sent["id"]))
+    assert not table.progress(progress(sent["id"]))
+
+
+def test_an_answer_that_nobody_waits_for_is_dropped():
+    table, peer = PendingRequests(), Peer()
+    sent = table.add(ask(1), peer)
+    assert table.answer(answer(sent["id"]))
+    assert not table.answer(answer(sent["id"]))
+    assert not table.answer(answer(99))
+    assert len(peer.sent) == 1
+
+
+def test_a_closed_table_answers_everybody_at_once_and_refuses_newcomers():
+    table, peer = PendingRequests(), Peer()
+    table.add(ask(1), peer)
+    table.add(ask(2), peer)
+    table.close("server x has left")
+    assert [(m["id"], m["error"]["message"]) for m in peer.sent] == [
+        (1, "server x has left"), (2, "server x has left")]
+    with pytest.raises(Refused, match="server x has left"):
+        table.add(ask(3), peer)
+    assert len(table) == 0
+
+
+def test_an_id_that_is_still_in_use_is_refused_and_the_first_goes_on():
+    peer = Peer()
+    call = peer.calls.open(ask(1), peer)
+    peer.calls.open(ask("1"), peer)  # another id, and so no clash
+    with pytest.raises(Refused, match="still in use"):
+        peer.calls.open(ask(1), peer)
+    call.send(answer(1))
+    assert peer.sent == [answer(1)]
+    peer.calls.open(ask(1), peer)  # free again
+
+
+def test_nothing_follows_the_answer_of_a_call():
+    peer = Peer()
+    call = peer.calls.open(ask(1), peer)
+    call.send(progress("t"))
+    call.send(answer(1))
+    call.send(progress("t"))
+    call.send(answer(1))
+    assert peer.sent == [progress("t"), answer(1)]
+    assert len(peer.calls) == 0
+
+
+def test_a_cancelled_call_is_cancelled_wherever_it_was_passed_on_and_never_answered():
+    peer, server = Peer(), Peer()
+    call = peer.calls.open(ask(1), peer)
+    call.passed_on(server, 41)
+    peer.calls.cancel(1, "enough")
+    call.passed_on(server, 42)  # the race: passed on just when it was cancelled
+    call.send(answer(1))
+    assert server.cancelled == [41, 42]
+    assert peer.sent == []
+
+
+def test_initialize_cannot_be_cancelled():
+    peer = Peer()
+    call = peer.calls.open({**ask(1), "method": "initialize"}, peer)
+    peer.calls.cancel(1, "enough")
+    call.send(answer(1))
+    assert peer.sent == [answer(1)]
+
+
+def test_one_session_cannot_have_any_number_of_calls():
+    peer = Peer()
+    peer.calls = Calls(peer, limit=2)
+    peer.calls.open(ask(1), peer)
+    peer.calls.open(ask(2), peer)
+    with pytest.raises(Refused, match="wait"):
+        peer.calls.open(ask(3), peer)
+
+
+def test_who_has_left_can_ask_nothing_more():
+    peer = Peer()
+    open_call = peer.calls.open(ask(1), peer)
+    assert peer.calls.close() == [open_call]
+    with pytest.raises(Refused, match="ended"):
+        peer.calls.open(ask(2), peer)

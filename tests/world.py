@@ -1,0 +1,208 @@
+"""A whole router in one thread: real Router, Pool, Upstreams, Sessions and queues.
+
+Only the edges are played here: a server is a list of what it was sent and a way to say things,
+the clock is a number, a client is a session whose outbox can be looked into. So a test says what
+happens, in order, and looks at what came out. No threads, no sockets, no sleeps.
+"""
+
+import itertools
+import json
+
+from router import Router
+from transports.messages import decode, encode
+from transports.session import CLOSE
+from upstreams.catalog import LISTS
+from upstreams.config import Entry
+from upstreams.pool import Pool
+from upstreams.process import StartFailed
+
+
+class FakeClock:
+    """Time is a number. `advance` calls what has become due, in order."""
+
+    def __init__(self):
+        self.now = 0.0
+        self.events = []
+        self._count = itertools.count()
+
+    def after(self, seconds, function, *arguments):
+        event = (self.now + seconds, next(self._count), function, arguments)
+        self.events.append(event)
+        return event
+
+    def forget(self, event):
+        if event in self.events:
+            self.events.remove(event)
+
+    def advance(self, seconds):
+        end = self.now + seconds
+        while due := [event for event in self.events if event[0] <= end]:
+            event = min(due, key=lambda event: event[:2])
+            self.events.remove(event)
+            self.now = event[0]
+            event[2](*event[3])
+        self.now = end
+
+
+class FakeServer:
+    """A connection whose other end the test plays. `received` is what the router sent to it.
+
+    What it offers, it answers by itself: initialize and the four lists. The rest is the test's.
+    """
+
+    def __init__(self, label, offers):
+        self.label, self.offers = label, offers
+        self.received = []
+        self.closed = False
+
+    def start(self, on_message, on_closed):
+        if self.offers.get("missing"):
+            raise StartFailed("the command was not found")
+        self._on_message, self._on_closed = on_message, on_closed
+
+    def send(self, message):
+        message = json.loads(json.dumps(message))
+        if message.get("method") == "initialize":
+            self.initialize = message
+            if not self.offers.get("slow"):
+                self.answer_initialize()
+        elif message.get("method") in LISTS and message["method"] in self.offers.get("lists", ()):
+            key = LISTS[message["method"]][1]
+            self.says(id=message["id"], result={key: self.offers["lists"][message["method"]]})
+        elif message.get("method") != "notifications/initialized":
+            self.received.append(message)
+
+    def answer_initialize(self):
+        self.says(id=self.initialize["id"], result={
+            "protocolVersion": self.offers.get("revision", "2025-11-25"),
+            "capabilities": self.offers.get("capabilities", {}),
+            "serverInfo": {"name": self.label, "version": "1"},
+            **({"instructions": self.offers["instructions"]} if "instructions" in self.offers
+               else {})})
+
+    def says(self, **message):
+        """The server says this; it takes the way of every line, through bytes."""
+        self._on_message(decode(encode({"jsonrpc": "2.0", **message})))
+
+    def takes(self):
+        """What the router sent since the last time, without "jsonrpc"."""
+        taken, self.received = self.received, []
+        return [{key: value for key, value in message.items() if key != "jsonrpc"}
+                for message in taken]
+
+    def take(self):
+        """The one message that the router sent."""
+        (message,) = self.takes()
+        return message
+
+    def dies(self, reason="exited with status 1: out of luck"):
+        self.closed = True
+        self._on_closed(reason)
+
+    def close(self):
+        if not self.closed:
+            self.dies("exited with status 0")
+
+    def join(self, seconds):
+        return self.closed
+
+    def last_lines(self):
+        return []
+
+
+class Client:
+    """A client on one surface; `gets` is what reached it on its stream."""
+
+    def __init__(self, world, name=None):
+        self._world = world
+        self.session = world.router.open(name)
+        self.outbox = self.session.outbox
+        self._ids = itertools.count(1)
+
+    def initialize(self, capabilities=None, version="2025-11-25"):
+        """The whole handshake; returns the router's answer."""
+        self.sends(id="init", method="initialize", params={
+            "protocolVersion": version, "capabilities": capabilities or {},
+            "clientInfo": {"name": "test", "version": "1"}})
+        answers = self.gets()
+        self.sends(method="notifications/initialized")
+        return answers[-1]["result"] if answers else None
+
+    def sends(self, stream=None, **message):
+        self._world.router.handle(self.session, decode(encode({"jsonrpc": "2.0", **message})),
+                                  self.outbox if stream is None else stream)
+
+    def asks(self, method, id=None, **params):
+        """Send a request; returns its id."""
+        id = next(self._ids) if id is None else id
+        self.sends(id=id, method=method, params=params)
+        return id
+
+    def gets(self):
+        """What arrived since the last time, without "jsonrpc"; CLOSE at the end of the stream."""
+        return list(iter(self._get, None))
+
+    def get(self):
+        """The one message that arrived."""
+        (message,) = self.gets()
+        return message
+
+    def _get(self):
+        data = self.outbox.get(0)
+        if data is None or data is CLOSE:
+            return data
+        message = json.loads(data)
+        assert message.pop("jsonrpc") == "2.0"
+        return message
+
+    def leaves(self):
+        self._world.router.leave(self.session)
+
+
+class World:
+    """Servers by what they offer: World(github=offers(tools=["search"])). Clients come later."""
+
+    def __init__(self, share=True, most_own=100, entries=None, **servers):
+        self.clock = FakeClock()
+        self.servers = {}       # label → FakeServer: "github", or "github@…" for an own one
+        self._offers = servers
+        entries = entries or {name: Entry(name, "-", prefix=f"{name}__") for name in servers}
+        self.pool = Pool(entries, self._connect, self.clock, {"name": "router", "version": "0"},
+                         share=share, most_own=most_own)
+        self.router = Router(self.pool, self.clock)
+        self.pool.start()
+
+    def _connect(self, entry, label):
+        self.servers[label] = FakeServer(label, self._offers[entry.name])
+        return self.servers[label]
+
+    def __getitem__(self, label):
+        return self.servers[label]
+
+    def own(self, name, client):
+        """The server process that belongs to this client."""
+        return self.servers[f"{name}@{client.session.id[:6]}"]
+
+    def client(self, name=None, capabilities=None, version="2025-11-25"):
+        """A client that is past its initialize."""
+        client = Client(self, name)
+        client.initialize(capabilities, version)
+        return client
+
+    def new_client(self, name=None):
+        """A client that has said nothing yet."""
+        return Client(self, name)
+
+
+def offers(tools=(), prompts=(), resources=(), templates=(), capabilities=None, **more):
+    """What a FakeServer offers; a name stands for an item that has nothing but its name."""
+    lists, said = {}, {}
+    for method, items in zip(LISTS, (tools, prompts, resources, templates)):
+        kind, _, key = LISTS[method]
+        if items:
+            said[kind] = {}
+            lists[method] = [item if isinstance(item, dict) else {key: item} for item in items]
+    for method in LISTS:
+        if LISTS[method][0] in {**said, **(capabilities or {})} and method != "tasks/list":
+            lists.setdefault(method, [])
+    return {"capabilities": {**said, **(capabilities or {})}, "lists": lists, **more}
