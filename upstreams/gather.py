@@ -100,12 +100,14 @@ class Pages:
 class FirstThatKnows:
     """Asks one upstream after another until one does not answer with an error; a Peer.
 
-    `ask(upstream, reply_to)` asks one of them, and may raise Refused.
+    `ask(upstream, reply_to)` asks one of them, and may raise Refused. Where none knows, the answer
+    is that of the first, which was the likeliest.
     """
 
     def __init__(self, upstreams, ask, call):
         self.id = call.id
         self._upstreams, self._ask, self._call = list(upstreams), ask, call
+        self._first = None
 
     def next(self):
         """Ask the next one."""
@@ -115,7 +117,11 @@ class FirstThatKnows:
             self.send(error(self.id, problem.code, str(problem), problem.data))
 
     def send(self, message):
-        if "error" in message and self._upstreams and not self._call.ended:
+        if "error" not in message:
+            self._call.send(message)
+            return
+        self._first = self._first or message
+        if self._upstreams and not self._call.ended:
             self.next()
         else:
-            self._call.send(message)
+            self._call.send(self._first)

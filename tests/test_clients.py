@@ -1,0 +1,186 @@
+"""The official Python SDK as client, official servers from npm and PyPI: the real thing.
+
+Through the router a client must get what it gets from the server directly, over each transport
+and on each surface, the prefix of names aside.
+"""
+
+import contextlib
+import sys
+
+import anyio
+import pytest
+from mcp import ClientSession, StdioServerParameters
+from mcp.client.sse import sse_client
+from mcp.client.stdio import stdio_client
+
+from processes import ROOT, everything, filesystem
+from tour import Tour, tour
+
+TIME = {"command": sys.executable, "args": ["-m", "mcp_server_time"]}
+
+
+@contextlib.asynccontextmanager
+async def directly():
+    entry = everything()
+    async with stdio_client(StdioServerParameters(**entry)) as streams:
+        yield streams
+
+
+@contextlib.asynccontextmanager
+async def router_over_stdio(config):
+    async with stdio_client(StdioServerParameters(
+            command=sys.executable, args=[str(ROOT / "router.py"), "--config", str(config),
+                                          "--log-level", "error"])) as streams:
+        yield streams
+
+
+def run(connect, *arguments, **more):
+    async def main():
+        async with connect as (read, write):
+            return await tour(read, write, *arguments, **more)
+    return anyio.run(main)
+
+
+@pytest.fixture(scope="session")
+def direct():
+    """What a client gets that talks to the server itself: {askable: results}."""
+    return {askable: run(directly(), askable=askable) for askable in (True, False)}
+
+
+@pytest.mark.parametrize("askable", [True, False], ids=["askable", "quiet"])
+@pytest.mark.parametrize("path, prefix", [("/sse/everything", ""), ("/sse", "everything__")])
+def test_the_tour_over_sse_is_that_of_the_server_itself(start_router, direct, path, prefix,
+                                                        askable):
+    running = start_router({"everything": everything(), "time": TIME})
+    seen, expected = run(sse_client(running.url + path), prefix, askable), direct[askable]
+    if not askable:
+        # The server said so once, when it had started; a shared one had before this client came.
+        expected = {**expected, "heard": [message for message in expected["heard"] if
+                                          message["method"] != "notifications/tools/list_changed"]}
+    same(seen, expected)
+
+
+def test_the_tour_over_stdio_is_that_of_the_server_itself(start_router, direct):
+    config = start_router({"everything": everything(), "time": TIME}).config
+    same(run(router_over_stdio(config), "everything__"), direct[True])
+
+
+def same(seen, expected):
+    assert seen.keys() == expected.keys()
+    for key in expected:
+        assert seen[key] == expected[key], key
+
+
+@pytest.mark.parametrize("path, prefix", [("/sse/everything", ""), ("/sse", "everything__")])
+def test_two_clients_at_once_each_get_only_what_is_their_own(start_router, path, prefix):
+    """Equal ids, interleaved calls; results, progress, log lines, questions and roots."""
+    running = start_router({"everything": everything()})
+    both_in = {}
+
+    async def one(name, results):
+        async with sse_client(running.url + path) as (read, write):
+            guide = Tour(read, write, name=name)
+            async with guide.session as session:
+                await session.initialize()
+                both_in[name].set()
+                for event in both_in.values():
+                    await event.wait()
+                results[name] = await busy(guide, session, name)
+
+    async def busy(guide, session, name):
+        texts, told = [], []
+
+        async def progress(done, total, text):
+            told.append(total)
+        for n in range(15):
+            answer = await session.call_tool(prefix + "echo", {"message": f"{name} {n}"})
+            texts.append(answer.content[0].text)
+            answer = await guide.ask("tools/call", name=prefix + "trigger-sampling-request",
+                                     arguments={"prompt": f"{n}"})
+            texts.append(answer["content"][0]["text"])
+        answer = await guide.ask("tools/call", name=prefix + "trigger-elicitation-request",
+                                 arguments={})
+        texts.append(str(answer))
+        await session.call_tool(prefix + "trigger-long-running-operation",
+                                {"duration": 0.5, "steps": 3 if name == "Ada" else 5},
+                                progress_callback=progress)
+        await guide.until_heard(lambda m: "Roots updated" in str(m))
+        texts.append(str(await guide.ask("tools/call", name=prefix + "get-roots-list",
+                                         arguments={})))
+        return texts, told, guide.heard
+
+    async def main():
+        results = {}
+        both_in.update({name: anyio.Event() for name in ("Ada", "Bob")})
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(one, "Ada", results)
+            tasks.start_soon(one, "Bob", results)
+        return results
+    results = anyio.run(main)
+    for name, other, steps in (("Ada", "Bob", 3), ("Bob", "Ada", 5)):
+        texts, told, heard = results[name]
+        assert all(name in text and other not in text for text in texts)
+        assert told == [steps] * steps
+        assert str(heard).count("Roots updated") == 1 and other not in str(heard)
+
+
+@pytest.mark.parametrize("path, prefix", [("/sse/everything", ""), ("/sse", "everything__")])
+def test_two_clients_that_cannot_be_asked_share_a_process_and_nothing_else(start_router, path,
+                                                                         prefix):
+    running = start_router({"everything": everything()})
+
+    async def one(number, results):
+        async with sse_client(running.url + path) as (read, write):
+            guide = Tour(read, write, askable=False)
+            async with guide.session as session:
+                await session.initialize()
+                texts, told = [], []
+
+                async def progress(done, total, text):
+                    told.append(total)
+
+                async def long():
+                    await session.call_tool(prefix + "trigger-long-running-operation",
+                                            {"duration": 0.5, "steps": number + 2},
+                                            progress_callback=progress)
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(long)
+                    for n in range(20):
+                        answer = await session.call_tool(prefix + "echo", {"message": f"{number} {n}"})
+                        texts.append(answer.content[0].text)
+                results[number] = texts, told
+
+    async def main():
+        results = {}
+        async with anyio.create_task_group() as tasks:
+            for number in range(2):
+                tasks.start_soon(one, number, results)
+        return results
+    for number, (texts, told) in anyio.run(main).items():
+        assert texts == [f"Echo: {number} {n}" for n in range(20)]
+        assert told == [number + 2] * (number + 2)
+
+
+def test_official_servers_singly_and_all_together(start_router, tmp_path):
+    folder = (tmp_path / "files").resolve()
+    folder.mkdir()
+    (folder / "a.txt").write_text("the text")
+    running = start_router({"everything": everything(), "files": filesystem(folder),
+                            "time": TIME})
+
+    async def main():
+        async with sse_client(running.url + "/sse") as streams, ClientSession(*streams) as session:
+            await session.initialize()
+            names = [tool.name for tool in (await session.list_tools()).tools]
+            assert {"everything__echo", "files__read_text_file", "time__convert_time"} <= set(names)
+            answer = await session.call_tool("files__read_text_file", {"path": str(folder / "a.txt")})
+            assert answer.content[0].text == "the text"
+            answer = await session.call_tool("convert_time", {
+                "source_timezone": "UTC", "time": "12:00", "target_timezone": "Asia/Tokyo"})
+            assert "21:00" in answer.content[0].text
+        for name, tool in (("files", "list_directory"), ("time", "get_current_time")):
+            async with sse_client(f"{running.url}/sse/{name}") as streams, \
+                    ClientSession(*streams) as session:
+                await session.initialize()
+                assert tool in [tool.name for tool in (await session.list_tools()).tools]
+    anyio.run(main)
