@@ -92,10 +92,19 @@ class History(RuleBasedStateMachine):
     def leave(self, name):
         client = self.clients.pop(name)
         client.leaves()
+        self.own_questions_are_answered(client)
         assert len(client.session.calls) == len(client.session.pending) == 0
         for id, serial in self.in_flight.pop(name).items():
             self.answered.add(serial)
         self.to_answer.pop(name)
+
+    def own_questions_are_answered(self, client):
+        """Before its processes ended, each was told of every question that nobody will answer."""
+        for label, server in self.world.servers.items():
+            if label.endswith(client.session.id[:6]) and label not in self.dead:
+                self.read_answers(label, server)
+                assert "open" not in [state for (asker, _), state in self.asked.items()
+                                      if asker == label]
 
     # -- servers
 
@@ -140,6 +149,9 @@ class History(RuleBasedStateMachine):
         self.world[label].says(method="notifications/cancelled", params={"requestId": id})
         if self.asked.get((label, id)) == "open":
             self.asked[label, id] = "over"
+            for name in self.clients:  # whoever was asked has heard that it need not answer
+                self.read(name)
+                assert (label, id) not in [question[1:] for question in self.to_answer[name]]
 
     @precondition(lambda self: self.labels())
     @rule(which=PICK, level=st.sampled_from(["debug", "error"]))
@@ -161,11 +173,14 @@ class History(RuleBasedStateMachine):
     @invariant()
     def everybody_got_only_what_is_their_own(self):
         for label, server in self.world.servers.items():
-            for message in [m for m in server.received if "method" not in m]:
-                server.received.remove(message)
-                self.a_question_was_answered(label, message)
+            self.read_answers(label, server)
         for name in list(self.clients):
             self.read(name)
+
+    def read_answers(self, label, server):
+        for message in [m for m in server.received if "method" not in m]:
+            server.received.remove(message)
+            self.a_question_was_answered(label, message)
 
     def a_question_was_answered(self, label, message):
         state = self.asked[label, message["id"]]
@@ -193,6 +208,9 @@ class History(RuleBasedStateMachine):
                 label = message["params"]["from"]
                 assert label == self.world.own(label[0], client).label
                 self.to_answer[name].append((message["id"], label, message["params"]["question"]))
+            elif method == "notifications/cancelled":
+                self.to_answer[name] = [question for question in self.to_answer[name]
+                                        if question[0] != message["params"]["requestId"]]
             elif method == "notifications/message" and "@" in message["params"]["data"]:
                 assert client.session.id[:6] in message["params"]["data"]
 
@@ -208,11 +226,8 @@ class History(RuleBasedStateMachine):
     def teardown(self):
         for name in list(self.clients):
             self.leave(name)
-        for label, server in self.world.servers.items():
-            for message in [m for m in server.received if "method" not in m]:
-                self.a_question_was_answered(label, message)
         for (label, _), state in self.asked.items():
-            assert state != "open" or self.world[label].closed, "a question was never answered"
+            assert state != "open" or label in self.dead, "a question was never answered"
         assert self.world.router.sessions() == []
         for upstream in [*self.world.pool.shared.values(), *self.world.pool._own]:
             assert upstream.pending.calls() == [] and len(upstream.calls) == 0
