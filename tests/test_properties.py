@@ -33,7 +33,7 @@ class History(RuleBasedStateMachine):
         self.dead = set()
 
     def pick(self, things, number):
-        things = sorted(things, key=str)
+        things = list(things)  # in the order they came: their random ids must not matter
         return things[number % len(things)]
 
     # -- clients
@@ -49,10 +49,15 @@ class History(RuleBasedStateMachine):
         self.in_flight[name], self.to_answer[name] = {}, []
 
     @precondition(lambda self: self.clients)
-    @rule(who=PICK, server=PICK, id=IDS, token=TOKENS)
-    def a_client_calls(self, who, server, id, token):
+    @rule(calls=st.lists(st.tuples(PICK, PICK, IDS, TOKENS), min_size=1, max_size=6))
+    def clients_call(self, calls):
+        for call in calls:
+            self.one_call(*call)
+
+    def one_call(self, who, server, id, token):
         name = self.pick(self.clients, who)
         client = self.clients[name]
+        self.read(name)  # what was answered meanwhile has freed its id
         self.serial += 1
         server = client.surface or "abc"[server % 3]
         new = id not in self.in_flight[name]
@@ -66,25 +71,25 @@ class History(RuleBasedStateMachine):
         if not new:  # refused; the first goes on
             self.read(name, refused=id)
 
-    @precondition(lambda self: self.clients)
-    @rule(who=PICK, id=IDS)
-    def a_client_cancels(self, who, id):
-        name = self.pick(self.clients, who)
+    @precondition(lambda self: any(self.in_flight.values()))
+    @rule(who=PICK, which=PICK)
+    def a_client_cancels(self, who, which):
+        name = self.pick([name for name, calls in self.in_flight.items() if calls], who)
+        id = self.pick(self.in_flight[name], which)
         self.clients[name].sends(method="notifications/cancelled", params={"requestId": id})
         serial = self.in_flight[name].pop(id, None)
         if serial:
             self.answered.add(serial)  # it must never be
 
-    @precondition(lambda self: self.clients)
+    @precondition(lambda self: any(self.to_answer.values()))
     @rule(who=PICK, which=PICK, twice=st.booleans())
     def a_client_answers_a_question(self, who, which, twice):
-        name = self.pick(self.clients, who)
-        if self.to_answer[name]:
-            our_id, label, id = self.to_answer[name].pop(which % len(self.to_answer[name]))
-            for _ in range(1 + twice):
-                self.clients[name].sends(id=our_id, result={"to": label, "question": id})
+        name = self.pick([name for name, open in self.to_answer.items() if open], who)
+        our_id, label, id = self.to_answer[name].pop(which % len(self.to_answer[name]))
+        for _ in range(1 + twice):
+            self.clients[name].sends(id=our_id, result={"to": label, "question": id})
 
-    @precondition(lambda self: self.clients)
+    @precondition(lambda self: len(self.clients) > 2)
     @rule(who=PICK)
     def a_client_leaves(self, who):
         self.leave(self.pick(self.clients, who))
@@ -111,43 +116,49 @@ class History(RuleBasedStateMachine):
     def labels(self):
         return [label for label, server in self.world.servers.items() if not server.closed]
 
-    def calls_at(self, server):
-        return [message for message in server.received
+    def calls_in_flight(self):
+        return [(server, message) for server in self.world.servers.values()
+                if not server.closed for message in server.received
                 if message.get("method") == "tools/call"]
 
-    @precondition(lambda self: self.labels())
-    @rule(which=PICK, call=PICK, progress=st.booleans(), again=st.booleans())
-    def a_server_answers(self, which, call, progress, again):
-        server = self.world[self.pick(self.labels(), which)]
-        calls = self.calls_at(server)
-        if not calls:
-            return
-        message = calls[call % len(calls)]
+    @precondition(lambda self: self.calls_in_flight())
+    @rule(picks=st.lists(PICK, min_size=1, max_size=5), progress=st.booleans(),
+          again=st.booleans())
+    def servers_answer(self, picks, progress, again):
+        for pick in picks:
+            calls = self.calls_in_flight()
+            if calls:
+                self.one_answer(*calls[pick % len(calls)], progress, again)
+
+    def one_answer(self, server, message, progress, again):
         serial, id = message["params"]["arguments"]["serial"], message["id"]
         if progress and "_meta" in message["params"]:
             server.says(method="notifications/progress", params={
                 "progressToken": message["params"]["_meta"]["progressToken"], "progress": serial})
-        else:
-            server.received.remove(message)
-            for _ in range(1 + again):
-                server.says(id=id, result={"serial": serial})
+            return
+        server.received.remove(message)
+        for _ in range(1 + again):
+            server.says(id=id, result={"serial": serial})
+
+    def own_labels(self):
+        return [label for label in self.labels() if "@" in label]
 
     @precondition(lambda self: self.labels())
-    @rule(which=PICK, id=IDS)
-    def a_server_asks(self, which, id):
-        label = self.pick(self.labels(), which)
+    @rule(which=PICK, id=IDS, own=st.booleans())
+    def a_server_asks(self, which, id, own):
+        label = self.pick(own and self.own_labels() or self.labels(), which)
         if self.asked.get((label, id)) == "open":
             return  # a server that reuses an id is another test's matter
         self.asked[label, id] = "open"
         self.world[label].says(id=id, method="sampling/createMessage",
                                params={"from": label, "question": id})
 
-    @precondition(lambda self: self.labels())
-    @rule(which=PICK, id=IDS)
-    def a_server_takes_its_question_back(self, which, id):
-        label = self.pick(self.labels(), which)
-        self.world[label].says(method="notifications/cancelled", params={"requestId": id})
-        if self.asked.get((label, id)) == "open":
+    @precondition(lambda self: "open" in self.asked.values())
+    @rule(which=PICK)
+    def a_server_takes_its_question_back(self, which):
+        label, id = self.pick([key for key, state in self.asked.items() if state == "open"], which)
+        if label not in self.dead:
+            self.world[label].says(method="notifications/cancelled", params={"requestId": id})
             self.asked[label, id] = "over"
             for name in self.clients:  # whoever was asked has heard that it need not answer
                 self.read(name)
@@ -160,13 +171,12 @@ class History(RuleBasedStateMachine):
         self.world[label].says(method="notifications/message",
                                params={"level": level, "data": label})
 
+    @precondition(lambda self: len(self.own_labels()) > 3)
     @rule(which=PICK)
     def a_server_dies(self, which):
-        own = [label for label in self.labels() if "@" in label]
-        if own:
-            label = self.pick(own, which)
-            self.dead.add(label)
-            self.world[label].dies()
+        label = self.pick(self.own_labels(), which)
+        self.dead.add(label)
+        self.world[label].dies()
 
     # -- what must hold after every step
 
@@ -235,4 +245,4 @@ class History(RuleBasedStateMachine):
 
 
 TestHistory = History.TestCase
-TestHistory.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
+TestHistory.settings = settings(max_examples=120, stateful_step_count=60, deadline=None)
