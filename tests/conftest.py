@@ -3,13 +3,10 @@
 import subprocess
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
 import processes
-
-ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(autouse=True)
@@ -43,17 +40,6 @@ def start_router(tmp_path):
     yield start
     for running in started:
         running.stop()
-
-
-@pytest.fixture(scope="session")
-def npm():
-    """npm("server-everything") is the command of an official server, installed once."""
-    return processes.npm
-
-
-@pytest.fixture(scope="session")
-def repository():
-    return ROOT
 
 
 @pytest.fixture

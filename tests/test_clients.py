@@ -5,6 +5,7 @@ and on each surface, the prefix of names aside.
 """
 
 import contextlib
+import json
 import sys
 
 import anyio
@@ -13,7 +14,8 @@ from mcp import ClientSession, StdioServerParameters
 from mcp.client.sse import sse_client
 from mcp.client.stdio import stdio_client
 
-from processes import ROOT, everything, filesystem
+from processes import (NPM_FOLDER, ROOT, children, command, everything, filesystem, npm, processes,
+                       wait_until)
 from tour import Tour, tour
 
 TIME = {"command": sys.executable, "args": ["-m", "mcp_server_time"]}
@@ -34,7 +36,7 @@ async def router_over_stdio(config):
         yield streams
 
 
-def run(connect, *arguments, **more):
+def travel(connect, *arguments, **more):
     async def main():
         async with connect as (read, write):
             return await tour(read, write, *arguments, **more)
@@ -44,7 +46,7 @@ def run(connect, *arguments, **more):
 @pytest.fixture(scope="session")
 def direct():
     """What a client gets that talks to the server itself: {askable: results}."""
-    return {askable: run(directly(), askable=askable) for askable in (True, False)}
+    return {askable: travel(directly(), askable=askable) for askable in (True, False)}
 
 
 @pytest.mark.parametrize("askable", [True, False], ids=["askable", "quiet"])
@@ -52,7 +54,7 @@ def direct():
 def test_the_tour_over_sse_is_that_of_the_server_itself(start_router, direct, path, prefix,
                                                         askable):
     running = start_router({"everything": everything(), "time": TIME})
-    seen, expected = run(sse_client(running.url + path), prefix, askable), direct[askable]
+    seen, expected = travel(sse_client(running.url + path), prefix, askable), direct[askable]
     if not askable:
         # The server said so once, when it had started; a shared one had before this client came.
         expected = {**expected, "heard": [message for message in expected["heard"] if
@@ -62,7 +64,7 @@ def test_the_tour_over_sse_is_that_of_the_server_itself(start_router, direct, pa
 
 def test_the_tour_over_stdio_is_that_of_the_server_itself(start_router, direct):
     config = start_router({"everything": everything(), "time": TIME}).config
-    same(run(router_over_stdio(config), "everything__"), direct[True])
+    same(travel(router_over_stdio(config), "everything__"), direct[True])
 
 
 def same(seen, expected):
@@ -125,7 +127,7 @@ def test_two_clients_at_once_each_get_only_what_is_their_own(start_router, path,
 
 
 @pytest.mark.parametrize("path, prefix", [("/sse/everything", ""), ("/sse", "everything__")])
-def test_two_clients_that_cannot_be_asked_share_a_process_and_nothing_else(start_router, path,
+def test_two_clients_that_cannot_be_asked_share_a_process_and_no_message(start_router, path,
                                                                          prefix):
     running = start_router({"everything": everything()})
 
@@ -146,7 +148,8 @@ def test_two_clients_that_cannot_be_asked_share_a_process_and_nothing_else(start
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(long)
                     for n in range(20):
-                        answer = await session.call_tool(prefix + "echo", {"message": f"{number} {n}"})
+                        answer = await session.call_tool(prefix + "echo",
+                                                         {"message": f"{number} {n}"})
                         texts.append(answer.content[0].text)
                 results[number] = texts, told
 
@@ -172,8 +175,10 @@ def test_official_servers_singly_and_all_together(start_router, tmp_path):
         async with sse_client(running.url + "/sse") as streams, ClientSession(*streams) as session:
             await session.initialize()
             names = [tool.name for tool in (await session.list_tools()).tools]
-            assert {"everything__echo", "files__read_text_file", "time__convert_time"} <= set(names)
-            answer = await session.call_tool("files__read_text_file", {"path": str(folder / "a.txt")})
+            assert {"everything__echo", "files__read_text_file",
+                    "time__convert_time"} <= set(names)
+            answer = await session.call_tool("files__read_text_file",
+                                             {"path": str(folder / "a.txt")})
             assert answer.content[0].text == "the text"
             answer = await session.call_tool("convert_time", {
                 "source_timezone": "UTC", "time": "12:00", "target_timezone": "Asia/Tokyo"})
@@ -184,3 +189,28 @@ def test_official_servers_singly_and_all_together(start_router, tmp_path):
                 await session.initialize()
                 assert tool in [tool.name for tool in (await session.list_tools()).tools]
     anyio.run(main)
+
+
+@pytest.mark.parametrize("path, tool", [("/sse", "everything__echo"), ("/sse/everything", "echo")])
+def test_the_inspectors_command_line_lists_and_calls_tools(start_router, run, path, tool):
+    running = start_router({"everything": everything()})
+    npm("inspector")
+    inspector = ["node", str(NPM_FOLDER / "node_modules" / ".bin" / "mcp-inspector"), "--cli",
+                 running.url + path, "--transport", "sse"]
+    listed = run(*inspector, "--method", "tools/list")
+    assert tool in [tool["name"] for tool in json.loads(listed.stdout)["tools"]]
+    called = run(*inspector, "--method", "tools/call", "--tool-name", tool,
+                         "--tool-arg", "message=hi")
+    assert json.loads(called.stdout)["content"][0]["text"] == "Echo: hi"
+
+
+def test_nothing_is_left_of_npx_servers_when_the_router_is_killed(start_router):
+    npm("server-everything")
+    entry = {"command": "npx", "args": ["--prefix", str(NPM_FOLDER), "--no-install",
+                                        "@modelcontextprotocol/server-everything"]}
+    running = start_router({"one": entry, "two": entry})
+    left = children(running.process.pid)
+    assert sum("mcp-server-everything" in command(pid) for pid in left) >= 2
+    running.process.kill()
+    running.process.wait()
+    assert wait_until(lambda: not left & set(processes()), 10)

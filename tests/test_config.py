@@ -44,7 +44,8 @@ def test_variables_are_expanded_in_command_args_env_and_cwd(write, monkeypatch):
     monkeypatch.setenv("TOKEN", "t0ken")
     monkeypatch.delenv("UNSET", raising=False)
     entry = load(write(servers(one={
-        "command": "${TOKEN}", "args": ["-${UNSET:-default}-", "${env:TOKEN}", "$HOME", "${UNSET:-}"],
+        "command": "${TOKEN}",
+        "args": ["-${UNSET:-default}-", "${env:TOKEN}", "$HOME", "${UNSET:-}"],
         "env": {"A": "a${TOKEN}"}, "cwd": "/${TOKEN}"})))["one"]
     assert entry.command == "t0ken"
     assert entry.args == ("-default-", "t0ken", "$HOME", "")

@@ -17,7 +17,8 @@ from processes import ROOT, children, fake, wait_until
 
 ROUTER = [sys.executable, str(ROOT / "router.py")]
 HELLO = {"id": 1, "method": "initialize", "params": {
-    "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}}
+    "protocolVersion": "2025-11-25", "capabilities": {},
+    "clientInfo": {"name": "t", "version": "1"}}}
 
 
 def lines(*messages):
@@ -108,8 +109,10 @@ def test_a_port_that_is_taken_is_a_sentence_and_status_1(run, config):
 
 
 def test_a_script_gets_every_answer_before_the_end(stdio):
-    answers = stdio(HELLO, {"method": "notifications/initialized"}, {"id": 2, "method": "tools/list"},
-                    call(3, "fake__sleep", seconds=0.5, text="slept"), call("4", "fake__echo", text=1))
+    answers = stdio(HELLO, {"method": "notifications/initialized"},
+                    {"id": 2, "method": "tools/list"},
+                    call(3, "fake__sleep", seconds=0.5, text="slept"),
+                    call("4", "fake__echo", text=1))
     assert answers[1]["result"]["serverInfo"]["name"] == "mcp-local-router"
     assert len(answers[2]["result"]["tools"]) == 6
     assert answers[3]["result"]["content"][0]["text"] == "slept"

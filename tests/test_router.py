@@ -38,8 +38,8 @@ def test_instructions_have_a_section_for_each_server_that_has_some():
 def test_a_single_surface_answers_with_the_servers_own_words():
     world = World(a=offers(instructions="Do this.", capabilities={"future": {}}), b=offers())
     assert world.new_client("a").initialize(version="2025-06-18") == {
-        "protocolVersion": "2025-06-18", "capabilities": {"future": {}}, "instructions": "Do this.",
-        "serverInfo": {"name": "a", "version": "1"}}
+        "protocolVersion": "2025-06-18", "capabilities": {"future": {}},
+        "instructions": "Do this.", "serverInfo": {"name": "a", "version": "1"}}
 
 
 @pytest.mark.parametrize("asked, answered", [
@@ -105,7 +105,8 @@ def test_a_single_surface_of_a_broken_server_says_why_and_can_be_tried_again():
     world = World(a=offers(missing=True))
     client = world.new_client("a")
     client.asks("initialize", protocolVersion="2025-11-25")
-    assert error_of(client.get()) == (-32000, 'server "a" is not running: the command was not found')
+    assert error_of(client.get()) == (
+        -32000, 'server "a" is not running: the command was not found')
     client.asks("initialize", protocolVersion="2025-11-25")
     assert error_of(client.get())[0] == -32000
 

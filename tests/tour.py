@@ -48,8 +48,8 @@ class Tour:
 
     async def _sample(self, _context, params):
         asked = params.messages[0].content.text
-        return types.CreateMessageResult(role="assistant", model=self.name, content=types.TextContent(
-            type="text", text=f"{self.name} says: {asked}"))
+        text = types.TextContent(type="text", text=f"{self.name} says: {asked}")
+        return types.CreateMessageResult(role="assistant", model=self.name, content=text)
 
     async def _elicit(self, _context, params):
         if params.mode == "url":
