@@ -206,8 +206,8 @@ def test_the_inspectors_command_line_lists_and_calls_tools(start_router, run, pa
 
 def test_nothing_is_left_of_npx_servers_when_the_router_is_killed(start_router):
     npm("server-everything")
-    entry = {"command": "npx", "args": ["--prefix", str(NPM_FOLDER), "--no-install",
-                                        "@modelcontextprotocol/server-everything"]}
+    entry = {"command": "npx", "cwd": str(NPM_FOLDER),
+             "args": ["--no-install", "@modelcontextprotocol/server-everything"]}
     running = start_router({"one": entry, "two": entry})
     left = children(running.process.pid)
     assert sum("mcp-server-everything" in command(pid) for pid in left) >= 2

@@ -122,6 +122,13 @@ class Process:
         if not self._exited.is_set():
             signal_group(self.pid, what)
 
+    def _broken(self, reason):
+        """A pipe has ended. Its thread has nothing left to do, so here it may wait: mostly the
+        process is ending too, and how says more than that the pipe has."""
+        if not self._exited.wait(DRAIN):
+            self._report(reason)
+        self.close()
+
     def _report(self, reason):
         with self._lock:
             if self._reported:
@@ -140,10 +147,7 @@ class Process:
                     self._unusable(line, problem)
                 elif line := line.strip():
                     self._one(line)
-        # Nothing more to read, so from here on this thread may wait.
-        if not self._exited.wait(DRAIN):
-            self._report("closed its output")
-        self.close()
+        self._broken("closed its output")
 
     def _one(self, line):
         try:
@@ -180,8 +184,7 @@ class Process:
                 stdin.write(b"\n")
                 stdin.flush()
         except OSError:
-            self._report("closed its input")
-            self.close()
+            self._broken("closed its input")
         finally:
             try:
                 stdin.close()
