@@ -8,7 +8,8 @@ Usage:
 
 Options:
   --config FILE      The servers to run, as in Claude Desktop [default: mcp-config.json].
-  --transport NAME   How clients reach us: sse (HTTP) or stdio [default: stdio].
+  --transport NAME   How clients reach us: sse or http, which are the same, or stdio
+                     [default: stdio].
   --host HOST        HTTP only: the address to listen on [default: 127.0.0.1].
   --port PORT        HTTP only: the port; 0 takes any free one [default: 8080].
   --max-processes N  How many server processes may belong to single clients [default: 100].
@@ -43,9 +44,10 @@ import docopt
 from transports import http, stdio
 from transports.clock import Clock
 from transports.messages import (INTERNAL_ERROR, INVALID_REQUEST, LATEST, METHOD_NOT_FOUND,
-                                 NOTIFICATION, RESPONSE, REVISIONS, InvalidMessage, Refused, error,
-                                 is_id, kind_of, params_of, result, task_id_in)
-from transports.session import Session
+                                 NOTIFICATION, RESPONSE, REVISIONS, SERVER_UNAVAILABLE,
+                                 InvalidMessage, Refused, error, is_id, kind_of, params_of,
+                                 result, task_id_in)
+from transports.session import Outbox, Session
 from transports.signals import end_on_signals
 from upstreams import status
 from upstreams.aggregate import Aggregate
@@ -87,12 +89,12 @@ class Router:
         """The names that {serverName} may have."""
         return list(self._pool.entries)
 
-    def open(self, name=None):
+    def open(self, name=None, make_outbox=Outbox):
         """A new session: of all servers, or of the one with this name. Raises LookupError."""
         if name is not None and name not in self._pool.entries:
             raise LookupError(f"There is no server {name!r} here. There are: "
                               f"{', '.join(self.names())}")
-        session = Session(self._aggregate if name is None else Single(name))
+        session = Session(self._aggregate if name is None else Single(name), name, make_outbox)
         with self._lock:
             self._sessions[session.id] = session
         log.debug("%s begins", session.name)
@@ -109,10 +111,11 @@ class Router:
             if self._sessions.pop(session.id, None) is None:
                 return
         for call in session.calls.close():
-            call.cancel("the client has left")
+            call.fail(SERVER_UNAVAILABLE, "the session has ended")
+            call.abandon("the client has left")
         session.pending.close("the client has left")
         self._pool.release(session)
-        session.outbox.close()
+        session.close_streams()
         log.debug("%s ends", session.name)
 
     def sessions(self):
@@ -300,7 +303,7 @@ def run(options, numbers, pool, clock):
         return 0
     router = Router(pool, clock)
     try:
-        server = http.Server(router, options["--host"], numbers["--port"])
+        server = http.Server(router, clock, options["--host"], numbers["--port"])
     except OSError as problem:
         return refuse(1, f"cannot listen on {options['--host']} port {options['--port']}: "
                          f"{problem.strerror or problem}; another --port may be free")
@@ -312,7 +315,7 @@ def run(options, numbers, pool, clock):
 
 def check_options(options):
     """The options that are numbers, as numbers. Raises ConfigError for what is not possible."""
-    for option, allowed in {"--transport": ["sse", "stdio"],
+    for option, allowed in {"--transport": ["sse", "http", "stdio"],
                             "--log-level": ["debug", "info", "warning", "error"]}.items():
         if options[option] not in allowed:
             raise ConfigError(f"{option} is one of {', '.join(allowed)}")

@@ -63,7 +63,7 @@ def test_help_is_the_docstring_and_version_is_a_version(run):
 
 
 @pytest.mark.parametrize("options, words", [
-    (["--transport", "pigeon"], b"--transport is one of sse, stdio"),
+    (["--transport", "pigeon"], b"--transport is one of sse, http, stdio"),
     (["--port", "x"], b"--port is a number from 0 to 65535"),
     (["--port", "65536"], b"--port is a number from 0 to 65535"),
     (["--log-level", "loud"], b"--log-level is one of"),
@@ -238,9 +238,9 @@ def get(url):
 def test_the_start_tells_each_server_and_the_urls(start_router):
     running = start_router({"one": fake(), "two": fake("dies")})
     text = "\n".join(running.lines)
-    assert re.search(rf"one +running +6.* {running.url}/sse/one", text)
-    assert re.search(rf"two +failed.* {running.url}/sse/two", text)
-    assert f"{running.url}/sse\n" in text + "\n"
+    assert re.search(rf"one +running +6.* {running.url}/mcp/one or /sse/one", text)
+    assert re.search(rf"two +failed.* {running.url}/mcp/two or /sse/two", text)
+    assert f"{running.url}/mcp or /sse\n" in text + "\n"
     assert re.search(r"\[one-reader\] server \"one\" is running", text)
 
 

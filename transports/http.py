@@ -11,8 +11,9 @@ import flask
 import waitress
 import waitress.channel
 
-from . import sse
-from .signals import end_on_signals
+from . import sse, streamable_http
+from .guard import Guard
+from .replies import plain
 
 log = logging.getLogger("router")
 
@@ -33,18 +34,20 @@ class Streams:
         self.most = most
         self.dispatcher = None  # waitress's; None also once the server is ending
         self._lock = threading.Lock()
-        self._open = 0  # protected by _lock
+        # protected by _lock:
+        self._open = 0
+        self._threads = SPARE_THREADS
 
-    def open(self, environ, outbox):
-        """One more stream, fed from this outbox, which is closed if the client vanishes.
+    def open(self, environ, on_disconnect):
+        """One more stream; on_disconnect() is called if its client vanishes.
 
         Raises StreamsUsedUp. Whoever calls this calls `closed` later.
         """
         self._count(1)
         channel = environ["waitress.client_disconnected"].__self__
-        channel.on_disconnect = outbox.close
+        channel.on_disconnect = on_disconnect
         if not channel.connected:  # it vanished before the line above
-            outbox.close()
+            on_disconnect()
 
     def closed(self):
         self._count(-1)
@@ -54,8 +57,12 @@ class Streams:
             if self._open + change > self.most:
                 raise StreamsUsedUp()
             self._open += change
-            threads = self._open + SPARE_THREADS
-        if self.dispatcher:
+            needed, before = self._open + SPARE_THREADS, self._threads
+            # In steps: starting and stopping a thread for every single POST would cost more.
+            if not before - 8 * SPARE_THREADS <= needed <= before:
+                self._threads = needed + SPARE_THREADS
+            threads = self._threads
+        if threads != before and self.dispatcher:
             self.dispatcher.set_thread_count(threads)
 
 
@@ -77,15 +84,17 @@ class Channel(waitress.channel.HTTPChannel):
             self.on_disconnect()
 
 
-def create_app(router, streams):
+def create_app(router, clock, streams):
     """The Flask application: the routes of every HTTP transport."""
     app = flask.Flask("router")
     app.register_blueprint(sse.blueprint(router, streams, HEARTBEAT))
+    app.register_blueprint(streamable_http.blueprint(router, clock, streams, HEARTBEAT))
 
     @app.errorhandler(404)
     def unknown_path(_problem):
         return plain(404, "There is nothing here. Give your client one of: " + ", ".join(
-            ["/sse", *(f"/sse/{name}" for name in router.names())]))
+            ["/mcp", "/sse", *(f"{way}/{name}" for way in ("/mcp", "/sse")
+                               for name in router.names())]))
 
     @app.errorhandler(405)
     def wrong_method(problem):
@@ -102,21 +111,16 @@ def create_app(router, streams):
     return app
 
 
-def plain(status, text, headers=None):
-    """A response for people to read."""
-    return flask.Response(text + "\n", status, {**(headers or {}),
-                                                "Content-Type": "text/plain; charset=utf-8"})
-
-
 class Server:
     """waitress, listening from the moment this is made. Raises OSError where it cannot."""
 
-    def __init__(self, router, host, port):
+    def __init__(self, router, clock, host, port):
         self._router = router
         self._streams = Streams()
         # MAX_BODY: waitress itself answers 413, before it has read the whole body.
         self._server = waitress.create_server(
-            create_app(router, self._streams), host=host, port=port, threads=SPARE_THREADS,
+            Guard(create_app(router, clock, self._streams), host),
+            host=host, port=port, threads=SPARE_THREADS,
             connection_limit=2 * MOST_STREAMS, channel_request_lookahead=1,
             asyncore_use_poll=True, max_request_body_size=MAX_BODY, ident=None,
             clear_untrusted_proxy_headers=True)
@@ -127,20 +131,20 @@ class Server:
             port = self._server.effective_listen[0][1]
         else:
             port = self._server.effective_port
-        self._streams.dispatcher = self._server.task_dispatcher
+        dispatcher = self._streams.dispatcher = self._server.task_dispatcher
+        self._shutdown, dispatcher.shutdown = dispatcher.shutdown, self._end
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
     def run(self):
         """Serve until a signal raises SystemExit in the main thread."""
-        end_on_signals(self._end_streams)
         log.info("listening on %s", self.url)
         self._server.run()
         self._server.close()
-        for session in self._router.sessions():
-            self._router.leave(session)
 
-    def _end_streams(self):
-        """The first thing at the end: waitress waits for the threads that feed streams."""
+    def _end(self, *arguments, **more):
+        """Called by waitress in place of its dispatcher's shutdown, which waits for all threads:
+        so first the streams must end that they feed."""
         self._streams.dispatcher = None
         for session in self._router.sessions():
-            session.outbox.close()
+            self._router.leave(session)
+        return self._shutdown(*arguments, **more)

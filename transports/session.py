@@ -115,11 +115,13 @@ class Session:
     Written by the threads that carry this client's messages, read by any.
     """
 
-    def __init__(self, surface, outbox=None):
+    def __init__(self, surface, server_name, make_outbox=Outbox):
         self.id = secrets.token_urlsafe(24)
         self.name = f"session {self.id[:6]}"    # the whole id is a key: it stays out of the log
         self.surface = surface                  # what it sees; see upstreams/surface.py
-        self.outbox = outbox or Outbox(self.name)   # its own stream, for what belongs to no call
+        self.server_name = server_name          # of a single surface, else None
+        self.outbox = make_outbox(self.name)    # its own stream, for what belongs to no call
+        self.streams = {}                       # others, of calls, by their number
         self.calls = Calls(self, MOST_CALLS)    # what it asked
         self.pending = PendingRequests()        # what it was asked
         self.version = None                     # negotiated by `initialize`
@@ -130,6 +132,11 @@ class Session:
         self.upstreams = {}                     # name → Upstream, in the config's order
         self.log_level = None                   # what it asked for with logging/setLevel
         self.tasks = {}                         # task id → the Upstream that has the task
+
+    def close_streams(self):
+        """Let whoever feeds them end."""
+        for stream in [self.outbox, *list(self.streams.values())]:
+            stream.close()
 
     def send(self, message):
         """Send on the session's own stream, once the client is ready for it."""

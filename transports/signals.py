@@ -10,13 +10,12 @@ import signal
 SIGNALS = (signal.SIGINT, signal.SIGTERM)  # Ctrl+C, and what service managers and hosts send
 
 
-def end_on_signals(first_of_all=lambda: None):
-    """From now on a signal calls first_of_all() and raises SystemExit in the main thread."""
+def end_on_signals():
+    """From now on a signal raises SystemExit in the main thread."""
 
     def end(_signal, _frame):
         for number in SIGNALS:
             signal.signal(number, at_once)
-        first_of_all()
         raise SystemExit
 
     def at_once(_signal, _frame):

@@ -9,14 +9,9 @@ keeps one thread on it: that thread takes messages out of the session's outbox a
 
 import flask
 
-from .messages import InvalidMessage, decode, encode, error
-from .session import CLOSE
-
-STREAM_HEADERS = {
-    "Content-Type": "text/event-stream; charset=utf-8",
-    "Cache-Control": "no-cache, no-transform",
-    "X-Accel-Buffering": "no",  # nginx holds events back otherwise
-}
+from .messages import InvalidMessage, decode
+from .replies import STILL_HERE, STREAM_HEADERS, event, plain, refusal
+from .session import CLOSE, Outbox
 
 
 def blueprint(router, streams, heartbeat):
@@ -40,9 +35,9 @@ def open_stream(router, streams, heartbeat, name):
     try:
         session = router.open(name)
     except LookupError as problem:
-        return text(404, str(problem))
+        return plain(404, str(problem))
     try:
-        streams.open(flask.request.environ, session.outbox)
+        streams.open(flask.request.environ, session.outbox.close)
     except Exception:
         router.leave(session)
         raise
@@ -61,34 +56,20 @@ def _events(session, heartbeat):
     """Run by the waitress thread that holds the stream. The first yield sends the headers."""
     yield event(f"/message?sessionId={session.id}".encode(), b"endpoint")
     while (data := session.outbox.get(heartbeat)) is not CLOSE:
-        yield b": still here\n\n" if data is None else event(data)
-
-
-def event(data, kind=b"message"):
-    r"""One event; the data is one line, since `encode` leaves no line end in it.
-
-    >>> event(b'{"id":1}')
-    b'event: message\ndata: {"id":1}\n\n'
-    """
-    return b"event: %b\ndata: %b\n\n" % (kind, data)
+        yield STILL_HERE if data is None else event(data)
 
 
 def take_message(router):
     """202, or a 4xx that says what was wrong; the session lives on."""
     session = router.find(flask.request.args.get("sessionId", ""))
-    if session is None:
-        return text(404, "No such session: it has ended, or never was. Open a new one with "
+    if session is None or not isinstance(session.outbox, Outbox):
+        return plain(404, "No such session: it has ended, or never was. Open a new one with "
                          "GET /sse.")
     if flask.request.mimetype != "application/json":
-        return text(415, "The body must be one JSON-RPC message, with the header "
+        return plain(415, "The body must be one JSON-RPC message, with the header "
                          "Content-Type: application/json.")
     try:
         router.handle(session, decode(flask.request.get_data()), session.outbox)
     except InvalidMessage as problem:
-        return flask.Response(encode(error(None, problem.code, str(problem))), 400,
-                              {"Content-Type": "application/json"})
-    return text(202, "Accepted")
-
-
-def text(status, words):
-    return flask.Response(words + "\n", status, {"Content-Type": "text/plain; charset=utf-8"})
+        return refusal(400, problem.code, str(problem))
+    return plain(202, "Accepted")

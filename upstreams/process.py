@@ -98,6 +98,8 @@ class Process:
 
     def close(self):
         """Begin the three steps; returns at once. `join` waits for the end."""
+        if self.pid is None:
+            return  # it never started
         self._inbox.close()
         for seconds, what in ((GRACE, signal.SIGTERM), (2 * GRACE, KILL)):
             self._clock.after(seconds, self._signal_leader, what)

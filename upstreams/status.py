@@ -37,7 +37,7 @@ def table(upstreams, url=None):
     """One row a server, its troubles below; `url` is where HTTP clients find us, if they do."""
     rows = [_HEADINGS] + [_row(upstream, url) for upstream in upstreams]
     if url:
-        rows.append(("all together", *[""] * 8, f"{url}/sse"))
+        rows.append(("all together", *[""] * 8, f"{url}/mcp or /sse"))
     columns = [column for column in zip(*rows) if any(column[1:])]
     widths = [max(map(len, column)) for column in columns]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip()
@@ -48,7 +48,7 @@ def table(upstreams, url=None):
 
 
 def _row(upstream, url):
-    address = f"{url}/sse/{upstream.name}" if url else ""
+    address = f"{url}/mcp/{upstream.name} or /sse/{upstream.name}" if url else ""
     if upstream.state != RUNNING:
         return (upstream.name, upstream.state, *[""] * 7, address)
     info = upstream.info.get("serverInfo")

@@ -1,0 +1,223 @@
+"""Streamable HTTP with sessions, the transport of revisions 2025-03-26, 2025-06-18, 2025-11-25.
+
+    POST   /mcp, /mcp/{serverName}   one message; a request is answered on the POST itself
+    GET    …                         the session's own stream, or, with Last-Event-ID, a broken one
+    DELETE …                         the end of the session
+
+Mostly the first thing that a call brings is its answer: then the POST is answered with that, as
+JSON. If anything comes before it, or nothing for a while, the POST becomes a stream of events.
+A connection that breaks is no cancellation: the call goes on, and its stream can be resumed.
+"""
+
+import itertools
+import time
+
+import flask
+
+from .messages import (INVALID_REQUEST, REVISIONS, SERVER_UNAVAILABLE, InvalidMessage, decode,
+                       is_id)
+from .replies import STILL_HERE, STREAM_HEADERS, event, plain, refusal
+from .session import CLOSE
+from .streams import Stream
+
+IDLE_SECONDS = 1800.0       # a session without a call, a stream or a message ends after this
+RETRY = 1000                # milliseconds before a client resumes a broken stream
+KEPT_STREAMS = 16           # streams of one session that are complete but may have to be resumed
+
+
+class Refusal(Exception):
+    """An HTTP error, as a response."""
+
+    def __init__(self, status, text, code=INVALID_REQUEST):
+        super().__init__(text)
+        self.response = refusal(status, code, text)
+
+
+def blueprint(router, clock, streams, heartbeat):
+    """The routes of this transport."""
+    routes = flask.Blueprint("streamable_http", __name__)
+    transport = StreamableHttp(router, clock, streams, heartbeat)
+    for path in ("/mcp", "/mcp/<name>"):
+        for method in (transport.post, transport.get, transport.delete):
+            routes.add_url_rule(path, f"{method.__name__} {path}", method,
+                                methods=[method.__name__.upper()])
+    routes.register_error_handler(Refusal, lambda problem: problem.response)
+    return routes
+
+
+class StreamableHttp:
+    """The views. Each runs in a waitress thread of its own, and may wait there."""
+
+    def __init__(self, router, clock, streams, heartbeat):
+        self._router, self._clock = router, clock
+        self._streams, self._heartbeat = streams, heartbeat
+
+    # -- POST
+
+    def post(self, name=None):
+        """202 for what needs no answer; else JSON, or a stream of events; or a Refusal."""
+        message = self._message()
+        new = isinstance(message, dict) and message.get("method") == "initialize" \
+            and "Mcp-Session-Id" not in flask.request.headers
+        session = self._open(name) if new else self._session(name)
+        answers = [one for one in (message if isinstance(message, list) else [message])
+                   if isinstance(one, dict) and "method" in one and is_id(one.get("id"))]
+        stream = Stream(session.name, next(session.numbers), len(answers))
+        if not answers:
+            self._handle(session, message, stream)
+            return flask.Response(status=202)
+        reader = object()
+        stream.take_over(reader)
+        # Counted before the call is passed on: refused with 503, it must not have run.
+        self._streams.open(flask.request.environ, lambda: stream.release(reader))
+        try:
+            self._handle(session, message, stream)
+        except Refusal:
+            self._streams.closed()
+            raise
+        return self._answer(session, stream, reader, new)
+
+    def _message(self):
+        """The body of the POST, or a Refusal."""
+        request = flask.request
+        accepted = request.accept_mimetypes
+        if accepted and not ("application/json" in accepted and "text/event-stream" in accepted):
+            raise Refusal(406, "Accept both application/json and text/event-stream.")
+        if request.mimetype != "application/json":
+            raise Refusal(415, "The body must be one JSON-RPC message, with the header "
+                               "Content-Type: application/json.")
+        try:
+            return decode(request.get_data())
+        except InvalidMessage as problem:
+            raise Refusal(400, str(problem), problem.code) from None
+
+    def _handle(self, session, message, stream):
+        try:
+            self._router.handle(session, message, stream)
+        except InvalidMessage as problem:
+            raise Refusal(400, str(problem), problem.code) from None
+
+    def _answer(self, session, stream, reader, new):
+        """Wait for the first thing that the call brings: it decides what the POST becomes."""
+        session.streams[stream.number] = stream
+        first = stream.read(0, reader, self._heartbeat)
+        if not (stream.is_complete() and first is not CLOSE and len(first) == 1):
+            return self._event_stream(session, stream, reader, 0,
+                                      {"Mcp-Session-Id": session.id} if new else {})
+        session.streams.pop(stream.number, None)
+        self._streams.closed()
+        headers = {"Content-Type": "application/json"}
+        if new and session.version is None:  # initialize was refused: there is no session
+            self._router.leave(session)
+        elif new:
+            headers["Mcp-Session-Id"] = session.id
+        return flask.Response(first[0][1], headers=headers)
+
+    # -- GET
+
+    def get(self, name=None):
+        """The session's own stream, or what a broken one had after Last-Event-ID."""
+        accepted = flask.request.accept_mimetypes
+        if accepted and "text/event-stream" not in accepted:
+            raise Refusal(406, "Accept text/event-stream.")
+        session = self._session(name)
+        last = flask.request.headers.get("Last-Event-ID")
+        stream, after, reader = session.outbox, session.outbox.last_read(), object()
+        if last is not None:
+            number, _, after = last.partition("-")
+            if not (number.isdecimal() and after.isdecimal() and len(last) < 40):
+                raise Refusal(400, f"Last-Event-ID {last[:40]!r} is none of ours.")
+            after = int(after)
+            stream = session.outbox if int(number) == 0 else session.streams.get(int(number))
+            if stream is None:
+                raise Refusal(400, "That stream is not kept any more: ask again.")
+        elif stream.reader is not None:
+            raise Refusal(409, "This session has a stream already; resume it with Last-Event-ID, "
+                               "or close it first.")
+        stream.take_over(reader)
+        self._streams.open(flask.request.environ, lambda: stream.release(reader))
+        return self._event_stream(session, stream, reader, after, {})
+
+    def _event_stream(self, session, stream, reader, after, headers):
+        response = flask.Response(self._events(session, stream, reader, after),
+                                  headers={**STREAM_HEADERS, **headers})
+
+        def ended():
+            self._streams.closed()
+            stream.release(reader)
+            session.last_used = time.monotonic()
+            _forget_oldest(session)
+
+        response.call_on_close(ended)
+        return response
+
+    def _events(self, session, stream, reader, after):
+        """Run by the waitress thread that holds the stream. The first yield sends the headers."""
+        # An id to resume from before anything has come (2025-11-25, Sending Messages, item 6).
+        # Older clients take an event without data for a broken message.
+        yield (b"id: %d-%d\nretry: %d\ndata: \n\n" % (stream.number, after, RETRY)
+               if session.version == REVISIONS[-1] else STILL_HERE)
+        while (found := stream.read(after, reader, self._heartbeat)) is not CLOSE:
+            if not found:
+                yield STILL_HERE
+                continue
+            after = found[-1][0]
+            yield b"".join(event(data, id=f"{stream.number}-{number}") for number, data in found)
+
+    # -- DELETE
+
+    def delete(self, name=None):
+        """End the session: what is under way is answered with an error."""
+        self._router.leave(self._session(name))
+        return plain(200, "The session has ended.")
+
+    # -- sessions
+
+    def _open(self, name):
+        try:
+            session = self._router.open(name, lambda session_name: Stream(session_name, 0))
+        except LookupError as problem:
+            raise Refusal(404, str(problem)) from None
+        session.numbers = itertools.count(1)
+        session.last_used = time.monotonic()
+        self._clock.after(IDLE_SECONDS, self._expire, session)
+        return session
+
+    def _session(self, name):
+        """The session that the request belongs to, or a Refusal."""
+        headers = flask.request.headers
+        id = headers.get("Mcp-Session-Id")
+        if id is None:
+            raise Refusal(400, "Mcp-Session-Id is missing: begin with initialize.")
+        session = self._router.find(id)
+        # 404 tells a client to begin anew; 400 would not (Session Management, items 3 and 4).
+        if session is None or session.server_name != name \
+                or not isinstance(session.outbox, Stream):
+            raise Refusal(404, "No such session: it has ended, or never was. Begin anew with "
+                               "initialize.", SERVER_UNAVAILABLE)
+        revision = headers.get("MCP-Protocol-Version")
+        if revision is not None and revision != session.version:
+            known = "was not negotiated" if revision in REVISIONS else "is not supported"
+            raise Refusal(400, f"MCP-Protocol-Version {revision[:40]!r} {known}; this session "
+                               f"speaks {session.version}.")
+        session.last_used = time.monotonic()
+        return session
+
+    def _expire(self, session):
+        """Called by the clock: end the session if it is idle, else look again later."""
+        busy = len(session.calls) or session.outbox.reader or any(
+            stream.reader for stream in list(session.streams.values()))
+        idle = 0 if busy else time.monotonic() - session.last_used
+        if self._router.find(session.id) is None:
+            return
+        if idle >= IDLE_SECONDS:
+            self._router.leave(session)
+        else:
+            self._clock.after(max(1.0, IDLE_SECONDS - idle), self._expire, session)
+
+
+def _forget_oldest(session):
+    """Of the streams that are complete, only some are kept, in case they have to be resumed."""
+    complete = [number for number, stream in list(session.streams.items()) if stream.is_complete()]
+    for number in complete[:-KEPT_STREAMS]:
+        session.streams.pop(number, None)
