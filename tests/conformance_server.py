@@ -1,4 +1,4 @@
-"""The fixtures that the official conformance suite asks for by name, on the official Python SDK."""
+"""What the official conformance suite asks for by name, on the official Python SDK."""
 
 import asyncio
 import json

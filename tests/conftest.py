@@ -43,6 +43,11 @@ def start_router(tmp_path):
 
 
 @pytest.fixture
+def repository():
+    return processes.ROOT
+
+
+@pytest.fixture
 def run():
     """Run a command to its end: run("python", "router.py", …, input=b"…")."""
     def run_it(*command, timeout=30, **more):

@@ -6,6 +6,7 @@ and on each surface, the prefix of names aside.
 
 import contextlib
 import json
+import re
 import sys
 
 import anyio
@@ -13,12 +14,22 @@ import pytest
 from mcp import ClientSession, StdioServerParameters
 from mcp.client.sse import sse_client
 from mcp.client.stdio import stdio_client
+from mcp.client.streamable_http import streamable_http_client
 
 from processes import (NPM_FOLDER, ROOT, children, command, everything, filesystem, npm, processes,
                        wait_until)
 from tour import Tour, tour
 
 TIME = {"command": sys.executable, "args": ["-m", "mcp_server_time"]}
+
+
+SURFACES = [("/sse/everything", ""), ("/sse", "everything__"),
+            ("/mcp/everything", ""), ("/mcp", "everything__")]
+
+
+def over_http(url):
+    """The SDK's transport for a URL of ours."""
+    return streamable_http_client(url) if "/mcp" in url else sse_client(url)
 
 
 @contextlib.asynccontextmanager
@@ -50,11 +61,11 @@ def direct():
 
 
 @pytest.mark.parametrize("askable", [True, False], ids=["askable", "quiet"])
-@pytest.mark.parametrize("path, prefix", [("/sse/everything", ""), ("/sse", "everything__")])
-def test_the_tour_over_sse_is_that_of_the_server_itself(start_router, direct, path, prefix,
-                                                        askable):
+@pytest.mark.parametrize("path, prefix", SURFACES)
+def test_the_tour_over_http_is_that_of_the_server_itself(start_router, direct, path, prefix,
+                                                         askable):
     running = start_router({"everything": everything(), "time": TIME})
-    seen, expected = travel(sse_client(running.url + path), prefix, askable), direct[askable]
+    seen, expected = travel(over_http(running.url + path), prefix, askable), direct[askable]
     if not askable:
         # The server said so once, when it had started; a shared one had before this client came.
         expected = {**expected, "heard": [message for message in expected["heard"] if
@@ -73,14 +84,14 @@ def same(seen, expected):
         assert seen[key] == expected[key], key
 
 
-@pytest.mark.parametrize("path, prefix", [("/sse/everything", ""), ("/sse", "everything__")])
+@pytest.mark.parametrize("path, prefix", SURFACES)
 def test_two_clients_at_once_each_get_only_what_is_their_own(start_router, path, prefix):
     """Equal ids, interleaved calls; results, progress, log lines, questions and roots."""
     running = start_router({"everything": everything()})
     both_in = {}
 
     async def one(name, results):
-        async with sse_client(running.url + path) as (read, write):
+        async with over_http(running.url + path) as (read, write):
             guide = Tour(read, write, name=name)
             async with guide.session as session:
                 await session.initialize()
@@ -126,13 +137,13 @@ def test_two_clients_at_once_each_get_only_what_is_their_own(start_router, path,
         assert str(heard).count("Roots updated") == 1 and other not in str(heard)
 
 
-@pytest.mark.parametrize("path, prefix", [("/sse/everything", ""), ("/sse", "everything__")])
+@pytest.mark.parametrize("path, prefix", SURFACES)
 def test_two_clients_that_cannot_be_asked_share_a_process_and_no_message(start_router, path,
                                                                          prefix):
     running = start_router({"everything": everything()})
 
     async def one(number, results):
-        async with sse_client(running.url + path) as (read, write):
+        async with over_http(running.url + path) as (read, write):
             guide = Tour(read, write, askable=False)
             async with guide.session as session:
                 await session.initialize()
@@ -214,3 +225,40 @@ def test_nothing_is_left_of_npx_servers_when_the_router_is_killed(start_router):
     running.process.kill()
     running.process.wait()
     assert wait_until(lambda: not left & set(processes()), 10)
+
+
+def test_the_typescript_sdk_over_streamable_http_and_as_it_falls_back(start_router, run, tmp_path):
+    """Clients that first try the new transport on an old URL, and the other way round."""
+    npm("sdk")
+    script = tmp_path / "client.mjs"
+    script.write_text((ROOT / "tests" / "typescript_client.mjs").read_text())
+    (tmp_path / "node_modules").symlink_to(NPM_FOLDER / "node_modules")
+    running = start_router({"everything": everything()})
+    done = run("node", str(script), running.url)
+    assert done.returncode == 0, done.stderr.decode()
+    seen = json.loads(done.stdout)
+    assert seen["transports"] == {"/mcp": "new", "/mcp/everything": "new", "/sse": "old",
+                                  "/sse/everything": "old", "/mcp by an old client": "new"}
+    for surface in seen["surfaces"]:
+        assert surface["text"] == "Echo: hi"
+        assert surface["progress"] == [1, 2, 3]
+        assert surface["sampled"] and surface["roots"] >= 1
+        assert surface["ended"] == "session ended"
+
+
+def test_the_official_suite_scores_30_of_30(start_router, run):
+    npm("conformance")
+    running = start_router({"fixtures": {
+        "command": sys.executable, "args": [str(ROOT / "tests" / "conformance_server.py")]}})
+    suite = NPM_FOLDER / "node_modules" / ".bin" / "conformance"
+    done = run("node", str(suite), "server", "--url", f"{running.url}/mcp/fixtures",
+               "--requirements", "2025-11-25", timeout=110)
+    text = done.stdout.decode()
+    summary = text[text.index("=== SUMMARY ==="):]
+    print(summary)  # what is not scored is reported, too
+    scored, _, unscored = summary.partition("Not scored")
+    rows = re.findall(r"^(.) (\S+): (\d+) passed, (\d+) failed", scored, re.MULTILINE)
+    unscored = set(re.findall(r"^ +. (\S+) \(", unscored, re.MULTILINE))
+    rows = [row for row in rows if row[1] not in unscored]
+    assert len(rows) == 30 and all(row[0] == "✓" and row[3] == "0" for row in rows)
+    assert "WARNING" not in scored.upper() and done.returncode == 0

@@ -286,7 +286,8 @@ def test_a_client_that_leaves_while_it_initializes_leaves_no_process_behind():
     client.leaves()
     assert own.closed
     own.answer_initialize()  # too late, and no harm
-    assert client.gets() == [CLOSE]
+    refused, end = client.gets()
+    assert error_of(refused)[1] == "the session has ended" and end is CLOSE
 
 
 # -- questions on the right stream

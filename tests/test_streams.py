@@ -1,0 +1,96 @@
+"""transports/streams.py: streams that break and are resumed; and when a session is idle."""
+
+import json
+
+import pytest
+
+from transports import streams as streams_module
+from transports.session import CLOSE
+from transports.streamable_http import IDLE_SECONDS, StreamableHttp
+from transports.streams import Stream
+from world import World, offers
+
+NOTE = {"method": "n"}
+ANSWER = {"id": 1, "result": {}}
+
+
+@pytest.fixture
+def stream():
+    stream = Stream("x", 3, answers=1)
+    stream.take_over("reader")
+    return stream
+
+
+def read(stream, after=0, reader="reader"):
+    found = stream.read(after, reader, 0)
+    return found if found is CLOSE else [(number, json.loads(data)) for number, data in found]
+
+
+def test_messages_are_numbered_and_the_last_answer_completes_a_call(stream):
+    stream.send(NOTE)
+    assert read(stream) == [(1, NOTE)] and not stream.is_complete()
+    stream.send(ANSWER)
+    stream.send(NOTE)
+    assert read(stream, 1) == [(2, ANSWER)] and stream.is_complete()
+    assert read(stream, 2) is CLOSE
+
+
+def test_a_stream_is_read_again_from_any_number_by_who_takes_it_over(stream):
+    for _ in range(3):
+        stream.send(NOTE)
+    assert len(read(stream)) == 3
+    stream.take_over("another")
+    assert read(stream) is CLOSE  # the old reader has lost it
+    assert [number for number, _ in read(stream, 1, "another")] == [2, 3]
+    stream.release("reader")  # too late to matter
+    assert stream.reader == "another"
+
+
+def test_without_a_reader_the_oldest_messages_are_forgotten_never_the_answer(monkeypatch):
+    monkeypatch.setattr(streams_module, "KEPT_MESSAGES", 3)
+    stream = Stream("x", 3, answers=1)
+    for _ in range(10):
+        stream.send(NOTE)
+    stream.send(ANSWER)
+    stream.take_over("reader")
+    assert [number for number, _ in read(stream)] == [9, 10, 11]
+
+
+def test_bytes_count_too_but_the_newest_message_may_have_any_size(monkeypatch):
+    monkeypatch.setattr(streams_module, "KEPT_BYTES", 100)
+    stream = Stream("x", 0)
+    stream.send({"method": "n", "params": {"x": "x" * 1000}})
+    stream.send({"method": "n", "params": {"x": "y" * 1000}})
+    stream.take_over("reader")
+    assert [number for number, _ in read(stream)] == [2]
+
+
+def test_nothing_is_forgotten_before_a_reader_has_it_but_one_too_far_behind_is_closed(monkeypatch):
+    monkeypatch.setattr(streams_module, "KEPT_MESSAGES", 3)
+    monkeypatch.setattr(streams_module, "MAX_BEHIND_MESSAGES", 8)
+    stream = Stream("x", 0)
+    stream.take_over("reader")
+    for _ in range(8):
+        stream.send(NOTE)
+    assert len(read(stream)) == 8
+    for _ in range(9):
+        stream.send(NOTE)
+    assert len(read(stream, 8)) == 9  # what was queued still goes out
+    assert read(stream, 17) is CLOSE
+
+
+def test_an_idle_session_ends_and_a_call_or_a_stream_holds_that_off():
+    world = World(a=offers(tools=["t"]))
+    transport = StreamableHttp(world.router, world.clock, None, 15)
+    session = transport._open(None)
+    session.last_used -= IDLE_SECONDS  # the session's own clock is the real one
+    call = session.calls.open({"id": 1, "method": "tools/call"}, session.outbox)
+    world.clock.advance(IDLE_SECONDS + 1)
+    assert world.router.find(session.id)
+    session.calls.end(call)
+    session.outbox.take_over("reader")
+    world.clock.advance(IDLE_SECONDS + 1)
+    assert world.router.find(session.id)
+    session.outbox.release("reader")
+    world.clock.advance(IDLE_SECONDS + 1)
+    assert world.router.find(session.id) is None
