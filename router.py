@@ -1,22 +1,29 @@
 """MCP Local Router: one program between MCP clients and many MCP servers.
 
 Usage:
-  router.py [--config FILE] [--transport NAME] [--host HOST] [--port PORT]
-            [--max-processes N] [--log-level LEVEL]
-  router.py --check [--config FILE] [--log-level LEVEL]
+  router.py [options] [--allow-origin ORIGIN]...
+  router.py --check [options]
   router.py --help | --version
 
 Options:
-  --config FILE      The servers to run, as in Claude Desktop [default: mcp-config.json].
-  --transport NAME   How clients reach us: sse or http, which are the same, or stdio
-                     [default: stdio].
-  --host HOST        HTTP only: the address to listen on [default: 127.0.0.1].
-  --port PORT        HTTP only: the port; 0 takes any free one [default: 8080].
-  --max-processes N  How many server processes may belong to single clients [default: 100].
-  --log-level LEVEL  debug, info, warning or error, to standard error [default: info].
-  --check            Start every server, say how that went, and exit: 0, or 1 if one failed.
-  --version          Print the version.
-  --help             Print this.
+  --config FILE          The servers to run, as in Claude Desktop [default: mcp-config.json].
+  --transport NAME       How clients reach us: sse or http, which are the same, or stdio
+                         [default: stdio].
+  --host HOST            HTTP: the address to listen on [default: 127.0.0.1].
+  --port PORT            HTTP: the port; 0 takes any free one [default: 8080].
+  --token-file FILE      HTTP: clients must send the token in this file, as a bearer token.
+                         The environment variable MCP_ROUTER_TOKEN can hold one instead.
+  --allow-origin ORIGIN  HTTP: let web pages of this origin in, as https://app.example.
+  --insecure             HTTP: listen on other addresses than this machine's, without a token.
+  --max-sessions N       HTTP: sessions at the same time [default: 1000].
+  --idle-minutes N       HTTP: a session that does nothing for so long ends [default: 30].
+  --max-calls N          Requests of one session that wait for an answer [default: 1000].
+  --max-processes N      Server processes that belong to single clients [default: 100].
+  --max-message MB       The largest message, from a client or a server [default: 64].
+  --log-level LEVEL      debug, info, warning or error, to standard error [default: info].
+  --check                Start every server, say how that went, and exit: 0, or 1 if one failed.
+  --version              Print the version.
+  --help                 Print this.
 
 Threads, each of them named in every line of the log:
   MainThread     http: waitress's socket loop         stdio: reads our stdin
@@ -35,9 +42,7 @@ catalog.py, upstreams/config.py, and transports/http.py and sse.py.
 
 import functools
 import logging
-import re
 import sys
-import threading
 
 import docopt
 
@@ -47,11 +52,12 @@ from transports.messages import (INTERNAL_ERROR, INVALID_REQUEST, LATEST, METHOD
                                  NOTIFICATION, RESPONSE, REVISIONS, SERVER_UNAVAILABLE,
                                  InvalidMessage, Refused, error, is_id, kind_of, params_of,
                                  result, task_id_in)
-from transports.session import Outbox, Session
+from transports.options import Limits, read_options
+from transports.session import Outbox, Session, Sessions
 from transports.signals import end_on_signals
 from upstreams import status
 from upstreams.aggregate import Aggregate
-from upstreams.config import ConfigError, load
+from upstreams.config import load
 from upstreams.gather import when_settled
 from upstreams.guardian import Guardian
 from upstreams.pool import Pool
@@ -71,12 +77,12 @@ class Router:
     a put on somebody's queue. What servers say goes its own way, see upstreams/audience.py.
     """
 
-    def __init__(self, pool, clock, on_assigned=lambda upstreams: None):
+    def __init__(self, pool, clock, limits=Limits(), on_assigned=lambda upstreams: None):
         """`on_assigned(upstreams)` is called when a session has been given its upstreams."""
         self._pool, self._clock, self._on_assigned = pool, clock, on_assigned
+        self.limits = limits
+        self.sessions = Sessions(limits.sessions)
         self._aggregate = Aggregate(clock, SERVER_INFO)
-        self._lock = threading.Lock()
-        self._sessions = {}  # protected by _lock
         self._requests = {"initialize": self._initialize, "ping": self._ping}
         self._notifications = {"notifications/initialized": self._ready,
                                "notifications/cancelled": self._cancelled,
@@ -90,26 +96,23 @@ class Router:
         return list(self._pool.entries)
 
     def open(self, name=None, make_outbox=Outbox):
-        """A new session: of all servers, or of the one with this name. Raises LookupError."""
+        """A new session: of all servers, or of the one with this name.
+
+        Raises LookupError for an unknown name, and SessionsUsedUp.
+        """
         if name is not None and name not in self._pool.entries:
             raise LookupError(f"There is no server {name!r} here. There are: "
                               f"{', '.join(self.names())}")
-        session = Session(self._aggregate if name is None else Single(name), name, make_outbox)
-        with self._lock:
-            self._sessions[session.id] = session
+        session = Session(self._aggregate if name is None else Single(name), name, make_outbox,
+                          self.limits.calls)
+        self.sessions.add(session)
         log.debug("%s begins", session.name)
         return session
 
-    def find(self, id):
-        """The session with this id, or None."""
-        with self._lock:
-            return self._sessions.get(id)
-
     def leave(self, session):
         """The session ends: its calls are cancelled, its questions answered with an error."""
-        with self._lock:
-            if self._sessions.pop(session.id, None) is None:
-                return
+        if not self.sessions.remove(session):
+            return
         for call in session.calls.close():
             call.fail(SERVER_UNAVAILABLE, "the session has ended")
             call.abandon("the client has left")
@@ -118,10 +121,12 @@ class Router:
         session.close_streams()
         log.debug("%s ends", session.name)
 
-    def sessions(self):
-        """Everybody who is here."""
-        with self._lock:
-            return list(self._sessions.values())
+    def health(self):
+        """What GET /health tells: how the servers are, and how much is going on."""
+        sessions = self.sessions.all()
+        return {"status": "ok", "version": VERSION, **status.health(self._pool),
+                "sessions": len(sessions),
+                "callsInFlight": sum(len(session.calls) for session in sessions)}
 
     def handle(self, session, message, stream):
         """One message from a client; what answers it goes to `stream`.
@@ -219,7 +224,7 @@ class Router:
         except Refused:
             session.version = None  # it may try again
             raise
-        if self.find(session.id) is None:  # it left meanwhile, perhaps before the line above
+        if self.sessions.find(session.id) is None:  # it left meanwhile, perhaps just before
             self._pool.release(session)
         self._on_assigned(session.upstreams.values())
         when_settled(session.upstreams.values(),
@@ -269,21 +274,22 @@ def main():
     """Returns the exit status: 0, 1 if it could not be done, 2 for a wrong command or config."""
     try:
         options = docopt.docopt(__doc__, version=VERSION)
-        numbers = check_options(options)
+        limits, access = read_options(options)
         logging.basicConfig(stream=sys.stderr, level=options["--log-level"].upper(),
                             format="%(asctime)s %(levelname)s [%(threadName)s] %(message)s")
         logging.getLogger("waitress").setLevel("WARNING")
         entries = load(options["--config"])
-    except (docopt.DocoptExit, ConfigError) as problem:
+    except (docopt.DocoptExit, ValueError) as problem:
         return refuse(2, problem)
     clock, guardian = Clock(), Guardian()
-    pool = Pool(entries, lambda entry, label: Process(entry, label, clock, guardian), clock,
-                SERVER_INFO, share=options["--transport"] != "stdio" or options["--check"],
-                most_own=numbers["--max-processes"])
+    pool = Pool(entries, lambda entry, label: Process(entry, label, clock, guardian,
+                                                      limits.message),
+                clock, SERVER_INFO, limits.processes,
+                share=options["--transport"] != "stdio" or options["--check"])
     clock.start()
     end_on_signals()
     try:
-        return run(options, numbers, pool, clock)
+        return run(options, limits, access, pool, clock)
     except SystemExit:  # a signal came, see transports/signals.py
         return 0
     finally:
@@ -292,39 +298,24 @@ def main():
         guardian.close()
 
 
-def run(options, numbers, pool, clock):
+def run(options, limits, access, pool, clock):
     """The one of the three things that the program was started for."""
     if options["--check"]:
         return status.check(pool)
     if options["--transport"] == "stdio":
         log.info("waiting for a client on standard input; then these servers start: %s",
                  ", ".join(pool.entries))
-        stdio.serve(Router(pool, clock, on_assigned=functools.partial(status.report, clock)))
+        stdio.serve(Router(pool, clock, limits, functools.partial(status.report, clock)))
         return 0
-    router = Router(pool, clock)
     try:
-        server = http.Server(router, clock, options["--host"], numbers["--port"])
+        server = http.Server(Router(pool, clock, limits), clock, access)
     except OSError as problem:
-        return refuse(1, f"cannot listen on {options['--host']} port {options['--port']}: "
+        return refuse(1, f"cannot listen on {access.host} port {access.port}: "
                          f"{problem.strerror or problem}; another --port may be free")
     pool.start()
     status.report(clock, pool.shared.values(), server.url)
     server.run()
     return 0
-
-
-def check_options(options):
-    """The options that are numbers, as numbers. Raises ConfigError for what is not possible."""
-    for option, allowed in {"--transport": ["sse", "http", "stdio"],
-                            "--log-level": ["debug", "info", "warning", "error"]}.items():
-        if options[option] not in allowed:
-            raise ConfigError(f"{option} is one of {', '.join(allowed)}")
-    numbers = {}
-    for option, most in {"--port": 65535, "--max-processes": 100_000}.items():
-        if not re.fullmatch("[0-9]{1,6}", options[option]) or int(options[option]) > most:
-            raise ConfigError(f"{option} is a number from 0 to {most}")
-        numbers[option] = int(options[option])
-    return numbers
 
 
 def refuse(exit_status, problem):

@@ -25,9 +25,9 @@ def start(monkeypatch):
     clock, guardian, started = Clock(), Guardian(), []
     clock.start()
 
-    def start_it(mode="", command=FAKE_SERVER[0], args=None, **more):
+    def start_it(mode="", command=FAKE_SERVER[0], args=None, longest=2**26, **more):
         entry = Entry("fake", command, tuple(args or [*FAKE_SERVER[1:], mode]), **more)
-        process = Process(entry, "fake", clock, guardian)
+        process = Process(entry, "fake", clock, guardian, longest)
         process.said = queue.SimpleQueue()
         process.start(process.said.put, lambda reason: process.said.put(("closed", reason)))
         started.append(process)
@@ -102,12 +102,11 @@ def test_rubbish_on_stdout_is_skipped_and_logged(start, caplog):
     assert "Hello!" in caplog.text and "\\xff" not in caplog.messages[0]
 
 
-def test_a_line_of_5_mb_passes_and_one_over_the_limit_fails_one_call_only(start, monkeypatch):
+def test_a_line_of_5_mb_passes_and_one_over_the_limit_fails_one_call_only(start):
     process = start()
     process.send(call("big", bytes=5 * 2**20))
     assert len(says(process)["result"]["content"][0]["text"]) == 5 * 2**20
-    monkeypatch.setattr(process_module, "MAX_LINE", 2**20)
-    other = start()
+    other = start(longest=2**20)
     other.send(call("big", id=7, bytes=2**21))
     answer = says(other)
     assert answer["id"] == 7 and "longer than 1048576 bytes" in answer["error"]["message"]

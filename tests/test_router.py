@@ -113,7 +113,7 @@ def test_a_single_surface_of_a_broken_server_says_why_and_can_be_tried_again():
 
 def test_a_server_that_does_not_answer_in_time_fails_and_the_rest_is_served(caplog):
     world = World(slow=offers(slow=True), fast=offers(tools=["f"]))
-    world.clock.advance(61)
+    world.clock.advance(60.5)
     assert world["slow"].closed
     assert 'server "slow" is not running: did not answer initialize within 60 s' in caplog.text
     client = world.client()

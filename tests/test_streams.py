@@ -5,8 +5,9 @@ import json
 import pytest
 
 from transports import streams as streams_module
+from transports.options import Limits
 from transports.session import CLOSE
-from transports.streamable_http import IDLE_SECONDS, StreamableHttp
+from transports.streamable_http import StreamableHttp
 from transports.streams import Stream
 from world import World, offers
 
@@ -83,14 +84,14 @@ def test_an_idle_session_ends_and_a_call_or_a_stream_holds_that_off():
     world = World(a=offers(tools=["t"]))
     transport = StreamableHttp(world.router, world.clock, None, 15)
     session = transport._open(None)
-    session.last_used -= IDLE_SECONDS  # the session's own clock is the real one
+    session.last_used -= Limits().idle  # the session's own clock is the real one
     call = session.calls.open({"id": 1, "method": "tools/call"}, session.outbox)
-    world.clock.advance(IDLE_SECONDS + 1)
-    assert world.router.find(session.id)
+    world.clock.advance(Limits().idle + 1)
+    assert world.router.sessions.find(session.id)
     session.calls.end(call)
     session.outbox.take_over("reader")
-    world.clock.advance(IDLE_SECONDS + 1)
-    assert world.router.find(session.id)
+    world.clock.advance(Limits().idle + 1)
+    assert world.router.sessions.find(session.id)
     session.outbox.release("reader")
-    world.clock.advance(IDLE_SECONDS + 1)
-    assert world.router.find(session.id) is None
+    world.clock.advance(Limits().idle + 1)
+    assert world.router.sessions.find(session.id) is None

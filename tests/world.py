@@ -97,7 +97,8 @@ class FakeServer:
 
     def dies(self, reason="exited with status 1: out of luck"):
         self.closed = True
-        self._on_closed(reason)
+        if hasattr(self, "_on_closed"):
+            self._on_closed(reason)
 
     def close(self):
         if not self.closed:
@@ -168,7 +169,7 @@ class World:
         self._offers = servers
         entries = entries or {name: Entry(name, "-", prefix=f"{name}__") for name in servers}
         self.pool = Pool(entries, self._connect, self.clock, {"name": "router", "version": "0"},
-                         share=share, most_own=most_own)
+                         most_own, share)
         self.router = Router(self.pool, self.clock)
         self.pool.start()
 

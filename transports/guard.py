@@ -8,7 +8,8 @@ point here (DNS rebinding). What gives it away is its Host and its Origin, so bo
 import hmac
 from urllib.parse import urlsplit
 
-LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+from .options import LOOPBACK
+
 METHODS = "GET, POST, DELETE, OPTIONS"
 REQUEST_HEADERS = ("Content-Type, Accept, Authorization, Last-Event-ID, Mcp-Session-Id, "
                    "Mcp-Protocol-Version, Mcp-Method, Mcp-Name")
@@ -17,18 +18,15 @@ REQUEST_HEADERS = ("Content-Type, Accept, Authorization, Last-Event-ID, Mcp-Sess
 class Guard:
     """WSGI middleware: 403 for a wrong Host or Origin, 401 without the token, CORS headers."""
 
-    def __init__(self, app, host, origins=(), token=None):
-        """`host` is what we listen on, `origins` are those of web clients, as https://app.example.
-
-        Where everybody on the network may reach us, our name can be anything, and it is the
-        token that keeps strangers out.
-        """
+    def __init__(self, app, access):
+        """Where the whole network may reach us, our name can be anything, and it is the token
+        that keeps strangers out."""
         self._app = app
-        self._origins = {origin.rstrip("/").lower() for origin in origins}
-        self._hosts = LOOPBACK | {host.lower()} | {urlsplit(origin).hostname
-                                                   for origin in self._origins}
-        self._any_host = host not in LOOPBACK
-        self._token = token.encode() if token else None
+        self._origins = {origin.rstrip("/").lower() for origin in access.origins}
+        self._hosts = LOOPBACK | {access.host.lower()} | {urlsplit(origin).hostname
+                                                          for origin in self._origins}
+        self._any_host = access.host not in LOOPBACK
+        self._token = access.token
 
     def __call__(self, environ, start_response):
         origin = environ.get("HTTP_ORIGIN")

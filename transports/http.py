@@ -14,12 +14,12 @@ import waitress.channel
 from . import sse, streamable_http
 from .guard import Guard
 from .replies import plain
+from .session import SessionsUsedUp
 
 log = logging.getLogger("router")
 
 SPARE_THREADS = 8
-MOST_STREAMS = 1000
-MAX_BODY = 64 * 2**20       # bytes of one POST
+MOST_UNSENT = 2**20         # bytes for one slow client, before the thread that feeds it waits
 HEARTBEAT = 15.0            # seconds between signs of life on an idle stream
 
 
@@ -30,7 +30,7 @@ class StreamsUsedUp(Exception):
 class Streams:
     """The open streams: how many, and the server's number of threads above that."""
 
-    def __init__(self, most=MOST_STREAMS):
+    def __init__(self, most):
         self.most = most
         self.dispatcher = None  # waitress's; None also once the server is ending
         self._lock = threading.Lock()
@@ -41,13 +41,19 @@ class Streams:
     def open(self, environ, on_disconnect):
         """One more stream; on_disconnect() is called if its client vanishes.
 
-        Raises StreamsUsedUp. Whoever calls this calls `closed` later.
+        Returns a function that ends the connection at once, whatever is still unsent. Raises
+        StreamsUsedUp. Whoever calls this calls `closed` later.
         """
         self._count(1)
         channel = environ["waitress.client_disconnected"].__self__
         channel.on_disconnect = on_disconnect
         if not channel.connected:  # it vanished before the line above
             on_disconnect()
+        return channel.abandon
+
+    def count(self):
+        with self._lock:
+            return self._open
 
     def closed(self):
         self._count(-1)
@@ -55,7 +61,7 @@ class Streams:
     def _count(self, change):
         with self._lock:
             if self._open + change > self.most:
-                raise StreamsUsedUp()
+                raise StreamsUsedUp(f"{self.most} streams are open already.")
             self._open += change
             needed, before = self._open + SPARE_THREADS, self._threads
             # In steps: starting and stopping a thread for every single POST would cost more.
@@ -83,12 +89,24 @@ class Channel(waitress.channel.HTTPChannel):
         if not self.connected and self.on_disconnect:
             self.on_disconnect()
 
+    def abandon(self):
+        """End the connection although its thread may wait for the client to read. Any thread."""
+        with self.outbuf_lock:
+            self.connected = False
+            self.will_close = True
+            self.outbuf_lock.notify_all()
+        self.server.pull_trigger()
+
 
 def create_app(router, clock, streams):
     """The Flask application: the routes of every HTTP transport."""
     app = flask.Flask("router")
     app.register_blueprint(sse.blueprint(router, streams, HEARTBEAT))
     app.register_blueprint(streamable_http.blueprint(router, clock, streams, HEARTBEAT))
+
+    @app.get("/health")
+    def health():
+        return {**router.health(), "streams": streams.count()}
 
     @app.errorhandler(404)
     def unknown_path(_problem):
@@ -101,8 +119,9 @@ def create_app(router, clock, streams):
         return plain(405, f"Use {' or '.join(problem.valid_methods or [])} here.")
 
     @app.errorhandler(StreamsUsedUp)
-    def used_up(_problem):
-        return plain(503, f"{streams.most} streams are open already.", {"Retry-After": "5"})
+    @app.errorhandler(SessionsUsedUp)
+    def used_up(problem):
+        return plain(503, str(problem), {"Retry-After": "5"})
 
     @app.errorhandler(500)
     def bug(_problem):
@@ -114,16 +133,16 @@ def create_app(router, clock, streams):
 class Server:
     """waitress, listening from the moment this is made. Raises OSError where it cannot."""
 
-    def __init__(self, router, clock, host, port):
-        self._router = router
-        self._streams = Streams()
-        # MAX_BODY: waitress itself answers 413, before it has read the whole body.
+    def __init__(self, router, clock, access):
+        self._router, self._streams = router, Streams(2 * router.limits.sessions)
+        host, port = access.host, access.port
+        # A body that is too large is answered with 413 by waitress, before it is read.
         self._server = waitress.create_server(
-            Guard(create_app(router, clock, self._streams), host),
+            Guard(create_app(router, clock, self._streams), access),
             host=host, port=port, threads=SPARE_THREADS,
-            connection_limit=2 * MOST_STREAMS, channel_request_lookahead=1,
-            asyncore_use_poll=True, max_request_body_size=MAX_BODY, ident=None,
-            clear_untrusted_proxy_headers=True)
+            connection_limit=4 * router.limits.sessions + 100, channel_request_lookahead=1,
+            asyncore_use_poll=True, max_request_body_size=router.limits.message, ident=None,
+            outbuf_high_watermark=MOST_UNSENT, clear_untrusted_proxy_headers=True)
         listening = getattr(self._server, "map", None)  # a name with several addresses
         for server in listening.values() if listening else [self._server]:
             server.channel_class = Channel
@@ -145,6 +164,6 @@ class Server:
         """Called by waitress in place of its dispatcher's shutdown, which waits for all threads:
         so first the streams must end that they feed."""
         self._streams.dispatcher = None
-        for session in self._router.sessions():
+        for session in self._router.sessions.all():
             self._router.leave(session)
         return self._shutdown(*arguments, **more)

@@ -11,6 +11,7 @@ A client's tools/call opens a Call in the session's `calls` and an entry in the 
 
 import itertools
 import threading
+import time
 
 from .messages import (INVALID_REQUEST, RESPONSE, SERVER_UNAVAILABLE, Refused, error,
                        is_id, kind_of, notification, with_params)
@@ -138,13 +139,14 @@ class Calls:
 class Pending:
     """One row of PendingRequests."""
 
-    __slots__ = ("id", "token", "reply_to", "call")
+    __slots__ = ("id", "token", "reply_to", "call", "heard")
 
     def __init__(self, id, token, reply_to, call):
         self.id = id                # the asker's id
         self.token = token          # the asker's progress token, or None
         self.reply_to = reply_to    # the Peer that gets the answer
         self.call = call            # the Call on whose behalf we ask; None if we ask ourselves
+        self.heard = time.monotonic()   # when it was asked, or last made progress
 
 
 class PendingRequests:
@@ -196,6 +198,7 @@ class PendingRequests:
             row = self._rows.get(token) if is_id(token) else None
         if row is None or row.token is None:
             return False
+        row.heard = time.monotonic()
         row.reply_to.send(with_params(message, progressToken=row.token))
         return True
 
@@ -211,6 +214,12 @@ class PendingRequests:
             rows, self._rows = self._rows, {}
         for row in rows.values():
             row.reply_to.send(error(row.id, SERVER_UNAVAILABLE, reason))
+
+    def silent_since(self, moment):
+        """Our ids of what was asked on somebody's behalf and not heard of since then."""
+        with self._lock:
+            return [our_id for our_id, row in self._rows.items()
+                    if row.call and row.heard <= moment]
 
     def calls(self):
         """The calls on whose behalf something is waiting here."""

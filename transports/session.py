@@ -18,7 +18,10 @@ CLOSE = object()  # the last thing in an outbox
 
 MAX_BEHIND_MESSAGES = 20_000
 MAX_BEHIND_BYTES = 64 * 2**20
-MOST_CALLS = 1000  # of one session that are not answered yet
+
+
+class SessionsUsedUp(Exception):
+    """No further session may begin now; answered with 503."""
 
 
 class Outbox:
@@ -31,7 +34,7 @@ class Outbox:
 
     def __init__(self, name, on_behind=lambda: None):
         self.name = name
-        self._on_behind = on_behind  # called once, when it is closed for being too far behind
+        self.on_behind = on_behind  # called once, when it is closed for being too far behind
         self._queue = queue.SimpleQueue()
         self._lock = threading.Lock()
         # protected by _lock:
@@ -58,7 +61,7 @@ class Outbox:
         if behind:
             log.warning("%s: closed, because it is %d messages (%d bytes) behind",
                         self.name, self._messages, self._bytes)
-            self._on_behind()
+            self.on_behind()
 
     def get(self, seconds=None):
         """The next message as bytes, CLOSE at the end, None if `seconds` pass without one."""
@@ -115,14 +118,14 @@ class Session:
     Written by the threads that carry this client's messages, read by any.
     """
 
-    def __init__(self, surface, server_name, make_outbox=Outbox):
+    def __init__(self, surface, server_name, make_outbox=Outbox, most_calls=None):
         self.id = secrets.token_urlsafe(24)
         self.name = f"session {self.id[:6]}"    # the whole id is a key: it stays out of the log
         self.surface = surface                  # what it sees; see upstreams/surface.py
         self.server_name = server_name          # of a single surface, else None
         self.outbox = make_outbox(self.name)    # its own stream, for what belongs to no call
         self.streams = {}                       # others, of calls, by their number
-        self.calls = Calls(self, MOST_CALLS)    # what it asked
+        self.calls = Calls(self, most_calls)    # what it asked
         self.pending = PendingRequests()        # what it was asked
         self.version = None                     # negotiated by `initialize`
         self.capabilities = {}                  # what it said it can be asked
@@ -165,3 +168,34 @@ class Session:
     def _stream_of(self, question):
         within = question.within
         return within.stream if within and not within.ended else self.outbox
+
+
+class Sessions:
+    """Everybody who is here: {id: Session}."""
+
+    def __init__(self, most):
+        self._most = most
+        self._lock = threading.Lock()
+        self._sessions = {}  # protected by _lock
+
+    def add(self, session):
+        """Raises SessionsUsedUp."""
+        with self._lock:
+            if len(self._sessions) >= self._most:
+                raise SessionsUsedUp(f"There are {self._most} sessions already, which is as many "
+                                     "as --max-sessions allows.")
+            self._sessions[session.id] = session
+
+    def remove(self, session):
+        """True for the first to do so."""
+        with self._lock:
+            return self._sessions.pop(session.id, None) is not None
+
+    def find(self, id):
+        """The session with this id, or None."""
+        with self._lock:
+            return self._sessions.get(id)
+
+    def all(self):
+        with self._lock:
+            return list(self._sessions.values())

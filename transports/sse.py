@@ -37,10 +37,11 @@ def open_stream(router, streams, heartbeat, name):
     except LookupError as problem:
         return plain(404, str(problem))
     try:
-        streams.open(flask.request.environ, session.outbox.close)
+        abandon = streams.open(flask.request.environ, session.outbox.close)
     except Exception:
         router.leave(session)
         raise
+    session.outbox.on_behind = abandon
 
     def ended():
         streams.closed()
@@ -61,7 +62,7 @@ def _events(session, heartbeat):
 
 def take_message(router):
     """202, or a 4xx that says what was wrong; the session lives on."""
-    session = router.find(flask.request.args.get("sessionId", ""))
+    session = router.sessions.find(flask.request.args.get("sessionId", ""))
     if session is None or not isinstance(session.outbox, Outbox):
         return plain(404, "No such session: it has ended, or never was. Open a new one with "
                          "GET /sse.")

@@ -11,13 +11,12 @@ import signal
 import sys
 import threading
 
-from .messages import SERVER_UNAVAILABLE, InvalidMessage, decode, error
+from .messages import INVALID_REQUEST, InvalidMessage, decode, error
 from .session import CLOSE
 
 log = logging.getLogger("router")
 
 DRAIN_SECONDS = 30.0        # at the end of input: for the answers that are still under way
-MAX_LINE = 64 * 2**20       # bytes of one message
 
 
 def serve(router):
@@ -28,8 +27,13 @@ def serve(router):
     writer = threading.Thread(target=_write, args=(session.outbox, stdout), name="stdout-writer")
     writer.start()
     try:
-        while line := stdin.readline(MAX_LINE):
-            if line.strip():
+        longest = router.limits.message
+        while line := stdin.readline(longest):
+            if len(line) >= longest and not line.endswith(b"\n"):
+                _skip_rest(stdin)
+                session.outbox.send(error(None, INVALID_REQUEST,
+                                          f"longer than {longest} bytes"))
+            elif line.strip():
                 _one(router, session, line)
         session.pending.close("the client has closed its end: it can answer nothing any more")
         if not session.calls.wait_until_empty(DRAIN_SECONDS):
@@ -42,11 +46,14 @@ def serve(router):
 
 def _one(router, session, line):
     try:
-        if not line.endswith(b"\n") and len(line) >= MAX_LINE:
-            raise InvalidMessage(SERVER_UNAVAILABLE, f"a message is longer than {MAX_LINE} bytes")
         router.handle(session, decode(line), session.outbox)
     except InvalidMessage as problem:
-        session.send(error(None, problem.code, str(problem)))
+        session.outbox.send(error(None, problem.code, str(problem)))
+
+
+def _skip_rest(stdin):
+    while (line := stdin.readline(2**20)) and not line.endswith(b"\n"):
+        pass
 
 
 def _write(outbox, stdout):

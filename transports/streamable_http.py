@@ -20,7 +20,6 @@ from .replies import STILL_HERE, STREAM_HEADERS, event, plain, refusal
 from .session import CLOSE
 from .streams import Stream
 
-IDLE_SECONDS = 1800.0       # a session without a call, a stream or a message ends after this
 RETRY = 1000                # milliseconds before a client resumes a broken stream
 KEPT_STREAMS = 16           # streams of one session that are complete but may have to be resumed
 
@@ -69,7 +68,8 @@ class StreamableHttp:
         reader = object()
         stream.take_over(reader)
         # Counted before the call is passed on: refused with 503, it must not have run.
-        self._streams.open(flask.request.environ, lambda: stream.release(reader))
+        stream.on_behind = self._streams.open(flask.request.environ,
+                                              lambda: stream.release(reader))
         try:
             self._handle(session, message, stream)
         except Refusal:
@@ -135,7 +135,8 @@ class StreamableHttp:
             raise Refusal(409, "This session has a stream already; resume it with Last-Event-ID, "
                                "or close it first.")
         stream.take_over(reader)
-        self._streams.open(flask.request.environ, lambda: stream.release(reader))
+        stream.on_behind = self._streams.open(flask.request.environ,
+                                              lambda: stream.release(reader))
         return self._event_stream(session, stream, reader, after, {})
 
     def _event_stream(self, session, stream, reader, after, headers):
@@ -180,7 +181,7 @@ class StreamableHttp:
             raise Refusal(404, str(problem)) from None
         session.numbers = itertools.count(1)
         session.last_used = time.monotonic()
-        self._clock.after(IDLE_SECONDS, self._expire, session)
+        self._clock.after(self._router.limits.idle, self._expire, session)
         return session
 
     def _session(self, name):
@@ -189,7 +190,7 @@ class StreamableHttp:
         id = headers.get("Mcp-Session-Id")
         if id is None:
             raise Refusal(400, "Mcp-Session-Id is missing: begin with initialize.")
-        session = self._router.find(id)
+        session = self._router.sessions.find(id)
         # 404 tells a client to begin anew; 400 would not (Session Management, items 3 and 4).
         if session is None or session.server_name != name \
                 or not isinstance(session.outbox, Stream):
@@ -208,12 +209,13 @@ class StreamableHttp:
         busy = len(session.calls) or session.outbox.reader or any(
             stream.reader for stream in list(session.streams.values()))
         idle = 0 if busy else time.monotonic() - session.last_used
-        if self._router.find(session.id) is None:
+        allowed = self._router.limits.idle
+        if self._router.sessions.find(session.id) is None:
             return
-        if idle >= IDLE_SECONDS:
+        if idle >= allowed:
             self._router.leave(session)
         else:
-            self._clock.after(max(1.0, IDLE_SECONDS - idle), self._expire, session)
+            self._clock.after(max(1.0, allowed - idle), self._expire, session)
 
 
 def _forget_oldest(session):

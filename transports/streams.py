@@ -28,6 +28,7 @@ class Stream:
     def __init__(self, name, number, answers=None):
         self.name, self.number = name, number
         self.reader = None          # whoever reads it now; a new reader takes it over
+        self.on_behind = lambda: None   # called when it is closed for being too far behind
         self._changed = threading.Condition()
         # protected by _changed:
         self._kept = collections.deque()  # (number, bytes)
@@ -45,27 +46,31 @@ class Stream:
             self._last += 1
             self._kept.append((self._last, data))
             self._bytes += len(data)
-            self._forget()
+            behind = self._forget()
             if self._answers is not None and "method" not in message:
                 self._answers -= 1
                 self._closed = self._answers == 0
             self._changed.notify_all()
+        if behind:
+            log.warning("%s: a stream was closed, because its client is too far behind", self.name)
+            self.on_behind()
 
     def _forget(self):
-        """Requires _changed. What was not read is forgotten only where nobody reads."""
+        """Requires _changed. What was not read is forgotten only where nobody reads; True when
+        the reader is so far behind that the stream ends."""
         reading = self.reader is not None
         most, most_bytes = ((MAX_BEHIND_MESSAGES, MAX_BEHIND_BYTES) if reading
                             else (KEPT_MESSAGES, KEPT_BYTES))
         if reading and (self._last - self._read > most or self._bytes - len(self._kept[-1][1])
                         > most_bytes and self._kept[0][0] > self._read):
-            log.warning("%s: closed, because it is %d messages behind", self.name,
-                        self._last - self._read)
             self._closed = True
+            return True
         while len(self._kept) > 1 and (len(self._kept) > KEPT_MESSAGES
                                        or self._bytes > KEPT_BYTES):
             if reading and self._kept[0][0] > self._read:
-                return
+                break
             self._bytes -= len(self._kept.popleft()[1])
+        return False
 
     def read(self, after, reader, seconds):
         """The messages after that number, as [(number, bytes)]; [] if none come in time.

@@ -145,8 +145,13 @@ class Audience:
         self.tell_level()
         for uri in uris:
             self._ask("resources/subscribe", {"uri": uri})
+        self.lists_changed()
+
+    def lists_changed(self):
+        """Everything that the server had, or may have, is to be listed again."""
+        capabilities = self._upstream.info.get("capabilities") or ()
         for method, lists in CHANGED.items():
-            if lists[0].split("/")[0] in self._upstream.capabilities:
+            if lists[0].split("/")[0] in capabilities:
                 self._tell_initialized(notification(method))
 
     # -- called by the server's reader thread

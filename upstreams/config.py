@@ -21,7 +21,7 @@ SEPARATOR = "__"
 SHORTEST_SECRET = 6  # shorter values ("1", "true", "debug") would make the log unreadable
 
 
-class ConfigError(Exception):
+class ConfigError(ValueError):
     """The config cannot be used. The text is for the user; the exit status is 2."""
 
 
@@ -36,6 +36,9 @@ class Entry:
     cwd: str = "."
     prefix: str = ""
     start_timeout: float = 60
+    timeout: float = 0          # of a call; 0: none
+    restart_attempts: int = 5   # failures in a row before it is left alone; 0: never again
+    restart_pause: float = 1.0  # seconds, doubled with each failure
     shared: bool | None = None  # None: by what the client can be asked, see pool.py
     secrets: tuple = ()
 
@@ -176,6 +179,9 @@ def _entry(path, folder, name, server):
             return value
         return _VARIABLE.sub(value_of, text)
 
+    restart = server.get("restart", {})
+    if isinstance(restart, bool):
+        restart = {} if restart else {"attempts": 0}
     env = {key: expand(f"env.{key}", text) for key, text in server.get("env", {}).items()}
     secrets.update(env.values())
     args = [expand(f"args.{i}", text) for i, text in enumerate(server.get("args", []))]
@@ -186,7 +192,9 @@ def _entry(path, folder, name, server):
         name=name, command=command, args=tuple(args), env=tuple(env.items()),
         cwd=str(folder / os.path.expanduser(expand("cwd", server.get("cwd", ".")))),
         prefix=server.get("prefix", name) and server.get("prefix", name) + SEPARATOR,
-        start_timeout=server.get("startTimeout", 60), shared=server.get("shared"),
+        start_timeout=server.get("startTimeout", 60), timeout=server.get("timeout", 0),
+        restart_attempts=restart.get("attempts", 5), restart_pause=restart.get("pause", 1),
+        shared=server.get("shared"),
         secrets=tuple(sorted((s for s in secrets if len(s) >= SHORTEST_SECRET),
                              key=len, reverse=True)))
 

@@ -19,20 +19,22 @@ import time
 
 GRACE = 2.0  # seconds from SIGTERM to SIGKILL
 WINDOWS = sys.platform == "win32"
-KILL = signal.SIGTERM if WINDOWS else signal.SIGKILL
+KILL = -1 if WINDOWS else signal.SIGKILL
 
 log = logging.getLogger("router")
 
 
 def signal_group(group, what):
     """Send a signal to a process group; False when all of it has ended."""
-    if WINDOWS:  # no groups there: the tree below the process; not tried, see the README
-        subprocess.run(["taskkill", "/T", "/F", "/PID", str(group)], capture_output=True)
-        return False
     try:
-        os.killpg(group, what)
+        if not WINDOWS:
+            os.killpg(group, what)
+        elif what != KILL:  # not tried, see the README
+            os.kill(group, signal.CTRL_BREAK_EVENT)
+        else:  # no groups there, but the tree below the process
+            subprocess.run(["taskkill", "/T", "/F", "/PID", str(group)], capture_output=True)
         return True
-    except (ProcessLookupError, PermissionError):  # macOS says the latter of a group of zombies
+    except OSError:  # no such group; macOS says "permission" of a group of zombies
         return False
 
 

@@ -24,7 +24,7 @@ CAN_BE_ASKED = {"sampling", "elicitation", "roots"}
 class Pool:
     """All upstreams: the shared ones by name, and those that belong to a session."""
 
-    def __init__(self, entries, connect, clock, client_info, share=True, most_own=100):
+    def __init__(self, entries, connect, clock, client_info, most_own=100, share=True):
         """`entries` as from config.load; `connect(entry, label)` makes a connection.
 
         `share` is False where there is one client only: then everything is its own.
@@ -77,6 +77,11 @@ class Pool:
             upstream.audience.leave(session)
             if upstream.audience.owner is session:
                 upstream.close()
+
+    def own(self):
+        """The upstreams that belong to sessions."""
+        with self._lock:
+            return [upstream for upstream in self._own if not upstream.ended()]
 
     def close(self):
         """End every server, all at the same time, and wait until they have ended."""

@@ -29,7 +29,6 @@ log = logging.getLogger("router")
 
 GRACE = 2.0             # seconds between closing stdin, SIGTERM and SIGKILL
 DRAIN = 0.5             # seconds for the last lines to arrive after the process has ended
-MAX_LINE = 64 * 2**20   # bytes of one message from a server
 STDERR_LINES = 20
 
 
@@ -40,10 +39,11 @@ class StartFailed(Exception):
 class Process:
     """One life of one server. `start` it once; `send` and `close` from any thread."""
 
-    def __init__(self, entry, label, clock, guardian):
+    def __init__(self, entry, label, clock, guardian, longest=64 * 2**20):
         self.entry = entry
         self.label = label  # in thread names and log lines: the server, and whose it is
         self.pid = None
+        self._longest = longest  # bytes of one message
         self._clock = clock
         self._guardian = guardian
         self._inbox = Outbox(f"{label}'s input", on_behind=self.kill)
@@ -74,6 +74,7 @@ class Process:
     def _open(self):
         entry = self.entry
         environment = {**os.environ, **dict(entry.env)}
+        environment.pop("MCP_ROUTER_TOKEN", None)  # ours: no server needs it
         path = environment.get("PATH", os.defpath)
         command = shutil.which(entry.command, path=path)
         if command is None:
@@ -142,10 +143,10 @@ class Process:
 
     def _read(self):
         with self._process.stdout as stdout:
-            while line := stdout.readline(MAX_LINE):
-                if len(line) >= MAX_LINE and not line.endswith(b"\n"):
+            while line := stdout.readline(self._longest):
+                if len(line) >= self._longest and not line.endswith(b"\n"):
                     line = self._skip_rest(stdout, line)
-                    problem = InvalidMessage(INTERNAL_ERROR, f"longer than {MAX_LINE} bytes")
+                    problem = InvalidMessage(INTERNAL_ERROR, f"longer than {self._longest} bytes")
                     self._unusable(line, problem)
                 elif line := line.strip():
                     self._one(line)

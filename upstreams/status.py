@@ -2,6 +2,7 @@
 
 import sys
 import threading
+import time
 
 from .aggregate import FEW_SECONDS
 from .catalog import LISTS, PROMPTS, RESOURCES, TEMPLATES, TOOLS
@@ -31,6 +32,24 @@ def check(pool):
     done.wait()
     print(table(upstreams))
     return 0 if all(upstream.state == RUNNING for upstream in upstreams) else 1
+
+
+def health(pool):
+    """For machines: {"servers": {name: …}, "own": […]}; nothing of it comes from the config."""
+    return {"servers": {name: _health(upstream) for name, upstream in pool.shared.items()},
+            "own": [{"server": upstream.name, **_health(upstream)} for upstream in pool.own()]}
+
+
+def _health(upstream):
+    running = upstream.state == RUNNING
+    return {
+        "state": upstream.state, "lastError": upstream.problem, "restarts": upstream.restarts,
+        "pid": upstream.connection.pid if upstream.connection and running else None,
+        "revision": upstream.info.get("protocolVersion") if running else None,
+        "secondsUp": round(time.monotonic() - upstream.running_since) if running else None,
+        "sessions": len(upstream.audience.sessions()), "callsInFlight": len(upstream.pending),
+        "tools": upstream.catalog.count(TOOLS), "prompts": upstream.catalog.count(PROMPTS),
+        "resources": upstream.catalog.count(RESOURCES)}
 
 
 def table(upstreams, url=None):

@@ -11,18 +11,21 @@ import logging
 import threading
 import time
 
-from transports.messages import (LATEST, RESPONSE, REVISIONS, SERVER_UNAVAILABLE, Refused, kind_of,
-                                 notification, request)
+from transports.messages import (LATEST, RESPONSE, REVISIONS, SERVER_UNAVAILABLE, Refused, error,
+                                 kind_of, notification, request)
 from transports.pending import Calls, PendingRequests, cancelled
 
 from .audience import CHANGED, Audience
 from .catalog import LISTS, TASKS, Catalog
 from .gather import LIST_SECONDS, Gather, Pages
-from .process import StartFailed
+from .process import StartFailed, printable
 
 log = logging.getLogger("router")
 
 STARTING, RUNNING, FAILED, CLOSING = "starting", "running", "failed", "closing"
+
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.5, 60.0   # seconds before a server is started again
+HEALTHY_SECONDS = 60.0                      # running for so long forgives earlier failures
 
 
 class Upstream:
@@ -42,6 +45,7 @@ class Upstream:
         self.problem = None             # why it is not running, in a sentence
         self.info = {}                  # its answer to initialize, whole
         self.seconds_to_start = None
+        self.restarts = 0
         self.connection = None
         self.audience = Audience(self, owner)
         self.asked_for_roots = False
@@ -50,9 +54,11 @@ class Upstream:
         self._ids = itertools.count(1)  # one counter for all lives of the server
         self._connect, self._clock, self._client = connect, clock, client
         self._lock = threading.Lock()
+        self._failures = 0              # in a row: since it was last healthy
         # protected by _lock:
         self._when_settled = []
         self._settled = False
+        self._watching = False          # whether _watch is going to be called
 
     @property
     def capabilities(self):
@@ -64,13 +70,18 @@ class Upstream:
 
     def start(self):
         """Start the process and send `initialize`; `when_settled` tells how that went."""
+        with self._lock:
+            if self.state == CLOSING:
+                return
+            self.state, self._settled = STARTING, False
         self._started = time.monotonic()
-        self.connection = self._connect()
         self.pending, self.calls = PendingRequests(self._ids), Calls(self)
+        self.connection = self._connect()
         self._deadline = self._clock.after(self.entry.start_timeout, self._too_slow)
         try:
             self.connection.start(self.receive, self._closed)
         except StartFailed as problem:
+            self._failures = self.entry.restart_attempts  # trying again would not help
             self._closed(str(problem))
         else:
             # Lifecycle, Initialization: we offer the newest revision that we know.
@@ -92,6 +103,8 @@ class Upstream:
         self.connection.send(sent)
         if call:
             call.passed_on(self, sent["id"])
+            if self.entry.timeout and not self._watching:
+                self._watch_again()
 
     def send(self, message):
         """Send a response or a notification as it is."""
@@ -112,7 +125,8 @@ class Upstream:
 
     def close(self):
         """Begin to end the server; wait_closed waits for it."""
-        self.state = CLOSING
+        with self._lock:
+            self.state = CLOSING
         if self.connection:
             self.connection.close()
 
@@ -155,6 +169,8 @@ class Upstream:
                                  f"router knows {', '.join(REVISIONS)}")
         self._clock.forget(self._deadline)
         self.info = answer
+        self.problem = None
+        self.running_since = time.monotonic()
         self.seconds_to_start = time.monotonic() - self._started
         with self._lock:
             if self.state != STARTING:
@@ -189,15 +205,65 @@ class Upstream:
         """The connection has ended, or is given up: the first reason stays."""
         self._clock.forget(self._deadline)
         with self._lock:
-            expected, self.state = self.state in (FAILED, CLOSING), FAILED
+            if self.state in (FAILED, CLOSING):
+                expected = True
+            else:
+                expected, was_running, self.state = False, self.state == RUNNING, FAILED
         if not expected:
-            self.problem = reason
-            log.error('server "%s" is not running: %s', self.name, reason)
+            self.problem = printable(self.entry.redact(reason))
+            log.error('server "%s" is not running: %s', self.name, self.problem)
         text = f'server "{self.name}" is not running: {self.problem or "it was closed"}'
         self.pending.close(text)
         for call in self.calls.close():
             call.cancel(text)
         self._settle()
+        if not expected:
+            self._restart_later(was_running)
+
+    # -- starting again
+
+    def _restart_later(self, was_running):
+        """With growing pauses, until it has failed too often without being healthy between."""
+        if was_running and time.monotonic() - self.running_since >= HEALTHY_SECONDS:
+            self._failures = 0
+        self._failures += 1
+        if self._failures > self.entry.restart_attempts:
+            if self.restarts:
+                log.error('server "%s" is not started again: it failed %d times in a row',
+                          self.name, self._failures)
+            if was_running:
+                self.audience.lists_changed()  # what it had is gone for good
+            return
+        pause = min(self.entry.restart_pause * 2 ** (self._failures - 1), LONGEST_PAUSE)
+        self._clock.after(pause, self._restart)
+
+    def _restart(self):
+        """Called by the clock."""
+        if not self.connection.join(0):  # never two lives at once: they may share files
+            self._clock.after(SHORTEST_PAUSE, self._restart)
+            return
+        self.restarts += 1
+        self.start()
+
+    # -- calls that take too long
+
+    def _watch_again(self):
+        with self._lock:
+            self._watching = True
+        self._clock.after(min(1.0, self.entry.timeout / 4), self._watch)
+
+    def _watch(self):
+        """Called by the clock, about once a second while a call is in flight."""
+        with self._lock:
+            self._watching = False
+        text = f'server "{self.name}" did not answer within {self.entry.timeout:g} seconds'
+        for our_id in self.pending.silent_since(time.monotonic() - self.entry.timeout):
+            row = self.pending.take(our_id)
+            if row:
+                self.send(cancelled(our_id, text))
+                row.reply_to.send(error(row.id, SERVER_UNAVAILABLE, text))
+        if self.pending.calls():
+            self._watch_again()
 
     def _settle(self):
         with self._lock:

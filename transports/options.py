@@ -1,0 +1,69 @@
+"""What the options mean: how much of everything there may be, where we listen, who may come in."""
+
+import dataclasses
+import os
+import re
+from pathlib import Path
+
+LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """How much of everything there may be."""
+
+    sessions: int = 1000
+    calls: int = 1000           # of one session that are not answered yet
+    processes: int = 100        # that belong to single sessions
+    message: int = 64 * 2**20   # bytes of one message, from a client or a server
+    idle: float = 1800.0        # seconds without a call, a stream or a message
+
+
+@dataclasses.dataclass(frozen=True)
+class Access:
+    """Where we listen over HTTP, and who may come in."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    origins: tuple = ()         # of web clients, as https://app.example
+    token: bytes = None         # that every client must send
+
+    def is_open(self):
+        """Whether strangers can reach us, and nothing keeps them out."""
+        return self.host not in LOOPBACK and self.token is None
+
+
+def read_options(options):
+    """docopt's dictionary → (Limits, Access). Raises ValueError for what is not possible."""
+    for option, allowed in (("--transport", ("sse", "http", "stdio")),
+                            ("--log-level", ("debug", "info", "warning", "error"))):
+        if options[option] not in allowed:
+            raise ValueError(f"{option} is one of {', '.join(allowed)}")
+
+    def number(option, least, most):
+        if re.fullmatch("[0-9]{1,6}", options[option]) and least <= int(options[option]) <= most:
+            return int(options[option])
+        raise ValueError(f"{option} is a number from {least} to {most}")
+
+    limits = Limits(number("--max-sessions", 1, 100_000), number("--max-calls", 1, 100_000),
+                    number("--max-processes", 0, 100_000),
+                    number("--max-message", 1, 1024) * 2**20,
+                    number("--idle-minutes", 1, 100_000) * 60)
+    access = Access(options["--host"], number("--port", 0, 65535),
+                    tuple(options["--allow-origin"]), _token(options["--token-file"]))
+    if access.is_open() and options["--transport"] != "stdio" and not options["--insecure"]:
+        raise ValueError(f"listening on {access.host} lets the whole network in: give a token "
+                         "with --token-file or MCP_ROUTER_TOKEN, or say --insecure")
+    return limits, access
+
+
+def _token(path):
+    if path is None:
+        return os.environ.get("MCP_ROUTER_TOKEN", "").encode() or None
+    try:
+        token = Path(path).read_bytes().strip()
+    except OSError as problem:
+        raise ValueError(f"--token-file {path}: {problem.strerror}") from None
+    if not token:
+        raise ValueError(f"--token-file {path}: is empty")
+    return token
