@@ -1,6 +1,7 @@
 """A server that does what the tests tell it to, good or bad: python fake_server.py [MODE].
 
-    (none)     tools: echo(text), sleep(seconds), crash(), say(line), big(bytes), ask(method)
+    (none)     tools: echo(text), sleep(seconds), crash(), say(line), big(bytes), ask(method),
+               close_stdout(), stop_reading(), flood(lines), fork(), wait()
     rubbish    the same, but says things that are no messages first
     silent     reads and never answers
     deaf       never reads
@@ -18,7 +19,10 @@ import threading
 import time
 
 STAY = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
+TOOLS = ("echo", "sleep", "crash", "say", "big", "ask", "close_stdout", "stop_reading", "flood",
+         "fork", "wait")
 lock = threading.Lock()
+reading = True
 
 
 def say(message):
@@ -27,6 +31,7 @@ def say(message):
 
 
 def call(name, arguments, id):
+    global reading
     if name == "crash":
         print("crashing as told", file=sys.stderr, flush=True)
         os._exit(7)
@@ -35,6 +40,18 @@ def call(name, arguments, id):
     if name == "say":
         with lock:
             print(arguments["line"], flush=True)
+    if name == "close_stdout":
+        os.close(1)
+        time.sleep(600)
+    if name == "wait":
+        time.sleep(600)
+    if name == "stop_reading":
+        reading = False
+    if name == "flood":
+        for n in range(arguments["lines"]):
+            say({"method": "notifications/message", "params": {"level": "info", "data": n}})
+    if name == "fork":
+        subprocess.Popen([sys.executable, "-c", STAY])
     if name == "ask":
         say({"id": "q1", "method": arguments["method"], "params": {}})
     text = "x" * arguments["bytes"] if name == "big" else str(arguments.get("text"))
@@ -56,6 +73,8 @@ def main(mode):
                                 b'{"jsonrpc": "2.0", "id": 999, "result": {}}\n')
         sys.stdout.flush()
     for line in sys.stdin:
+        if not reading:
+            time.sleep(600)
         message = json.loads(line)
         if mode == "silent" or "id" not in message or "method" not in message:
             continue
@@ -67,7 +86,7 @@ def main(mode):
         elif method == "tools/list":
             say({"id": message["id"], "result": {"tools": [
                 {"name": name, "inputSchema": {"type": "object"}}
-                for name in ("echo", "sleep", "crash", "say", "big", "ask")]}})
+                for name in TOOLS]}})
         elif method == "tools/call":
             threading.Thread(target=call, daemon=True, args=(
                 params["name"], params.get("arguments", {}), message["id"])).start()

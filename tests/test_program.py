@@ -83,7 +83,7 @@ def test_check_tells_how_every_server_is_and_fails_if_one_does(run, config):
         silent={**fake("silent"), "startTimeout": 1}))
     assert done.returncode == 1
     text = done.stdout.decode()
-    assert re.search(r"good +running +6 .* 2025-11-25 +fake 1", text)
+    assert re.search(r"good +running +11 .* 2025-11-25 +fake 1", text)
     assert 'missing: the command "no-such-command" was not found' in text
     assert "dies: exited with status 1: this server was told to die" in text
     assert "silent: did not answer initialize within 1 seconds" in text
@@ -114,7 +114,7 @@ def test_a_script_gets_every_answer_before_the_end(stdio):
                     call(3, "fake__sleep", seconds=0.5, text="slept"),
                     call("4", "fake__echo", text=1))
     assert answers[1]["result"]["serverInfo"]["name"] == "mcp-local-router"
-    assert len(answers[2]["result"]["tools"]) == 6
+    assert len(answers[2]["result"]["tools"]) == 11
     assert answers[3]["result"]["content"][0]["text"] == "slept"
     assert answers["4"]["result"]["content"][0]["text"] == "1"
 
@@ -238,7 +238,7 @@ def get(url):
 def test_the_start_tells_each_server_and_the_urls(start_router):
     running = start_router({"one": fake(), "two": fake("dies")})
     text = "\n".join(running.lines)
-    assert re.search(rf"one +running +6.* {running.url}/mcp/one or /sse/one", text)
+    assert re.search(rf"one +running +11.* {running.url}/mcp/one or /sse/one", text)
     assert re.search(rf"two +failed.* {running.url}/mcp/two or /sse/two", text)
     assert f"{running.url}/mcp or /sse\n" in text + "\n"
     assert re.search(r"\[one-reader\] server \"one\" is running", text)
@@ -350,8 +350,8 @@ def test_a_slow_server_delays_nobody_and_its_arrival_is_news(start_router, tmp_p
     with Sse(running.url) as client:  # initialize waits a few seconds for it
         client.post({"method": "notifications/initialized"})
         client.post({"id": 2, "method": "tools/list"})
-        assert len(client.get()["result"]["tools"]) == 6
+        assert len(client.get()["result"]["tools"]) == 11
         gate.touch()
         assert client.get()["method"] == "notifications/tools/list_changed"
         client.post({"id": 3, "method": "tools/list"})
-        assert len(client.get()["result"]["tools"]) == 12
+        assert len(client.get()["result"]["tools"]) == 22

@@ -290,6 +290,21 @@ def test_a_client_that_leaves_while_it_initializes_leaves_no_process_behind():
     assert error_of(refused)[1] == "the session has ended" and end is CLOSE
 
 
+def test_a_client_that_leaves_while_its_server_is_started_again_leaves_no_process_behind():
+    world = World(a=offers(tools=["t"]))
+    client = world.client(capabilities={"roots": {}})
+    upstream, connect = client.session.upstreams["a"], world._connect
+
+    def leave_then_connect(entry, label):
+        client.leaves()  # in the middle of the restart
+        return connect(entry, label)
+    upstream._connect = lambda: leave_then_connect(upstream.entry, upstream_label)
+    upstream_label = world.own("a", client).label
+    world.own("a", client).dies()
+    world.clock.advance(2)
+    assert world.servers[upstream_label].closed
+
+
 # -- questions on the right stream
 
 

@@ -84,7 +84,7 @@ def test_an_idle_session_ends_and_a_call_or_a_stream_holds_that_off():
     world = World(a=offers(tools=["t"]))
     transport = StreamableHttp(world.router, world.clock, None, 15)
     session = transport._open(None)
-    session.last_used -= Limits().idle  # the session's own clock is the real one
+    session.last_used -= 2 * Limits().idle  # the session's own clock is the real one
     call = session.calls.open({"id": 1, "method": "tools/call"}, session.outbox)
     world.clock.advance(Limits().idle + 1)
     assert world.router.sessions.find(session.id)

@@ -65,7 +65,8 @@ class Streams:
             self._open += change
             needed, before = self._open + SPARE_THREADS, self._threads
             # In steps: starting and stopping a thread for every single POST would cost more.
-            if not before - 8 * SPARE_THREADS <= needed <= before:
+            if needed > before or needed + 8 * SPARE_THREADS < before or (
+                    self._open == 0 and before > 2 * SPARE_THREADS):
                 self._threads = needed + SPARE_THREADS
             threads = self._threads
         if threads != before and self.dispatcher:

@@ -50,6 +50,7 @@ class StreamableHttp:
     def __init__(self, router, clock, streams, heartbeat):
         self._router, self._clock = router, clock
         self._streams, self._heartbeat = streams, heartbeat
+        self._end_idle_sessions()
 
     # -- POST
 
@@ -181,7 +182,6 @@ class StreamableHttp:
             raise Refusal(404, str(problem)) from None
         session.numbers = itertools.count(1)
         session.last_used = time.monotonic()
-        self._clock.after(self._router.limits.idle, self._expire, session)
         return session
 
     def _session(self, name):
@@ -204,18 +204,19 @@ class StreamableHttp:
         session.last_used = time.monotonic()
         return session
 
-    def _expire(self, session):
-        """Called by the clock: end the session if it is idle, else look again later."""
-        busy = len(session.calls) or session.outbox.reader or any(
-            stream.reader for stream in list(session.streams.values()))
-        idle = 0 if busy else time.monotonic() - session.last_used
+    def _end_idle_sessions(self):
+        """Called by the clock, a few times in the span that a session may be idle."""
         allowed = self._router.limits.idle
-        if self._router.sessions.find(session.id) is None:
-            return
-        if idle >= allowed:
-            self._router.leave(session)
-        else:
-            self._clock.after(max(1.0, allowed - idle), self._expire, session)
+        for session in self._router.sessions.all():
+            if isinstance(session.outbox, Stream) and not _is_busy(session) \
+                    and time.monotonic() - session.last_used >= allowed:
+                self._router.leave(session)
+        self._clock.after(allowed / 10, self._end_idle_sessions)
+
+
+def _is_busy(session):
+    return len(session.calls) or session.outbox.reader or any(
+        stream.reader for stream in list(session.streams.values()))
 
 
 def _forget_oldest(session):

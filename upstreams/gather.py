@@ -51,10 +51,14 @@ class Gather:
 
 def when_settled(upstreams, function, clock=None, seconds=0):
     """Call function() once, when all of them have started or failed, or after so many seconds."""
+    def finish(_settled):
+        if clock:
+            clock.forget(deadline)
+        function()
+
     names = range(len(upstreams))
-    gather = Gather(names, lambda _settled: function())
-    if clock:
-        clock.after(seconds, gather.expire)
+    gather = Gather(names, finish)
+    deadline = clock.after(seconds, gather.expire) if clock else None
     for name, upstream in zip(names, upstreams):
         upstream.when_settled(functools.partial(gather.put, name, None))
 

@@ -5,6 +5,7 @@ arrives in `receive`, called by the connection's reader thread, and goes straigh
 it is for: the table of pending requests knows the way.
 """
 
+import contextlib
 import functools
 import itertools
 import logging
@@ -85,8 +86,11 @@ class Upstream:
             self._closed(str(problem))
         else:
             # Lifecycle, Initialization: we offer the newest revision that we know.
-            self._ask(request("initialize", {"protocolVersion": LATEST, **self._client}),
-                      _Then(self._initialized))
+            with contextlib.suppress(Refused):  # it has ended already, and _closed has told so
+                self._ask(request("initialize", {"protocolVersion": LATEST, **self._client}),
+                          _Then(self._initialized))
+        if self.state == CLOSING:  # since we looked: close() may have seen the connection before
+            self.connection.close()
 
     def request(self, message, reply_to, call=None):
         """Pass a request on; reply_to.send(response) gets the answer, under the asker's id.

@@ -1,0 +1,152 @@
+"""transports/guard.py: the matrix of Host, Origin and token, and what web pages are told."""
+
+import json
+import os
+import sys
+import urllib.error
+import urllib.request
+
+import pytest
+
+from processes import fake
+from transports.guard import Guard
+from transports.options import Access
+
+LOCAL, PAGE, EVIL = "http://localhost:6274", "https://app.example", "http://evil.example"
+
+
+def ask(access, method="GET", **headers):
+    """The status and the headers that a request gets; 200 is the application's."""
+    got = {}
+
+    def start_response(status, headers, exc_info=None):
+        got.update(status=int(status[:3]), headers=dict(headers))
+
+    def app(_environ, start_response):
+        start_response("200 OK", [("X", "y")])
+        return [b"in"]
+    environ = {"REQUEST_METHOD": method, "HTTP_HOST": "localhost:8080",
+               **{f"HTTP_{name.upper()}": value for name, value in headers.items()
+                  if value is not None}}
+    body = b"".join(Guard(app, access)(environ, start_response))
+    assert (body == b"in") == (got["status"] == 200)
+    return got["status"], got["headers"]
+
+
+@pytest.mark.parametrize("host, status", [
+    ("localhost", 200), ("localhost:8080", 200), ("127.0.0.1:1", 200), ("[::1]:8080", 200),
+    ("LOCALHOST", 200), ("evil.example", 403), ("localhost.evil.example", 403), ("", 403),
+    ("127.0.0.1.evil.example", 403), ("evil.example:127", 403), ("[::1", 403),
+    ("a@localhost", 200), ("localhost@evil.example", 403), ("app.example", 403),
+])
+@pytest.mark.parametrize("origin, allowed", [
+    (None, True), (LOCAL, True), ("http://127.0.0.1", True), (EVIL, False), ("null", False),
+    ("", False), ("http://localhost.evil.example", False), ("file://localhost", False),
+    ("http://[", False),
+])
+@pytest.mark.parametrize("token", [None, b"t0ken"])
+def test_the_matrix_on_loopback(host, status, origin, allowed, token):
+    expected = status if allowed else 403
+    if token and expected == 200:
+        assert ask(Access(token=token), host=host, origin=origin)[0] == 401
+    assert ask(Access(token=token), host=host, origin=origin,
+               authorization="Bearer t0ken")[0] == expected
+
+
+@pytest.mark.parametrize("authorization, status", [
+    ("Bearer t0ken", 200), ("bearer t0ken", 200), ("Bearer  t0ken ", 200), (None, 401),
+    ("", 401), ("Bearer", 401), ("Bearer x", 401), ("Basic t0ken", 401), ("t0ken", 401),
+    ("Bearer t0ken2", 401), ("Bearer t0kén", 401),
+])
+def test_the_token_is_asked_of_everybody(authorization, status):
+    got, headers = ask(Access(token=b"t0ken"), authorization=authorization)
+    assert got == status
+    assert ("WWW-Authenticate" in headers) == (status == 401)
+
+
+def test_web_pages_of_an_allowed_origin_get_the_headers_they_need():
+    access = Access(origins=(PAGE + "/",), token=b"t0ken")
+    status, headers = ask(access, "OPTIONS", origin=PAGE)  # the preflight carries no token
+    assert status == 204
+    assert headers["Access-Control-Allow-Origin"] == PAGE and headers["Vary"] == "Origin"
+    for name in ("Mcp-Session-Id", "Mcp-Protocol-Version", "Last-Event-ID", "Authorization",
+                 "Content-Type"):
+        assert name in headers["Access-Control-Allow-Headers"]
+    assert "DELETE" in headers["Access-Control-Allow-Methods"]
+    status, headers = ask(access, origin=PAGE, authorization="Bearer t0ken")
+    assert status == 200 and headers["Access-Control-Expose-Headers"] == "Mcp-Session-Id"
+    assert ask(access, origin=PAGE)[1]["Access-Control-Allow-Origin"] == PAGE  # the page sees 401
+    assert ask(access, "OPTIONS", origin=EVIL)[0] == 403
+    assert ask(access, host="app.example", authorization="Bearer t0ken")[0] == 200
+    assert "Access-Control-Allow-Origin" not in ask(access, authorization="Bearer t0ken")[1]
+
+
+def test_where_the_network_may_reach_us_any_name_is_ours_and_the_token_decides():
+    access = Access(host="0.0.0.0", token=b"t0ken")
+    assert ask(access, host="laptop.lan:8080")[0] == 401
+    assert ask(access, host="laptop.lan:8080", authorization="Bearer t0ken")[0] == 200
+    assert ask(access, host="laptop.lan", origin=EVIL, authorization="Bearer t0ken")[0] == 403
+
+
+def test_a_session_id_is_worth_nothing_without_the_token(start_router, tmp_path):
+    file = tmp_path / "token"
+    file.write_text("t0ken\n")
+    running = start_router({"fake": fake()}, "--token-file", str(file))
+    hello = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
+        "protocolVersion": "2025-11-25", "capabilities": {}}}).encode()
+    headers = {"Content-Type": "application/json", "Authorization": "Bearer t0ken"}
+
+    def post(headers):
+        request = urllib.request.Request(f"{running.url}/mcp", hello, headers)
+        try:
+            with urllib.request.urlopen(request, timeout=10) as response:
+                return response.status, response.headers
+        except urllib.error.HTTPError as response:
+            with response:
+                return response.status, response.headers
+    status, answered = post(headers)
+    assert status == 200
+    session = {**headers, "Mcp-Session-Id": answered["Mcp-Session-Id"]}
+    assert post({**session, "Authorization": "Bearer wrong"})[0] == 401
+    assert post(session)[0] == 200
+    for path in ("/sse", "/health", "/", "/message"):
+        request = urllib.request.Request(running.url + path)
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(request, timeout=10)
+        assert refused.value.code == 401
+        refused.value.close()
+    assert "t0ken" not in "\n".join(running.lines)
+
+
+def test_the_token_of_the_environment_is_used_and_no_server_inherits_it(start_router):
+    show = "import os, sys; sys.exit('token: ' + str(os.environ.get('MCP_ROUTER_TOKEN')))"
+    running = start_router({"show": {"command": "python3", "args": ["-c", show]}},
+                           env={"MCP_ROUTER_TOKEN": "t0ken-of-ours"})
+    running.wait_for("token: None")
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(f"{running.url}/health", timeout=10)
+    assert refused.value.code == 401
+    refused.value.close()
+
+
+@pytest.mark.parametrize("options, words", [
+    (["--host", "0.0.0.0"], b"lets the whole network in"),
+    (["--token-file", "/no/such/file"], b"--token-file /no/such/file: No such file"),
+    (["--token-file", os.devnull], b"is empty"),
+])
+def test_what_would_leave_the_door_open_is_refused(run, tmp_path, options, words, repository):
+    done = run(sys.executable, str(repository / "router.py"),
+               "--transport", "sse", *options)
+    assert done.returncode == 2 and words in done.stderr
+
+
+def test_secrets_of_the_config_reach_no_log_no_error_and_no_page(start_router):
+    show = ("import os, sys; print('my key is', os.environ['KEY'], file=sys.stderr); "
+            "sys.exit('died with ' + os.environ['KEY'])")
+    running = start_router({"leaks": {"command": "python3", "args": ["-c", show], "restart": False,
+                                      "env": {"KEY": "s3cret-value"}}}, "--log-level", "debug")
+    running.wait_for("leaks.*died with")
+    with urllib.request.urlopen(f"{running.url}/health", timeout=10) as response:
+        text = response.read().decode()
+    assert "died with ***" in text
+    assert "s3cret-value" not in text + "\n".join(running.lines)
