@@ -21,7 +21,7 @@ from test_streamable_http import Http
 
 WORKERS = 12
 SERVERS = ("a", "b", "c")
-QUICK = {"restart": {"pause": 0.05, "attempts": 1_000_000}}
+QUICK = {"restart": {"pause": 0.05, "attempts": 1_000_000, "healthy": 0.2}}
 
 
 def hello(askable):

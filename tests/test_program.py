@@ -190,6 +190,7 @@ class Sse:
                 self.hello = self.get()
 
     def event(self):
+        """The next event; comments, which are signs of life, are passed over."""
         kind, data = "message", []
         while line := self.response.readline().decode().rstrip("\n"):
             name, _, value = line.partition(": ")
@@ -197,6 +198,8 @@ class Sse:
                 kind = value
             elif name == "data":
                 data.append(value)
+            elif line.startswith(":"):
+                self.response.readline()  # the empty line after the comment
         if kind == "endpoint":
             self.endpoint = data[0]
         return kind, "\n".join(data)

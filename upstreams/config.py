@@ -39,6 +39,7 @@ class Entry:
     timeout: float = 0          # of a call; 0: none
     restart_attempts: int = 5   # failures in a row before it is left alone; 0: never again
     restart_pause: float = 1.0  # seconds, doubled with each failure
+    healthy: float = 60         # seconds of running that forgive earlier failures
     shared: bool | None = None  # None: by what the client can be asked, see pool.py
     secrets: tuple = ()
 
@@ -194,7 +195,7 @@ def _entry(path, folder, name, server):
         prefix=server.get("prefix", name) and server.get("prefix", name) + SEPARATOR,
         start_timeout=server.get("startTimeout", 60), timeout=server.get("timeout", 0),
         restart_attempts=restart.get("attempts", 5), restart_pause=restart.get("pause", 1),
-        shared=server.get("shared"),
+        healthy=restart.get("healthy", 60), shared=server.get("shared"),
         secrets=tuple(sorted((s for s in secrets if len(s) >= SHORTEST_SECRET),
                              key=len, reverse=True)))
 

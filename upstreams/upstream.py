@@ -26,7 +26,6 @@ log = logging.getLogger("router")
 STARTING, RUNNING, FAILED, CLOSING = "starting", "running", "failed", "closing"
 
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.5, 60.0   # seconds before a server is started again
-HEALTHY_SECONDS = 60.0                      # running for so long forgives earlier failures
 
 
 class Upstream:
@@ -228,7 +227,7 @@ class Upstream:
 
     def _restart_later(self, was_running):
         """With growing pauses, until it has failed too often without being healthy between."""
-        if was_running and time.monotonic() - self.running_since >= HEALTHY_SECONDS:
+        if was_running and time.monotonic() - self.running_since >= self.entry.healthy:
             self._failures = 0
         self._failures += 1
         if self._failures > self.entry.restart_attempts:
