@@ -74,12 +74,26 @@ class Streams:
 
 
 class Channel(waitress.channel.HTTPChannel):
-    """waitress's end of one TCP connection, with an ear for the client hanging up.
+    """waitress's end of a TCP connection, with an ear for the client hanging up, and no spinning.
 
-    Its methods run in MainThread, in waitress's socket loop.
+    waitress's socket loop, in MainThread, asks every channel whether it has something to write.
+    While a worker writes it has, but the loop cannot: the worker holds the lock. Without our
+    `writable` the loop polls again and again meanwhile, and fights the worker for the interpreter.
     """
 
     on_disconnect = None
+
+    def writable(self):
+        if not self.outbuf_lock.acquire(False):
+            return False
+        self.outbuf_lock.release()
+        return super().writable()
+
+    def write_soon(self, data):
+        written = super().write_soon(data)
+        if self.total_outbufs_len:  # the loop may have looked while we held the lock
+            self.server.pull_trigger()
+        return written
 
     def readable(self):
         # A socket at its end is always readable: the loop would spin until the stream ends.
@@ -100,15 +114,31 @@ class Channel(waitress.channel.HTTPChannel):
 
 
 def create_app(router, clock, streams):
-    """The Flask application: the routes of every HTTP transport."""
+    """The WSGI application: the routes of every HTTP transport."""
     app = flask.Flask("router")
     app.register_blueprint(sse.blueprint(router, streams, HEARTBEAT))
     app.register_blueprint(streamable_http.blueprint(router, clock, streams, HEARTBEAT))
+    _explain_errors(app, router)
 
     @app.get("/health")
     def health():
         return {**router.health(), "streams": streams.count()}
 
+    @app.get("/message")
+    def not_a_post():
+        return plain(405, "Use POST here.", {"Allow": "POST"})
+
+    def application(environ, start_response):
+        """The hottest route passes Flask by."""
+        if environ["PATH_INFO"] == "/message" and environ["REQUEST_METHOD"] == "POST":
+            return sse.take_message(router, environ, start_response)
+        return app(environ, start_response)
+
+    return application
+
+
+def _explain_errors(app, router):
+    """Every error is a sentence that says what to do."""
     @app.errorhandler(404)
     def unknown_path(_problem):
         return plain(404, "There is nothing here. Give your client one of: " + ", ".join(
@@ -127,8 +157,6 @@ def create_app(router, clock, streams):
     @app.errorhandler(500)
     def bug(_problem):
         return plain(500, "A bug in the router; its log says more.")
-
-    return app
 
 
 class Server:
