@@ -13,18 +13,15 @@ import waitress.channel
 
 from . import sse, streamable_http
 from .guard import Guard
-from .replies import plain
+from .replies import plain, used_up
 from .session import SessionsUsedUp
+from .streams import StreamsUsedUp
 
 log = logging.getLogger("router")
 
 SPARE_THREADS = 8
 MOST_UNSENT = 2**20         # bytes for one slow client, before the thread that feeds it waits
 HEARTBEAT = 15.0            # seconds between signs of life on an idle stream
-
-
-class StreamsUsedUp(Exception):
-    """No further stream may be opened now; answered with 503."""
 
 
 class Streams:
@@ -117,7 +114,8 @@ def create_app(router, clock, streams):
     """The WSGI application: the routes of every HTTP transport."""
     app = flask.Flask("router")
     app.register_blueprint(sse.blueprint(router, streams, HEARTBEAT))
-    app.register_blueprint(streamable_http.blueprint(router, clock, streams, HEARTBEAT))
+    transport = streamable_http.StreamableHttp(router, clock, streams, HEARTBEAT)
+    app.register_blueprint(streamable_http.blueprint(transport))
     _explain_errors(app, router)
 
     @app.get("/health")
@@ -129,9 +127,14 @@ def create_app(router, clock, streams):
         return plain(405, "Use POST here.", {"Allow": "POST"})
 
     def application(environ, start_response):
-        """The hottest route passes Flask by."""
-        if environ["PATH_INFO"] == "/message" and environ["REQUEST_METHOD"] == "POST":
-            return sse.take_message(router, environ, start_response)
+        """The routes that every message of a client takes pass Flask by, which costs more than
+        all the rest of a call; what they do is no longer for it."""
+        if environ["REQUEST_METHOD"] == "POST":
+            path = environ["PATH_INFO"]
+            if path == "/message":
+                return sse.take_message(router, environ, start_response)
+            if path == "/mcp" or path.startswith("/mcp/"):
+                return transport.post(path[len("/mcp/"):] or None, environ, start_response)
         return app(environ, start_response)
 
     return application
@@ -149,10 +152,8 @@ def _explain_errors(app, router):
     def wrong_method(problem):
         return plain(405, f"Use {' or '.join(problem.valid_methods or [])} here.")
 
-    @app.errorhandler(StreamsUsedUp)
-    @app.errorhandler(SessionsUsedUp)
-    def used_up(problem):
-        return plain(503, str(problem), {"Retry-After": "5"})
+    app.register_error_handler(StreamsUsedUp, used_up)
+    app.register_error_handler(SessionsUsedUp, used_up)
 
     @app.errorhandler(500)
     def bug(_problem):

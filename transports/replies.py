@@ -24,6 +24,17 @@ def refusal(status, code, text):
                           {"Content-Type": "application/json"})
 
 
+def used_up(problem):
+    """503: try again later."""
+    return plain(503, str(problem), {"Retry-After": "5"})
+
+
+def is_json(environ):
+    """Whether the body of a request is said to be JSON."""
+    said = environ.get("CONTENT_TYPE", "").partition(";")[0]
+    return said.strip().lower() == "application/json"
+
+
 def event(data, kind=b"message", id=None):
     r"""One event; the data is one line, since `encode` leaves no line end in it.
 

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 import flask
 
 from .messages import InvalidMessage, decode
-from .replies import STILL_HERE, STREAM_HEADERS, event, plain, refusal
+from .replies import STILL_HERE, STREAM_HEADERS, event, is_json, plain, refusal
 from .session import CLOSE, Outbox
 
 
@@ -72,7 +72,7 @@ def take_message(router, environ, start_response):
     if session is None or not isinstance(session.outbox, Outbox):
         return plain(404, "No such session: it has ended, or never was. Open a new one with "
                           "GET /sse.")(environ, start_response)
-    if environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower() != "application/json":
+    if not is_json(environ):
         return plain(415, "The body must be one JSON-RPC message, with the header "
                           "Content-Type: application/json.")(environ, start_response)
     try:

@@ -16,9 +16,9 @@ import flask
 
 from .messages import (INVALID_REQUEST, REVISIONS, SERVER_UNAVAILABLE, InvalidMessage, decode,
                        is_id)
-from .replies import STILL_HERE, STREAM_HEADERS, event, plain, refusal
-from .session import CLOSE
-from .streams import Stream
+from .replies import STILL_HERE, STREAM_HEADERS, event, is_json, plain, refusal, used_up
+from .session import CLOSE, SessionsUsedUp
+from .streams import Stream, StreamsUsedUp
 
 RETRY = 1000                # milliseconds before a client resumes a broken stream
 KEPT_STREAMS = 16           # streams of one session that are complete but may have to be resumed
@@ -32,12 +32,11 @@ class Refusal(Exception):
         self.response = refusal(status, code, text)
 
 
-def blueprint(router, clock, streams, heartbeat):
-    """The routes of this transport."""
+def blueprint(transport):
+    """The routes of GET and DELETE; POST, the hottest, takes a shorter way, see http.py."""
     routes = flask.Blueprint("streamable_http", __name__)
-    transport = StreamableHttp(router, clock, streams, heartbeat)
     for path in ("/mcp", "/mcp/<name>"):
-        for method in (transport.post, transport.get, transport.delete):
+        for method in (transport.get, transport.delete):
             routes.add_url_rule(path, f"{method.__name__} {path}", method,
                                 methods=[method.__name__.upper()])
     routes.register_error_handler(Refusal, lambda problem: problem.response)
@@ -54,12 +53,26 @@ class StreamableHttp:
 
     # -- POST
 
-    def post(self, name=None):
-        """202 for what needs no answer; else JSON, or a stream of events; or a Refusal."""
-        message = self._message()
+    def post(self, name, environ, start_response):
+        """A WSGI application: 202 for what needs no answer; else JSON, or a stream of events."""
+        try:
+            response = self._post(name, environ)
+        except Refusal as problem:
+            response = problem.response
+        except (SessionsUsedUp, StreamsUsedUp) as problem:
+            response = used_up(problem)
+        if isinstance(response, flask.Response):
+            return response(environ, start_response)
+        body, headers = response  # the common case, without the cost of a Response
+        start_response("200 OK", [("Content-Length", str(len(body))), *headers])
+        return [body]
+
+    def _post(self, name, environ):
+        """A Response, or (JSON as bytes, headers); raises a Refusal."""
+        message = self._message(environ)
         new = isinstance(message, dict) and message.get("method") == "initialize" \
-            and "Mcp-Session-Id" not in flask.request.headers
-        session = self._open(name) if new else self._session(name)
+            and "HTTP_MCP_SESSION_ID" not in environ
+        session = self._open(name) if new else self._session(name, environ)
         answers = [one for one in (message if isinstance(message, list) else [message])
                    if isinstance(one, dict) and "method" in one and is_id(one.get("id"))]
         stream = Stream(session.name, next(session.numbers), len(answers))
@@ -69,8 +82,7 @@ class StreamableHttp:
         reader = object()
         stream.take_over(reader)
         # Counted before the call is passed on: refused with 503, it must not have run.
-        stream.on_behind = self._streams.open(flask.request.environ,
-                                              lambda: stream.release(reader))
+        stream.on_behind = self._streams.open(environ, lambda: stream.release(reader))
         try:
             self._handle(session, message, stream)
         except Refusal:
@@ -78,17 +90,15 @@ class StreamableHttp:
             raise
         return self._answer(session, stream, reader, new)
 
-    def _message(self):
+    def _message(self, environ):
         """The body of the POST, or a Refusal."""
-        request = flask.request
-        accepted = request.accept_mimetypes
-        if accepted and not ("application/json" in accepted and "text/event-stream" in accepted):
+        if not _accepts(environ, "application/json", "text/event-stream"):
             raise Refusal(406, "Accept both application/json and text/event-stream.")
-        if request.mimetype != "application/json":
+        if not is_json(environ):
             raise Refusal(415, "The body must be one JSON-RPC message, with the header "
                                "Content-Type: application/json.")
         try:
-            return decode(request.get_data())
+            return decode(environ["wsgi.input"].read())
         except InvalidMessage as problem:
             raise Refusal(400, str(problem), problem.code) from None
 
@@ -107,21 +117,20 @@ class StreamableHttp:
                                       {"Mcp-Session-Id": session.id} if new else {})
         session.streams.pop(stream.number, None)
         self._streams.closed()
-        headers = {"Content-Type": "application/json"}
+        headers = [("Content-Type", "application/json")]
         if new and session.version is None:  # initialize was refused: there is no session
             self._router.leave(session)
         elif new:
-            headers["Mcp-Session-Id"] = session.id
-        return flask.Response(first[0][1], headers=headers)
+            headers.append(("Mcp-Session-Id", session.id))
+        return first[0][1], headers
 
     # -- GET
 
     def get(self, name=None):
         """The session's own stream, or what a broken one had after Last-Event-ID."""
-        accepted = flask.request.accept_mimetypes
-        if accepted and "text/event-stream" not in accepted:
+        if not _accepts(flask.request.environ, "text/event-stream"):
             raise Refusal(406, "Accept text/event-stream.")
-        session = self._session(name)
+        session = self._session(name, flask.request.environ)
         last = flask.request.headers.get("Last-Event-ID")
         stream, after, reader = session.outbox, session.outbox.last_read(), object()
         if last is not None:
@@ -170,7 +179,7 @@ class StreamableHttp:
 
     def delete(self, name=None):
         """End the session: what is under way is answered with an error."""
-        self._router.leave(self._session(name))
+        self._router.leave(self._session(name, flask.request.environ))
         return plain(200, "The session has ended.")
 
     # -- sessions
@@ -184,10 +193,9 @@ class StreamableHttp:
         session.last_used = time.monotonic()
         return session
 
-    def _session(self, name):
+    def _session(self, name, environ):
         """The session that the request belongs to, or a Refusal."""
-        headers = flask.request.headers
-        id = headers.get("Mcp-Session-Id")
+        id = environ.get("HTTP_MCP_SESSION_ID")
         if id is None:
             raise Refusal(400, "Mcp-Session-Id is missing: begin with initialize.")
         session = self._router.sessions.find(id)
@@ -196,7 +204,7 @@ class StreamableHttp:
                 or not isinstance(session.outbox, Stream):
             raise Refusal(404, "No such session: it has ended, or never was. Begin anew with "
                                "initialize.", SERVER_UNAVAILABLE)
-        revision = headers.get("MCP-Protocol-Version")
+        revision = environ.get("HTTP_MCP_PROTOCOL_VERSION")
         if revision is not None and revision != session.version:
             known = "was not negotiated" if revision in REVISIONS else "is not supported"
             raise Refusal(400, f"MCP-Protocol-Version {revision[:40]!r} {known}; this session "
@@ -224,3 +232,11 @@ def _forget_oldest(session):
     complete = [number for number, stream in list(session.streams.items()) if stream.is_complete()]
     for number in complete[:-KEPT_STREAMS]:
         session.streams.pop(number, None)
+
+
+def _accepts(environ, *types):
+    """Whether the client takes all these types; one that does not say takes anything."""
+    accepted = environ.get("HTTP_ACCEPT")
+    if not accepted or all(one in accepted for one in types):
+        return True
+    return all(one in flask.Request(environ).accept_mimetypes for one in types)  # wildcards

@@ -18,6 +18,10 @@ KEPT_MESSAGES = 1000        # of a stream that nobody reads, or that may have to
 KEPT_BYTES = 4 * 2**20
 
 
+class StreamsUsedUp(Exception):
+    """No further stream may be opened now; answered with 503."""
+
+
 class Stream:
     """Numbered messages, from any number of writers to one reader at a time.
 

@@ -112,8 +112,9 @@ async def measure(system, folder, scale):
 
     async def opened(how_many):
         while len(clients) < how_many:
+            more = min(10, how_many - len(clients))
             clients.extend(await asyncio.gather(*(
-                system.new_client(folder).open() for _ in range(min(10, how_many - len(clients))))))
+                system.new_client(folder).open() for _ in range(more))))
 
     async def attempt(call):
         try:
