@@ -70,11 +70,19 @@ class StreamableHttp:
     def _post(self, name, environ):
         """A Response, or (JSON as bytes, headers); raises a Refusal."""
         message = self._message(environ)
-        new = isinstance(message, dict) and message.get("method") == "initialize" \
-            and "HTTP_MCP_SESSION_ID" not in environ
-        session = self._open(name) if new else self._session(name, environ)
         answers = [one for one in (message if isinstance(message, list) else [message])
                    if isinstance(one, dict) and "method" in one and is_id(one.get("id"))]
+        new = isinstance(message, dict) and answers and "HTTP_MCP_SESSION_ID" not in environ \
+            and message["method"] == "initialize"
+        session = self._open(name) if new else self._session(name, environ)
+        try:
+            return self._call(session, message, answers, new, environ)
+        except (Refusal, StreamsUsedUp):
+            if new:
+                self._router.leave(session)
+            raise
+
+    def _call(self, session, message, answers, new, environ):
         stream = Stream(session.name, next(session.numbers), len(answers))
         if not answers:
             self._handle(session, message, stream)
