@@ -152,6 +152,8 @@ class Router:
                                                   "2025-03-26, and has at least one message")
         for message in messages:
             try:
+                if isinstance(message, list):
+                    raise InvalidMessage(INVALID_REQUEST, "a batch in a batch")
                 self.handle(session, message, stream)
             except InvalidMessage as problem:
                 stream.send(error(None, problem.code, str(problem)))
@@ -221,8 +223,9 @@ class Router:
         session.capabilities = capabilities if isinstance(capabilities, dict) else {}
         try:
             self._pool.assign(session, session.surface.names(self.names()))
-        except Refused:
+        except Exception:
             session.version = None  # it may try again
+            self._pool.release(session)
             raise
         if self.sessions.find(session.id) is None:  # it left meanwhile, perhaps just before
             self._pool.release(session)

@@ -186,3 +186,16 @@ def test_every_thread_has_a_name_that_says_whose_it_is(start):
     start()
     names = {thread.name for thread in threading.enumerate()}
     assert {"clock", "fake-reader", "fake-writer", "fake-stderr", "fake-exit"} <= names
+
+
+@pytest.mark.parametrize("line", [
+    '{"level":30,"msg":"row saved","id":41}',
+    '{"id":41,"level":"info"}',
+    '{"jsonrpc":"2.0","id":41,"method":"roots/list","params":[1e999]}',
+])
+def test_a_line_of_some_log_is_no_answer_to_anybody(start, line):
+    process = start()
+    process.send(call("say", line=line))
+    said = [says(process), says(process)] if "e999" not in line else [says(process)]
+    assert not any("error" in message for message in said)
+    assert said[-1]["result"]

@@ -417,3 +417,25 @@ def test_a_list_in_the_making_does_not_wait_for_a_server_that_dies():
     assert client.gets() == []
     world["a"].dies()
     assert [tool["name"] for tool in client.get()["result"]["tools"]] == ["b__t"]
+
+
+def test_one_bad_part_of_a_servers_batch_does_not_lose_the_rest():
+    world = World(a=offers(tools=["t"]))
+    client = world.client()
+    client.asks("tools/call", id=1, name="a__t")
+    id = world["a"].take()["id"]
+    world["a"]._on_message([{"jsonrpc": "2.0", "id": None, "error": {}},
+                            {"jsonrpc": "2.0", "id": id, "result": {}}])
+    assert client.get() == {"id": 1, "result": {}}
+
+
+def test_progress_of_a_subscription_is_not_its_answer():
+    world = World(a=offers(resources=["x:/"]))
+    client = world.client()
+    client.asks("resources/subscribe", id=1, uri="x:/", _meta={"progressToken": "p"})
+    asked = world["a"].take()
+    world["a"].says(method="notifications/progress",
+                    params={"progressToken": asked["id"], "progress": 1})
+    assert client.gets() == []
+    world["a"].says(id=asked["id"], result={})
+    assert client.get() == {"id": 1, "result": {}}

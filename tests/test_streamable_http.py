@@ -269,3 +269,29 @@ def test_a_batch_of_2025_03_26_is_answered_as_a_stream(start_router):
     assert {message["id"] for _, message in events(response)} == {1, 2}
     close(response)
     assert client.post([{"method": "notifications/x"}])[0] == 202
+
+
+def test_the_post_of_a_cancelled_call_ends_without_an_answer(start_router):
+    client = Http(start_router({"fake": fake()}))
+    got = []
+    waiting = threading.Thread(target=lambda: got.append(
+        client.post(client.call(1, "fake__sleep", seconds=30))))
+    waiting.start()
+    assert wait_until(lambda: running_calls(client))
+    assert client.post({"method": "notifications/cancelled", "params": {"requestId": 1}})[0] == 202
+    waiting.join(5)
+    assert got[0][0] == 200 and "result" not in got[0][2]
+
+
+def test_every_member_of_a_batch_has_its_answer_the_bad_ones_too(start_router):
+    hello = {**HELLO, "params": {**HELLO["params"], "protocolVersion": "2025-03-26"}}
+    client = Http(start_router({"fake": fake()}), hello=hello)
+    ping = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
+    for batch, ids in (([{"foo": 1}, ping], [None, 1]), ([{"foo": 1}], [None]),
+                       ([[ping]], [None]), ([7, ping], [None, 1])):
+        response = client.open("POST", json.dumps(batch))
+        body = response.read().decode()
+        found = [json.loads(part)
+                 for part in re.findall(r"^(?:data: )?({.*})$", body, re.MULTILINE)]
+        assert [message["id"] for message in found] == ids
+        close(response)

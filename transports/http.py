@@ -65,9 +65,8 @@ class Streams:
             if needed > before or needed + 8 * SPARE_THREADS < before or (
                     self._open == 0 and before > 2 * SPARE_THREADS):
                 self._threads = needed + SPARE_THREADS
-            threads = self._threads
-        if threads != before and self.dispatcher:
-            self.dispatcher.set_thread_count(threads)
+            if self._threads != before and self.dispatcher:
+                self.dispatcher.set_thread_count(self._threads)  # here, or an older count may win
 
 
 class Channel(waitress.channel.HTTPChannel):

@@ -89,18 +89,25 @@ class Gate:
 
     def __init__(self):
         self._lock = threading.Lock()
-        self._kept = []  # protected by _lock; None once the gate is open
+        # protected by _lock:
+        self._kept = []         # None once the gate is open
+        self._opening = False
 
     def do(self, function, *arguments):
         """Call the function: now if the gate is open, else when it opens."""
         with self._lock:
             if self._kept is not None:
-                self._kept.append((function, arguments))
+                if len(self._kept) < MAX_BEHIND_MESSAGES:
+                    self._kept.append((function, arguments))
                 return
         function(*arguments)
 
     def open(self):
         """Call what was kept. What comes meanwhile queues up behind it."""
+        with self._lock:
+            if self._opening:
+                return  # whoever was first goes on until nothing is kept
+            self._opening = True
         while True:
             with self._lock:
                 if not self._kept:
@@ -160,6 +167,8 @@ class Session:
     def cancel_call(self, id, reason):
         """The client takes back what it asked, and with it the questions that belonged to it."""
         call = self.calls.cancel(id, reason)
+        if call and call.ended and call.stream is not self.outbox:
+            call.stream.forgo()  # a stream of its own would wait for the answer for ever
         for question in self.pending.calls():
             if call and question.within is call:
                 question.fail(REQUEST_CANCELLED, f"the call that this belongs to: {reason}")

@@ -24,6 +24,7 @@ def serve(router):
     stdin, stdout = sys.stdin.buffer, sys.stdout.buffer
     sys.stdout = sys.stderr  # a stray print must not end up between the messages
     session = router.open()
+    session.outbox.on_behind = _end  # muted, it would be of no use
     writer = threading.Thread(target=_write, args=(session.outbox, stdout), name="stdout-writer")
     writer.start()
     try:
@@ -41,7 +42,10 @@ def serve(router):
                         len(session.calls), DRAIN_SECONDS)
     finally:
         router.leave(session)
-        writer.join()
+        writer.join(DRAIN_SECONDS)
+        if writer.is_alive():
+            log.error("the client does not read what we write: leaving without it")
+            os._exit(1)  # the guardian process ends the servers
 
 
 def _one(router, session, line):
@@ -65,4 +69,8 @@ def _write(outbox, stdout):
     except OSError:
         # Nobody reads our answers. The main thread waits for input: only a signal ends that.
         log.info("the client has closed our output")
-        os.kill(os.getpid(), signal.SIGTERM)
+        _end()
+
+
+def _end():
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -14,8 +14,8 @@ import time
 
 import flask
 
-from .messages import (INVALID_REQUEST, REVISIONS, SERVER_UNAVAILABLE, InvalidMessage, decode,
-                       is_id)
+from .messages import (INVALID_REQUEST, REQUEST, REVISIONS, SERVER_UNAVAILABLE, InvalidMessage,
+                       decode, kind_of)
 from .replies import STILL_HERE, STREAM_HEADERS, event, is_json, plain, refusal, used_up
 from .session import CLOSE, SessionsUsedUp
 from .streams import Stream, StreamsUsedUp
@@ -70,8 +70,8 @@ class StreamableHttp:
     def _post(self, name, environ):
         """A Response, or (JSON as bytes, headers); raises a Refusal."""
         message = self._message(environ)
-        answers = [one for one in (message if isinstance(message, list) else [message])
-                   if isinstance(one, dict) and "method" in one and is_id(one.get("id"))]
+        answers = sum(map(_is_answered, message)) if isinstance(message, list) else (
+            isinstance(message, dict) and _is_answered(message) and "method" in message)
         new = isinstance(message, dict) and answers and "HTTP_MCP_SESSION_ID" not in environ \
             and message["method"] == "initialize"
         session = self._open(name) if new else self._session(name, environ)
@@ -83,7 +83,7 @@ class StreamableHttp:
             raise
 
     def _call(self, session, message, answers, new, environ):
-        stream = Stream(session.name, next(session.numbers), len(answers))
+        stream = Stream(session.name, next(session.numbers), int(answers))
         if not answers:
             self._handle(session, message, stream)
             return flask.Response(status=202)
@@ -152,9 +152,9 @@ class StreamableHttp:
         elif stream.reader is not None:
             raise Refusal(409, "This session has a stream already; resume it with Last-Event-ID, "
                                "or close it first.")
-        stream.take_over(reader)
-        stream.on_behind = self._streams.open(flask.request.environ,
-                                              lambda: stream.release(reader))
+        abandon = self._streams.open(flask.request.environ, lambda: stream.release(reader))
+        stream.take_over(reader)  # only now: refused with 503, the old reader goes on
+        stream.on_behind = abandon
         return self._event_stream(session, stream, reader, after, {})
 
     def _event_stream(self, session, stream, reader, after, headers):
@@ -240,6 +240,14 @@ def _forget_oldest(session):
     complete = [number for number, stream in list(session.streams.items()) if stream.is_complete()]
     for number in complete[:-KEPT_STREAMS]:
         session.streams.pop(number, None)
+
+
+def _is_answered(message):
+    """Whether there will be an answer: to a request, or to what is no message at all."""
+    try:
+        return kind_of(message) is REQUEST
+    except InvalidMessage:
+        return True
 
 
 def _accepts(environ, *types):

@@ -59,6 +59,13 @@ class Stream:
             log.warning("%s: a stream was closed, because its client is too far behind", self.name)
             self.on_behind()
 
+    def forgo(self):
+        """One of its answers will never come: its call was cancelled."""
+        with self._changed:
+            self._answers -= 1
+            self._closed = self._closed or self._answers == 0
+            self._changed.notify_all()
+
     def _forget(self):
         """Requires _changed. What was not read is forgotten only where nobody reads; True when
         the reader is so far behind that the stream ends."""

@@ -114,8 +114,8 @@ class Aggregate(Surface):
             call.send(result(call.id, merge(lists)))
 
         def expire():
-            missing = gather.expire()
-            if missing:
+            cancelled, missing = call.ended, gather.expire()
+            if missing and not cancelled:
                 log.warning("%s: left out after %g seconds without an answer: %s", method,
                             LIST_SECONDS, ", ".join(sorted(missing)))
                 call.abandon("it took too long")

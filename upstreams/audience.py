@@ -63,7 +63,15 @@ class Audience:
                 del self._subscribers[uri]
         for uri in left:
             self._ask("resources/unsubscribe", {"uri": uri})
+            self._subscribe_again(uri)
         self.tell_level()
+
+    def _subscribe_again(self, uri):
+        """Somebody may have subscribed just before the server was told that nobody does."""
+        with self._lock:
+            wanted = bool(self._subscribers.get(uri)) and uri not in self._waiting
+        if wanted:
+            self._ask("resources/subscribe", {"uri": uri})
 
     def sessions(self):
         """Who sees this server."""
@@ -118,6 +126,7 @@ class Audience:
             call.send(result(call.id, {}))
         else:
             self._upstream.request(message, reply_to=call, call=call)
+            self._subscribe_again(uri)
 
     def tell_level(self):
         """Tell the server the most talkative level that any of its sessions wants, if that is new.
@@ -149,7 +158,8 @@ class Audience:
 
     def lists_changed(self):
         """Everything that the server had, or may have, is to be listed again."""
-        capabilities = self._upstream.info.get("capabilities") or ()
+        capabilities = self._upstream.info.get("capabilities")
+        capabilities = capabilities if isinstance(capabilities, dict) else {}
         for method, lists in CHANGED.items():
             if lists[0].split("/")[0] in capabilities:
                 self._tell_initialized(notification(method))
@@ -267,4 +277,5 @@ class _Subscription:
         self._audience, self._uri = audience, uri
 
     def send(self, message):
-        self._audience.subscribed(self._uri, message)
+        if "method" not in message:  # progress belongs to one caller, and here may be several
+            self._audience.subscribed(self._uri, message)

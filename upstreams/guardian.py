@@ -56,11 +56,11 @@ class Guardian:
             return
         # One short line is written whole (PIPE_BUF), so holding the lock costs next to nothing.
         with self._lock:
-            if self._process is None:
-                self._process = subprocess.Popen(
-                    [sys.executable, "-I", "-S", __file__],
-                    stdin=subprocess.PIPE, start_new_session=True)
             try:
+                if self._process is None:
+                    self._process = subprocess.Popen(
+                        [sys.executable, "-I", "-S", __file__],
+                        stdin=subprocess.PIPE, start_new_session=True)
                 self._process.stdin.write(line.encode())
                 self._process.stdin.flush()
             except OSError:

@@ -57,7 +57,7 @@ class Process:
         """Start the process and its threads. Raises StartFailed.
 
         on_message(message) is called by NAME-reader, on_closed(reason) once, by NAME-exit or,
-        where the server lives on without its output, by NAME-reader.
+        where the server lives on without one of its pipes, by the thread of that pipe.
         """
         self._on_message, self._on_closed = on_message, on_closed
         self._process = self._open()
@@ -68,8 +68,12 @@ class Process:
                                             ("stderr", self._drain_stderr),
                                             ("exit", self._await_exit))]
         self._reader, _, self._stderr, _ = self._threads
-        for thread in self._threads:
-            thread.start()
+        try:
+            for thread in self._threads:
+                thread.start()
+        except RuntimeError as problem:  # no more threads: nobody would look after the process
+            self.kill()
+            raise StartFailed(f"its threads could not be started: {problem}") from None
 
     def _open(self):
         entry = self.entry
@@ -111,10 +115,16 @@ class Process:
         self._signal_leader(KILL)
 
     def join(self, seconds):
-        """Wait for the process and its threads to end; False if they have not by then."""
-        for thread in reversed(self._threads):
-            thread.join(seconds)
-        return not any(thread.is_alive() for thread in self._threads)
+        """Wait for the process and its group to end; False if they have not by then."""
+        if not self._threads:
+            return True
+        *pipes, end = self._threads
+        end.join(seconds)
+        if end.is_alive():
+            return False
+        for thread in pipes:  # a pipe may be held by somebody who has left the group: let it be
+            thread.join(min(seconds, DRAIN))
+        return True
 
     def last_lines(self):
         """The last lines of stderr, oldest first, without the secrets of the config."""
@@ -154,8 +164,7 @@ class Process:
 
     def _one(self, line):
         try:
-            message = decode(line)
-            self._on_message(message)
+            self._on_message(decode(line))
         except InvalidMessage as problem:
             self._unusable(line, problem)
         except Exception:  # a bug of ours in one message must not end all that follow
@@ -173,9 +182,12 @@ class Process:
         """Skip a line that is no message; if it was an answer, fail the one that waits for it."""
         log.warning("%s: skipped a line of its output: %s: %s", self.label, problem,
                     printable(self.entry.redact(line[:80].decode("utf-8", "replace"))))
-        if found := _ANSWER_TO.search(line[:200]) or _ANSWERED.search(line[-200:]):
-            self._on_message(error(int(found[1]), INTERNAL_ERROR, f'server "{self.entry.name}" '
-                                   f"sent an answer that cannot be passed on: {problem}"))
+        head, tail = line[:200], line[-200:]
+        if b'"jsonrpc"' not in head + tail or b'"method"' in head:
+            return  # a line of some log, or a request: its id would be none of ours
+        if found := _ANSWER_TO.search(head) or _ANSWERED.search(tail):
+            self._one(encode(error(int(found[1]), INTERNAL_ERROR, f'server "{self.entry.name}" '
+                                   f"sent an answer that cannot be passed on: {problem}")))
 
     # -- NAME-writer
 

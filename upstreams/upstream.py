@@ -12,8 +12,8 @@ import logging
 import threading
 import time
 
-from transports.messages import (LATEST, RESPONSE, REVISIONS, SERVER_UNAVAILABLE, Refused, error,
-                                 kind_of, notification, request)
+from transports.messages import (LATEST, RESPONSE, REVISIONS, SERVER_UNAVAILABLE, InvalidMessage,
+                                 Refused, error, kind_of, notification, request)
 from transports.pending import Calls, PendingRequests, cancelled
 
 from .audience import CHANGED, Audience
@@ -75,8 +75,10 @@ class Upstream:
                 return
             self.state, self._settled = STARTING, False
         self._started = time.monotonic()
-        self.pending, self.calls = PendingRequests(self._ids), Calls(self)
+        # In this order: `request` reads them in the other, so a new table never meets an old
+        # connection; an old table is closed.
         self.connection = self._connect()
+        self.pending, self.calls = PendingRequests(self._ids), Calls(self)
         self._deadline = self._clock.after(self.entry.start_timeout, self._too_slow)
         try:
             self.connection.start(self.receive, self._closed)
@@ -86,7 +88,8 @@ class Upstream:
         else:
             # Lifecycle, Initialization: we offer the newest revision that we know.
             with contextlib.suppress(Refused):  # it has ended already, and _closed has told so
-                self._ask(request("initialize", {"protocolVersion": LATEST, **self._client}),
+                self._ask(self.pending, self.connection,
+                          request("initialize", {"protocolVersion": LATEST, **self._client}),
                           _Then(self._initialized))
         if self.state == CLOSING:  # since we looked: close() may have seen the connection before
             self.connection.close()
@@ -97,16 +100,17 @@ class Upstream:
         `call` is the Call on whose behalf, so that its end is told to the server. Raises Refused
         when the server is not running.
         """
+        pending, connection = self.pending, self.connection
         if self.state == STARTING:
             raise Refused(SERVER_UNAVAILABLE, f'server "{self.name}" is still starting')
-        self._ask(message, reply_to, call)
+        self._ask(pending, connection, message, reply_to, call)
 
-    def _ask(self, message, reply_to, call=None):
-        sent = self.pending.add(message, reply_to, call)
-        self.connection.send(sent)
+    def _ask(self, pending, connection, message, reply_to, call=None):
+        sent = pending.add(message, reply_to, call)
+        connection.send(sent)
         if call:
             call.passed_on(self, sent["id"])
-            if self.entry.timeout and not self._watching:
+            if self.entry.timeout:
                 self._watch_again()
 
     def send(self, message):
@@ -150,7 +154,10 @@ class Upstream:
         """Whatever the server said. Raises InvalidMessage where it is no JSON-RPC."""
         if isinstance(message, list):  # a batch: allowed in 2025-03-26
             for one in message:
-                self.receive(one)
+                try:
+                    self.receive(one)
+                except InvalidMessage as problem:
+                    log.warning("%s: skipped a part of a batch: %s", self.name, problem)
         elif kind_of(message) is RESPONSE:
             if not self.pending.answer(message):
                 log.debug("%s: an answer that nobody waits for was dropped", self.name)
@@ -175,11 +182,11 @@ class Upstream:
         self.problem = None
         self.running_since = time.monotonic()
         self.seconds_to_start = time.monotonic() - self._started
+        self.send(notification("notifications/initialized"))  # before anybody can ask anything
         with self._lock:
             if self.state != STARTING:
                 return None
             self.state = RUNNING
-        self.send(notification("notifications/initialized"))
         return self._learn([method for method, (capability, _, _) in LISTS.items()
                             if capability in self.capabilities and method != TASKS])
 
@@ -252,6 +259,8 @@ class Upstream:
 
     def _watch_again(self):
         with self._lock:
+            if self._watching:
+                return
             self._watching = True
         self._clock.after(min(1.0, self.entry.timeout / 4), self._watch)
 
