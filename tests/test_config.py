@@ -101,6 +101,7 @@ def test_what_is_disabled_is_not_started_and_may_be_remote(write):
     (servers(a={"command": "x", "env": {"K": 1}}), "mcpServers.a.env.K: must be a string"),
     (servers(a={"command": "x", "startTimeout": 0}), "startTimeout: must be more than 0"),
     (servers(a={"command": "x", "prefix": "ä"}), 'prefix: may have letters, digits, "-"'),
+    (servers(a={"command": "x", "tools": {"allow": "y"}}), "a.tools.allow: must be an array"),
     (servers(a={"url": "http://x"}), "only starts servers with a"),
     (servers(a={"type": "http", "command": "x"}), "only starts servers with a"),
     ({"mcpServers": {"a/b": {"command": "x"}}}, 'the server name "a/b" is not possible'),

@@ -439,3 +439,31 @@ def test_progress_of_a_subscription_is_not_its_answer():
     assert client.gets() == []
     world["a"].says(id=asked["id"], result={})
     assert client.get() == {"id": 1, "result": {}}
+
+
+# -- tools that are not offered
+
+
+@pytest.mark.parametrize("allow, deny, offered", [
+    (None, (), ["read_a", "read_b", "write"]), (("read_*",), (), ["read_a", "read_b"]),
+    (None, ("write", "*_b"), ["read_a"]), (("read_*",), ("read_b",), ["read_a"]), ((), (), []),
+])
+def test_a_tool_that_is_hidden_is_neither_listed_nor_called(allow, deny, offered):
+    entry = Entry("a", "-", prefix="a__", allow=allow, deny=deny)
+    world = World(entries={"a": entry}, a=offers(tools=["read_a", "read_b", "write"]))
+    for surface, prefix in ((None, "a__"), ("a", "")):
+        client = world.client(surface)
+        client.asks("tools/list")
+        assert [tool["name"] for tool in client.get()["result"]["tools"]] == [
+            prefix + name for name in offered]
+        for name in {"read_a", "read_b", "write"} - set(offered):
+            for asked in {prefix + name, name}:  # the bare name is no way around it
+                client.asks("tools/call", name=asked)
+                assert error_of(client.get()) == (-32602, f"Unknown tool: {asked}")
+        world["a"].says(method="notifications/tools/list_changed")  # nor a list that is not known
+        client.gets()
+        for name in {"read_a", "read_b", "write"} - set(offered):
+            client.asks("tools/call", name=prefix + name)
+            assert error_of(client.get()) == (-32602, f"Unknown tool: {prefix + name}")
+        assert world["a"].takes() == []
+        client.leaves()

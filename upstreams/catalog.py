@@ -76,8 +76,9 @@ class Catalog:
     Its tables are never changed, only replaced, each by one assignment: so readers need no lock.
     """
 
-    def __init__(self, prefix):
+    def __init__(self, prefix, hides=lambda tool: False):
         self._prefix = prefix
+        self._hides = hides          # which tools are not offered, by the server's names
         self._inner = {}     # method → {the client's name: the server's}
         self._bare = {}      # method → {the server's names}
         self._known = frozenset()  # the methods whose table is the whole truth
@@ -98,6 +99,8 @@ class Catalog:
         if method == TEMPLATES:
             self._templates = {item[key]: literals_of(item[key]) for item in items}
             return items
+        if method == TOOLS:
+            items = [item for item in items if not self._hides(item[key])]
         inner = {outer_name(method, self._prefix, item[key]): item[key] for item in items}
         self._inner = {**self._inner, method: inner}
         self._bare = {**self._bare, method: frozenset(inner.values())}
@@ -112,7 +115,8 @@ class Catalog:
         inner = self._inner.get(method, {}).get(name)
         if inner is None and method not in self._known and self._prefix:
             # Not the whole truth: then whatever has our prefix may be the server's.
-            return name[len(self._prefix):] if name.startswith(self._prefix) else None
+            guess = name[len(self._prefix):] if name.startswith(self._prefix) else None
+            return None if guess and method == TOOLS and self._hides(guess) else guess
         return inner
 
     def has_bare(self, method, name):

@@ -5,6 +5,7 @@ about and not refused, comments are allowed (VS Code writes them), and so is its
 `servers`. Everything else that is wrong is a ConfigError that says where and what to do.
 """
 
+import fnmatch
 import json
 import logging
 import os
@@ -36,12 +37,20 @@ class Entry:
     cwd: str = "."
     prefix: str = ""
     start_timeout: float = 60
+    allow: tuple = None         # patterns of the tools that are offered; None: all
+    deny: tuple = ()            # patterns of those that are not
     timeout: float = 0          # of a call; 0: none
     restart_attempts: int = 5   # failures in a row before it is left alone; 0: never again
     restart_pause: float = 1.0  # seconds, doubled with each failure
     healthy: float = 60         # seconds of running that forgive earlier failures
     shared: bool | None = None  # None: by what the client can be asked, see pool.py
     secrets: tuple = ()
+
+    def hides(self, tool):
+        """Whether a tool, by the server's name for it, is neither listed nor called."""
+        def named(patterns):
+            return any(fnmatch.fnmatchcase(tool, pattern) for pattern in patterns)
+        return self.allow is not None and not named(self.allow) or named(self.deny)
 
     def redact(self, text):
         """The text without the values that the config or the environment put into this entry."""
@@ -180,7 +189,7 @@ def _entry(path, folder, name, server):
             return value
         return _VARIABLE.sub(value_of, text)
 
-    restart = server.get("restart", {})
+    tools, restart = server.get("tools", {}), server.get("restart", {})
     if isinstance(restart, bool):
         restart = {} if restart else {"attempts": 0}
     env = {key: expand(f"env.{key}", text) for key, text in server.get("env", {}).items()}
@@ -193,6 +202,8 @@ def _entry(path, folder, name, server):
         name=name, command=command, args=tuple(args), env=tuple(env.items()),
         cwd=str(folder / os.path.expanduser(expand("cwd", server.get("cwd", ".")))),
         prefix=server.get("prefix", name) and server.get("prefix", name) + SEPARATOR,
+        allow=tuple(tools["allow"]) if "allow" in tools else None,
+        deny=tuple(tools.get("deny", ())),
         start_timeout=server.get("startTimeout", 60), timeout=server.get("timeout", 0),
         restart_attempts=restart.get("attempts", 5), restart_pause=restart.get("pause", 1),
         healthy=restart.get("healthy", 60), shared=server.get("shared"),

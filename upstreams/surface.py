@@ -72,6 +72,7 @@ class Single(Surface):
     def __init__(self, name):
         super().__init__()
         self.name = name
+        self._requests.update({"tools/call": self._call_tool, "tools/list": self._list_tools})
 
     def names(self, known):
         """The names of the servers that it shows, of those that are known."""
@@ -96,6 +97,17 @@ class Single(Surface):
     def _other(self, session, message, call):
         pass_on(session.upstreams[self.name], session, message, call)
 
+    def _call_tool(self, session, message, call):
+        """A tool that is hidden is one that nobody knows."""
+        name = params_of(message).get("name")
+        if isinstance(name, str) and session.upstreams[self.name].entry.hides(name):
+            raise Refused(INVALID_PARAMS, f"Unknown tool: {name}")
+        self._other(session, message, call)
+
+    def _list_tools(self, session, message, call):
+        upstream = session.upstreams[self.name]
+        upstream.request(message, reply_to=_WithoutHidden(upstream.entry, call), call=call)
+
     def _with_resources(self, session):
         return [session.upstreams[self.name]]
 
@@ -118,4 +130,19 @@ class _TaskMaker:
         task_id = task_id_in(message)
         if task_id is not None:
             self._session.tasks[task_id] = self._upstream
+        self._call.send(message)
+
+
+class _WithoutHidden:
+    """A Peer between a server and who listed its tools; all else of the page is left as it is."""
+
+    def __init__(self, entry, call):
+        self._entry, self._call = entry, call
+
+    def send(self, message):
+        page = message.get("result")
+        if isinstance(page, dict) and isinstance(page.get("tools"), list):
+            tools = [tool for tool in page["tools"] if not isinstance(tool, dict)
+                     or not self._entry.hides(str(tool.get("name")))]
+            message = {**message, "result": {**page, "tools": tools}}
         self._call.send(message)

@@ -40,7 +40,7 @@ class Upstream:
     def __init__(self, entry, connect, clock, client, owner=None):
         self.name = entry.name
         self.entry = entry
-        self.catalog = Catalog(entry.prefix)
+        self.catalog = Catalog(entry.prefix, entry.hides)
         self.state = STARTING
         self.problem = None             # why it is not running, in a sentence
         self.info = {}                  # its answer to initialize, whole
