@@ -4,9 +4,14 @@ import subprocess
 import threading
 import time
 
+import hypothesis
 import pytest
 
 import processes
+
+# A slow machine is no failure.
+hypothesis.settings.register_profile("no deadline", deadline=None)
+hypothesis.settings.load_profile("no deadline")
 
 
 @pytest.fixture(autouse=True)
