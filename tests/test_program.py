@@ -178,7 +178,7 @@ class Sse:
     """A client of HTTP+SSE by hand: `get` returns the next message, `post` sends one."""
 
     def __init__(self, url, path="/sse", hello=True):
-        self._connection = http.client.HTTPConnection(url.split("/")[2], timeout=10)
+        self._connection = http.client.HTTPConnection(url.split("/")[2], timeout=40)
         self._connection.request("GET", path)
         self.response = self._connection.getresponse()
         self.headers = self.response.headers

@@ -29,7 +29,7 @@ class Http:
 
     def open(self, method, body=None, **headers):
         """The response, still open, on a connection of its own."""
-        connection = http.client.HTTPConnection(self.netloc, timeout=15)
+        connection = http.client.HTTPConnection(self.netloc, timeout=40)
         headers = {"Accept": BOTH, "Content-Type": "application/json",
                    **({"Mcp-Session-Id": self.id} if self.id else {}),
                    **{name.replace("_", "-"): value for name, value in headers.items()}}
