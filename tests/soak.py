@@ -111,10 +111,11 @@ def measure(running):
     status = Path(f"/proc/{pid}/status").read_text()
     numbers = {line.split(":")[0]: line.split()[1]
                for line in status.splitlines() if len(line.split()) > 1}
+    files = len(os.listdir(f"/proc/{pid}/fd"))  # before the next line opens a connection
     health = json.loads(get(f"{running.url}/health")[1])
     return {"sessions": health["sessions"], "calls": health["callsInFlight"],
             "streams": health["streams"], "own": len(health["own"]),
-            "threads": int(numbers["Threads"]), "files": len(os.listdir(f"/proc/{pid}/fd")),
+            "threads": int(numbers["Threads"]), "files": files,
             "children": len(children(pid)), "MB": int(numbers["VmRSS"]) // 1024}
 
 
@@ -131,8 +132,11 @@ def work(running, seconds, seed, counts):
 
 def at_rest(running, before=None):
     """Wait until what has ended has been cleaned up; then measure."""
+    samples = []
+
     def settled():
-        now = measure(running)
+        samples.append(measure(running))
+        now = samples[-1]
         servers = json.loads(get(f"{running.url}/health")[1])["servers"].values()
         return (now["sessions"] == now["calls"] == now["streams"] == now["own"] == 0
                 and now["children"] == len(SERVERS) + 1
@@ -140,7 +144,7 @@ def at_rest(running, before=None):
                 and (before is None or all(now[what] <= before[what] for what in
                                            ("threads", "files"))))
     wait_until(settled, 20)
-    return measure(running)
+    return samples[-1]
 
 
 def main(minutes, seed):
