@@ -53,7 +53,8 @@ from transports.messages import (INTERNAL_ERROR, INVALID_REQUEST, LATEST, METHOD
                                  InvalidMessage, Refused, error, is_id, kind_of, params_of,
                                  result, task_id_in)
 from transports.options import Limits, read_options
-from transports.session import Outbox, Session, Sessions
+from transports.outbox import Outbox
+from transports.session import Session, Sessions
 from transports.signals import end_on_signals
 from upstreams import status
 from upstreams.aggregate import Aggregate

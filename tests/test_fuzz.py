@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from test_messages import JSON
 from transports.messages import InvalidMessage, decode, encode
-from transports.session import CLOSE
+from transports.outbox import CLOSE
 from upstreams.config import ConfigError, load
 from world import World, offers
 

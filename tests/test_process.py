@@ -134,7 +134,7 @@ def test_a_server_that_never_reads_holds_up_nobody_and_can_be_ended(start):
 
 
 def test_who_is_too_far_behind_with_reading_is_killed(start, monkeypatch):
-    monkeypatch.setattr("transports.session.MAX_BEHIND_BYTES", 2**20)
+    monkeypatch.setattr("transports.outbox.MAX_BEHIND_BYTES", 2**20)
     process = start("deaf")
     for _ in range(100):
         process.send(call("echo", text="x" * 100_000))

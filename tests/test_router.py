@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from transports.messages import InvalidMessage
-from transports.session import CLOSE
+from transports.outbox import CLOSE
 from upstreams.aggregate import FEW_SECONDS
 from upstreams.config import Entry
 from world import World, offers

@@ -6,7 +6,7 @@ import pytest
 
 from transports import streams as streams_module
 from transports.options import Limits
-from transports.session import CLOSE
+from transports.outbox import CLOSE
 from transports.streamable_http import StreamableHttp
 from transports.streams import Stream
 from world import World, offers

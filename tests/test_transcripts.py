@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from transports.session import CLOSE
+from transports.outbox import CLOSE
 from world import Client, World, offers
 
 FOLDER = Path(__file__).parent / "transcripts"

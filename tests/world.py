@@ -10,7 +10,7 @@ import json
 
 from router import Router
 from transports.messages import decode, encode
-from transports.session import CLOSE
+from transports.outbox import CLOSE
 from upstreams.catalog import LISTS
 from upstreams.config import Entry
 from upstreams.pool import Pool
@@ -141,19 +141,18 @@ class Client:
 
     def gets(self):
         """What arrived since the last time, without "jsonrpc"; CLOSE at the end of the stream."""
-        return list(iter(self._get, None))
+        got = []
+        while found := self.outbox.get(0):
+            if found is CLOSE:
+                return [*got, CLOSE]
+            got += map(json.loads, found)
+        for message in got:
+            assert message.pop("jsonrpc") == "2.0"
+        return got
 
     def get(self):
         """The one message that arrived."""
         (message,) = self.gets()
-        return message
-
-    def _get(self):
-        data = self.outbox.get(0)
-        if data is None or data is CLOSE:
-            return data
-        message = json.loads(data)
-        assert message.pop("jsonrpc") == "2.0"
         return message
 
     def leaves(self):

@@ -1,87 +1,22 @@
-"""One client's conversation, and the queues that carry messages to it.
+"""One client's conversation: what it asked, what it was asked, and what has to wait for it.
 
-Any thread may send to a session; the messages wait in an Outbox until the one thread that feeds
-the client's stream takes them out. So no thread ever waits for a client, except its own.
+Any thread may send to a session: its messages go through an Outbox, see outbox.py. So no thread
+ever waits for a client, except the one that feeds its stream.
 """
 
 import logging
-import queue
 import secrets
 import threading
 
-from .messages import REQUEST_CANCELLED, encode
+from .messages import REQUEST_CANCELLED
+from .outbox import MAX_BEHIND_MESSAGES, Outbox
 from .pending import Calls, PendingRequests, cancelled
 
 log = logging.getLogger("router")
 
-CLOSE = object()  # the last thing in an outbox
-
-MAX_BEHIND_MESSAGES = 20_000
-MAX_BEHIND_BYTES = 64 * 2**20
-
 
 class SessionsUsedUp(Exception):
     """No further session may begin now; answered with 503."""
-
-
-class Outbox:
-    """A bounded queue of encoded messages with one reader, ended by CLOSE; feeds one stream.
-
-    `send` never blocks and never raises. Blocking on a slow client would stop the thread that
-    reads a server, and with it everybody who uses that server; so who is too far behind is
-    closed instead, once: what is already queued still goes out.
-    """
-
-    def __init__(self, name, on_behind=lambda: None):
-        self.name = name
-        self.on_behind = on_behind  # called once, when it is closed for being too far behind
-        self._queue = queue.SimpleQueue()
-        self._lock = threading.Lock()
-        # protected by _lock:
-        self._messages = 0
-        self._bytes = 0
-        self._closed = False
-
-    def send(self, message):
-        self.put(encode(message))
-
-    def put(self, data):
-        """Queue a message that is encoded already."""
-        with self._lock:
-            if self._closed:
-                return
-            # Judged before this message is added: a single one may have any size.
-            behind = self._messages >= MAX_BEHIND_MESSAGES or self._bytes > MAX_BEHIND_BYTES
-            if behind:
-                self._closed = True
-            else:
-                self._messages += 1
-                self._bytes += len(data)
-        self._queue.put(CLOSE if behind else data)
-        if behind:
-            log.warning("%s: closed, because it is %d messages (%d bytes) behind",
-                        self.name, self._messages, self._bytes)
-            self.on_behind()
-
-    def get(self, seconds=None):
-        """The next message as bytes, CLOSE at the end, None if `seconds` pass without one."""
-        try:
-            data = self._queue.get(timeout=seconds)
-        except queue.Empty:
-            return None
-        if data is not CLOSE:
-            with self._lock:
-                self._messages -= 1
-                self._bytes -= len(data)
-        return data
-
-    def close(self):
-        """Let the reader end after what is queued. Anybody may call it, any number of times."""
-        with self._lock:
-            if self._closed:
-                return
-            self._closed = True
-        self._queue.put(CLOSE)
 
 
 class Gate:

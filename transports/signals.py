@@ -1,7 +1,8 @@
 """How the program is told to end: a signal once for a clean end, a second one for an end at once.
 
 Both work in the main thread, which is where Python runs signal handlers: SystemExit is raised
-wherever that thread is, in waitress's socket loop or reading our stdin.
+wherever that thread is, reading our stdin or waiting for sockets; but not while it deals with a
+message: a queue that is left in the middle of a put would never end.
 """
 
 import os
@@ -10,13 +11,35 @@ import signal
 SIGNALS = (signal.SIGINT, signal.SIGTERM)  # Ctrl+C, and what service managers and hosts send
 
 
+class _Undisturbed:
+    """A context manager for the main thread: a signal's SystemExit waits for its end."""
+
+    def __init__(self):
+        self.busy = self.wanted = False
+
+    def __enter__(self):
+        self.busy = True
+
+    def __exit__(self, *_problem):
+        self.busy = False
+        if self.wanted:
+            self.wanted = False
+            raise SystemExit
+
+
+undisturbed = _Undisturbed()
+
+
 def end_on_signals():
     """From now on a signal raises SystemExit in the main thread."""
 
     def end(_signal, _frame):
         for number in SIGNALS:
             signal.signal(number, at_once)
-        raise SystemExit
+        if undisturbed.busy:
+            undisturbed.wanted = True
+        else:
+            raise SystemExit
 
     def at_once(_signal, _frame):
         os._exit(130)  # the guardian process sees it, and ends the servers

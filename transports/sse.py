@@ -12,8 +12,8 @@ from urllib.parse import parse_qs
 import flask
 
 from .messages import InvalidMessage, decode
+from .outbox import CLOSE, Outbox
 from .replies import STILL_HERE, STREAM_HEADERS, event, is_json, plain, refusal
-from .session import CLOSE, Outbox
 
 
 ACCEPTED = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", "9")]
@@ -57,8 +57,8 @@ def open_stream(router, streams, heartbeat, name):
 def _events(session, heartbeat):
     """Run by the waitress thread that holds the stream. The first yield sends the headers."""
     yield event(f"/message?sessionId={session.id}".encode(), b"endpoint")
-    while (data := session.outbox.get(heartbeat)) is not CLOSE:
-        yield STILL_HERE if data is None else event(data)
+    while (found := session.outbox.get(heartbeat)) is not CLOSE:
+        yield b"".join(map(event, found)) or STILL_HERE
 
 
 def take_message(router, environ, start_response):

@@ -12,7 +12,8 @@ import sys
 import threading
 
 from .messages import INVALID_REQUEST, InvalidMessage, decode, error
-from .session import CLOSE
+from .outbox import CLOSE, pipe_writer
+from .signals import undisturbed
 
 log = logging.getLogger("router")
 
@@ -50,7 +51,8 @@ def serve(router):
 
 def _one(router, session, line):
     try:
-        router.handle(session, decode(line), session.outbox)
+        with undisturbed:
+            router.handle(session, decode(line), session.outbox)
     except InvalidMessage as problem:
         session.outbox.send(error(None, problem.code, str(problem)))
 
@@ -63,8 +65,9 @@ def _skip_rest(stdin):
 def _write(outbox, stdout):
     """Run by stdout-writer."""
     try:
-        while (data := outbox.get()) is not CLOSE:
-            stdout.write(data + b"\n")
+        outbox.write_at_once = pipe_writer(stdout)
+        while (found := outbox.get()) is not CLOSE:
+            stdout.write(b"\n".join(found) + b"\n")
             stdout.flush()
     except OSError:
         # Nobody reads our answers. The main thread waits for input: only a signal ends that.

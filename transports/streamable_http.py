@@ -17,7 +17,8 @@ import flask
 from .messages import (INVALID_REQUEST, REQUEST, REVISIONS, SERVER_UNAVAILABLE, InvalidMessage,
                        decode, kind_of)
 from .replies import STILL_HERE, STREAM_HEADERS, event, is_json, plain, refusal, used_up
-from .session import CLOSE, SessionsUsedUp
+from .outbox import CLOSE
+from .session import SessionsUsedUp
 from .streams import Stream, StreamsUsedUp
 
 RETRY = 1000                # milliseconds before a client resumes a broken stream

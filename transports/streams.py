@@ -10,7 +10,7 @@ import logging
 import threading
 
 from .messages import encode
-from .session import CLOSE, MAX_BEHIND_BYTES, MAX_BEHIND_MESSAGES
+from .outbox import CLOSE, MAX_BEHIND_BYTES, MAX_BEHIND_MESSAGES
 
 log = logging.getLogger("router")
 

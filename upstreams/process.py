@@ -21,7 +21,7 @@ import subprocess
 import threading
 
 from transports.messages import INTERNAL_ERROR, InvalidMessage, decode, encode, error
-from transports.session import CLOSE, Outbox
+from transports.outbox import CLOSE, Outbox, pipe_writer
 
 from .guardian import KILL, WINDOWS, signal_group
 
@@ -194,9 +194,9 @@ class Process:
     def _write(self):
         stdin = self._process.stdin
         try:
-            while (data := self._inbox.get()) is not CLOSE:
-                stdin.write(data)
-                stdin.write(b"\n")
+            self._inbox.write_at_once = pipe_writer(stdin)
+            while (found := self._inbox.get()) is not CLOSE:
+                stdin.write(b"\n".join(found) + b"\n")
                 stdin.flush()
         except OSError:
             self._broken("closed its input")
