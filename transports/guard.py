@@ -9,6 +9,7 @@ import hmac
 from urllib.parse import urlsplit
 
 from .options import LOOPBACK
+from .replies import Reply, plain
 
 METHODS = "GET, POST, DELETE, OPTIONS"
 REQUEST_HEADERS = ("Content-Type, Accept, Authorization, Last-Event-ID, Mcp-Session-Id, "
@@ -16,7 +17,7 @@ REQUEST_HEADERS = ("Content-Type, Accept, Authorization, Last-Event-ID, Mcp-Sess
 
 
 class Guard:
-    """WSGI middleware: 403 for a wrong Host or Origin, 401 without the token, CORS headers."""
+    """Judges every request; as WSGI middleware, those that go through WSGI."""
 
     def __init__(self, app, access):
         """Where the whole network may reach us, our name can be anything, and it is the token
@@ -28,24 +29,38 @@ class Guard:
         self._any_host = access.host not in LOOPBACK
         self._token = access.token
 
-    def __call__(self, environ, start_response):
-        origin = environ.get("HTTP_ORIGIN")
-        if not self._any_host and not self._is_host(environ.get("HTTP_HOST", "")):
-            return _say(start_response, "403 Forbidden", "This Host is not served here.")
+    def judge(self, method, header):
+        """(the Reply that says no, or None, CORS headers for whatever the answer is).
+
+        403 for a wrong Host or Origin, 401 without the token. `header(name, default)` looks up
+        one of the request's.
+        """
+        origin = header("Origin", None)
+        if not self._any_host and not self._is_host(header("Host", "")):
+            return plain(403, "This Host is not served here."), []
         if origin is not None and not self._is_origin(origin):
-            return _say(start_response, "403 Forbidden", "This Origin is not allowed here; "
-                                                         "--allow-origin allows one.")
+            return plain(403, "This Origin is not allowed here; "
+                                          "--allow-origin allows one."), []
         cors = _cors(origin)
-        if environ["REQUEST_METHOD"] == "OPTIONS" and origin is not None:
+        if method == "OPTIONS" and origin is not None:
             # A preflight carries no token: it is answered before that is asked for.
-            return _say(start_response, "204 No Content", "", cors + [
+            return Reply("204 No Content", b"", [
                 ("Access-Control-Allow-Methods", METHODS),
                 ("Access-Control-Allow-Headers", REQUEST_HEADERS),
-                ("Access-Control-Max-Age", "600")])
-        if not self._has_token(environ.get("HTTP_AUTHORIZATION", "")):
-            return _say(start_response, "401 Unauthorized", "The header Authorization: Bearer … "
-                        "is missing, or its token is wrong.", cors + [
-                            ("WWW-Authenticate", 'Bearer realm="MCP Local Router"')])
+                ("Access-Control-Max-Age", "600")]), cors
+        if not self._has_token(header("Authorization", "")):
+            return plain(401, "The header Authorization: Bearer … is missing, or "
+                         "its token is wrong.",
+                         ("WWW-Authenticate", 'Bearer realm="MCP Local Router"')), cors
+        return None, cors
+
+    def __call__(self, environ, start_response):
+        def header(name, default):
+            return environ.get("HTTP_" + name.upper().replace("-", "_"), default)
+        refused, cors = self.judge(environ["REQUEST_METHOD"], header)
+        if refused:
+            start_response(refused.status, refused.headers + cors)
+            return [refused.body]
         if not cors:
             return self._app(environ, start_response)
         return self._app(environ, lambda status, headers, *more: start_response(
@@ -78,10 +93,3 @@ def _cors(origin):
         return []
     return [("Access-Control-Allow-Origin", origin), ("Vary", "Origin"),
             ("Access-Control-Expose-Headers", "Mcp-Session-Id")]
-
-
-def _say(start_response, status, words, headers=()):
-    body = (words + "\n").encode() if words else b""
-    start_response(status, [*headers, *([("Content-Type", "text/plain; charset=utf-8"),
-                                         ("Content-Length", str(len(body)))] if body else [])])
-    return [body] if body else []

@@ -1,7 +1,11 @@
 """HTTP: the Flask application, the waitress server under it, and the threads they need.
 
+    MainThread     reads every request, and serves the POSTs that carry messages itself, if that
+                   needs no waiting; what waits for an answer holds no thread
+    waitress-N     serves all else, through WSGI and Flask
+
 Each open stream holds one waitress thread for as long as it lasts, so the number of threads
-follows the number of streams: there are always some to spare, and a POST never waits for one.
+follows the number of streams: there are always some to spare.
 """
 
 import logging
@@ -9,12 +13,14 @@ import threading
 
 import flask
 import waitress
-import waitress.channel
 
-from . import sse, streamable_http
+from .channel import Channel
 from .guard import Guard
-from .replies import plain, used_up
+from .replies import BUG, plain, used_up
 from .session import SessionsUsedUp
+from .sockets import Sockets
+from .sse import HttpSse
+from .streamable_http import StreamableHttp
 from .streams import StreamsUsedUp
 
 log = logging.getLogger("router")
@@ -35,18 +41,15 @@ class Streams:
         self._open = 0
         self._threads = SPARE_THREADS
 
-    def open(self, environ, on_disconnect):
+    def open(self, channel, on_disconnect, refuse=True):
         """One more stream; on_disconnect() is called if its client vanishes.
 
-        Returns a function that ends the connection at once, whatever is still unsent. Raises
-        StreamsUsedUp. Whoever calls this calls `closed` later.
+        Raises StreamsUsedUp, if there may be a refusal. Whoever calls this calls `closed` later.
         """
-        self._count(1)
-        channel = environ["waitress.client_disconnected"].__self__
+        self._count(1, self.most if refuse else None)
         channel.on_disconnect = on_disconnect
         if not channel.connected:  # it vanished before the line above
             on_disconnect()
-        return channel.abandon
 
     def count(self):
         with self._lock:
@@ -55,13 +58,13 @@ class Streams:
     def closed(self):
         self._count(-1)
 
-    def _count(self, change):
+    def _count(self, change, most=None):
         with self._lock:
-            if self._open + change > self.most:
-                raise StreamsUsedUp(f"{self.most} streams are open already.")
+            if most is not None and self._open + change > most:
+                raise StreamsUsedUp(f"{most} streams are open already.")
             self._open += change
             needed, before = self._open + SPARE_THREADS, self._threads
-            # In steps: starting and stopping a thread for every single POST would cost more.
+            # In steps: starting and stopping a thread for every stream would cost more.
             if needed > before or needed + 8 * SPARE_THREADS < before or (
                     self._open == 0 and before > 2 * SPARE_THREADS):
                 self._threads = needed + SPARE_THREADS
@@ -69,52 +72,39 @@ class Streams:
                 self.dispatcher.set_thread_count(self._threads)  # here, or an older count may win
 
 
-class Channel(waitress.channel.HTTPChannel):
-    """waitress's end of a TCP connection, with an ear for the client hanging up, and no spinning.
+class Posts:
+    """The requests that carry a client's messages; they pass WSGI and Flask by."""
 
-    waitress's socket loop, in MainThread, asks every channel whether it has something to write.
-    While a worker writes it has, but the loop cannot: the worker holds the lock. Without our
-    `writable` the loop polls again and again meanwhile, and fights the worker for the interpreter.
-    """
+    def __init__(self, guard, sse, streamable_http):
+        self._guard, self._sse, self._streamable_http = guard, sse, streamable_http
 
-    on_disconnect = None
+    def find(self, request):
+        """The transport whose post() serves a request as waitress parsed it, or None: a view."""
+        if request.error or request.command != "POST":
+            return None
+        path = request.path.lstrip("/")
+        if path == "message":
+            return self._sse
+        return self._streamable_http if path == "mcp" or path.startswith("mcp/") else None
 
-    def writable(self):
-        if not self.outbuf_lock.acquire(False):
-            return False
-        self.outbuf_lock.release()
-        return super().writable()
+    def are_quick(self, request):
+        """Whether MainThread may serve it: not `initialize`, which may start processes."""
+        transport = self.find(request)
+        session = transport and transport.session_of(request)
+        return session is not None and session.initialized
 
-    def write_soon(self, data):
-        written = super().write_soon(data)
-        if self.total_outbufs_len:  # the loop may have looked while we held the lock
-            self.server.pull_trigger()
-        return written
-
-    def readable(self):
-        # A socket at its end is always readable: the loop would spin until the stream ends.
-        return self.connected and super().readable()
-
-    def handle_read(self):
-        super().handle_read()
-        if not self.connected and self.on_disconnect:
-            self.on_disconnect()
-
-    def abandon(self):
-        """End the connection although its thread may wait for the client to read. Any thread."""
-        with self.outbuf_lock:
-            self.connected = False
-            self.will_close = True
-            self.outbuf_lock.notify_all()
-        self.server.pull_trigger()
+    def begin(self, transport, channel):
+        """The reply to the request of this channel; None if the channel gets it later."""
+        request = channel.requests[0]
+        refused, channel.cors = self._guard.judge("POST", request.header)
+        return refused or transport.post(request, channel)
 
 
-def create_app(router, clock, streams):
-    """The WSGI application: the routes of every HTTP transport."""
+def create_app(router, streams, *transports):
+    """The Flask application: the views of every HTTP transport."""
     app = flask.Flask("router")
-    app.register_blueprint(sse.blueprint(router, streams, HEARTBEAT))
-    transport = streamable_http.StreamableHttp(router, clock, streams, HEARTBEAT)
-    app.register_blueprint(streamable_http.blueprint(transport))
+    for transport in transports:
+        app.register_blueprint(transport.views())
     _explain_errors(app, router)
 
     @app.get("/health")
@@ -123,20 +113,9 @@ def create_app(router, clock, streams):
 
     @app.get("/message")
     def not_a_post():
-        return plain(405, "Use POST here.", {"Allow": "POST"})
+        return plain(405, "Use POST here.", ("Allow", "POST")).response()
 
-    def application(environ, start_response):
-        """The routes that every message of a client takes pass Flask by, which costs more than
-        all the rest of a call; what they do is no longer for it."""
-        if environ["REQUEST_METHOD"] == "POST":
-            path = environ["PATH_INFO"]
-            if path == "/message":
-                return sse.take_message(router, environ, start_response)
-            if path == "/mcp" or path.startswith("/mcp/"):
-                return transport.post(path[len("/mcp/"):] or None, environ, start_response)
-        return app(environ, start_response)
-
-    return application
+    return app
 
 
 def _explain_errors(app, router):
@@ -145,18 +124,18 @@ def _explain_errors(app, router):
     def unknown_path(_problem):
         return plain(404, "There is nothing here. Give your client one of: " + ", ".join(
             ["/mcp", "/sse", *(f"{way}/{name}" for way in ("/mcp", "/sse")
-                               for name in router.names())]))
+                               for name in router.names())])).response()
 
     @app.errorhandler(405)
     def wrong_method(problem):
-        return plain(405, f"Use {' or '.join(problem.valid_methods or [])} here.")
+        return plain(405, f"Use {' or '.join(problem.valid_methods or [])} here.").response()
 
-    app.register_error_handler(StreamsUsedUp, used_up)
-    app.register_error_handler(SessionsUsedUp, used_up)
+    for problem in (StreamsUsedUp, SessionsUsedUp):
+        app.register_error_handler(problem, lambda problem: used_up(problem).response())
 
     @app.errorhandler(500)
     def bug(_problem):
-        return plain(500, "A bug in the router; its log says more.")
+        return BUG.response()
 
 
 class Server:
@@ -164,35 +143,33 @@ class Server:
 
     def __init__(self, router, clock, access):
         self._router, self._streams = router, Streams(2 * router.limits.sessions)
+        sse = HttpSse(router, self._streams, HEARTBEAT)
+        streamable_http = StreamableHttp(router, clock, self._streams, HEARTBEAT)
+        guard = Guard(create_app(router, self._streams, sse, streamable_http), access)
+        self._sockets = Sockets()
         host, port = access.host, access.port
         # A body that is too large is answered with 413 by waitress, before it is read.
         self._server = waitress.create_server(
-            Guard(create_app(router, clock, self._streams), access),
-            host=host, port=port, threads=SPARE_THREADS,
+            guard, map=self._sockets, host=host, port=port, threads=SPARE_THREADS,
             connection_limit=4 * router.limits.sessions + 100, channel_request_lookahead=1,
-            asyncore_use_poll=True, max_request_body_size=router.limits.message, ident=None,
+            max_request_body_size=router.limits.message, ident=None,
             outbuf_high_watermark=MOST_UNSENT, clear_untrusted_proxy_headers=True)
-        listening = getattr(self._server, "map", None)  # a name with several addresses
-        for server in listening.values() if listening else [self._server]:
-            server.channel_class = Channel
-        if listening:
-            port = self._server.effective_listen[0][1]
-        else:
-            port = self._server.effective_port
-        dispatcher = self._streams.dispatcher = self._server.task_dispatcher
-        self._shutdown, dispatcher.shutdown = dispatcher.shutdown, self._end
-        self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        listening = [one for one in self._sockets.values() if one.accepting]
+        for server in listening:  # several, where a name has several addresses
+            server.channel_class, server.posts = Channel, Posts(guard, sse, streamable_http)
+        self._streams.dispatcher = self._server.task_dispatcher
+        self.url = (f"http://{f'[{host}]' if ':' in host else host}:"
+                    f"{listening[0].effective_port}")
 
     def run(self):
         """Serve until a signal raises SystemExit in the main thread."""
         log.info("listening on %s", self.url)
-        self._server.run()
-        self._server.close()
-
-    def _end(self, *arguments, **more):
-        """Called by waitress in place of its dispatcher's shutdown, which waits for all threads:
-        so first the streams must end that they feed."""
-        self._streams.dispatcher = None
-        for session in self._router.sessions.all():
-            self._router.leave(session)
-        return self._shutdown(*arguments, **more)
+        try:
+            self._sockets.loop()
+        finally:
+            self._streams.dispatcher = None
+            # First the streams must end: waitress waits for the threads that feed them.
+            for session in self._router.sessions.all():
+                self._router.leave(session)
+            self._server.task_dispatcher.shutdown()
+            self._server.close()

@@ -1,38 +1,89 @@
 """What our HTTP answers look like: words for people, JSON-RPC errors, server-sent events."""
 
+import typing
+from http import HTTPStatus
+
 import flask
+from waitress.channel import ClientDisconnected
 
 from .messages import encode, error
 
-STREAM_HEADERS = {
-    "Content-Type": "text/event-stream; charset=utf-8",
-    "Cache-Control": "no-cache, no-transform",
-    "X-Accel-Buffering": "no",  # nginx holds events back otherwise
-}
+STREAM_HEADERS = [
+    ("Content-Type", "text/event-stream; charset=utf-8"),
+    ("Cache-Control", "no-cache, no-transform"),
+    ("X-Accel-Buffering", "no"),  # nginx holds events back otherwise
+]
+LONG = 2**16    # bytes; what is longer is written by a thread that may wait
 STILL_HERE = b": still here\n\n"  # a comment: keeps proxies from ending an idle stream
 
+JSON = ("Content-Type", "application/json")
+TEXT = ("Content-Type", "text/plain; charset=utf-8")
 
-def plain(status, text, headers=None):
-    """A response for people to read."""
-    return flask.Response(text + "\n", status, {**(headers or {}),
-                                                "Content-Type": "text/plain; charset=utf-8"})
+
+class Reply(typing.NamedTuple):
+    """A whole answer: what a Flask view returns as a Response, without the cost of one."""
+
+    status: str
+    body: bytes = b""
+    headers: list = []
+
+    def response(self):
+        return flask.Response(self.body, self.status, self.headers)
+
+
+def plain(status, text, *headers):
+    """A reply for people to read."""
+    return Reply(_line(status), f"{text}\n".encode(), [TEXT, *headers])
 
 
 def refusal(status, code, text):
     """An HTTP error whose body is a JSON-RPC error without an id."""
-    return flask.Response(encode(error(None, code, text)), status,
-                          {"Content-Type": "application/json"})
+    return Reply(_line(status), encode(error(None, code, text)), [JSON])
 
 
 def used_up(problem):
     """503: try again later."""
-    return plain(503, str(problem), {"Retry-After": "5"})
+    return plain(503, problem, ("Retry-After", "5"))
 
 
-def is_json(environ):
+def _line(status):
+    return f"{status} {HTTPStatus(status).phrase}"
+
+
+ACCEPTED = Reply("202 Accepted")
+BUG = plain(500, "A bug in the router; its log says more.")
+NO_JSON = "The body must be one JSON-RPC message, with the header Content-Type: application/json."
+
+
+def is_json(content_type):
     """Whether the body of a request is said to be JSON."""
-    said = environ.get("CONTENT_TYPE", "").partition(";")[0]
-    return said.strip().lower() == "application/json"
+    return content_type.partition(";")[0].strip().lower() == "application/json"
+
+
+class EventStream(flask.Response):
+    """A response whose events come from a generator, or from whoever has one to send."""
+
+    def __init__(self, events, channel, headers=()):
+        super().__init__(events, headers=[*STREAM_HEADERS, *headers])
+        self._channel = channel
+
+    def __call__(self, environ, start_response):
+        def begin(*arguments):
+            self._write = start_response(*arguments)
+            return self._write
+        return super().__call__(environ, begin)
+
+    def write_at_once(self, data):
+        """Any thread, once the generator has yielded something: write an event, if that needs no
+        waiting. False where it does, because the client has not read what was before, or the
+        event is long; or where the client has gone."""
+        if self._channel.total_outbufs_len or len(data) > LONG:
+            return False
+        try:
+            self._write(event(data))
+        except ClientDisconnected:
+            return False
+        return True
 
 
 def event(data, kind=b"message", id=None):

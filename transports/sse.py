@@ -4,80 +4,84 @@
     POST /message?sessionId=…           one message from the client; 202, the answer goes out above
 
 A session lives as long as its stream. The view of the stream returns a generator, and waitress
-keeps one thread on it: that thread takes messages out of the session's outbox and writes them.
+keeps one thread on it: that thread takes messages out of the session's outbox and writes them,
+unless whoever sends them could do so at once.
 """
 
 from urllib.parse import parse_qs
 
 import flask
 
+from .channel import channel_of
 from .messages import InvalidMessage, decode
 from .outbox import CLOSE, Outbox
-from .replies import STILL_HERE, STREAM_HEADERS, event, is_json, plain, refusal
+from .replies import (ACCEPTED, NO_JSON, STILL_HERE, EventStream, event, is_json, plain,
+                      refusal)
 
 
-ACCEPTED = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", "9")]
+class HttpSse:
+    """The view of the stream, run by a waitress thread, and what a POST does."""
 
+    def __init__(self, router, streams, heartbeat):
+        self._router, self._streams, self._heartbeat = router, streams, heartbeat
 
-def blueprint(router, streams, heartbeat):
-    """The streams of this transport; its messages take a shorter way, see http.py."""
-    routes = flask.Blueprint("sse", __name__)
+    def views(self):
+        """A Flask blueprint."""
+        routes = flask.Blueprint("sse", __name__)
+        for path in ("/sse", "/sse/", "/sse/<name>"):
+            routes.add_url_rule(path, path, self.stream)
+        return routes
 
-    @routes.get("/sse")
-    @routes.get("/sse/<name>")
-    def stream(name=None):
-        return open_stream(router, streams, heartbeat, name)
+    # -- GET
 
-    return routes
+    def stream(self, name=None):
+        """A new session and its stream: 200, 404 for an unknown server, 503 for one too many."""
+        try:
+            session = self._router.open(name)
+        except LookupError as problem:
+            return plain(404, problem).response()
+        channel = channel_of(flask.request.environ)
+        try:
+            self._streams.open(channel, session.outbox.close)
+        except Exception:
+            self._router.leave(session)
+            raise
+        session.outbox.on_behind = channel.abandon
 
+        def ended():
+            self._streams.closed()
+            self._router.leave(session)
 
-def open_stream(router, streams, heartbeat, name):
-    """A new session and its stream: 200, 404 for an unknown server, 503 for one too many."""
-    try:
-        session = router.open(name)
-    except LookupError as problem:
-        return plain(404, str(problem))
-    try:
-        abandon = streams.open(flask.request.environ, session.outbox.close)
-    except Exception:
-        router.leave(session)
-        raise
-    session.outbox.on_behind = abandon
+        response = EventStream(self._events(session), channel)
+        # Not in a `finally` of the generator: one that was never begun runs none.
+        response.call_on_close(ended)
+        session.outbox.write_at_once = response.write_at_once
+        return response
 
-    def ended():
-        streams.closed()
-        router.leave(session)
+    def _events(self, session):
+        """Run by the thread that holds the stream. The first yield sends the headers."""
+        yield event(f"/message?sessionId={session.id}".encode(), b"endpoint")
+        while (found := session.outbox.get(self._heartbeat)) is not CLOSE:
+            yield b"".join(map(event, found)) or STILL_HERE
 
-    response = flask.Response(_events(session, heartbeat), headers=STREAM_HEADERS)
-    # Not in a `finally` of the generator: one that was never begun runs none.
-    response.call_on_close(ended)
-    return response
+    # -- POST
 
+    def session_of(self, request):
+        """The session that a request names, or None."""
+        ids = parse_qs(request.query).get("sessionId", [""])
+        session = self._router.sessions.find(ids[0])
+        return session if session and isinstance(session.outbox, Outbox) else None
 
-def _events(session, heartbeat):
-    """Run by the waitress thread that holds the stream. The first yield sends the headers."""
-    yield event(f"/message?sessionId={session.id}".encode(), b"endpoint")
-    while (found := session.outbox.get(heartbeat)) is not CLOSE:
-        yield b"".join(map(event, found)) or STILL_HERE
-
-
-def take_message(router, environ, start_response):
-    """POST /message, as a WSGI application: what a view would do, at a third of its cost.
-
-    It is the route that every message of a client takes. 202, or a 4xx that says what was wrong;
-    the session lives on.
-    """
-    ids = parse_qs(environ["QUERY_STRING"]).get("sessionId", [""])
-    session = router.sessions.find(ids[0])
-    if session is None or not isinstance(session.outbox, Outbox):
-        return plain(404, "No such session: it has ended, or never was. Open a new one with "
-                          "GET /sse.")(environ, start_response)
-    if not is_json(environ):
-        return plain(415, "The body must be one JSON-RPC message, with the header "
-                          "Content-Type: application/json.")(environ, start_response)
-    try:
-        router.handle(session, decode(environ["wsgi.input"].read()), session.outbox)
-    except InvalidMessage as problem:
-        return refusal(400, problem.code, str(problem))(environ, start_response)
-    start_response("202 Accepted", ACCEPTED)
-    return [b"Accepted\n"]
+    def post(self, request, _channel):
+        """The reply to a message: 202, or a 4xx that says what was wrong; the session lives on."""
+        session = self.session_of(request)
+        if session is None:
+            return plain(404, "No such session: it has ended, or never was. Open a "
+                                          "new one with GET /sse.")
+        if not is_json(request.header("Content-Type", "")):
+            return plain(415, NO_JSON)
+        try:
+            self._router.handle(session, decode(request.body()), session.outbox)
+        except InvalidMessage as problem:
+            return refusal(400, problem.code, str(problem))
+        return ACCEPTED

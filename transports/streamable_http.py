@@ -5,142 +5,156 @@
     DELETE …                         the end of the session
 
 Mostly the first thing that a call brings is its answer: then the POST is answered with that, as
-JSON. If anything comes before it, or nothing for a while, the POST becomes a stream of events.
-A connection that breaks is no cancellation: the call goes on, and its stream can be resumed.
+JSON, by the thread that brought it; until then it holds none. If anything comes before it, or
+nothing for a while, the POST becomes a stream of events. A connection that breaks is no
+cancellation: the call goes on, and its stream can be resumed.
 """
 
+import functools
 import itertools
 import time
 
 import flask
 
+from .channel import channel_of
 from .messages import (INVALID_REQUEST, REQUEST, REVISIONS, SERVER_UNAVAILABLE, InvalidMessage,
                        decode, kind_of)
-from .replies import STILL_HERE, STREAM_HEADERS, event, is_json, plain, refusal, used_up
 from .outbox import CLOSE
+from .replies import (ACCEPTED, JSON, NO_JSON, STILL_HERE, EventStream, Reply, event, is_json,
+                      plain, refusal, used_up)
 from .session import SessionsUsedUp
-from .streams import Stream, StreamsUsedUp
+from .streams import Stream
 
 RETRY = 1000                # milliseconds before a client resumes a broken stream
 KEPT_STREAMS = 16           # streams of one session that are complete but may have to be resumed
 
 
 class Refusal(Exception):
-    """An HTTP error, as a response."""
+    """An HTTP error, as a reply."""
 
     def __init__(self, status, text, code=INVALID_REQUEST):
         super().__init__(text)
-        self.response = refusal(status, code, text)
-
-
-def blueprint(transport):
-    """The routes of GET and DELETE; POST, the hottest, takes a shorter way, see http.py."""
-    routes = flask.Blueprint("streamable_http", __name__)
-    for path in ("/mcp", "/mcp/<name>"):
-        for method in (transport.get, transport.delete):
-            routes.add_url_rule(path, f"{method.__name__} {path}", method,
-                                methods=[method.__name__.upper()])
-    routes.register_error_handler(Refusal, lambda problem: problem.response)
-    return routes
+        self.reply = refusal(status, code, text)
 
 
 class StreamableHttp:
-    """The views. Each runs in a waitress thread of its own, and may wait there."""
+    """The views, each run by a waitress thread, where it may wait, and what a POST does."""
 
     def __init__(self, router, clock, streams, heartbeat):
         self._router, self._clock = router, clock
         self._streams, self._heartbeat = streams, heartbeat
+        self._waiting = {}      # Stream of a POST that has got nothing yet → since when
         self._end_idle_sessions()
+        self._hurry_the_late()
+
+    def views(self):
+        """A Flask blueprint."""
+        routes = flask.Blueprint("streamable_http", __name__)
+        for path in ("/mcp", "/mcp/", "/mcp/<name>"):
+            for method, view in (("POST", self.go_on), ("GET", self.get),
+                                 ("DELETE", self.delete)):
+                routes.add_url_rule(path, f"{method} {path}", view, methods=[method])
+        routes.register_error_handler(Refusal, lambda problem: problem.reply.response())
+        return routes
 
     # -- POST
 
-    def post(self, name, environ, start_response):
-        """A WSGI application: 202 for what needs no answer; else JSON, or a stream of events."""
+    def session_of(self, request):
+        """The session that a request names, or None."""
+        return self._router.sessions.find(request.header("Mcp-Session-Id"))
+
+    def post(self, request, channel):
+        """Begin what a POST asks for. Returns the reply; None if it comes later."""
         try:
-            response = self._post(name, environ)
+            message = self._message(request)
+            answers = sum(map(_is_answered, message)) if isinstance(message, list) else (
+                isinstance(message, dict) and _is_answered(message) and "method" in message)
+            new = isinstance(message, dict) and answers and message["method"] == "initialize" \
+                and request.header("Mcp-Session-Id") is None
+            name = request.path.lstrip("/")[len("mcp/"):] or None
+            session = self._open(name) if new else self._session(name, request.header)
+            return self._call(session, message, int(answers), new, channel)
         except Refusal as problem:
-            response = problem.response
-        except (SessionsUsedUp, StreamsUsedUp) as problem:
-            response = used_up(problem)
-        if isinstance(response, flask.Response):
-            return response(environ, start_response)
-        body, headers = response  # the common case, without the cost of a Response
-        start_response("200 OK", [("Content-Length", str(len(body))), *headers])
-        return [body]
+            return problem.reply
+        except SessionsUsedUp as problem:
+            return used_up(problem)
 
-    def _post(self, name, environ):
-        """A Response, or (JSON as bytes, headers); raises a Refusal."""
-        message = self._message(environ)
-        answers = sum(map(_is_answered, message)) if isinstance(message, list) else (
-            isinstance(message, dict) and _is_answered(message) and "method" in message)
-        new = isinstance(message, dict) and answers and "HTTP_MCP_SESSION_ID" not in environ \
-            and message["method"] == "initialize"
-        session = self._open(name) if new else self._session(name, environ)
-        try:
-            return self._call(session, message, answers, new, environ)
-        except (Refusal, StreamsUsedUp):
-            if new:
-                self._router.leave(session)
-            raise
-
-    def _call(self, session, message, answers, new, environ):
-        stream = Stream(session.name, next(session.numbers), int(answers))
-        if not answers:
-            self._handle(session, message, stream)
-            return flask.Response(status=202)
-        reader = object()
-        stream.take_over(reader)
-        # Counted before the call is passed on: refused with 503, it must not have run.
-        stream.on_behind = self._streams.open(environ, lambda: stream.release(reader))
-        try:
-            self._handle(session, message, stream)
-        except Refusal:
-            self._streams.closed()
-            raise
-        return self._answer(session, stream, reader, new)
-
-    def _message(self, environ):
+    def _message(self, request):
         """The body of the POST, or a Refusal."""
-        if not _accepts(environ, "application/json", "text/event-stream"):
+        if not _accepts(request.header, "application/json", "text/event-stream"):
             raise Refusal(406, "Accept both application/json and text/event-stream.")
-        if not is_json(environ):
-            raise Refusal(415, "The body must be one JSON-RPC message, with the header "
-                               "Content-Type: application/json.")
+        if not is_json(request.header("Content-Type", "")):
+            raise Refusal(415, NO_JSON)
         try:
-            return decode(environ["wsgi.input"].read())
+            return decode(request.body())
         except InvalidMessage as problem:
             raise Refusal(400, str(problem), problem.code) from None
 
-    def _handle(self, session, message, stream):
+    def _call(self, session, message, answers, new, channel):
+        stream, reader = Stream(session.name, next(session.numbers), answers), object()
+        if answers:
+            stream.take_over(reader)
+            session.streams[stream.number] = stream
         try:
             self._router.handle(session, message, stream)
         except InvalidMessage as problem:
+            session.streams.pop(stream.number, None)
+            if new:
+                self._router.leave(session)
             raise Refusal(400, str(problem), problem.code) from None
+        if not answers:
+            return ACCEPTED
+        self._waiting[stream] = time.monotonic()
+        channel.on_disconnect = functools.partial(self._gone, stream, reader)
+        if not channel.connected:  # it vanished before the line above
+            channel.on_disconnect()
+        stream.when_ready(functools.partial(self._ready, channel, session, stream, reader, new))
+        return None
 
-    def _answer(self, session, stream, reader, new):
-        """Wait for the first thing that the call brings: it decides what the POST becomes."""
-        session.streams[stream.number] = stream
-        first = stream.read(0, reader, self._heartbeat)
-        if not (stream.is_complete() and first is not CLOSE and len(first) == 1):
-            return self._event_stream(session, stream, reader, 0,
-                                      {"Mcp-Session-Id": session.id} if new else {})
+    def _ready(self, channel, session, stream, reader, new):
+        """Any thread: the first thing that a call brings decides what its POST becomes."""
+        self._waiting.pop(stream, None)
+        complete = stream.is_complete()  # asked first: then what is read is all there will be
+        found = stream.read(0, reader, 0)
+        headers = [("Mcp-Session-Id", session.id)] if new else []
+        if not complete or found is CLOSE or len(found) != 1:
+            channel.go_on((session, stream, reader, headers))
+            return
         session.streams.pop(stream.number, None)
-        self._streams.closed()
-        headers = [("Content-Type", "application/json")]
         if new and session.version is None:  # initialize was refused: there is no session
             self._router.leave(session)
-        elif new:
-            headers.append(("Mcp-Session-Id", session.id))
-        return first[0][1], headers
+            headers = []
+        channel.answer(Reply("200 OK", found[0][1], [JSON, *headers]))
+
+    def _gone(self, stream, reader):
+        """MainThread: the client of a POST has hung up. Its call goes on."""
+        self._waiting.pop(stream, None)
+        stream.release(reader)
+
+    def _hurry_the_late(self):
+        """Called by the clock: who waits in silence gets a stream, which shows signs of life."""
+        for stream, since in list(self._waiting.items()):
+            if time.monotonic() - since >= self._heartbeat:
+                stream.hurry()
+        self._clock.after(self._heartbeat / 3, self._hurry_the_late)
+
+    def go_on(self, name=None):
+        """The view of a POST that becomes a stream. It is never refused: its call has run."""
+        channel = channel_of(flask.request.environ)
+        (session, stream, reader, headers), channel.stream = channel.stream, None
+        stream.on_behind = channel.abandon
+        self._streams.open(channel, functools.partial(stream.release, reader), refuse=False)
+        return self._event_stream(session, stream, reader, channel, 0, headers)
 
     # -- GET
 
     def get(self, name=None):
         """The session's own stream, or what a broken one had after Last-Event-ID."""
-        if not _accepts(flask.request.environ, "text/event-stream"):
+        header = flask.request.headers.get
+        if not _accepts(header, "text/event-stream"):
             raise Refusal(406, "Accept text/event-stream.")
-        session = self._session(name, flask.request.environ)
-        last = flask.request.headers.get("Last-Event-ID")
+        session = self._session(name, header)
+        last = header("Last-Event-ID")
         stream, after, reader = session.outbox, session.outbox.last_read(), object()
         if last is not None:
             number, _, after = last.partition("-")
@@ -153,14 +167,14 @@ class StreamableHttp:
         elif stream.reader is not None:
             raise Refusal(409, "This session has a stream already; resume it with Last-Event-ID, "
                                "or close it first.")
-        abandon = self._streams.open(flask.request.environ, lambda: stream.release(reader))
+        channel = channel_of(flask.request.environ)
+        self._streams.open(channel, functools.partial(stream.release, reader))
         stream.take_over(reader)  # only now: refused with 503, the old reader goes on
-        stream.on_behind = abandon
-        return self._event_stream(session, stream, reader, after, {})
+        stream.on_behind = channel.abandon
+        return self._event_stream(session, stream, reader, channel, after)
 
-    def _event_stream(self, session, stream, reader, after, headers):
-        response = flask.Response(self._events(session, stream, reader, after),
-                                  headers={**STREAM_HEADERS, **headers})
+    def _event_stream(self, session, stream, reader, channel, after, headers=()):
+        response = EventStream(self._events(session, stream, reader, after), channel, headers)
 
         def ended():
             self._streams.closed()
@@ -188,8 +202,8 @@ class StreamableHttp:
 
     def delete(self, name=None):
         """End the session: what is under way is answered with an error."""
-        self._router.leave(self._session(name, flask.request.environ))
-        return plain(200, "The session has ended.")
+        self._router.leave(self._session(name, flask.request.headers.get))
+        return plain(200, "The session has ended.").response()
 
     # -- sessions
 
@@ -202,9 +216,9 @@ class StreamableHttp:
         session.last_used = time.monotonic()
         return session
 
-    def _session(self, name, environ):
+    def _session(self, name, header):
         """The session that the request belongs to, or a Refusal."""
-        id = environ.get("HTTP_MCP_SESSION_ID")
+        id = header("Mcp-Session-Id")
         if id is None:
             raise Refusal(400, "Mcp-Session-Id is missing: begin with initialize.")
         session = self._router.sessions.find(id)
@@ -213,7 +227,7 @@ class StreamableHttp:
                 or not isinstance(session.outbox, Stream):
             raise Refusal(404, "No such session: it has ended, or never was. Begin anew with "
                                "initialize.", SERVER_UNAVAILABLE)
-        revision = environ.get("HTTP_MCP_PROTOCOL_VERSION")
+        revision = header("Mcp-Protocol-Version")
         if revision is not None and revision != session.version:
             known = "was not negotiated" if revision in REVISIONS else "is not supported"
             raise Refusal(400, f"MCP-Protocol-Version {revision[:40]!r} {known}; this session "
@@ -251,9 +265,10 @@ def _is_answered(message):
         return True
 
 
-def _accepts(environ, *types):
+def _accepts(header, *types):
     """Whether the client takes all these types; one that does not say takes anything."""
-    accepted = environ.get("HTTP_ACCEPT")
+    accepted = header("Accept")
     if not accepted or all(one in accepted for one in types):
         return True
-    return all(one in flask.Request(environ).accept_mimetypes for one in types)  # wildcards
+    acceptable = flask.Request({"HTTP_ACCEPT": accepted}).accept_mimetypes  # knows wildcards
+    return all(one in acceptable for one in types)

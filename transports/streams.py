@@ -41,6 +41,7 @@ class Stream:
         self._read = 0              # the highest number that a reader has got
         self._answers = answers
         self._closed = False
+        self._when_ready = None
 
     def send(self, message):
         data = encode(message)
@@ -55,6 +56,7 @@ class Stream:
                 self._answers -= 1
                 self._closed = self._answers == 0
             self._changed.notify_all()
+        self.hurry()
         if behind:
             log.warning("%s: a stream was closed, because its client is too far behind", self.name)
             self.on_behind()
@@ -65,6 +67,7 @@ class Stream:
             self._answers -= 1
             self._closed = self._closed or self._answers == 0
             self._changed.notify_all()
+        self.hurry()
 
     def _forget(self):
         """Requires _changed. What was not read is forgotten only where nobody reads; True when
@@ -97,17 +100,34 @@ class Stream:
             self._read = max(self._read, self._last)
             return found or (CLOSE if self._closed else [])
 
+    def when_ready(self, function):
+        """Call function() once `read` would not wait: now, or in the thread that brings that
+        about. It is no use to a reader that has gone."""
+        with self._changed:
+            if not self._last and not self._closed:
+                self._when_ready = function
+                return
+        function()
+
+    def hurry(self):
+        """Call it now, whether there is something to read or not."""
+        with self._changed:
+            function, self._when_ready = self._when_ready, None
+        if function:
+            function()
+
     def take_over(self, reader):
         """From now on this one reads; None: nobody does."""
         with self._changed:
             self.reader = reader
             self._changed.notify_all()
+        self.hurry()
 
     def release(self, reader):
         """The reader has gone, unless another has taken over already."""
         with self._changed:
             if self.reader is reader:
-                self.reader = None
+                self.reader = self._when_ready = None
                 self._changed.notify_all()
 
     def is_complete(self):
@@ -124,3 +144,4 @@ class Stream:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+        self.hurry()
