@@ -1,0 +1,221 @@
+"""transports/http.py, channel.py and sockets.py: connections by hand, byte by byte."""
+
+import contextlib
+import http.client
+import json
+import socket
+import threading
+
+import pytest
+from hypothesis import given, strategies
+from waitress.adjustments import Adjustments
+from waitress.parser import HTTPRequestParser
+
+from processes import fake, wait_until
+from test_program import HELLO, Sse, call, get
+from test_streamable_http import BOTH, Http
+from transports import channel as channel_module
+from transports.channel import Parser
+
+
+def post(path, message, *headers):
+    """The bytes of a POST."""
+    body = json.dumps({"jsonrpc": "2.0", **message})
+    return "\r\n".join([f"POST {path} HTTP/1.1", "Host: localhost", f"Accept: {BOTH}",
+                        "Content-Type: application/json", f"Content-Length: {len(body)}",
+                        *headers, "", body]).encode()
+
+
+@contextlib.contextmanager
+def connected(running):
+    """A TCP connection as (its socket, read): read() gives the next response, (status, body)."""
+    host, port = running.url.split("/")[2].split(":")
+    with socket.create_connection((host, port), 20) as connection, \
+            connection.makefile("rb") as stream:
+        def read():
+            head = iter(stream.readline, b"\r\n")
+            status = int(next(head).split()[1])
+            size = {name.lower(): value for name, _, value in (
+                line.partition(b": ") for line in head)}[b"content-length"]
+            return status, stream.read(int(size))
+        yield connection, read
+
+
+def threads(running):
+    """How many threads the router has."""
+    with open(f"/proc/{running.process.pid}/status") as status:
+        return int(next(line.split()[1] for line in status if line.startswith("Threads:")))
+
+
+def session_header(client):
+    return f"Mcp-Session-Id: {client.id}"
+
+
+def test_a_call_that_waits_for_its_server_holds_no_thread(start_router):
+    running = start_router({"fake": fake()})
+    client, before = Http(running), threads(running)
+    with contextlib.ExitStack() as stack:
+        for id in range(200):
+            connection, _ = stack.enter_context(connected(running))
+            connection.sendall(post("/mcp", call(id, "fake__sleep", seconds=60),
+                                    session_header(client)))
+        assert wait_until(lambda: '"callsInFlight":200' in get(f"{running.url}/health")[1])
+        assert threads(running) == before
+        assert client.post(call(999, "fake__echo", text="swift"))[0] == 200
+
+
+@pytest.mark.parametrize("way", ["/message", "/mcp"])
+def test_requests_that_come_in_one_piece_are_answered_one_after_another(start_router, way):
+    running = start_router({"fake": fake()})
+    with Sse(running.url) as sse, connected(running) as (connection, read):
+        client = Http(running)
+        path, *headers = ([sse.endpoint] if way == "/message" else
+                          ["/mcp", session_header(client)])
+        connection.sendall(b"".join([
+            post(path, call(1, "fake__echo", text="first"), *headers),
+            post(path, call(2, "fake__echo", text="second"), *headers),
+            b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n",
+            post(path, call(3, "fake__echo", text="x" * 200_000), *headers),
+            post(path, call(4, "fake__echo", text="last"), *headers)]))
+        got = [read() for _ in range(5)]
+        assert [status for status, _ in got] == ([202, 202, 200, 202, 202] if way == "/message"
+                                                 else [200] * 5)
+        answers = ([sse.get() for _ in range(4)] if way == "/message" else
+                   [json.loads(body) for _, body in got[:2] + got[3:]])
+        assert {answer["id"] for answer in answers} == {1, 2, 3, 4}
+        assert b'"servers"' in got[2][1]
+
+
+def test_bytes_that_come_one_by_one_are_a_request_too(start_router):
+    running = start_router({"fake": fake()})
+    client = Http(running)
+    with connected(running) as (connection, read):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for byte in post("/mcp/", call(1, "fake__echo", text="drip"), session_header(client)):
+            connection.sendall(bytes([byte]))
+        status, body = read()
+        assert status == 200 and b"drip" in body
+
+
+def test_who_does_not_read_the_answers_to_its_posts_holds_up_nobody(start_router):
+    running = start_router({"fake": fake()})
+    client = Http(running)
+    with connected(running) as (connection, _):
+        connection.settimeout(0.5)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        piece = post("/mcp", call(1, "fake__big", bytes=2**20), session_header(client))
+        with contextlib.suppress(TimeoutError):
+            for _ in range(5000):  # until the router stops reading, because we do not read
+                connection.sendall(piece)
+        assert client.post(call(2, "fake__echo", text="untouched"))[0] == 200
+
+
+def test_a_client_that_hangs_up_on_a_waiting_call_is_forgotten_but_the_call_goes_on(start_router):
+    running = start_router({"fake": fake()})
+    client = Http(running)
+    with connected(running) as (connection, _):
+        connection.sendall(post("/mcp", call(1, "fake__sleep", seconds=1),
+                                session_header(client)))
+        assert wait_until(lambda: '"callsInFlight":1' in get(f"{running.url}/health")[1])
+    assert '"callsInFlight":1' in get(f"{running.url}/health")[1]  # 2025-11-25: no cancellation
+    assert wait_until(lambda: '"callsInFlight":0' in get(f"{running.url}/health")[1])
+    assert client.post(call(1, "fake__echo", text="still here"))[0] == 200
+
+
+def test_a_call_that_waits_in_silence_becomes_a_stream_with_signs_of_life(start_router):
+    running = start_router({"fake": fake()})
+    client = Http(running)
+    response = client.open("POST", call(1, "fake__sleep", seconds=21))
+    try:
+        assert response.headers["Content-Type"].startswith("text/event-stream")
+        lines = iter(response.readline, b"")
+        assert b'"id":1' in next(line for line in lines if line.startswith(b"data: {"))
+    finally:
+        response.close()
+        response.connection.close()
+
+
+def test_old_and_impolite_clients_get_their_answer_and_the_end_of_the_connection(start_router):
+    running = start_router({"fake": fake()})
+    client = Http(running)
+    with connected(running) as (connection, read):
+        connection.sendall(post("/mcp", call(1, "fake__echo", text="1.0"), session_header(client))
+                           .replace(b"HTTP/1.1", b"HTTP/1.0", 1))
+        assert read()[0] == 200 and connection.recv(1) == b""
+    with connected(running) as (connection, read):
+        connection.sendall(post("/mcp", call(1, "fake__echo", text="close"), "Connection: close",
+                                session_header(client)))
+        assert read()[0] == 200 and connection.recv(1) == b""
+
+
+@pytest.mark.parametrize("garbage", [
+    b"POST /mcp HTTP/1.1\r\nContent-Length: x\r\n\r\n", b"POST\r\n\r\n", b"\x16\x03\x01\r\n\r\n",
+    b"POST /mcp HTTP/1.1\r\nBad Header\r\n\r\n",
+    b"POST /mcp HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n"])
+def test_what_is_no_http_is_refused(start_router, garbage):
+    running = start_router({"fake": fake()})
+    with connected(running) as (connection, read):
+        connection.sendall(garbage)
+        assert read()[0] in (400, 501) and connection.recv(1) == b""
+    assert get(f"{running.url}/health")[0] == 200
+
+
+def test_more_connections_than_allowed_wait_until_others_have_gone(start_router):
+    running = start_router({"fake": fake()}, "--max-sessions", "1")  # 104 sockets, three are ours
+    idle = []
+    for _ in range(110):
+        connection = http.client.HTTPConnection(running.url.split("/")[2], timeout=20)
+        connection.connect()
+        idle.append(connection)
+    last = idle.pop()
+    last.request("GET", "/health")
+    answered = threading.Event()
+    waiter = threading.Thread(target=lambda: last.getresponse().read() and answered.set())
+    waiter.start()
+    assert not answered.wait(0.5)
+    for connection in idle:
+        connection.close()
+    assert answered.wait(10)
+    waiter.join()
+    last.close()
+
+
+# -- the header that is known already
+
+
+ADJUSTMENTS = Adjustments()
+NAMES = strategies.sampled_from(["Host", "Accept", "X-A", "x-a", "Content_Type", "Connection",
+                                 "Expect", "Transfer-Encoding", "Content-Length"])
+VALUES = strategies.sampled_from(["a", "b, c", "close", "keep-alive", "100-continue", "chunked",
+                                  "5", "0", "7", "\xe9", " x "])
+
+
+def parsed(kind, data):
+    """What a parser makes of the bytes: its attributes, with the body."""
+    parser = kind(ADJUSTMENTS)
+    while data and not parser.completed:
+        data = data[parser.received(data):]
+    return {**vars(parser), "adj": None, "body_rcv": parser.get_body_stream().read(),
+            "error": parser.error and (type(parser.error), parser.error.body)}, data
+
+
+@given(strategies.lists(strategies.lists(strategies.tuples(NAMES, VALUES), max_size=4),
+                        min_size=1, max_size=6),
+       strategies.sampled_from(["POST /mcp HTTP/1.1", "POST /a%20b?c=d HTTP/1.0",
+                                "GET / HTTP/1.1"]))
+def test_a_header_that_is_known_means_what_it_meant(requests, first):
+    for headers in requests + requests:
+        for body in (b"12345", b"abcdefgh"):
+            data = "\r\n".join([first, *(f"{name}: {value}" for name, value in headers), "", ""])
+            data = data.encode("latin-1") + body
+            assert parsed(Parser, data) == parsed(HTTPRequestParser, data)
+
+
+def test_what_is_kept_of_headers_is_bounded(monkeypatch):
+    monkeypatch.setattr(channel_module, "KNOWN_HEADERS", 10)
+    for size in range(100):
+        parsed(Parser, post("/mcp", HELLO, f"X: {'x' * size}"))
+        assert len(Parser._known) <= 10
+    known = {**Parser._known}
+    parsed(Parser, post("/mcp", HELLO, f"X: {'x' * 2000}"))
+    assert Parser._known == known
