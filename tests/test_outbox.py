@@ -11,7 +11,7 @@ import pytest
 
 from transports import outbox as outbox_module
 from transports.messages import encode
-from transports.outbox import CLOSE, Outbox, pipe_writer
+from transports.outbox import CLOSE, Outbox, feed_pipe, pipe_writer
 
 
 def drain(outbox):
@@ -150,12 +150,8 @@ def test_many_senders_and_a_feeder_lose_nothing_and_keep_the_order_of_each():
     read_end, write_end = os.pipe()
     outbox = Outbox("x")
     with os.fdopen(read_end, "rb") as reader, os.fdopen(write_end, "wb") as writer:
-        outbox.write_at_once = pipe_writer(writer)
-
         def feed():
-            while (found := outbox.get()) is not CLOSE:
-                writer.write(b"\n".join(found) + b"\n")
-                writer.flush()
+            feed_pipe(outbox, writer)
             writer.close()
 
         def say(who):

@@ -118,8 +118,18 @@ class Outbox:
             return found or CLOSE
 
 
+def feed_pipe(outbox, pipe):
+    """The feeder of a pipe: write what comes, a line each, until CLOSE. Raises OSError when nobody
+    reads it any more."""
+    outbox.write_at_once = pipe_writer(pipe)
+    while (found := outbox.get()) is not CLOSE:
+        pipe.write(b"\n".join(found) + b"\n")
+        pipe.flush()
+        del found  # the next one may be long in coming
+
+
 def pipe_writer(pipe):
-    """For write_at_once: writes lines to a pipe or a Unix socket that can take them now.
+    """For write_at_once: writes a line to a pipe or a Unix socket, if that can take it now.
 
     A pipe that is ready takes PIPE_BUF bytes without blocking, and those in one piece (POSIX).
     """

@@ -13,7 +13,7 @@ STREAM_HEADERS = [
     ("Cache-Control", "no-cache, no-transform"),
     ("X-Accel-Buffering", "no"),  # nginx holds events back otherwise
 ]
-LONG = 2**16    # bytes; what is longer is written by a thread that may wait
+LONG = 2**20    # bytes; waitress puts into a file what is longer and unsent: no work for a reader
 STILL_HERE = b": still here\n\n"  # a comment: keeps proxies from ending an idle stream
 
 JSON = ("Content-Type", "application/json")

@@ -12,7 +12,7 @@ import sys
 import threading
 
 from .messages import INVALID_REQUEST, InvalidMessage, decode, error
-from .outbox import CLOSE, pipe_writer
+from .outbox import feed_pipe
 from .signals import undisturbed
 
 log = logging.getLogger("router")
@@ -65,10 +65,7 @@ def _skip_rest(stdin):
 def _write(outbox, stdout):
     """Run by stdout-writer."""
     try:
-        outbox.write_at_once = pipe_writer(stdout)
-        while (found := outbox.get()) is not CLOSE:
-            stdout.write(b"\n".join(found) + b"\n")
-            stdout.flush()
+        feed_pipe(outbox, stdout)
     except OSError:
         # Nobody reads our answers. The main thread waits for input: only a signal ends that.
         log.info("the client has closed our output")

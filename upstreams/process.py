@@ -21,7 +21,7 @@ import subprocess
 import threading
 
 from transports.messages import INTERNAL_ERROR, InvalidMessage, decode, encode, error
-from transports.outbox import CLOSE, Outbox, pipe_writer
+from transports.outbox import Outbox, feed_pipe
 
 from .guardian import KILL, WINDOWS, signal_group
 
@@ -194,10 +194,7 @@ class Process:
     def _write(self):
         stdin = self._process.stdin
         try:
-            self._inbox.write_at_once = pipe_writer(stdin)
-            while (found := self._inbox.get()) is not CLOSE:
-                stdin.write(b"\n".join(found) + b"\n")
-                stdin.flush()
+            feed_pipe(self._inbox, stdin)
         except OSError:
             self._broken("closed its input")
         finally:
