@@ -13,8 +13,8 @@ import itertools
 import threading
 import time
 
-from .messages import (INVALID_REQUEST, RESPONSE, SERVER_UNAVAILABLE, Refused, error,
-                       is_id, kind_of, notification, with_params)
+from .messages import (INVALID_REQUEST, SERVER_UNAVAILABLE, Refused, error, is_id, notification,
+                       with_params)
 
 
 class Call:
@@ -36,7 +36,7 @@ class Call:
         self._passed_on = []        # [(peer, our id)]: where to cancel it
 
     def send(self, message):
-        if kind_of(message) is RESPONSE:
+        if "method" not in message:  # an answer, and a good one: whoever read it has looked
             self.asker.calls.answer(self, message)
         elif not self.ended:
             self.stream.send(message)
@@ -56,6 +56,7 @@ class Call:
     def cancel(self, reason):
         """End it without an answer, and tell those that it was passed on to."""
         if self.asker.calls.end(self):
+            self.asker.calls.left()
             self.abandon(reason)
 
     def abandon(self, reason):
@@ -70,8 +71,9 @@ class Calls:
     def __init__(self, asker, limit=None):
         self._asker = asker
         self._limit = limit
-        self._changed = threading.Condition()
-        # protected by _changed:
+        self._lock = threading.Lock()
+        self._emptied = threading.Condition(self._lock)
+        # protected by _lock:
         self._open = {}
         self._leaving = 0  # answers between this table and their stream
         self._closed = False
@@ -79,7 +81,7 @@ class Calls:
     def open(self, message, stream, within=None):
         """A new Call. Raises Refused: id still in use, too many open, or the peer is gone."""
         call = Call(self._asker, message, stream, within)
-        with self._changed:
+        with self._lock:
             if self._closed:
                 raise Refused(SERVER_UNAVAILABLE, "this session has ended")
             if call.id in self._open:
@@ -92,28 +94,32 @@ class Calls:
         return call
 
     def end(self, call):
-        """Take it out of the table; True for the first to do so. Whoever that is answers it."""
-        with self._changed:
+        """Take it out of the table; True for the first to do so. Whoever that is answers it, and
+        then says `left`."""
+        with self._lock:
             if self._open.get(call.id) is not call:
                 return False
             del self._open[call.id]
             call.ended = True
-            self._changed.notify_all()
+            self._leaving += 1
         return True
+
+    def left(self):
+        """The answer to a call that was ended is on its stream, or there will be none."""
+        with self._lock:
+            self._leaving -= 1
+            if not self._leaving and not self._open:
+                self._emptied.notify_all()
 
     def answer(self, call, message):
         """Send the call's answer, if it is the first; its id is free before the peer has it."""
-        with self._changed:
-            self._leaving += 1
         if self.end(call):
             call.stream.send(message)
-        with self._changed:
-            self._leaving -= 1
-            self._changed.notify_all()
+            self.left()
 
     def cancel(self, id, reason):
         """The asker does not want the answer any more. An unknown id is no error: it raced."""
-        with self._changed:
+        with self._lock:
             call = self._open.get(id)
         # Lifecycle, Cancellation: `initialize` must not be cancelled.
         if call and call.method != "initialize":
@@ -122,17 +128,17 @@ class Calls:
 
     def close(self):
         """Refuse what comes from now on; returns the calls that are still open."""
-        with self._changed:
+        with self._lock:
             self._closed = True
             return list(self._open.values())
 
     def wait_until_empty(self, seconds):
         """Block until all answers are on their stream; False if that took too long."""
-        with self._changed:
-            return self._changed.wait_for(lambda: not self._open and not self._leaving, seconds)
+        with self._lock:
+            return self._emptied.wait_for(lambda: not self._open and not self._leaving, seconds)
 
     def __len__(self):
-        with self._changed:
+        with self._lock:
             return len(self._open)
 
 
