@@ -26,18 +26,21 @@ Options:
   --help                 Print this.
 
 Threads, each of them named in every line of the log:
-  MainThread     http: waitress's socket loop         stdio: reads our stdin
+  MainThread     http: reads sockets, begins POSTs    stdio: reads our stdin
   waitress-N     runs one Flask view; while a stream is open, feeds that stream
-  stdout-writer  stdio only: the session's outbox -> our stdout
+  stdout-writer  stdio only: feeds our stdout
   clock          what is due: deadlines of starts and lists, the steps of ending a server
   NAME-reader    the server's stdout -> whoever each message is for
-  NAME-writer    the server's inbox -> its stdin
+  NAME-writer    feeds the server's stdin
   NAME-stderr    the server's stderr -> the log
   NAME-exit      waits for the server's process to end
 
+Whoever sends a message also writes it, where nothing is in its way; the rest is for the thread
+that feeds the pipe or the stream, see transports/outbox.py.
+
 To read the program, begin here: `Router` is the switchboard. Then transports/messages.py,
-pending.py and session.py, transports/stdio.py, upstreams/upstream.py, process.py, surface.py and
-catalog.py, upstreams/config.py, and transports/http.py and sse.py.
+pending.py, outbox.py and session.py, transports/stdio.py, upstreams/upstream.py, process.py,
+surface.py and catalog.py, upstreams/config.py, and transports/http.py, channel.py and sse.py.
 """
 
 import functools

@@ -4,13 +4,13 @@ Any thread may send; nobody ever waits for the peer except the one thread that f
 blocking on a slow client would stop the thread that reads a server, and with it everybody who
 uses that server. So who is too far behind is closed instead, once.
 
-Waking a thread costs more than all else that a message needs. So whoever sends writes the
-message himself where nothing is in its way: nobody else is writing, nothing waits in the queue,
-and the write cannot block. Who may write holds the pen; there is one, so the order is kept:
+Waking a thread costs more than all else that a message needs. So whoever sends a message also
+writes it, where nothing is in its way: nobody else is writing, nothing waits in the queue, and
+the write cannot block. Whoever writes holds the pen. There is one, so the order is kept:
 
-    free        → a sender takes it, writes one message, and lays it down again,
-                  or gives it to the feeder, if the way was not free or something waits by now
-    the feeder  → writes what waits, batch after batch, and lays it down when nothing does
+    a sender    takes it if it is free, writes one message, and lays it down again; or hands it to
+                the feeder, if the message could not be written, or something waits by now
+    the feeder  writes what waits, batch after batch, and lays it down when nothing does
 """
 
 import collections
@@ -44,7 +44,7 @@ class Outbox:
         self._lock = threading.Lock()
         # protected by _lock:
         self._free = False      # whether the pen is
-        self._feeding = True    # whether the feeder has it; neither: a sender, or it is under way
+        self._feeding = True    # whether the feeder has it; else a sender does, or just did
         self._waiting = collections.deque()
         self._bytes = 0         # of what waits
         self._closed = False

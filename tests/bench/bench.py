@@ -31,7 +31,13 @@ COLUMNS = {
     "start": "cold start, s", "p50": "p50, ms", "p95": "p95, ms", "p99": "p99, ms",
     "1x16": "calls/s 1×16", "10x1": "calls/s 10×1", "50x1": "calls/s 50×1",
     "10KB": "10 KB, ms", "1MB": "1 MB, ms", "cpu": "CPU/call, ms",
-    "mb1": "MB, 1 session", "mb50": "MB, 50", "mb200": "MB, 200", "failures": "failures"}
+    "mb1": "MB, 1 session", "mb50": "MB, 50", "mb200": "MB, 200",
+    "idle": "p50 beside 500 idle, ms", "failures": "failures"}
+
+# What is compared with what, and in which columns; the larger number is the better one.
+MORE_IS_BETTER = {"1x16", "10x1", "50x1"}
+AS_ONE = "mcp-proxy (PyPI), SSE"
+AGAINST = ("cpu", "p50", "p95", "1x16", "50x1", "start", "mb200", "1MB")
 
 
 class System:
@@ -148,14 +154,17 @@ async def measure(system, folder, scale):
                                for _ in range(at_once)))
         return sessions * at_once * calls / (time.perf_counter() - begun)
 
+    async def one_by_one(calls):
+        times = []
+        for _ in range(calls):
+            begun = time.perf_counter()
+            await attempt(client.call())
+            times.append((time.perf_counter() - begun) * 1000)
+        return sorted(times)
+
     await rate(1, 1, 100)  # to warm up
-    cpu, times = cpu_seconds(pid), []
-    for _ in range(500 * scale):
-        begun = time.perf_counter()
-        await attempt(client.call())
-        times.append((time.perf_counter() - begun) * 1000)
+    cpu, times = cpu_seconds(pid), await one_by_one(500 * scale)
     got["cpu"] = (cpu_seconds(pid) - cpu) * 1000 / len(times)
-    times.sort()
     for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99)):
         got[name] = times[int(len(times) * share)]
     got["1x16"] = await rate(1, 16, 50 * scale)
@@ -174,6 +183,8 @@ async def measure(system, folder, scale):
         await opened(200)
         await rate(200, 1, 1)
         got["mb200"] = megabytes(pid)
+        await opened(501)
+        got["idle"] = statistics.median(await one_by_one(100 * scale))
     for client in clients:
         await client.close()
     return got
@@ -246,6 +257,23 @@ def cell(system, column):
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
+def ratios(measured):
+    """How many times better ours is than the system that counts as one."""
+    medians = {system.name: {column: statistics.median(one[column] for one in system.rounds)
+                             for column in AGAINST if column in system.rounds[0]}
+               for system in measured if system.rounds}
+    if AS_ONE not in medians:
+        return ""
+    lines = []
+    for name, ours in medians.items():
+        if "this router" in name and "start" in ours and "50x1" in ours:
+            better = {column: ours[column] / medians[AS_ONE][column] for column in AGAINST}
+            lines.append(f"{name} is better than {AS_ONE} by: " + ", ".join(
+                f"{COLUMNS[column]} {ratio if column in MORE_IS_BETTER else 1 / ratio:.1f}"
+                for column, ratio in better.items()))
+    return "\n".join(lines)
+
+
 def main():
     quick = "--quick" in sys.argv
     only = [argument for argument in sys.argv[1:] if not argument.startswith("--")]
@@ -266,7 +294,8 @@ def main():
             finally:
                 system.stop()
     print(f"{date.today()}, Python {platform.python_version()}, {os.cpu_count()} cores, "
-          f"{'one round' if quick else 'median of three rounds'}\n\n{table(chosen)}")
+          f"{'one round' if quick else 'median of three rounds'}\n\n{table(chosen)}\n\n"
+          f"{ratios(chosen)}")
 
 
 if __name__ == "__main__":
