@@ -35,9 +35,6 @@ Threads, each of them named in every line of the log:
   NAME-stderr    the server's stderr -> the log
   NAME-exit      waits for the server's process to end
 
-Whoever sends a message also writes it, where nothing is in its way; the rest is for the thread
-that feeds the pipe or the stream, see transports/outbox.py.
-
 To read the program, begin here: `Router` is the switchboard. Then transports/messages.py,
 pending.py, outbox.py and session.py, transports/stdio.py, upstreams/upstream.py, process.py,
 surface.py and catalog.py, upstreams/config.py, and transports/http.py, channel.py and sse.py.
@@ -314,15 +311,17 @@ def run(options, limits, access, pool, clock):
                  ", ".join(pool.entries))
         stdio.serve(Router(pool, clock, limits, functools.partial(status.report, clock)))
         return 0
-    from transports import http  # Flask takes 0.1 s and 20 MB, and stdio does not need it
     try:
-        server = http.Server(Router(pool, clock, limits), clock, access)
+        sockets = access.listen()
     except OSError as problem:
         return refuse(1, f"cannot listen on {access.host} port {access.port}: "
                          f"{problem.strerror or problem}; another --port may be free")
+    url = access.url(sockets[0])
+    log.info("listening on %s", url)
     pool.start()
-    status.report(clock, pool.shared.values(), server.url)
-    server.run()
+    status.report(clock, pool.shared.values(), url)
+    from transports import http  # 0.1 s, which the servers need, too; and stdio does without it
+    http.Server(Router(pool, clock, limits), clock, access, sockets).run()
     return 0
 
 

@@ -8,7 +8,6 @@ Each open stream holds one waitress thread for as long as it lasts, so the numbe
 follows the number of streams: there are always some to spare.
 """
 
-import logging
 import threading
 
 import flask
@@ -16,14 +15,13 @@ import waitress
 
 from .channel import Channel
 from .guard import Guard
+from .options import BACKLOG
 from .replies import BUG, plain, used_up
 from .session import SessionsUsedUp
 from .sockets import Sockets
 from .sse import HttpSse
 from .streamable_http import StreamableHttp
 from .streams import StreamsUsedUp
-
-log = logging.getLogger("router")
 
 SPARE_THREADS = 8
 MOST_UNSENT = 2**20         # bytes for one slow client, before the thread that feeds it waits
@@ -139,31 +137,27 @@ def _explain_errors(app, router):
 
 
 class Server:
-    """waitress, listening from the moment this is made. Raises OSError where it cannot."""
+    """waitress, on sockets that listen already."""
 
-    def __init__(self, router, clock, access):
+    def __init__(self, router, clock, access, sockets):
         self._router, self._streams = router, Streams(2 * router.limits.sessions)
         sse = HttpSse(router, self._streams, HEARTBEAT)
         streamable_http = StreamableHttp(router, clock, self._streams, HEARTBEAT)
         guard = Guard(create_app(router, self._streams, sse, streamable_http), access)
         self._sockets = Sockets()
-        host, port = access.host, access.port
         # A body that is too large is answered with 413 by waitress, before it is read.
         self._server = waitress.create_server(
-            guard, map=self._sockets, host=host, port=port, threads=SPARE_THREADS,
+            guard, map=self._sockets, sockets=sockets, backlog=BACKLOG, threads=SPARE_THREADS,
             connection_limit=4 * router.limits.sessions + 100, channel_request_lookahead=1,
             max_request_body_size=router.limits.message, ident=None,
             outbuf_high_watermark=MOST_UNSENT, clear_untrusted_proxy_headers=True)
-        listening = [one for one in self._sockets.values() if one.accepting]
-        for server in listening:  # several, where a name has several addresses
-            server.channel_class, server.posts = Channel, Posts(guard, sse, streamable_http)
+        for one in self._sockets.values():
+            if one.accepting:  # several, where a name has several addresses
+                one.channel_class, one.posts = Channel, Posts(guard, sse, streamable_http)
         self._streams.dispatcher = self._server.task_dispatcher
-        self.url = (f"http://{f'[{host}]' if ':' in host else host}:"
-                    f"{listening[0].effective_port}")
 
     def run(self):
         """Serve until a signal raises SystemExit in the main thread."""
-        log.info("listening on %s", self.url)
         try:
             self._sockets.loop()
         finally:

@@ -3,8 +3,10 @@
 import dataclasses
 import os
 import re
+import socket
 from pathlib import Path
 
+BACKLOG = 1024  # connections that we have not accepted yet
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
@@ -27,6 +29,23 @@ class Access:
     port: int = 8080
     origins: tuple = ()         # of web clients, as https://app.example
     token: bytes = None         # that every client must send
+
+    def listen(self):
+        """A listening socket for each address of the host. Raises OSError where it cannot.
+
+        From here on clients may come; whoever comes before we serve waits.
+        """
+        sockets, port = [], self.port
+        for family, *_, address in socket.getaddrinfo(self.host, port, type=socket.SOCK_STREAM):
+            sockets.append(socket.create_server((address[0], port), family=family,
+                                                backlog=BACKLOG))
+            port = sockets[-1].getsockname()[1]  # where any was asked for: the same for all
+        return sockets
+
+    def url(self, listening):
+        """Where clients find us on this socket."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{listening.getsockname()[1]}"
 
     def is_open(self):
         """Whether strangers can reach us, and nothing keeps them out."""
