@@ -16,7 +16,7 @@ import waitress
 from .channel import Channel
 from .guard import Guard
 from .options import BACKLOG
-from .replies import BUG, plain, used_up
+from .replies import BUG, LONG, plain, used_up
 from .session import SessionsUsedUp
 from .sockets import Sockets
 from .sse import HttpSse
@@ -86,8 +86,9 @@ class Posts:
         return self._streamable_http if path == "mcp" or path.startswith("mcp/") else None
 
     def are_quick(self, request):
-        """Whether MainThread may serve it: not `initialize`, which may start processes."""
-        transport = self.find(request)
+        """Whether MainThread may serve it: not `initialize`, which may start processes, nor what
+        would hold up all others for long."""
+        transport = self.find(request) if request.body_bytes_received <= LONG else None
         session = transport and transport.session_of(request)
         return session is not None and session.initialized
 
