@@ -3,8 +3,10 @@
 import contextlib
 import http.client
 import json
+import re
 import socket
 import threading
+import time
 
 import pytest
 from hypothesis import given, strategies
@@ -35,9 +37,10 @@ def connected(running):
         def read():
             head = iter(stream.readline, b"\r\n")
             status = int(next(head).split()[1])
-            size = {name.lower(): value for name, _, value in (
-                line.partition(b": ") for line in head)}[b"content-length"]
-            return status, stream.read(int(size))
+            headers = {name.lower(): value.strip() for name, _, value in (
+                line.partition(b": ") for line in head)}
+            read.closes = headers.get(b"connection") == b"close"
+            return status, stream.read(int(headers[b"content-length"]))
         yield connection, read
 
 
@@ -122,17 +125,50 @@ def test_a_client_that_hangs_up_on_a_waiting_call_is_forgotten_but_the_call_goes
     assert client.post(call(1, "fake__echo", text="still here"))[0] == 200
 
 
-def test_a_call_that_waits_in_silence_becomes_a_stream_with_signs_of_life(start_router):
+def test_who_pipelines_and_does_not_read_holds_up_nobody_on_the_same_server(start_router):
     running = start_router({"fake": fake()})
+    rude, client = Http(running), Http(running)
+    with connected(running) as (connection, _):
+        connection.sendall(b"".join(post("/mcp", call(id, "fake__big", bytes=900_000),
+                                         session_header(rude)) for id in range(14)))
+        assert wait_until(lambda: '"callsInFlight":0' in get(f"{running.url}/health")[1])
+        for id in range(20):
+            status, _, body = client.post(call(id, "fake__echo", text=f"untouched {id}"))
+            assert status == 200 and f"untouched {id}" in body
+
+
+def test_a_stream_to_a_slow_reader_never_stands_still(start_router):
+    running = start_router({"fake": fake()})
+    with Sse(running.url) as sender, connected(running) as (connection, _):
+        # The stream of a session of its own, read by hand: 64 KB, a breath, 64 KB.
+        connection.sendall(b"GET /sse HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        data = b""
+        while not (found := re.search(rb"(/message\?sessionId=\S+)", data)):
+            data += connection.recv(2**16)
+        sender.endpoint = found[1].decode()
+        sender.post(HELLO)
+        posting = threading.Thread(target=lambda: [
+            sender.post(call(id, "fake__big", bytes=900_000)) for id in range(30)])
+        posting.start()
+        received, longest, breath = 0, 0.0, threading.Event()
+        while received < 30 * 900_000:
+            begun = time.monotonic()
+            received += len(connection.recv(2**16))
+            longest = max(longest, time.monotonic() - begun)
+            breath.wait(0.002)
+        posting.join()
+        assert longest < 10  # it was 29
+
+
+def test_a_connection_that_ends_in_an_error_is_a_client_that_has_gone(start_router):
+    running = start_router({"fake": fake()}, "--log-level", "debug")
     client = Http(running)
-    response = client.open("POST", call(1, "fake__sleep", seconds=21))
-    try:
-        assert response.headers["Content-Type"].startswith("text/event-stream")
-        lines = iter(response.readline, b"")
-        assert b'"id":1' in next(line for line in lines if line.startswith(b"data: {"))
-    finally:
-        response.close()
-        response.connection.close()
+    with connected(running) as (connection, _):
+        connection.sendall(post("/mcp", call(1, "fake__sleep", seconds=2), session_header(client)))
+        assert wait_until(lambda: '"callsInFlight":1' in get(f"{running.url}/health")[1])
+        connection.sendall(b"POST /mcp HTTP/1.1\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n")
+        assert connection.recv(1) == b""
+        running.wait_for(f"{client.id[:6]}: the client of a POST has hung up")
 
 
 def test_old_and_impolite_clients_get_their_answer_and_the_end_of_the_connection(start_router):
@@ -145,7 +181,7 @@ def test_old_and_impolite_clients_get_their_answer_and_the_end_of_the_connection
     with connected(running) as (connection, read):
         connection.sendall(post("/mcp", call(1, "fake__echo", text="close"), "Connection: close",
                                 session_header(client)))
-        assert read()[0] == 200 and connection.recv(1) == b""
+        assert read()[0] == 200 and read.closes and connection.recv(1) == b""
 
 
 @pytest.mark.parametrize("garbage", [

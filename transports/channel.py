@@ -59,9 +59,10 @@ class Channel(waitress.channel.HTTPChannel):
     """
 
     parser_class = Parser
-    on_disconnect = None    # called by MainThread when the client hangs up
+    on_disconnect = None    # called, once, when the connection ends before its answer does
     stream = None           # for the view that makes a stream of a POST that was begun
     cors = ()               # headers for the answer to a POST
+    _asked = False          # the loop asked in vain whether there is something to write
     _reading = False        # in handle_read
     _arrived = False        # a request was read, and waits for a thread to serve it
     _begun = False          # the request is under way: `answer` or `go_on` comes next
@@ -77,10 +78,14 @@ class Channel(waitress.channel.HTTPChannel):
         return self.connected and super().readable()
 
     def writable(self):
-        # While a worker writes there is something to write, but the loop cannot: the worker holds
-        # the lock. It would try again and again, and fight the worker for the interpreter.
+        # While another thread writes there is something to write, but the loop cannot: the thread
+        # holds the lock. It would try again and again, and fight for the interpreter. So it waits
+        # to be told; the flag is set before we look, or the thread could leave in between.
+        self._asked = True
         if not self.outbuf_lock.acquire(False):
-            return False
+            # Above the mark the thread is about to wait, for us.
+            return self.will_close or self.total_outbufs_len > self.adj.outbuf_high_watermark
+        self._asked = False
         self.outbuf_lock.release()
         return super().writable()
 
@@ -88,14 +93,18 @@ class Channel(waitress.channel.HTTPChannel):
         self._reading = True
         super().handle_read()
         self._reading = False
-        if not self.connected and self.on_disconnect:
-            self.on_disconnect()
         if self._arrived:
             self._arrived = False
             if not self.total_outbufs_len and self.server.posts.are_quick(self.requests[0]):
                 self.service()
             else:
                 self.server.add_task(self)
+
+    def handle_close(self):
+        super().handle_close()
+        gone, self.on_disconnect = self.on_disconnect, None
+        if gone:
+            gone()
 
     # -- called by any thread
 
@@ -116,9 +125,9 @@ class Channel(waitress.channel.HTTPChannel):
             self.answer(reply)
 
     def answer(self, reply):
-        """Answer the request that was begun."""
+        """Answer the request that was begun; a worker does, where one may have to wait."""
         self._reply, self.on_disconnect = reply, None
-        if len(reply.body) > LONG:
+        if len(reply.body) > LONG or self.total_outbufs_len:
             self.server.add_task(self)
         else:
             self.service()
@@ -136,7 +145,7 @@ class Channel(waitress.channel.HTTPChannel):
 
     def write_soon(self, data):
         written = super().write_soon(data)
-        if self.total_outbufs_len:  # the loop may have looked while we held the lock
+        if self.total_outbufs_len or self._asked:  # the loop could not look: we held the lock
             self.server.pull_trigger()
         return written
 
@@ -166,8 +175,9 @@ class ReplyTask(waitress.task.Task):
         self.content_length = len(reply.body)
 
     def execute(self):
+        header = self.build_response_header()
         self.wrote_header = True
-        self.channel.write_soon(self.build_response_header() + self._body)
+        self.channel.write_soon(header + self._body)
 
 
 class _ServerOf:

@@ -13,7 +13,9 @@ STREAM_HEADERS = [
     ("Cache-Control", "no-cache, no-transform"),
     ("X-Accel-Buffering", "no"),  # nginx holds events back otherwise
 ]
-LONG = 2**20    # bytes; waitress puts into a file what is longer and unsent: no work for a reader
+# Bytes of what any thread may write at once. Of 2**20 or more waitress makes a file, or waits, if
+# they cannot be sent; a header comes on top.
+LONG = 2**20 - 2**16
 STILL_HERE = b": still here\n\n"  # a comment: keeps proxies from ending an idle stream
 
 JSON = ("Content-Type", "application/json")
@@ -81,8 +83,8 @@ class EventStream(flask.Response):
             return False
         try:
             self._write(event(data))
-        except ClientDisconnected:
-            return False
+        except (ClientDisconnected, OSError):
+            return False  # its own thread will meet the same
         return True
 
 

@@ -15,6 +15,7 @@ from waitress import wasyncore
 from .signals import undisturbed
 
 LOOK_AT_ALL = 30.0  # seconds; that is when waitress closes connections that idle for too long
+TURN = 1.0          # seconds that a signal may have to wait, if it comes just before the loop does
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
 
@@ -68,7 +69,7 @@ class Sockets(dict):
                     self._changed.extend(self.values())
                 while self._changed:
                     self._ask(self._changed.popleft())
-            ready = self._selector.select(max(0.0, due - time.monotonic()))
+            ready = self._selector.select(TURN)
             with undisturbed:
                 for key, events in ready:
                     self._serve(key.data, events)

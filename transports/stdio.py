@@ -33,8 +33,9 @@ def serve(router):
         while line := stdin.readline(longest):
             if len(line) >= longest and not line.endswith(b"\n"):
                 _skip_rest(stdin)
-                session.outbox.send(error(None, INVALID_REQUEST,
-                                          f"longer than {longest} bytes"))
+                with undisturbed:
+                    session.outbox.send(error(None, INVALID_REQUEST,
+                                              f"longer than {longest} bytes"))
             elif line.strip():
                 _one(router, session, line)
         session.pending.close("the client has closed its end: it can answer nothing any more")
@@ -50,11 +51,11 @@ def serve(router):
 
 
 def _one(router, session, line):
-    try:
-        with undisturbed:
+    with undisturbed:
+        try:
             router.handle(session, decode(line), session.outbox)
-    except InvalidMessage as problem:
-        session.outbox.send(error(None, problem.code, str(problem)))
+        except InvalidMessage as problem:
+            session.outbox.send(error(None, problem.code, str(problem)))
 
 
 def _skip_rest(stdin):

@@ -12,6 +12,7 @@ cancellation: the call goes on, and its stream can be resumed.
 
 import functools
 import itertools
+import logging
 import time
 
 import flask
@@ -24,6 +25,8 @@ from .replies import (ACCEPTED, JSON, NO_JSON, STILL_HERE, EventStream, Reply, e
                       plain, refusal, used_up)
 from .session import SessionsUsedUp
 from .streams import Stream
+
+log = logging.getLogger("router")
 
 RETRY = 1000                # milliseconds before a client resumes a broken stream
 KEPT_STREAMS = 16           # streams of one session that are complete but may have to be resumed
@@ -105,10 +108,10 @@ class StreamableHttp:
         if not answers:
             return ACCEPTED
         self._waiting[stream] = time.monotonic()
-        channel.on_disconnect = functools.partial(self._gone, stream, reader)
-        if not channel.connected:  # it vanished before the line above
-            channel.on_disconnect()
+        gone = channel.on_disconnect = functools.partial(self._gone, session, stream, reader)
         stream.when_ready(functools.partial(self._ready, channel, session, stream, reader, new))
+        if not channel.connected:  # perhaps since before it could tell
+            gone()
         return None
 
     def _ready(self, channel, session, stream, reader, new):
@@ -126,17 +129,22 @@ class StreamableHttp:
             headers = []
         channel.answer(Reply("200 OK", found[0][1], [JSON, *headers]))
 
-    def _gone(self, stream, reader):
-        """MainThread: the client of a POST has hung up. Its call goes on."""
+    def _gone(self, session, stream, reader):
+        """The client of a POST has hung up. Its call goes on, but it has no number to resume the
+        stream from: nobody will ever ask for what comes now."""
+        log.debug("%s: the client of a POST has hung up", session.name)
         self._waiting.pop(stream, None)
+        session.streams.pop(stream.number, None)
+        session.last_used = time.monotonic()
         stream.release(reader)
+        stream.close()
 
     def _hurry_the_late(self):
         """Called by the clock: who waits in silence gets a stream, which shows signs of life."""
+        self._clock.after(self._heartbeat / 3, self._hurry_the_late)
         for stream, since in list(self._waiting.items()):
             if time.monotonic() - since >= self._heartbeat:
                 stream.hurry()
-        self._clock.after(self._heartbeat / 3, self._hurry_the_late)
 
     def go_on(self, name=None):
         """The view of a POST that becomes a stream. It is never refused: its call has run."""

@@ -1,0 +1,127 @@
+"""transports/streamable_http.py: what becomes of a POST. The TCP connection is played here."""
+
+import json
+
+import pytest
+from waitress.adjustments import Adjustments
+
+from test_streamable_http import BOTH, HELLO
+from transports.channel import Parser
+from transports.outbox import CLOSE
+from transports.streamable_http import StreamableHttp
+from world import World, offers
+
+HEARTBEAT = 15
+
+
+class Connection:
+    """What a Channel is to a transport; `answers` and `streams` are what the POST became."""
+
+    def __init__(self):
+        self.connected, self.on_disconnect = True, None
+        self.answers, self.streams = [], []
+        self.answer, self.go_on = self.answers.append, self.streams.append
+
+
+def request(message, session=None):
+    """A POST, as waitress parses it."""
+    body = json.dumps({"jsonrpc": "2.0", **message})
+    head = ["POST /mcp HTTP/1.1", f"Accept: {BOTH}", "Content-Type: application/json",
+            f"Content-Length: {len(body)}"]
+    if session:
+        head.append(f"Mcp-Session-Id: {session.id}")
+    parser = Parser(Adjustments())
+    data = "\r\n".join([*head, "", body]).encode()
+    while not parser.completed:
+        data = data[parser.received(data):]
+    return parser
+
+
+@pytest.fixture
+def world():
+    world = World(a=offers(tools=["t"]))
+    world.transport = StreamableHttp(world.router, world.clock, None, HEARTBEAT)
+    connection = Connection()
+    assert world.transport.post(request(HELLO), connection) is None
+    (answer,) = connection.answers
+    world.session = world.router.sessions.find(dict(answer.headers)["Mcp-Session-Id"])
+    reply = world.transport.post(request({"method": "notifications/initialized"}, world.session),
+                                 Connection())
+    assert reply.status == "202 Accepted"
+    return world
+
+
+@pytest.fixture
+def call(world):
+    """A POST that waits; `id` is what the server has to answer."""
+    connection = Connection()
+    message = {"id": 1, "method": "tools/call",
+               "params": {"name": "a__t", "_meta": {"progressToken": 1}}}
+    assert world.transport.post(request(message, world.session), connection) is None
+    connection.id = world["a"].take()["id"]
+    assert connection.answers == connection.streams == []
+    return connection
+
+
+def progress(world, call):
+    world["a"].says(method="notifications/progress",
+                    params={"progressToken": call.id, "progress": 1})
+
+
+def test_an_answer_that_comes_first_is_the_answer_to_the_post(world, call):
+    world["a"].says(id=call.id, result={"x": 1})
+    (answer,) = call.answers
+    assert json.loads(answer.body) == {"jsonrpc": "2.0", "id": 1, "result": {"x": 1}}
+    assert call.streams == [] and world.session.streams == {}
+
+
+def test_anything_before_the_answer_makes_a_stream_of_the_post(world, call):
+    progress(world, call)
+    world["a"].says(id=call.id, result={})
+    ((session, stream, reader, _),) = call.streams
+    assert call.answers == [] and session is world.session
+    assert [number for number, _ in stream.read(0, reader, 0)] == [1, 2]
+    assert stream.read(2, reader, 0) is CLOSE
+
+
+def test_silence_makes_a_stream_of_the_post_too(world, call):
+    (stream,) = world.transport._waiting
+    world.clock.advance(HEARTBEAT)
+    assert call.streams == []
+    world.transport._waiting[stream] -= HEARTBEAT  # the waiting's own clock is the real one
+    world.clock.advance(HEARTBEAT)
+    assert len(call.streams) == 1 and world.transport._waiting == {}
+    world["a"].says(id=call.id, result={})
+    assert call.answers == [] and len(call.streams) == 1
+
+
+def test_of_a_post_whose_client_has_hung_up_nothing_is_kept(world, call):
+    call.connected = False
+    call.on_disconnect()
+    progress(world, call)
+    world["a"].says(id=call.id, result={})
+    assert call.answers == call.streams == []
+    assert world.session.streams == world.transport._waiting == {}
+    assert len(world.session.calls) == 0
+
+
+def test_a_client_that_vanishes_while_its_post_is_begun_has_gone_as_well(world):
+    connection = Connection()
+    connection.connected = False
+    message = {"id": 1, "method": "tools/call", "params": {"name": "a__t"}}
+    assert world.transport.post(request(message, world.session), connection) is None
+    world["a"].says(id=world["a"].take()["id"], result={})
+    assert connection.answers == connection.streams == [] and world.session.streams == {}
+
+
+def test_the_end_of_the_session_answers_what_waits(world, call):
+    world.router.leave(world.session)
+    (answer,) = call.answers
+    assert json.loads(answer.body)["error"]["message"] == "the session has ended"
+
+
+def test_a_post_that_another_connection_reads_on_ends(world, call):
+    (stream,) = world.session.streams.values()
+    stream.take_over("another")
+    ((_, same, reader, _),) = call.streams
+    assert same is stream and stream.read(0, reader, 0) is CLOSE
