@@ -53,10 +53,7 @@ class Parser(waitress.parser.HTTPRequestParser):
 
 
 class Channel(waitress.channel.HTTPChannel):
-    """waitress's end of a TCP connection. What its methods are called by is said at each.
-
-    `server.posts` knows the POSTs that carry messages, see http.py.
-    """
+    """waitress's end of a TCP connection; `server.posts` knows our POSTs, see http.py."""
 
     parser_class = Parser
     on_disconnect = None    # called, once, when the connection ends before its answer does

@@ -1,14 +1,15 @@
 """A server as a child process: the connection that carries an Upstream's messages.
 
     NAME-reader    the server's stdout → on_message, one call a line; at its end, the end
-    NAME-writer    inbox → the server's stdin; closes it when the inbox is closed
+    NAME-writer    what of the inbox its senders could not write at once → the server's stdin
     NAME-stderr    the server's stderr → the log; the last lines are kept for error messages
     NAME-exit      waits for the process to end, then sees to it that its whole group does
 
-A pipe has exactly one thread, and that thread also closes it: closing a pipe under its reader
-blocks until the read returns. The end is the three steps of the specification (2025-11-25,
-Lifecycle, Shutdown): close stdin, SIGTERM, SIGKILL; the signals go to the process *group*, since
-npx, uvx and `sh -c` leave grandchildren that hold our pipes open.
+Each pipe is closed by its own thread: closing one under its reader blocks until the read returns.
+Others write to stdin only while they hold its inbox's pen, and it is closed by who has that. The
+end is the three steps of the specification (2025-11-25, Lifecycle, Shutdown): close stdin,
+SIGTERM, SIGKILL; the signals go to the process *group*, since npx, uvx and `sh -c` leave
+grandchildren that hold our pipes open.
 """
 
 import collections
