@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -92,14 +93,16 @@ def wait_until(condition, seconds=10):
 class Running:
     """A router process that serves HTTP on a free port."""
 
-    def __init__(self, folder, servers, *options, env=None, ready=True):
+    def __init__(self, folder, servers, *options, env=None, ready=True, files=None):
+        """With `files`, no more than so many can be open in it."""
         self.config = folder / "config.json"
         self.config.write_text(json.dumps({"mcpServers": servers}))
         self.process = subprocess.Popen(
             [sys.executable, str(ROOT / "router.py"), "--config", str(self.config),
              "--transport", "sse", "--port", "0", *options],
             stderr=subprocess.PIPE, text=True, errors="replace",
-            env={**os.environ, **(env or {})})
+            env={**os.environ, **(env or {})}, preexec_fn=files and (
+                lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))))
         self.lines = []
         self._news = threading.Condition()
         self._reader = threading.Thread(target=self._read)

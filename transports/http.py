@@ -149,7 +149,7 @@ class Server:
         # A body that is too large is answered with 413 by waitress, before it is read.
         self._server = waitress.create_server(
             guard, map=self._sockets, sockets=sockets, backlog=BACKLOG, threads=SPARE_THREADS,
-            connection_limit=4 * router.limits.sessions + 100, channel_request_lookahead=1,
+            connection_limit=router.limits.connections(), channel_request_lookahead=1,
             max_request_body_size=router.limits.message, ident=None,
             outbuf_high_watermark=MOST_UNSENT, clear_untrusted_proxy_headers=True)
         for one in self._sockets.values():

@@ -6,6 +6,11 @@ import re
 import socket
 from pathlib import Path
 
+try:
+    import resource
+except ImportError:  # Windows, where there is no such limit
+    resource = None
+
 BACKLOG = 1024  # connections that we have not accepted yet
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
@@ -19,6 +24,21 @@ class Limits:
     processes: int = 100        # that belong to single sessions
     message: int = 64 * 2**20   # bytes of one message, from a client or a server
     idle: float = 1800.0        # seconds without a call, a stream or a message
+
+    def connections(self):
+        """How many connections there may be: four a session, if so many files can be open.
+
+        With no file left for it, accepting a connection would fail again and again. Our servers
+        need some as well. Raises this process's own limit as far as it may.
+        """
+        wanted, others = 4 * self.sessions + 100, 8 * self.processes + 100
+        if resource is None:
+            return wanted
+        files, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        enough = wanted + others if most == resource.RLIM_INFINITY else min(wanted + others, most)
+        if files != resource.RLIM_INFINITY and files < enough:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (enough, most))
+        return min(wanted, max(enough - others, enough // 2))
 
 
 @dataclasses.dataclass(frozen=True)
