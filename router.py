@@ -27,17 +27,15 @@ Options:
 
 Threads, each of them named in every line of the log:
   MainThread     http: reads sockets, begins POSTs    stdio: reads our stdin
-  waitress-N     runs one Flask view; while a stream is open, feeds that stream
-  stdout-writer  stdio only: feeds our stdout
+  waitress-N     runs what may take long: a Flask view, initialize; or feeds one open stream
+  stdout-writer  stdio only: feeds our stdout with what could not be written at once
   clock          what is due: deadlines of starts and lists, the steps of ending a server
   NAME-reader    the server's stdout -> whoever each message is for
-  NAME-writer    feeds the server's stdin
+  NAME-writer    feeds the server's stdin with what could not be written at once
   NAME-stderr    the server's stderr -> the log
   NAME-exit      waits for the server's process to end
 
-To read the program, begin here: `Router` is the switchboard. Then transports/messages.py,
-pending.py, outbox.py and session.py, transports/stdio.py, upstreams/upstream.py, process.py,
-surface.py and catalog.py, upstreams/config.py, and transports/http.py, channel.py and sse.py.
+To read the program, begin here: `Router` is the switchboard. The README says how to go on.
 """
 
 import functools
@@ -55,7 +53,7 @@ from transports.messages import (INTERNAL_ERROR, INVALID_REQUEST, LATEST, METHOD
 from transports.options import Limits, read_options
 from transports.outbox import Outbox
 from transports.session import Session, Sessions
-from transports.signals import end_on_signals
+from transports.signals import end_on_signals, undisturbed
 from upstreams import status
 from upstreams.aggregate import Aggregate
 from upstreams.config import load
@@ -75,7 +73,7 @@ class Router:
     """The switchboard: who is here, and where each message from a client goes.
 
     Transports call open, handle and leave, from any thread. Nothing here waits: every effect is
-    a put on somebody's queue. What servers say goes its own way, see upstreams/audience.py.
+    a message sent to somebody. What servers say goes its own way, see upstreams/audience.py.
     """
 
     def __init__(self, pool, clock, limits=Limits(), on_assigned=lambda upstreams: None):
@@ -297,14 +295,17 @@ def main():
     except SystemExit:  # a signal came, see transports/signals.py
         return 0
     finally:
-        pool.close()
-        clock.close()
-        guardian.close()
+        with undisturbed:
+            pool.close()
+            clock.close()
+            guardian.close()
 
 
 def run(options, limits, access, pool, clock):
     """The one of the three things that the program was started for."""
     if options["--check"]:
+        with undisturbed:
+            pool.start()
         return status.check(pool)
     if options["--transport"] == "stdio":
         log.info("waiting for a client on standard input; then these servers start: %s",
@@ -315,10 +316,10 @@ def run(options, limits, access, pool, clock):
         sockets = access.listen()
     except OSError as problem:
         return refuse(1, f"cannot listen on {access.host} port {access.port}: "
-                         f"{problem.strerror or problem}; another --port may be free")
-    url = access.url(sockets[0])
-    log.info("listening on %s", url)
-    pool.start()
+                         f"{problem.strerror or problem}; another --host or --port may do")
+    log.info("listening on %s", url := access.url(sockets[0]))
+    with undisturbed:
+        pool.start()
     status.report(clock, pool.shared.values(), url)
     from transports import http  # 0.1 s, which the servers need, too; and stdio does without it
     http.Server(Router(pool, clock, limits), clock, access, sockets).run()

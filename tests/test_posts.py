@@ -105,6 +105,29 @@ def test_of_a_post_whose_client_has_hung_up_nothing_is_kept(world, call):
     assert len(world.session.calls) == 0
 
 
+def test_a_client_that_hangs_up_on_initialize_leaves_no_session():
+    world = World(a=offers(slow=True))
+    transport = StreamableHttp(world.router, world.clock, None, HEARTBEAT)
+    connection = Connection()
+    assert transport.post(request(HELLO), connection) is None
+    assert len(world.router.sessions.all()) == 1
+    connection.on_disconnect()
+    assert world.router.sessions.all() == []
+    world["a"].answer_initialize()
+    assert connection.answers == connection.streams == []
+
+
+def test_a_message_that_is_no_answer_is_never_told_as_one(world, call):
+    """The one message of a stream that was closed, but not by its answer."""
+    call.connected = True
+    (stream,) = world.session.streams.values()
+    stream.when_ready(lambda: None)  # the thread that brings progress is not that far yet
+    progress(world, call)
+    world.session.cancel_call(1, "not wanted")
+    world.transport._ready(call, world.session, stream, stream.reader, False)
+    assert call.answers == [] and len(call.streams) == 1
+
+
 def test_a_client_that_vanishes_while_its_post_is_begun_has_gone_as_well(world):
     connection = Connection()
     connection.connected = False

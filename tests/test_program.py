@@ -105,6 +105,23 @@ def test_a_port_that_is_taken_is_a_sentence_and_status_1(run, config):
     assert b"cannot listen on 127.0.0.1" in done.stderr and b"Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("host", ["a..b", "x" * 70, "no-such-host.invalid"])
+def test_a_host_that_is_none_is_a_sentence_and_status_1(run, config, host):
+    done = run(*ROUTER, "--config", config(fake=fake()), "--transport", "sse", "--insecure",
+               "--host", host)
+    assert done.returncode == 1
+    assert f"cannot listen on {host}".encode() in done.stderr and b"Traceback" not in done.stderr
+
+
+def test_a_signal_while_servers_are_started_leaves_none_of_them(start_router):
+    first = {"command": "sh", "args": ["-c", "kill -TERM $PPID; cat"]}
+    for _ in range(3):
+        running = start_router({"first": first, **{f"fake{n}": fake() for n in range(8)}},
+                               ready=False)
+        assert running.process.wait(20) == 0
+        assert running.stop() == 0 and "Traceback" not in "\n".join(running.lines)
+
+
 # -- stdio
 
 
@@ -160,6 +177,42 @@ def test_a_signal_is_a_clean_end_of_stdio_too(config, how):
         assert b"mcp-local-router" in router.stdout.readline()
         router.send_signal(how)
         assert router.wait(10) == 0
+
+
+TELLS = """
+import json, sys, time
+for line in sys.stdin:
+    message = json.loads(line)
+    if message.get("method") == "initialize":
+        print(json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": {
+            "protocolVersion": "2025-11-25", "capabilities": {"tools": {}},
+            "serverInfo": {"name": "tells", "version": "1"}}}), flush=True)
+time.sleep(0.7)  # what a clean end may take
+open(sys.argv[1], "w").close()
+"""
+
+
+@pytest.mark.parametrize("how", ["our output is closed, then a signal",
+                                 "our input ends, then a signal"])
+def test_a_host_that_ends_in_two_ways_at_once_gets_one_clean_end(config, tmp_path, how):
+    told = tmp_path / "told"
+    with subprocess.Popen(
+            [*ROUTER, "--config", config(tells={"command": sys.executable,
+                                                "args": ["-c", TELLS, str(told)]})],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as router:
+        router.stdin.write(lines(HELLO, call(2, "tells__never")))
+        router.stdin.flush()
+        assert b"mcp-local-router" in router.stdout.readline()
+        if "output" in how:
+            router.stdout.close()
+        else:
+            router.stdin.write(lines({"method": "notifications/cancelled",
+                                      "params": {"requestId": 2}}))
+            router.stdin.close()
+            assert wait_until(lambda: len(children(router.pid)) == 2)  # it has not ended
+        router.send_signal(signal.SIGTERM)
+        assert router.wait(10) == 0
+        assert told.exists() and b"Traceback" not in router.stderr.read()
 
 
 def test_a_client_that_closes_our_output_ends_us(config):

@@ -57,9 +57,8 @@ class Channel(waitress.channel.HTTPChannel):
 
     parser_class = Parser
     on_disconnect = None    # called, once, when the connection ends before its answer does
-    stream = None           # for the view that makes a stream of a POST that was begun
+    begun = None            # what its transport needs to make a stream of a POST
     cors = ()               # headers for the answer to a POST
-    _asked = False          # the loop asked in vain whether there is something to write
     _reading = False        # in handle_read
     _arrived = False        # a request was read, and waits for a thread to serve it
     _begun = False          # the request is under way: `answer` or `go_on` comes next
@@ -77,12 +76,9 @@ class Channel(waitress.channel.HTTPChannel):
     def writable(self):
         # While another thread writes there is something to write, but the loop cannot: the thread
         # holds the lock. It would try again and again, and fight for the interpreter. So it waits
-        # to be told; the flag is set before we look, or the thread could leave in between.
-        self._asked = True
+        # to be told, see write_soon; above the mark the thread is about to wait, for the loop.
         if not self.outbuf_lock.acquire(False):
-            # Above the mark the thread is about to wait, for us.
             return self.will_close or self.total_outbufs_len > self.adj.outbuf_high_watermark
-        self._asked = False
         self.outbuf_lock.release()
         return super().writable()
 
@@ -129,21 +125,20 @@ class Channel(waitress.channel.HTTPChannel):
         else:
             self.service()
 
-    def go_on(self, stream):
-        """The request that was begun becomes a stream of events: a worker serves the view."""
-        self.stream = stream
+    def go_on(self, begun):
+        """The request that was begun becomes a stream of events: a worker runs the view."""
+        self.begun = begun
         self.server.add_task(self)
 
     def task_class(self, _channel, request):
-        """What waitress makes of a request that is to be served now."""
+        """waitress calls this where it has a class: what is to be done with a request now."""
         reply, self._reply = self._reply, None
         return (waitress.task.WSGITask(self, request) if reply is None
                 else ReplyTask(self, request, reply, self.cors))
 
     def write_soon(self, data):
         written = super().write_soon(data)
-        if self.total_outbufs_len or self._asked:  # the loop could not look: we held the lock
-            self.server.pull_trigger()
+        self.server.pull_trigger()  # the loop may have asked meanwhile: it could not see the end
         return written
 
     def abandon(self):

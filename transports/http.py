@@ -1,8 +1,8 @@
 """HTTP: the Flask application, the waitress server under it, and the threads they need.
 
-    MainThread     reads every request, and serves the POSTs that carry messages itself, if that
-                   needs no waiting; what waits for an answer holds no thread
-    waitress-N     serves all else, through WSGI and Flask
+    MainThread     reads every request, and begins the POSTs that carry messages
+    waitress-N     runs what may take long: a Flask view, `initialize`, a large message; or feeds
+                   one open stream
 
 Each open stream holds one waitress thread for as long as it lasts, so the number of threads
 follows the number of streams: there are always some to spare.
@@ -16,7 +16,7 @@ import waitress
 from .channel import Channel
 from .guard import Guard
 from .options import BACKLOG
-from .replies import BUG, LONG, plain, used_up
+from .replies import BUG, LONG, MOST_UNSENT, plain, used_up
 from .session import SessionsUsedUp
 from .sockets import Sockets
 from .sse import HttpSse
@@ -24,12 +24,11 @@ from .streamable_http import StreamableHttp
 from .streams import StreamsUsedUp
 
 SPARE_THREADS = 8
-MOST_UNSENT = 2**20         # bytes for one slow client, before the thread that feeds it waits
 HEARTBEAT = 15.0            # seconds between signs of life on an idle stream
 
 
-class Streams:
-    """The open streams: how many, and the server's number of threads above that."""
+class OpenStreams:
+    """How many streams are open, and the server's number of threads above that."""
 
     def __init__(self, most):
         self.most = most
@@ -141,7 +140,7 @@ class Server:
     """waitress, on sockets that listen already."""
 
     def __init__(self, router, clock, access, sockets):
-        self._router, self._streams = router, Streams(2 * router.limits.sessions)
+        self._router, self._streams = router, OpenStreams(2 * router.limits.sessions)
         sse = HttpSse(router, self._streams, HEARTBEAT)
         streamable_http = StreamableHttp(router, clock, self._streams, HEARTBEAT)
         guard = Guard(create_app(router, self._streams, sse, streamable_http), access)
@@ -149,8 +148,8 @@ class Server:
         # A body that is too large is answered with 413 by waitress, before it is read.
         self._server = waitress.create_server(
             guard, map=self._sockets, sockets=sockets, backlog=BACKLOG, threads=SPARE_THREADS,
-            connection_limit=router.limits.connections(), channel_request_lookahead=1,
-            max_request_body_size=router.limits.message, ident=None,
+            connection_limit=router.limits.make_room_for_connections(),
+            channel_request_lookahead=1, max_request_body_size=router.limits.message, ident=None,
             outbuf_high_watermark=MOST_UNSENT, clear_untrusted_proxy_headers=True)
         for one in self._sockets.values():
             if one.accepting:  # several, where a name has several addresses

@@ -1,6 +1,7 @@
 """What the options mean: how much of everything there may be, where we listen, who may come in."""
 
 import dataclasses
+import errno
 import os
 import re
 import socket
@@ -25,7 +26,7 @@ class Limits:
     message: int = 64 * 2**20   # bytes of one message, from a client or a server
     idle: float = 1800.0        # seconds without a call, a stream or a message
 
-    def connections(self):
+    def make_room_for_connections(self):
         """How many connections there may be: four a session, if so many files can be open.
 
         With no file left for it, accepting a connection would fail again and again. Our servers
@@ -55,11 +56,23 @@ class Access:
 
         From here on clients may come; whoever comes before we serve waits.
         """
-        sockets, port = [], self.port
-        for family, *_, address in socket.getaddrinfo(self.host, port, type=socket.SOCK_STREAM):
-            sockets.append(socket.create_server((address[0], port), family=family,
-                                                backlog=BACKLOG))
-            port = sockets[-1].getsockname()[1]  # where any was asked for: the same for all
+        sockets, port, problem = [], self.port, None
+        try:
+            found = socket.getaddrinfo(self.host, port, type=socket.SOCK_STREAM)
+        except UnicodeError:
+            raise OSError("a name cannot be like that") from None
+        for family, *_, address in found:
+            try:
+                sockets.append(socket.create_server((address[0], port), family=family,
+                                                    backlog=BACKLOG))
+            except OSError as that:
+                if that.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                    raise
+                problem = that  # as with ::1 where IPv6 is off: another address will do
+            else:
+                port = sockets[-1].getsockname()[1]  # where any was asked for: the same for all
+        if not sockets:
+            raise problem
         return sockets
 
     def url(self, listening):

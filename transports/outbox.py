@@ -43,8 +43,8 @@ class Outbox:
         self._pen = queue.SimpleQueue()  # through which the feeder is given it
         self._lock = threading.Lock()
         # protected by _lock:
-        self._free = False      # whether the pen is
-        self._feeding = True    # whether the feeder has it; else a sender does, or just did
+        self._free = False      # whether nobody holds the pen
+        self._feeding = True    # whether the feeder does, from when it has come through _pen
         self._waiting = collections.deque()
         self._bytes = 0         # of what waits
         self._closed = False

@@ -13,9 +13,8 @@ STREAM_HEADERS = [
     ("Cache-Control", "no-cache, no-transform"),
     ("X-Accel-Buffering", "no"),  # nginx holds events back otherwise
 ]
-# Bytes of what any thread may write at once. Of 2**20 or more waitress makes a file, or waits, if
-# they cannot be sent; a header comes on top.
-LONG = 2**20 - 2**16
+MOST_UNSENT = 2**20             # bytes for one slow client, before a thread that writes waits
+LONG = MOST_UNSENT - 2**16      # what no thread waits for, with a header on top
 STILL_HERE = b": still here\n\n"  # a comment: keeps proxies from ending an idle stream
 
 JSON = ("Content-Type", "application/json")

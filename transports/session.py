@@ -1,12 +1,14 @@
 """One client's conversation: what it asked, what it was asked, and what has to wait for it.
 
-Any thread may send to a session: its messages go through an Outbox, see outbox.py. So no thread
+Any thread may send to a session: its messages go through an Outbox or a Stream. So no thread
 ever waits for a client, except the one that feeds its stream.
 """
 
+import itertools
 import logging
 import secrets
 import threading
+import time
 
 from .messages import REQUEST_CANCELLED
 from .outbox import MAX_BEHIND_MESSAGES, Outbox
@@ -67,6 +69,8 @@ class Session:
         self.server_name = server_name          # of a single surface, else None
         self.outbox = make_outbox(self.name)    # its own stream, for what belongs to no call
         self.streams = {}                       # others, of calls, by their number
+        self.numbers = itertools.count(1)       # for these
+        self.last_used = time.monotonic()       # by a client that has no stream to hold it
         self.calls = Calls(self, most_calls)    # what it asked
         self.pending = PendingRequests()        # what it was asked
         self.version = None                     # negotiated by `initialize`

@@ -2,7 +2,8 @@
 
 Both work in the main thread, which is where Python runs signal handlers: SystemExit is raised
 wherever that thread is, reading our stdin or waiting for sockets; but not while it deals with a
-message: a queue that is left in the middle of a put would never end.
+message, or starts servers, or ends them: a queue that is left in the middle of a put would never
+end, and nobody would know of a server that is half started.
 """
 
 import os
@@ -16,6 +17,7 @@ class _Undisturbed:
 
     def __init__(self):
         self.busy = self.wanted = False
+        self.ending = False     # whether a signal has come
 
     def __enter__(self):
         self.busy = True
@@ -34,6 +36,7 @@ def end_on_signals():
     """From now on a signal raises SystemExit in the main thread."""
 
     def end(_signal, _frame):
+        undisturbed.ending = True
         for number in SIGNALS:
             signal.signal(number, at_once)
         if undisturbed.busy:
@@ -46,3 +49,9 @@ def end_on_signals():
 
     for number in SIGNALS:
         signal.signal(number, end)
+
+
+def end_ourselves():
+    """What a signal does, from any thread; nothing, if one has come: it would be the second."""
+    if not undisturbed.ending:
+        os.kill(os.getpid(), signal.SIGTERM)

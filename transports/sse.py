@@ -5,7 +5,7 @@
 
 A session lives as long as its stream. The view of the stream returns a generator, and waitress
 keeps one thread on it: that thread takes messages out of the session's outbox and writes them,
-unless whoever sends them could do so at once.
+except those that whoever sent them could write at once.
 """
 
 import functools

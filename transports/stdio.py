@@ -7,13 +7,12 @@ what is still being asked is answered before we go.
 
 import logging
 import os
-import signal
 import sys
 import threading
 
 from .messages import INVALID_REQUEST, InvalidMessage, decode, error
 from .outbox import feed_pipe
-from .signals import undisturbed
+from .signals import end_ourselves, undisturbed
 
 log = logging.getLogger("router")
 
@@ -25,7 +24,7 @@ def serve(router):
     stdin, stdout = sys.stdin.buffer, sys.stdout.buffer
     sys.stdout = sys.stderr  # a stray print must not end up between the messages
     session = router.open()
-    session.outbox.on_behind = _end  # muted, it would be of no use
+    session.outbox.on_behind = end_ourselves  # muted, it would be of no use
     writer = threading.Thread(target=_write, args=(session.outbox, stdout), name="stdout-writer")
     writer.start()
     try:
@@ -70,8 +69,4 @@ def _write(outbox, stdout):
     except OSError:
         # Nobody reads our answers. The main thread waits for input: only a signal ends that.
         log.info("the client has closed our output")
-        _end()
-
-
-def _end():
-    os.kill(os.getpid(), signal.SIGTERM)
+        end_ourselves()

@@ -11,7 +11,6 @@ cancellation: the call goes on, and its stream can be resumed.
 """
 
 import functools
-import itertools
 import logging
 import time
 
@@ -41,7 +40,7 @@ class Refusal(Exception):
 
 
 class StreamableHttp:
-    """The views, each run by a waitress thread, where it may wait, and what a POST does."""
+    """The views, each run by a waitress thread, which may wait; and `post`, which may not."""
 
     def __init__(self, router, clock, streams, heartbeat):
         self._router, self._clock = router, clock
@@ -54,7 +53,7 @@ class StreamableHttp:
         """A Flask blueprint."""
         routes = flask.Blueprint("streamable_http", __name__)
         for path in ("/mcp", "/mcp/", "/mcp/<name>"):
-            for method, view in (("POST", self.go_on), ("GET", self.get),
+            for method, view in (("POST", self.go_on_as_stream), ("GET", self.get),
                                  ("DELETE", self.delete)):
                 routes.add_url_rule(path, f"{method} {path}", view, methods=[method])
         routes.register_error_handler(Refusal, lambda problem: problem.reply.response())
@@ -108,7 +107,7 @@ class StreamableHttp:
         if not answers:
             return ACCEPTED
         self._waiting[stream] = time.monotonic()
-        gone = channel.on_disconnect = functools.partial(self._gone, session, stream, reader)
+        gone = channel.on_disconnect = functools.partial(self._gone, session, stream, reader, new)
         stream.when_ready(functools.partial(self._ready, channel, session, stream, reader, new))
         if not channel.connected:  # perhaps since before it could tell
             gone()
@@ -117,27 +116,28 @@ class StreamableHttp:
     def _ready(self, channel, session, stream, reader, new):
         """Any thread: the first thing that a call brings decides what its POST becomes."""
         self._waiting.pop(stream, None)
-        complete = stream.is_complete()  # asked first: then what is read is all there will be
-        found = stream.read(0, reader, 0)
         headers = [("Mcp-Session-Id", session.id)] if new else []
-        if not complete or found is CLOSE or len(found) != 1:
+        answer = stream.whole(reader)
+        if answer is None:
             channel.go_on((session, stream, reader, headers))
             return
         session.streams.pop(stream.number, None)
         if new and session.version is None:  # initialize was refused: there is no session
             self._router.leave(session)
             headers = []
-        channel.answer(Reply("200 OK", found[0][1], [JSON, *headers]))
+        channel.answer(Reply("200 OK", answer, [JSON, *headers]))
 
-    def _gone(self, session, stream, reader):
+    def _gone(self, session, stream, reader, new):
         """The client of a POST has hung up. Its call goes on, but it has no number to resume the
-        stream from: nobody will ever ask for what comes now."""
+        stream from: nobody will ever ask for what comes now; nor for a session that is new."""
         log.debug("%s: the client of a POST has hung up", session.name)
         self._waiting.pop(stream, None)
         session.streams.pop(stream.number, None)
         session.last_used = time.monotonic()
         stream.release(reader)
         stream.close()
+        if new:
+            self._router.leave(session)
 
     def _hurry_the_late(self):
         """Called by the clock: who waits in silence gets a stream, which shows signs of life."""
@@ -146,10 +146,10 @@ class StreamableHttp:
             if time.monotonic() - since >= self._heartbeat:
                 stream.hurry()
 
-    def go_on(self, name=None):
+    def go_on_as_stream(self, name=None):
         """The view of a POST that becomes a stream. It is never refused: its call has run."""
         channel = channel_of(flask.request.environ)
-        (session, stream, reader, headers), channel.stream = channel.stream, None
+        (session, stream, reader, headers), channel.begun = channel.begun, None
         stream.on_behind = channel.abandon
         self._streams.open(channel, functools.partial(stream.release, reader), refuse=False)
         return self._event_stream(session, stream, reader, channel, 0, headers)
@@ -217,12 +217,9 @@ class StreamableHttp:
 
     def _open(self, name):
         try:
-            session = self._router.open(name, lambda session_name: Stream(session_name, 0))
+            return self._router.open(name, lambda session_name: Stream(session_name, 0))
         except LookupError as problem:
             raise Refusal(404, str(problem)) from None
-        session.numbers = itertools.count(1)
-        session.last_used = time.monotonic()
-        return session
 
     def _session(self, name, header):
         """The session that the request belongs to, or a Refusal."""
@@ -246,11 +243,11 @@ class StreamableHttp:
     def _end_idle_sessions(self):
         """Called by the clock, a few times in the span that a session may be idle."""
         allowed = self._router.limits.idle
+        self._clock.after(allowed / 10, self._end_idle_sessions)
         for session in self._router.sessions.all():
             if isinstance(session.outbox, Stream) and not _is_busy(session) \
                     and time.monotonic() - session.last_used >= allowed:
                 self._router.leave(session)
-        self._clock.after(allowed / 10, self._end_idle_sessions)
 
 
 def _is_busy(session):

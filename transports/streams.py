@@ -40,6 +40,7 @@ class Stream:
         self._last = 0              # the number of the newest message
         self._read = 0              # the highest number that a reader has got
         self._answers = answers
+        self._answered = False      # whether all of them are here; else it is closed for good
         self._closed = False
         self._when_ready = None
 
@@ -54,7 +55,8 @@ class Stream:
             behind = self._forget()
             if self._answers is not None and "method" not in message:
                 self._answers -= 1
-                self._closed = self._answers == 0
+                self._answered = self._answers == 0
+                self._closed = self._closed or self._answered
             self._changed.notify_all()
         self.hurry()
         if behind:
@@ -110,7 +112,7 @@ class Stream:
         function()
 
     def hurry(self):
-        """Call it now, whether there is something to read or not."""
+        """Call what `when_ready` was given, whether there is something to read or not."""
         with self._changed:
             function, self._when_ready = self._when_ready, None
         if function:
@@ -129,6 +131,13 @@ class Stream:
             if self.reader is reader:
                 self.reader = self._when_ready = None
                 self._changed.notify_all()
+
+    def whole(self, reader):
+        """The answer, if it is all that there ever will be, and this reader's; else None."""
+        with self._changed:
+            if self._answered and self._last == 1 and self.reader is reader:
+                return self._kept[0][1]
+            return None
 
     def is_complete(self):
         """Whether all its answers are in it."""

@@ -24,8 +24,7 @@ def report(clock, upstreams, url=None):
 
 
 def check(pool):
-    """--check: start every server, print how that went; 0, or 1 if one failed."""
-    pool.start()
+    """--check: wait for the start of every server, print how it went; 0, or 1 if one failed."""
     done = threading.Event()
     upstreams = pool.shared.values()
     when_settled(upstreams, done.set)

@@ -1,6 +1,6 @@
 """One server, as its only client: us. Its start, its requests, its messages, its end.
 
-Nothing here waits. Requests leave as a put on the connection's inbox; what the server says
+Nothing here waits. Requests leave through the connection's inbox; what the server says
 arrives in `receive`, called by the connection's reader thread, and goes straight on to whoever
 it is for: the table of pending requests knows the way.
 """
