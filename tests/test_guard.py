@@ -42,7 +42,7 @@ def ask(access, method="GET", **headers):
 @pytest.mark.parametrize("origin, allowed", [
     (None, True), (LOCAL, True), ("http://127.0.0.1", True), (EVIL, False), ("null", False),
     ("", False), ("http://localhost.evil.example", False), ("file://localhost", False),
-    ("http://[", False),
+    ("http://[", False), ("http://localhost/" + "x" * 300, False),
 ])
 @pytest.mark.parametrize("token", [None, b"t0ken"])
 def test_the_matrix_on_loopback(host, status, origin, allowed, token):

@@ -14,7 +14,7 @@ STREAM_HEADERS = [
     ("X-Accel-Buffering", "no"),  # nginx holds events back otherwise
 ]
 MOST_UNSENT = 2**20             # bytes for one slow client, before a thread that writes waits
-LONG = MOST_UNSENT - 2**16      # what no thread waits for, with a header on top
+LONG = MOST_UNSENT - 2**13      # what no thread waits for, with a header on top
 STILL_HERE = b": still here\n\n"  # a comment: keeps proxies from ending an idle stream
 
 JSON = ("Content-Type", "application/json")
