@@ -91,10 +91,9 @@ class Sockets(dict):
                 self._selector.unregister(descriptor)
 
     def _serve(self, dispatcher, events):
-        if events & READ:
-            wasyncore.read(dispatcher)
-        if events & WRITE and dispatcher._fileno is not None:
-            wasyncore.write(dispatcher)
+        for event, serve in ((READ, wasyncore.read), (WRITE, wasyncore.write)):
+            if events & event and dispatcher._fileno is not None:  # closed by what came before
+                serve(dispatcher)
         self._changed.append(dispatcher)
 
 
