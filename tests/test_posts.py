@@ -20,7 +20,12 @@ class Connection:
     def __init__(self):
         self.connected, self.on_disconnect = True, None
         self.answers, self.streams = [], []
-        self.answer, self.go_on = self.answers.append, self.streams.append
+        self.go_on = self.streams.append
+        self.closes = False     # at once when it has its answer
+
+    def answer(self, reply):
+        self.answers.append(reply)
+        self.on_disconnect, self.connected = None, not self.closes
 
 
 def request(message, session=None):
@@ -115,6 +120,15 @@ def test_a_client_that_hangs_up_on_initialize_leaves_no_session():
     assert world.router.sessions.all() == []
     world["a"].answer_initialize()
     assert connection.answers == connection.streams == []
+
+
+def test_a_client_that_hangs_up_once_it_has_its_answer_keeps_its_session():
+    world = World(a=offers())
+    transport = StreamableHttp(world.router, world.clock, None, HEARTBEAT)
+    connection = Connection()
+    connection.closes = True
+    assert transport.post(request(HELLO), connection) is None
+    assert len(connection.answers) == len(world.router.sessions.all()) == 1
 
 
 def test_a_message_that_is_no_answer_is_never_told_as_one(world, call):

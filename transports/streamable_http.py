@@ -109,7 +109,7 @@ class StreamableHttp:
         self._waiting[stream] = time.monotonic()
         gone = channel.on_disconnect = functools.partial(self._gone, session, stream, reader, new)
         stream.when_ready(functools.partial(self._ready, channel, session, stream, reader, new))
-        if not channel.connected:  # perhaps since before it could tell
+        if not channel.connected and channel.on_disconnect is gone:  # it closed too soon to tell
             gone()
         return None
 
