@@ -45,23 +45,23 @@ import sys
 import docopt
 
 from transports import stdio
-from transports.clock import Clock
-from transports.messages import (INTERNAL_ERROR, INVALID_REQUEST, LATEST, METHOD_NOT_FOUND,
-                                 NOTIFICATION, RESPONSE, REVISIONS, SERVER_UNAVAILABLE,
-                                 InvalidMessage, Refused, error, is_id, kind_of, params_of,
-                                 result, task_id_in)
-from transports.options import Limits, read_options
-from transports.outbox import Outbox
-from transports.session import Session, Sessions
-from transports.signals import end_on_signals, undisturbed
+from transports.fabric.messages import (INTERNAL_ERROR, INVALID_REQUEST, LATEST, METHOD_NOT_FOUND,
+                                        NOTIFICATION, RESPONSE, REVISIONS, SERVER_UNAVAILABLE,
+                                        InvalidMessage, Refused, error, is_id, kind_of, params_of,
+                                        result, task_id_in)
+from transports.fabric.outbox import Outbox
+from transports.fabric.session import Session, Sessions
+from transports.program.clock import Clock
+from transports.program.options import Limits, read_options
+from transports.program.signals import end_on_signals, undisturbed
 from upstreams import status
-from upstreams.aggregate import Aggregate
-from upstreams.config import load
+from upstreams.config.entries import load
+from upstreams.connections.guardian import Guardian
+from upstreams.connections.process import Process
 from upstreams.gather import when_settled
-from upstreams.guardian import Guardian
 from upstreams.pool import Pool
-from upstreams.process import Process
-from upstreams.surface import Single
+from upstreams.surfaces.aggregate import Aggregate
+from upstreams.surfaces.single import Single
 
 VERSION = "0.1.0"
 SERVER_INFO = {"name": "mcp-local-router", "title": "MCP Local Router", "version": VERSION}
@@ -114,7 +114,7 @@ class Router:
             return
         for call in session.calls.close():
             call.fail(SERVER_UNAVAILABLE, "the session has ended")
-            call.abandon("the client has left")
+            call.withdraw("the client has left")
         session.pending.close("the client has left")
         self._pool.release(session)
         session.close_streams()
@@ -127,25 +127,25 @@ class Router:
                 "sessions": len(sessions),
                 "callsInFlight": sum(len(session.calls) for session in sessions)}
 
-    def handle(self, session, message, stream):
-        """One message from a client; what answers it goes to `stream`.
+    def handle(self, session, message, reply_to):
+        """One message from a client; its answer, if it has one, goes to `reply_to`, a Peer.
 
         Raises InvalidMessage when it is none: the transport says so, in its own way.
         """
         if isinstance(message, list):
-            return self._batch(session, message, stream)
+            return self._batch(session, message, reply_to)
         kind = kind_of(message)
         if kind is RESPONSE:
             self._answer(session, message)
         elif kind is NOTIFICATION:
             self._notification(session, message)
         else:
-            self._request(session, message, stream)
+            self._request(session, message, reply_to)
         return None
 
     # -- the kinds of message
 
-    def _batch(self, session, messages, stream):
+    def _batch(self, session, messages, reply_to):
         if session.version != "2025-03-26" or not messages:
             raise InvalidMessage(INVALID_REQUEST, "a batch is only possible in revision "
                                                   "2025-03-26, and has at least one message")
@@ -153,9 +153,9 @@ class Router:
             try:
                 if isinstance(message, list):
                     raise InvalidMessage(INVALID_REQUEST, "a batch in a batch")
-                self.handle(session, message, stream)
+                self.handle(session, message, reply_to)
             except InvalidMessage as problem:
-                stream.send(error(None, problem.code, str(problem)))
+                reply_to.send(error(None, problem.code, str(problem)))
 
     def _answer(self, session, message):
         row = session.pending.answer(message)
@@ -176,11 +176,11 @@ class Router:
         elif session.initialized:
             session.surface.notification(session, message)
 
-    def _request(self, session, message, stream):
+    def _request(self, session, message, reply_to):
         try:
-            call = session.calls.open(message, stream)
+            call = session.calls.open(message, reply_to)
         except Refused as problem:  # no Call: the id may be that of another, which goes on
-            stream.send(error(message["id"], problem.code, str(problem), problem.data))
+            reply_to.send(error(message["id"], problem.code, str(problem), problem.data))
             return
         route = self._requests.get(message["method"])
         if route:
@@ -189,8 +189,9 @@ class Router:
             self._attempt(self._too_early, session, message, call)
         else:
             if session.initialized:
-                session.hears.open()  # some clients forget to say `initialized`
-            session.asks.do(self._attempt, session.surface.request, session, message, call)
+                session.ready_gate.open()  # some clients forget to say `initialized`
+            session.answered_gate.do(self._attempt, session.surface.request, session, message,
+                                     call)
 
     def _attempt(self, route, session, message, call):
         """Whatever happens, whoever asked gets an answer."""
@@ -242,7 +243,7 @@ class Router:
             session.version, session.initialized = None, False
             self._pool.release(session)
             call.fail(problem.code, str(problem), problem.data)
-        session.asks.open()
+        session.answered_gate.open()
 
     def _ping(self, _session, _message, call):
         call.send(result(call.id, {}))
@@ -251,7 +252,7 @@ class Router:
 
     def _ready(self, session, _message):
         """We said `initialized` to each server when it was. Now the client may be asked."""
-        session.hears.open()
+        session.ready_gate.open()
 
     def _cancelled(self, session, message):
         params = params_of(message)
@@ -282,7 +283,7 @@ def main():
         logging.getLogger("waitress").setLevel("WARNING")
         entries = load(options["--config"])
     except (docopt.DocoptExit, ValueError) as problem:
-        return refuse(2, problem)
+        return quit_with(2, problem)
     clock, guardian = Clock(), Guardian()
     pool = Pool(entries, lambda entry, label: Process(entry, label, clock, guardian,
                                                       limits.message),
@@ -315,18 +316,18 @@ def run(options, limits, access, pool, clock):
     try:
         sockets = access.listen()
     except OSError as problem:
-        return refuse(1, f"cannot listen on {access.host} port {access.port}: "
+        return quit_with(1, f"cannot listen on {access.host} port {access.port}: "
                          f"{problem.strerror or problem}; another --host or --port may do")
     log.info("listening on %s", url := access.url(sockets[0]))
     with undisturbed:
         pool.start()
     status.report(clock, pool.shared.values(), url)
-    from transports import http  # 0.1 s, which the servers need, too; and stdio does without it
+    from transports.http import server as http  # takes 0.1 s, which the servers need too
     http.Server(Router(pool, clock, limits), clock, access, sockets).run()
     return 0
 
 
-def refuse(exit_status, problem):
+def quit_with(exit_status, problem):
     print(f"router.py: {problem}", file=sys.stderr)
     return exit_status
 

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from transports.clock import Clock
+from transports.program.clock import Clock
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from upstreams.config import ConfigError, load
+from upstreams.config.entries import ConfigError, load
 
 
 @pytest.fixture

@@ -4,11 +4,12 @@ import json
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-
 from test_messages import JSON
-from transports.messages import InvalidMessage, decode, encode
-from transports.outbox import CLOSE
-from upstreams.config import ConfigError, load
+
+from transports.fabric.messages import InvalidMessage, decode, encode
+from transports.fabric.outbox import CLOSE
+from upstreams.config.entries import ConfigError, load
+
 from world import World, offers
 
 METHODS = st.sampled_from([

@@ -8,9 +8,10 @@ import urllib.request
 
 import pytest
 
+from transports.http.access_check import AccessCheck
+from transports.program.options import Access
+
 from processes import fake
-from transports.guard import Guard
-from transports.options import Access
 
 LOCAL, PAGE, EVIL = "http://localhost:6274", "https://app.example", "http://evil.example"
 
@@ -28,7 +29,7 @@ def ask(access, method="GET", **headers):
     environ = {"REQUEST_METHOD": method, "HTTP_HOST": "localhost:8080",
                **{f"HTTP_{name.upper()}": value for name, value in headers.items()
                   if value is not None}}
-    body = b"".join(Guard(app, access)(environ, start_response))
+    body = b"".join(AccessCheck(app, access)(environ, start_response))
     assert (body == b"in") == (got["status"] == 200)
     return got["status"], got["headers"]
 

@@ -13,11 +13,12 @@ from hypothesis import given, strategies
 from waitress.adjustments import Adjustments
 from waitress.parser import HTTPRequestParser
 
+from transports.http.engine import connection as channel_module
+from transports.http.engine.connection import Parser
+
 from processes import fake, wait_until
 from test_program import HELLO, Sse, call, get
 from test_streamable_http import BOTH, Http
-from transports import channel as channel_module
-from transports.channel import Parser
 
 
 def post(path, message, *headers):

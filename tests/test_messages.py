@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transports.messages import (DEEPEST, INVALID_REQUEST, NOTIFICATION, PARSE_ERROR, REQUEST,
-                                 RESPONSE, InvalidMessage, decode, encode, kind_of)
+from transports.fabric.messages import (DEEPEST, INVALID_REQUEST, NOTIFICATION, PARSE_ERROR,
+                                        REQUEST, RESPONSE, InvalidMessage, decode, encode, kind_of)
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)

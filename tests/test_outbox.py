@@ -9,9 +9,9 @@ import threading
 
 import pytest
 
-from transports import outbox as outbox_module
-from transports.messages import encode
-from transports.outbox import CLOSE, Outbox, feed_pipe, pipe_writer
+from transports.fabric import outbox as outbox_module
+from transports.fabric.messages import encode
+from transports.fabric.outbox import CLOSE, Outbox, feed_pipe, pipe_writer
 
 
 def drain(outbox):

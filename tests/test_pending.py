@@ -2,8 +2,8 @@
 
 import pytest
 
-from transports.messages import Refused
-from transports.pending import Calls, PendingRequests
+from transports.fabric.messages import Refused
+from transports.fabric.pending import Calls, PendingRequests
 
 
 class Peer:
@@ -17,7 +17,7 @@ class Peer:
     def send(self, message):
         self.sent.append(message)
 
-    def cancel(self, our_id, reason):
+    def withdraw(self, our_id, reason):
         self.cancelled.append(our_id)
 
 

@@ -5,17 +5,18 @@ import json
 import pytest
 from waitress.adjustments import Adjustments
 
+from transports.fabric.outbox import CLOSE
+from transports.http.engine.connection import Parser
+from transports.http.streamable import StreamableHttp
+
 from test_streamable_http import BOTH, HELLO
-from transports.channel import Parser
-from transports.outbox import CLOSE
-from transports.streamable_http import StreamableHttp
 from world import World, offers
 
 HEARTBEAT = 15
 
 
 class Connection:
-    """What a Channel is to a transport; `answers` and `streams` are what the POST became."""
+    """What a ClientConnection is to a transport; `answers` and `streams`: what the POST became."""
 
     def __init__(self):
         self.connected, self.on_disconnect = True, None

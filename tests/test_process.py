@@ -8,14 +8,15 @@ import threading
 
 import pytest
 
+from transports.fabric.messages import request
+from transports.program.clock import Clock
+from upstreams.config.entries import Entry
+from upstreams.connections import process as process_module
+from upstreams.connections.guardian import Guardian
+from upstreams.connections.process import Process, StartFailed, printable
+
 import processes
 from processes import FAKE_SERVER, children, wait_until
-from transports.clock import Clock
-from transports.messages import request
-from upstreams import process as process_module
-from upstreams.config import Entry
-from upstreams.guardian import Guardian
-from upstreams.process import Process, StartFailed, printable
 
 
 @pytest.fixture
@@ -134,7 +135,7 @@ def test_a_server_that_never_reads_holds_up_nobody_and_can_be_ended(start):
 
 
 def test_who_is_too_far_behind_with_reading_is_killed(start, monkeypatch):
-    monkeypatch.setattr("transports.outbox.MAX_BEHIND_BYTES", 2**20)
+    monkeypatch.setattr("transports.fabric.outbox.MAX_BEHIND_BYTES", 2**20)
     process = start("deaf")
     for _ in range(100):
         process.send(call("echo", text="x" * 100_000))

@@ -9,7 +9,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from transports.outbox import CLOSE
+from transports.fabric.outbox import CLOSE
+
 from world import Client, World, offers
 
 PICK = st.integers(0, 10**6)  # taken modulo how many there are

@@ -5,10 +5,11 @@ import logging
 
 import pytest
 
-from transports.messages import InvalidMessage
-from transports.outbox import CLOSE
-from upstreams.aggregate import FEW_SECONDS
-from upstreams.config import Entry
+from transports.fabric.messages import InvalidMessage
+from transports.fabric.outbox import CLOSE
+from upstreams.config.entries import Entry
+from upstreams.surfaces.aggregate import INITIALIZE_PATIENCE
+
 from world import World, offers
 
 
@@ -57,7 +58,7 @@ def test_initialize_waits_for_slow_servers_but_not_for_long():
     world = World(slow=offers(tools=["s"], slow=True), fast=offers(tools=["f"]))
     client = world.new_client()
     assert client.initialize() is None
-    world.clock.advance(FEW_SECONDS)
+    world.clock.advance(INITIALIZE_PATIENCE)
     answer = client.get()["result"]
     # The slow one will have something, so the client must be told to listen.
     assert answer["capabilities"]["tools"] == {"listChanged": True}
@@ -318,11 +319,11 @@ def test_a_question_goes_out_on_the_stream_of_the_one_call_in_flight():
     world = World(a=offers(tools=["t"]))
     client = world.client(capabilities={"roots": {}})
     own, stream, other = world.own("a", client), Stream(), Stream()
-    client.sends(id=1, method="tools/call", params={"name": "a__t"}, stream=stream)
+    client.sends(id=1, method="tools/call", params={"name": "a__t"}, reply_to=stream)
     own.says(id=1, method="roots/list")
     own.says(method="notifications/message", params={"level": "info"})
     assert [message["method"] for message in stream] == ["roots/list", "notifications/message"]
-    client.sends(id=2, method="tools/call", params={"name": "a__t"}, stream=other)
+    client.sends(id=2, method="tools/call", params={"name": "a__t"}, reply_to=other)
     own.says(id=2, method="roots/list")  # now it could be either: on the session's own stream
     assert (len(stream), len(other), client.get()["method"]) == (2, 0, "roots/list")
     own.says(id=1, method="notifications/cancelled", params={"requestId": 1})
@@ -332,7 +333,7 @@ def test_progress_and_the_answer_stay_on_the_stream_of_their_call():
     world = World(a=offers(tools=["t"]))
     client, streams = world.client(), [Stream(), Stream()]
     for id, stream in enumerate(streams):
-        client.sends(id=id, method="tools/call", stream=stream,
+        client.sends(id=id, method="tools/call", reply_to=stream,
                      params={"name": "a__t", "_meta": {"progressToken": "same"}})
     first, second = (message["id"] for message in world["a"].takes())
     for id in (second, first):

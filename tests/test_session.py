@@ -1,6 +1,6 @@
 """transports/session.py: gates."""
 
-from transports.session import Gate
+from transports.fabric.session import Gate
 
 
 def test_a_gate_keeps_the_order_also_of_what_comes_while_it_opens():

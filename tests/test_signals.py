@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from transports.signals import SIGNALS, end_on_signals, undisturbed
+from transports.program.signals import SIGNALS, end_on_signals, undisturbed
 
 
 @pytest.fixture

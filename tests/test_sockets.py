@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from transports.sockets import READ, Sockets
+from transports.http.engine.sockets import READ, Sockets
 
 
 class Wisher:

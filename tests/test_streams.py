@@ -4,11 +4,12 @@ import json
 
 import pytest
 
-from transports import streams as streams_module
-from transports.options import Limits
-from transports.outbox import CLOSE
-from transports.streamable_http import StreamableHttp
-from transports.streams import Stream
+from transports.fabric.outbox import CLOSE
+from transports.http import streams as streams_module
+from transports.http.streamable import StreamableHttp
+from transports.http.streams import ResumableStream
+from transports.program.options import Limits
+
 from world import World, offers
 
 NOTE = {"method": "n"}
@@ -17,7 +18,7 @@ ANSWER = {"id": 1, "result": {}}
 
 @pytest.fixture
 def stream():
-    stream = Stream("x", 3, answers=1)
+    stream = ResumableStream("x", 3, answers=1)
     stream.take_over("reader")
     return stream
 
@@ -49,7 +50,7 @@ def test_a_stream_is_read_again_from_any_number_by_who_takes_it_over(stream):
 
 def test_without_a_reader_the_oldest_messages_are_forgotten_never_the_answer(monkeypatch):
     monkeypatch.setattr(streams_module, "KEPT_MESSAGES", 3)
-    stream = Stream("x", 3, answers=1)
+    stream = ResumableStream("x", 3, answers=1)
     for _ in range(10):
         stream.send(NOTE)
     stream.send(ANSWER)
@@ -59,7 +60,7 @@ def test_without_a_reader_the_oldest_messages_are_forgotten_never_the_answer(mon
 
 def test_bytes_count_too_but_the_newest_message_may_have_any_size(monkeypatch):
     monkeypatch.setattr(streams_module, "KEPT_BYTES", 100)
-    stream = Stream("x", 0)
+    stream = ResumableStream("x", 0)
     stream.send({"method": "n", "params": {"x": "x" * 1000}})
     stream.send({"method": "n", "params": {"x": "y" * 1000}})
     stream.take_over("reader")
@@ -69,7 +70,7 @@ def test_bytes_count_too_but_the_newest_message_may_have_any_size(monkeypatch):
 def test_nothing_is_forgotten_before_a_reader_has_it_but_one_too_far_behind_is_closed(monkeypatch):
     monkeypatch.setattr(streams_module, "KEPT_MESSAGES", 3)
     monkeypatch.setattr(streams_module, "MAX_BEHIND_MESSAGES", 8)
-    stream = Stream("x", 0)
+    stream = ResumableStream("x", 0)
     stream.take_over("reader")
     for _ in range(8):
         stream.send(NOTE)

@@ -20,7 +20,8 @@ from pathlib import Path
 
 import pytest
 
-from transports.outbox import CLOSE
+from transports.fabric.outbox import CLOSE
+
 from world import Client, World, offers
 
 FOLDER = Path(__file__).parent / "transcripts"

@@ -9,12 +9,12 @@ import itertools
 import json
 
 from router import Router
-from transports.messages import decode, encode
-from transports.outbox import CLOSE
+from transports.fabric.messages import decode, encode
+from transports.fabric.outbox import CLOSE
 from upstreams.catalog import LISTS
-from upstreams.config import Entry
+from upstreams.config.entries import Entry
+from upstreams.connections.process import StartFailed
 from upstreams.pool import Pool
-from upstreams.process import StartFailed
 
 
 class FakeClock:
@@ -129,9 +129,9 @@ class Client:
         self.sends(method="notifications/initialized")
         return answers[-1]["result"] if answers else None
 
-    def sends(self, stream=None, **message):
+    def sends(self, reply_to=None, **message):
         self._world.router.handle(self.session, decode(encode({"jsonrpc": "2.0", **message})),
-                                  self.outbox if stream is None else stream)
+                                  self.outbox if reply_to is None else reply_to)
 
     def asks(self, method, id=None, **params):
         """Send a request; returns its id."""

@@ -1,1 +1,10 @@
-"""How clients reach us. Nothing in here knows of upstreams: it is handed the router."""
+"""How clients reach the router.
+
+May import: its own rooms. Never `upstreams`: each transport is handed the router.
+
+In reading order:
+    fabric/     messages, tables, queues, sessions: what both sides of the router stand on
+    stdio.py    one client on our standard input and output
+    http/       many clients: HTTP+SSE and Streamable HTTP
+    program/    what the whole program shares: options, signals, the clock
+"""

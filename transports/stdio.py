@@ -10,9 +10,9 @@ import os
 import sys
 import threading
 
-from .messages import INVALID_REQUEST, InvalidMessage, decode, error
-from .outbox import feed_pipe
-from .signals import end_ourselves, undisturbed
+from transports.fabric.messages import INVALID_REQUEST, InvalidMessage, decode, error
+from transports.fabric.outbox import feed_pipe
+from transports.program.signals import end_ourselves, undisturbed
 
 log = logging.getLogger("router")
 
@@ -36,7 +36,7 @@ def serve(router):
                     session.outbox.send(error(None, INVALID_REQUEST,
                                               f"longer than {longest} bytes"))
             elif line.strip():
-                _one(router, session, line)
+                _handle_line(router, session, line)
         session.pending.close("the client has closed its end: it can answer nothing any more")
         if not session.calls.wait_until_empty(DRAIN_SECONDS):
             log.warning("%d requests were not answered within %g seconds after the end of input",
@@ -49,7 +49,7 @@ def serve(router):
             os._exit(1)  # the guardian process ends the servers
 
 
-def _one(router, session, line):
+def _handle_line(router, session, line):
     with undisturbed:
         try:
             router.handle(session, decode(line), session.outbox)

@@ -10,8 +10,8 @@ anything; of a shared one, a log line goes to a session only when it can be nobo
 import logging
 import threading
 
-from transports.messages import (LOG_LEVELS, METHOD_NOT_FOUND, Refused, error, is_id, notification,
-                                 params_of, request, result)
+from transports.fabric.messages import (LOG_LEVELS, METHOD_NOT_FOUND, Refused, error, is_id,
+                                        notification, params_of, request, result)
 
 log = logging.getLogger("router")
 
@@ -204,7 +204,7 @@ class Audience:
             raise Refused(METHOD_NOT_FOUND, f"Method not found: {message['method']}: this server "
                                             "is shared, so there is nobody it could ask")
         calls = self._upstream.pending.calls()
-        call = self._upstream.calls.open(message, stream=self._upstream,
+        call = self._upstream.calls.open(message, reply_to=self._upstream,
                                          within=calls[0] if len(calls) == 1 else None)
         if message["method"] == "roots/list":
             self._upstream.asked_for_roots = True
@@ -225,7 +225,7 @@ class Audience:
         if not self._wants(session, params.get("level")):
             return
         if len(calls) == 1:
-            session.hears.do(calls[0].send, message)
+            session.ready_gate.do(calls[0].send, message)
         else:
             session.send(message)
 

@@ -9,12 +9,13 @@ import functools
 import logging
 import threading
 
-from transports.messages import Refused, error, request
+from transports.fabric.messages import Refused, error, request
 
 from .catalog import LISTS
 
 log = logging.getLogger("router")
 
+INITIALIZE_PATIENCE = 5.0  # seconds that a client's initialize waits for the slowest server
 LIST_SECONDS = 10.0  # what a list of many servers waits for the slowest of them
 MOST_PAGES = 1000    # of one list; a cursor that comes again ends it before
 

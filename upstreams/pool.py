@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 
-from transports.messages import SERVER_UNAVAILABLE, Refused
+from transports.fabric.messages import SERVER_UNAVAILABLE, Refused
 
 from .upstream import Upstream
 

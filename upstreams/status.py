@@ -4,10 +4,10 @@ import sys
 import threading
 import time
 
-from .aggregate import FEW_SECONDS
+from upstreams.connections.process import printable
+
 from .catalog import LISTS, PROMPTS, RESOURCES, TEMPLATES, TOOLS
-from .gather import when_settled
-from .process import printable
+from .gather import INITIALIZE_PATIENCE, when_settled
 from .upstream import RUNNING
 
 _HEADINGS = ("server", "state", "tools", "prompts", "resources", "templates", "seconds",
@@ -20,7 +20,7 @@ def report(clock, upstreams, url=None):
     To stderr: in stdio mode, stdout belongs to the protocol.
     """
     when_settled(upstreams, lambda: print(f"\n{table(upstreams, url)}\n", file=sys.stderr,
-                                          flush=True), clock, FEW_SECONDS)
+                                          flush=True), clock, INITIALIZE_PATIENCE)
 
 
 def check(pool):

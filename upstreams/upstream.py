@@ -12,14 +12,15 @@ import logging
 import threading
 import time
 
-from transports.messages import (LATEST, RESPONSE, REVISIONS, SERVER_UNAVAILABLE, InvalidMessage,
-                                 Refused, error, kind_of, notification, request)
-from transports.pending import Calls, PendingRequests, cancelled
+from transports.fabric.messages import (LATEST, RESPONSE, REVISIONS, SERVER_UNAVAILABLE,
+                                        InvalidMessage, Refused, error, kind_of, notification,
+                                        request)
+from transports.fabric.pending import Calls, PendingRequests, cancel_notification
+from upstreams.connections.process import StartFailed, printable
 
 from .audience import CHANGED, Audience
 from .catalog import LISTS, TASKS, Catalog
 from .gather import LIST_SECONDS, Gather, Pages
-from .process import StartFailed, printable
 
 log = logging.getLogger("router")
 
@@ -117,10 +118,10 @@ class Upstream:
         """Send a response or a notification as it is."""
         self.connection.send(message)
 
-    def cancel(self, our_id, reason):
+    def withdraw(self, our_id, reason):
         """The request that we sent under our id is not wanted any more."""
         if self.pending.take(our_id):
-            self.send(cancelled(our_id, reason))
+            self.send(cancel_notification(our_id, reason))
 
     def when_settled(self, function):
         """Call function() once the server has started or failed to: now, if it has already."""
@@ -272,7 +273,7 @@ class Upstream:
         for our_id in self.pending.silent_since(time.monotonic() - self.entry.timeout):
             row = self.pending.take(our_id)
             if row:
-                self.send(cancelled(our_id, text))
+                self.send(cancel_notification(our_id, text))
                 row.reply_to.send(error(row.id, SERVER_UNAVAILABLE, text))
         if self.pending.calls():
             self._watch_again()

@@ -4,11 +4,9 @@ A surface decides, for each request of a client, which upstream gets it and unde
 methods run in whatever thread brought the client's message, and only ever put things on queues.
 """
 
-from transports.messages import (INVALID_PARAMS, LOG_LEVELS, SERVER_UNAVAILABLE, Refused,
-                                 params_of, result, task_id_in, text_param)
-
-from .gather import LIST_SECONDS, FirstThatKnows
-from .upstream import RUNNING
+from transports.fabric.messages import (INVALID_PARAMS, LOG_LEVELS, Refused, params_of, result,
+                                        task_id_in, text_param)
+from upstreams.gather import FirstThatKnows
 
 RESOURCE_NOT_FOUND = -32002     # 2025-11-25, Resources, Error Handling
 
@@ -66,52 +64,6 @@ class Surface:
         return FirstThatKnows(upstreams, ask, call).next()
 
 
-class Single(Surface):
-    """One server as it is: names, cursors, unknown methods, everything passes through."""
-
-    def __init__(self, name):
-        super().__init__()
-        self.name = name
-        self._requests.update({"tools/call": self._call_tool, "tools/list": self._list_tools})
-
-    def names(self, known):
-        """The names of the servers that it shows, of those that are known."""
-        return [self.name]
-
-    def patience(self, session):
-        """Seconds that initialize waits for servers that are still starting."""
-        return session.upstreams[self.name].entry.start_timeout + LIST_SECONDS
-
-    def initialize(self, session):
-        """Our answer to initialize: the server's own. Raises Refused if it is not running."""
-        upstream = session.upstreams[self.name]
-        if upstream.state != RUNNING:
-            raise Refused(SERVER_UNAVAILABLE, f'server "{self.name}" is not running: '
-                                              f'{upstream.problem or upstream.state}')
-        return {**upstream.info, "protocolVersion": session.version}
-
-    def notification(self, session, message):
-        """Pass on a notification that the router has no rule for."""
-        session.upstreams[self.name].send(message)
-
-    def _other(self, session, message, call):
-        pass_on(session.upstreams[self.name], session, message, call)
-
-    def _call_tool(self, session, message, call):
-        """A tool that is hidden is one that nobody knows."""
-        name = params_of(message).get("name")
-        if isinstance(name, str) and session.upstreams[self.name].entry.hides(name):
-            raise Refused(INVALID_PARAMS, f"Unknown tool: {name}")
-        self._other(session, message, call)
-
-    def _list_tools(self, session, message, call):
-        upstream = session.upstreams[self.name]
-        upstream.request(message, reply_to=_WithoutHidden(upstream.entry, call), call=call)
-
-    def _with_resources(self, session):
-        return [session.upstreams[self.name]]
-
-
 def pass_on(upstream, session, message, call):
     """Pass a request on; if its answer makes a task of it, remember whose task that is."""
     reply_to = call
@@ -130,19 +82,4 @@ class _TaskMaker:
         task_id = task_id_in(message)
         if task_id is not None:
             self._session.tasks[task_id] = self._upstream
-        self._call.send(message)
-
-
-class _WithoutHidden:
-    """A Peer between a server and who listed its tools; all else of the page is left as it is."""
-
-    def __init__(self, entry, call):
-        self._entry, self._call = entry, call
-
-    def send(self, message):
-        page = message.get("result")
-        if isinstance(page, dict) and isinstance(page.get("tools"), list):
-            tools = [tool for tool in page["tools"] if not isinstance(tool, dict)
-                     or not self._entry.hides(str(tool.get("name")))]
-            message = {**message, "result": {**page, "tools": tools}}
         self._call.send(message)

@@ -12,7 +12,7 @@ import time
 
 from .messages import REQUEST_CANCELLED
 from .outbox import MAX_BEHIND_MESSAGES, Outbox
-from .pending import Calls, PendingRequests, cancelled
+from .pending import Calls, PendingRequests, cancel_notification
 
 log = logging.getLogger("router")
 
@@ -76,8 +76,8 @@ class Session:
         self.version = None                     # negotiated by `initialize`
         self.capabilities = {}                  # what it said it can be asked
         self.initialized = False                # whether `initialize` is answered
-        self.asks = Gate()                      # its requests wait here for that answer
-        self.hears = Gate()                     # what servers say waits for its `initialized`
+        self.answered_gate = Gate()                      # its requests wait here for that answer
+        self.ready_gate = Gate()                     # what servers say waits for its `initialized`
         self.upstreams = {}                     # name → Upstream, in the config's order
         self.log_level = None                   # what it asked for with logging/setLevel
         self.tasks = {}                         # task id → the Upstream that has the task
@@ -89,33 +89,33 @@ class Session:
 
     def send(self, message):
         """Send on the session's own stream, once the client is ready for it."""
-        self.hears.do(self.outbox.send, message)
+        self.ready_gate.do(self.outbox.send, message)
 
     def ask(self, message, call):
         """Pass on a server's question; `call` is the server's. Raises Refused if it has left."""
         sent = self.pending.add(message, reply_to=call, call=call)
-        self.hears.do(self._stream_of(call).send, sent)
+        self.ready_gate.do(self._stream_of(call).send, sent)
         call.passed_on(self, sent["id"])
 
-    def cancel(self, our_id, reason):
+    def withdraw(self, our_id, reason):
         """The question that we asked this client under our id is not wanted any more."""
         row = self.pending.take(our_id)
         if row:
-            self.hears.do(self._stream_of(row.call).send, cancelled(our_id, reason))
+            self.ready_gate.do(self._stream_of(row.call).send, cancel_notification(our_id, reason))
 
     def cancel_call(self, id, reason):
         """The client takes back what it asked, and with it the questions that belonged to it."""
         call = self.calls.cancel(id, reason)
-        if call and call.ended and call.stream is not self.outbox:
-            call.stream.forgo()  # a stream of its own would wait for the answer for ever
+        if call and call.ended and call.reply_to is not self.outbox:
+            call.reply_to.expect_one_less()  # or its stream waits for ever
         for question in self.pending.calls():
             if call and question.within is call:
                 question.fail(REQUEST_CANCELLED, f"the call that this belongs to: {reason}")
-                question.abandon(reason)
+                question.withdraw(reason)
 
     def _stream_of(self, question):
         within = question.within
-        return within.stream if within and not within.ended else self.outbox
+        return within.reply_to if within and not within.ended else self.outbox
 
 
 class Sessions:

@@ -8,7 +8,8 @@ point here (DNS rebinding). What gives it away is its Host and its Origin, so bo
 import hmac
 from urllib.parse import urlsplit
 
-from .options import LOOPBACK
+from transports.program.options import LOOPBACK
+
 from .replies import Reply, plain
 
 LONGEST_ORIGIN = 300    # characters; it becomes a part of our answer
@@ -17,7 +18,7 @@ REQUEST_HEADERS = ("Content-Type, Accept, Authorization, Last-Event-ID, Mcp-Sess
                    "Mcp-Protocol-Version, Mcp-Method, Mcp-Name")
 
 
-class Guard:
+class AccessCheck:
     """Judges every request; as WSGI middleware, those that go through WSGI."""
 
     def __init__(self, app, access):

@@ -12,7 +12,7 @@ import time
 
 from waitress import wasyncore
 
-from .signals import undisturbed
+from transports.program.signals import undisturbed
 
 LOOK_AT_ALL = 30.0  # seconds; that is when waitress closes connections that idle for too long
 TURN = 1.0          # seconds that a signal may have to wait, if it comes just before the loop does

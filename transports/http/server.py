@@ -8,26 +8,30 @@ Each open stream holds one waitress thread for as long as it lasts, so the numbe
 follows the number of streams: there are always some to spare.
 """
 
+import logging
 import threading
 
 import flask
 import waitress
 
-from .channel import Channel
-from .guard import Guard
-from .options import BACKLOG
-from .replies import BUG, LONG, MOST_UNSENT, plain, used_up
-from .session import SessionsUsedUp
-from .sockets import Sockets
+from transports.fabric.session import SessionsUsedUp
+from transports.http.engine.connection import LONG, MOST_UNSENT, ClientConnection
+from transports.http.engine.sockets import Sockets
+from transports.program.options import BACKLOG
+
+from .access_check import AccessCheck
+from .replies import BUG, plain, used_up
 from .sse import HttpSse
-from .streamable_http import StreamableHttp
+from .streamable import StreamableHttp
 from .streams import StreamsUsedUp
+
+log = logging.getLogger("router")
 
 SPARE_THREADS = 8
 HEARTBEAT = 15.0            # seconds between signs of life on an idle stream
 
 
-class OpenStreams:
+class StreamThreads:
     """How many streams are open, and the server's number of threads above that."""
 
     def __init__(self, most):
@@ -94,8 +98,12 @@ class Posts:
     def begin(self, transport, channel):
         """The reply to the request of this channel; None if the channel gets it later."""
         request = channel.requests[0]
-        refused, channel.cors = self._guard.judge("POST", request.header)
-        return refused or transport.post(request, channel)
+        try:
+            refused, channel.cors = self._guard.judge("POST", request.header)
+            return refused or transport.post(request, channel)
+        except Exception:  # a bug of ours
+            log.exception("a POST failed")
+            return BUG
 
 
 def create_app(router, streams, *transports):
@@ -140,10 +148,10 @@ class Server:
     """waitress, on sockets that listen already."""
 
     def __init__(self, router, clock, access, sockets):
-        self._router, self._streams = router, OpenStreams(2 * router.limits.sessions)
+        self._router, self._streams = router, StreamThreads(2 * router.limits.sessions)
         sse = HttpSse(router, self._streams, HEARTBEAT)
         streamable_http = StreamableHttp(router, clock, self._streams, HEARTBEAT)
-        guard = Guard(create_app(router, self._streams, sse, streamable_http), access)
+        guard = AccessCheck(create_app(router, self._streams, sse, streamable_http), access)
         self._sockets = Sockets()
         # A body that is too large is answered with 413 by waitress, before it is read.
         self._server = waitress.create_server(
@@ -153,7 +161,7 @@ class Server:
             outbuf_high_watermark=MOST_UNSENT, clear_untrusted_proxy_headers=True)
         for one in self._sockets.values():
             if one.accepting:  # several, where a name has several addresses
-                one.channel_class, one.posts = Channel, Posts(guard, sse, streamable_http)
+                one.channel_class, one.posts = ClientConnection, Posts(guard, sse, streamable_http)
         self._streams.dispatcher = self._server.task_dispatcher
 
     def run(self):

@@ -6,18 +6,14 @@ rest of a call. It is begun here, by MainThread where that needs no waiting, and
 holds no thread. Everything else is served as waitress does it: by a worker, through WSGI.
 """
 
-import logging
-
 import waitress.channel
 import waitress.parser
 import waitress.task
 from waitress.buffers import OverflowableBuffer
 from waitress.receiver import FixedStreamReceiver
 
-from .replies import BUG, LONG
-
-log = logging.getLogger("router")
-
+MOST_UNSENT = 2**20             # bytes for one slow client, before a thread that writes waits
+LONG = MOST_UNSENT - 2**13      # what no thread waits for, with a header on top
 KNOWN_HEADERS = 500
 LONGEST_KNOWN = 2000
 
@@ -52,7 +48,7 @@ class Parser(waitress.parser.HTTPRequestParser):
                                    if name not in before}
 
 
-class Channel(waitress.channel.HTTPChannel):
+class ClientConnection(waitress.channel.HTTPChannel):
     """waitress's end of a TCP connection; `server.posts` knows our POSTs, see http.py."""
 
     parser_class = Parser
@@ -109,11 +105,7 @@ class Channel(waitress.channel.HTTPChannel):
             super().service()
             return
         self._begun = True
-        try:
-            reply = self.server.posts.begin(post, self)
-        except Exception:  # a bug of ours
-            log.exception("a POST failed")
-            reply = BUG
+        reply = self.server.posts.begin(post, self)
         if reply is not None:
             self.answer(reply)
 

@@ -1,7 +1,7 @@
 """A stream that can break and be resumed: Streamable HTTP has one for each call, one for the rest.
 
-An Outbox forgets what it has handed out. A Stream numbers its messages and keeps the last of
-them, so that a client whose connection broke can say which number it has, and read on
+An Outbox forgets what it has handed out. A ResumableStream numbers its messages and keeps
+the last of them, so that a client whose connection broke can say which number it has, and read on
 (2025-11-25, Transports, Resumability and Redelivery).
 """
 
@@ -9,8 +9,8 @@ import collections
 import logging
 import threading
 
-from .messages import encode
-from .outbox import CLOSE, MAX_BEHIND_BYTES, MAX_BEHIND_MESSAGES
+from transports.fabric.messages import encode
+from transports.fabric.outbox import CLOSE, MAX_BEHIND_BYTES, MAX_BEHIND_MESSAGES
 
 log = logging.getLogger("router")
 
@@ -22,7 +22,7 @@ class StreamsUsedUp(Exception):
     """No further stream may be opened now; answered with 503."""
 
 
-class Stream:
+class ResumableStream:
     """Numbered messages, from any number of writers to one reader at a time.
 
     With `answers`, the stream of a call: it is complete with that many responses. `send` never
@@ -63,7 +63,7 @@ class Stream:
             log.warning("%s: a stream was closed, because its client is too far behind", self.name)
             self.on_behind()
 
-    def forgo(self):
+    def expect_one_less(self):
         """One of its answers will never come: its call was cancelled."""
         with self._changed:
             self._answers -= 1

@@ -16,14 +16,15 @@ import time
 
 import flask
 
-from .channel import channel_of
-from .messages import (INVALID_REQUEST, REQUEST, REVISIONS, SERVER_UNAVAILABLE, InvalidMessage,
-                       decode, kind_of)
-from .outbox import CLOSE
-from .replies import (ACCEPTED, JSON, NO_JSON, STILL_HERE, EventStream, Reply, event, is_json,
-                      plain, refusal, used_up)
-from .session import SessionsUsedUp
-from .streams import Stream
+from transports.fabric.messages import (INVALID_REQUEST, REQUEST, REVISIONS, SERVER_UNAVAILABLE,
+                                        InvalidMessage, decode, kind_of)
+from transports.fabric.outbox import CLOSE
+from transports.fabric.session import SessionsUsedUp
+from transports.http.engine.connection import channel_of
+
+from .replies import (ACCEPTED, JSON, NO_JSON, STILL_HERE, EventResponse, Reply, event, is_json,
+                      json_error, plain, used_up)
+from .streams import ResumableStream
 
 log = logging.getLogger("router")
 
@@ -31,12 +32,12 @@ RETRY = 1000                # milliseconds before a client resumes a broken stre
 KEPT_STREAMS = 16           # streams of one session that are complete but may have to be resumed
 
 
-class Refusal(Exception):
+class HttpError(Exception):
     """An HTTP error, as a reply."""
 
     def __init__(self, status, text, code=INVALID_REQUEST):
         super().__init__(text)
-        self.reply = refusal(status, code, text)
+        self.reply = json_error(status, code, text)
 
 
 class StreamableHttp:
@@ -45,7 +46,7 @@ class StreamableHttp:
     def __init__(self, router, clock, streams, heartbeat):
         self._router, self._clock = router, clock
         self._streams, self._heartbeat = streams, heartbeat
-        self._waiting = {}      # Stream of a POST that has got nothing yet → since when
+        self._waiting = {}      # ResumableStream of a POST that has got nothing yet → since when
         self._end_idle_sessions()
         self._hurry_the_late()
 
@@ -56,7 +57,7 @@ class StreamableHttp:
             for method, view in (("POST", self.go_on_as_stream), ("GET", self.get),
                                  ("DELETE", self.delete)):
                 routes.add_url_rule(path, f"{method} {path}", view, methods=[method])
-        routes.register_error_handler(Refusal, lambda problem: problem.reply.response())
+        routes.register_error_handler(HttpError, lambda problem: problem.reply.response())
         return routes
 
     # -- POST
@@ -76,24 +77,24 @@ class StreamableHttp:
             name = request.path.lstrip("/")[len("mcp/"):] or None
             session = self._open(name) if new else self._session(name, request.header)
             return self._call(session, message, int(answers), new, channel)
-        except Refusal as problem:
+        except HttpError as problem:
             return problem.reply
         except SessionsUsedUp as problem:
             return used_up(problem)
 
     def _message(self, request):
-        """The body of the POST, or a Refusal."""
+        """The body of the POST, or a HttpError."""
         if not _accepts(request.header, "application/json", "text/event-stream"):
-            raise Refusal(406, "Accept both application/json and text/event-stream.")
+            raise HttpError(406, "Accept both application/json and text/event-stream.")
         if not is_json(request.header("Content-Type", "")):
-            raise Refusal(415, NO_JSON)
+            raise HttpError(415, NO_JSON)
         try:
             return decode(request.body())
         except InvalidMessage as problem:
-            raise Refusal(400, str(problem), problem.code) from None
+            raise HttpError(400, str(problem), problem.code) from None
 
     def _call(self, session, message, answers, new, channel):
-        stream, reader = Stream(session.name, next(session.numbers), answers), object()
+        stream, reader = ResumableStream(session.name, next(session.numbers), answers), object()
         if answers:
             stream.take_over(reader)
             session.streams[stream.number] = stream
@@ -103,7 +104,7 @@ class StreamableHttp:
             session.streams.pop(stream.number, None)
             if new:
                 self._router.leave(session)
-            raise Refusal(400, str(problem), problem.code) from None
+            raise HttpError(400, str(problem), problem.code) from None
         if not answers:
             return ACCEPTED
         self._waiting[stream] = time.monotonic()
@@ -160,21 +161,21 @@ class StreamableHttp:
         """The session's own stream, or what a broken one had after Last-Event-ID."""
         header = flask.request.headers.get
         if not _accepts(header, "text/event-stream"):
-            raise Refusal(406, "Accept text/event-stream.")
+            raise HttpError(406, "Accept text/event-stream.")
         session = self._session(name, header)
         last = header("Last-Event-ID")
         stream, after, reader = session.outbox, session.outbox.last_read(), object()
         if last is not None:
             number, _, after = last.partition("-")
             if not (number.isdecimal() and after.isdecimal() and len(last) < 40):
-                raise Refusal(400, f"Last-Event-ID {last[:40]!r} is none of ours.")
+                raise HttpError(400, f"Last-Event-ID {last[:40]!r} is none of ours.")
             after = int(after)
             stream = session.outbox if int(number) == 0 else session.streams.get(int(number))
             if stream is None:
-                raise Refusal(400, "That stream is not kept any more: ask again.")
+                raise HttpError(400, "That stream is not kept any more: ask again.")
         elif stream.reader is not None:
-            raise Refusal(409, "This session has a stream already; resume it with Last-Event-ID, "
-                               "or close it first.")
+            raise HttpError(409, "This session has a stream already; resume it with "
+                                 "Last-Event-ID, or close it first.")
         channel = channel_of(flask.request.environ)
         self._streams.open(channel, functools.partial(stream.release, reader))
         stream.take_over(reader)  # only now: refused with 503, the old reader goes on
@@ -182,7 +183,7 @@ class StreamableHttp:
         return self._event_stream(session, stream, reader, channel, after)
 
     def _event_stream(self, session, stream, reader, channel, after, headers=()):
-        response = EventStream(self._events(session, stream, reader, after), channel, headers)
+        response = EventResponse(self._events(session, stream, reader, after), channel, headers)
 
         def ended():
             self._streams.closed()
@@ -217,25 +218,25 @@ class StreamableHttp:
 
     def _open(self, name):
         try:
-            return self._router.open(name, lambda session_name: Stream(session_name, 0))
+            return self._router.open(name, lambda session_name: ResumableStream(session_name, 0))
         except LookupError as problem:
-            raise Refusal(404, str(problem)) from None
+            raise HttpError(404, str(problem)) from None
 
     def _session(self, name, header):
-        """The session that the request belongs to, or a Refusal."""
+        """The session that the request belongs to, or a HttpError."""
         id = header("Mcp-Session-Id")
         if id is None:
-            raise Refusal(400, "Mcp-Session-Id is missing: begin with initialize.")
+            raise HttpError(400, "Mcp-Session-Id is missing: begin with initialize.")
         session = self._router.sessions.find(id)
         # 404 tells a client to begin anew; 400 would not (Session Management, items 3 and 4).
         if session is None or session.server_name != name \
-                or not isinstance(session.outbox, Stream):
-            raise Refusal(404, "No such session: it has ended, or never was. Begin anew with "
+                or not isinstance(session.outbox, ResumableStream):
+            raise HttpError(404, "No such session: it has ended, or never was. Begin anew with "
                                "initialize.", SERVER_UNAVAILABLE)
         revision = header("Mcp-Protocol-Version")
         if revision is not None and revision != session.version:
             known = "was not negotiated" if revision in REVISIONS else "is not supported"
-            raise Refusal(400, f"MCP-Protocol-Version {revision[:40]!r} {known}; this session "
+            raise HttpError(400, f"MCP-Protocol-Version {revision[:40]!r} {known}; this session "
                                f"speaks {session.version}.")
         session.last_used = time.monotonic()
         return session
@@ -245,7 +246,7 @@ class StreamableHttp:
         allowed = self._router.limits.idle
         self._clock.after(allowed / 10, self._end_idle_sessions)
         for session in self._router.sessions.all():
-            if isinstance(session.outbox, Stream) and not _is_busy(session) \
+            if isinstance(session.outbox, ResumableStream) and not _is_busy(session) \
                     and time.monotonic() - session.last_used >= allowed:
                 self._router.leave(session)
 

@@ -24,13 +24,13 @@ class Call:
     that the request came with; the answer goes last, and nothing follows it.
     """
 
-    __slots__ = ("asker", "id", "method", "stream", "within", "ended", "_passed_on")
+    __slots__ = ("asker", "id", "method", "reply_to", "within", "ended", "_passed_on")
 
-    def __init__(self, asker, message, stream, within=None):
+    def __init__(self, asker, message, reply_to, within=None):
         self.asker = asker          # the Session or Upstream that asked
         self.id = message["id"]
         self.method = message["method"]
-        self.stream = stream        # a Peer: where the answer goes
+        self.reply_to = reply_to    # a Peer: where the answer goes
         self.within = within        # for a server's question: the client's call it belongs to
         self.ended = False
         self._passed_on = []        # [(peer, our id)]: where to cancel it
@@ -39,7 +39,7 @@ class Call:
         if "method" not in message:  # an answer, and a good one: whoever read it has looked
             self.asker.calls.answer(self, message)
         elif not self.ended:
-            self.stream.send(message)
+            self.reply_to.send(message)
 
     def fail(self, code, text, data=None):
         """Answer with an error of ours."""
@@ -51,18 +51,18 @@ class Call:
         # Ended meanwhile? Whoever ended it may have looked before the line above. If both of us
         # saw the entry, it is cancelled twice, and the second time finds nothing.
         if self.ended:
-            peer.cancel(our_id, "the caller has left")
+            peer.withdraw(our_id, "the caller has left")
 
     def cancel(self, reason):
         """End it without an answer, and tell those that it was passed on to."""
         if self.asker.calls.end(self):
             self.asker.calls.left()
-            self.abandon(reason)
+            self.withdraw(reason)
 
-    def abandon(self, reason):
+    def withdraw(self, reason):
         """Tell those that it was passed on to that their answer is not waited for any more."""
         for peer, our_id in self._passed_on:
-            peer.cancel(our_id, reason)
+            peer.withdraw(our_id, reason)
 
 
 class Calls:
@@ -78,9 +78,9 @@ class Calls:
         self._leaving = 0  # answers between this table and their stream
         self._closed = False
 
-    def open(self, message, stream, within=None):
+    def open(self, message, reply_to, within=None):
         """A new Call. Raises Refused: id still in use, too many open, or the peer is gone."""
-        call = Call(self._asker, message, stream, within)
+        call = Call(self._asker, message, reply_to, within)
         with self._lock:
             if self._closed:
                 raise Refused(SERVER_UNAVAILABLE, "this session has ended")
@@ -114,7 +114,7 @@ class Calls:
     def answer(self, call, message):
         """Send the call's answer, if it is the first; its id is free before the peer has it."""
         if self.end(call):
-            call.stream.send(message)
+            call.reply_to.send(message)
             self.left()
 
     def cancel(self, id, reason):
@@ -237,5 +237,5 @@ class PendingRequests:
             return len(self._rows)
 
 
-def cancelled(our_id, reason):
+def cancel_notification(our_id, reason):
     return notification("notifications/cancelled", {"requestId": our_id, "reason": reason})

@@ -13,11 +13,12 @@ from urllib.parse import parse_qs
 
 import flask
 
-from .channel import channel_of
-from .messages import InvalidMessage, decode
-from .outbox import CLOSE, Outbox
-from .replies import (ACCEPTED, NO_JSON, STILL_HERE, EventStream, event, is_json, plain,
-                      refusal)
+from transports.fabric.messages import InvalidMessage, decode
+from transports.fabric.outbox import CLOSE, Outbox
+from transports.http.engine.connection import channel_of
+
+from .replies import (ACCEPTED, NO_JSON, STILL_HERE, EventResponse, event, is_json, json_error,
+                      plain)
 
 
 @functools.lru_cache(maxsize=1000)  # measured: 3 % of the time of a call
@@ -58,7 +59,7 @@ class HttpSse:
             self._streams.closed()
             self._router.leave(session)
 
-        response = EventStream(self._events(session), channel)
+        response = EventResponse(self._events(session), channel)
         # Not in a `finally` of the generator: one that was never begun runs none.
         response.call_on_close(ended)
         session.outbox.write_at_once = response.write_at_once
@@ -88,5 +89,5 @@ class HttpSse:
         try:
             self._router.handle(session, decode(request.body()), session.outbox)
         except InvalidMessage as problem:
-            return refusal(400, problem.code, str(problem))
+            return json_error(400, problem.code, str(problem))
         return ACCEPTED

@@ -21,8 +21,8 @@ import signal
 import subprocess
 import threading
 
-from transports.messages import INTERNAL_ERROR, InvalidMessage, decode, encode, error
-from transports.outbox import Outbox, feed_pipe
+from transports.fabric.messages import INTERNAL_ERROR, InvalidMessage, decode, encode, error
+from transports.fabric.outbox import Outbox, feed_pipe
 
 from .guardian import KILL, WINDOWS, signal_group
 
@@ -47,7 +47,7 @@ class Process:
         self._longest = longest  # bytes of one message
         self._clock = clock
         self._guardian = guardian
-        self._inbox = Outbox(f"{label}'s input", on_behind=self.kill)
+        self._outbox = Outbox(f"{label}'s input", on_behind=self.kill)
         self._exited = threading.Event()
         self._last_lines = collections.deque(maxlen=STDERR_LINES)
         self._lock = threading.Lock()
@@ -100,19 +100,19 @@ class Process:
     # -- called by any thread
 
     def send(self, message):
-        self._inbox.put(encode(message))
+        self._outbox.put(encode(message))
 
     def close(self):
         """Begin the three steps; returns at once. `join` waits for the end."""
         if self.pid is None:
             return  # it never started
-        self._inbox.close()
+        self._outbox.close()
         for seconds, what in ((GRACE, signal.SIGTERM), (2 * GRACE, KILL)):
             self._clock.after(seconds, self._signal_leader, what)
 
     def kill(self):
         """No grace: SIGKILL to the whole group, now."""
-        self._inbox.close()
+        self._outbox.close()
         self._signal_leader(KILL)
 
     def join(self, seconds):
@@ -160,10 +160,10 @@ class Process:
                     problem = InvalidMessage(INTERNAL_ERROR, f"longer than {self._longest} bytes")
                     self._unusable(line, problem)
                 elif line := line.strip():
-                    self._one(line)
+                    self._handle_line(line)
         self._broken("closed its output")
 
-    def _one(self, line):
+    def _handle_line(self, line):
         try:
             self._on_message(decode(line))
         except InvalidMessage as problem:
@@ -187,15 +187,16 @@ class Process:
         if b'"jsonrpc"' not in head + tail or b'"method"' in head:
             return  # a line of some log, or a request: its id would be none of ours
         if found := _ANSWER_TO.search(head) or _ANSWERED.search(tail):
-            self._one(encode(error(int(found[1]), INTERNAL_ERROR, f'server "{self.entry.name}" '
-                                   f"sent an answer that cannot be passed on: {problem}")))
+            self._handle_line(encode(error(
+                int(found[1]), INTERNAL_ERROR, f'server "{self.entry.name}" sent an answer that '
+                                               f"cannot be passed on: {problem}")))
 
     # -- NAME-writer
 
     def _write(self):
         stdin = self._process.stdin
         try:
-            feed_pipe(self._inbox, stdin)
+            feed_pipe(self._outbox, stdin)
         except OSError:
             self._broken("closed its input")
         finally:
@@ -218,7 +219,7 @@ class Process:
     def _await_exit(self):
         status = self._process.wait()
         self._exited.set()
-        self._inbox.close()
+        self._outbox.close()
         self._reader.join(DRAIN)   # what it said before it died still counts
         self._stderr.join(DRAIN)
         reason = (f"was ended by {signal.Signals(-status).name}" if status < 0

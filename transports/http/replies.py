@@ -6,15 +6,14 @@ from http import HTTPStatus
 import flask
 from waitress.channel import ClientDisconnected
 
-from .messages import encode, error
+from transports.fabric.messages import encode, error
+from transports.http.engine.connection import LONG
 
 STREAM_HEADERS = [
     ("Content-Type", "text/event-stream; charset=utf-8"),
     ("Cache-Control", "no-cache, no-transform"),
     ("X-Accel-Buffering", "no"),  # nginx holds events back otherwise
 ]
-MOST_UNSENT = 2**20             # bytes for one slow client, before a thread that writes waits
-LONG = MOST_UNSENT - 2**13      # what no thread waits for, with a header on top
 STILL_HERE = b": still here\n\n"  # a comment: keeps proxies from ending an idle stream
 
 JSON = ("Content-Type", "application/json")
@@ -37,7 +36,7 @@ def plain(status, text, *headers):
     return Reply(_line(status), f"{text}\n".encode(), [TEXT, *headers])
 
 
-def refusal(status, code, text):
+def json_error(status, code, text):
     """An HTTP error whose body is a JSON-RPC error without an id."""
     return Reply(_line(status), encode(error(None, code, text)), [JSON])
 
@@ -61,7 +60,7 @@ def is_json(content_type):
     return content_type.partition(";")[0].strip().lower() == "application/json"
 
 
-class EventStream(flask.Response):
+class EventResponse(flask.Response):
     """A response whose events come from a generator, or from whoever has one to send."""
 
     def __init__(self, events, channel, headers=()):

@@ -8,17 +8,16 @@ longer than a deadline.
 import functools
 import logging
 
-from transports.messages import (INVALID_PARAMS, METHOD_NOT_FOUND, Refused, params_of, result,
-                                 text_param, with_params)
+from transports.fabric.messages import (INVALID_PARAMS, METHOD_NOT_FOUND, Refused, params_of,
+                                        result, text_param, with_params)
+from upstreams.catalog import LISTS, PROMPTS, TOOLS
+from upstreams.gather import INITIALIZE_PATIENCE, LIST_SECONDS, Gather, Pages
+from upstreams.upstream import STARTING
 
-from .catalog import LISTS, PROMPTS, TOOLS
-from .gather import LIST_SECONDS, Gather, Pages
 from .surface import Surface, pass_on
-from .upstream import STARTING
 
 log = logging.getLogger("router")
 
-FEW_SECONDS = 5.0               # what a client's initialize waits for the slowest server
 LONGEST_INSTRUCTIONS = 4000     # characters of one server's, where many are told together
 
 
@@ -44,7 +43,7 @@ class Aggregate(Surface):
         return list(known)
 
     def patience(self, _session):
-        return FEW_SECONDS
+        return INITIALIZE_PATIENCE
 
     def initialize(self, session):
         upstreams = session.upstreams.values()
@@ -118,7 +117,7 @@ class Aggregate(Surface):
             if missing and not cancelled:
                 log.warning("%s: left out after %g seconds without an answer: %s", method,
                             LIST_SECONDS, ", ".join(sorted(missing)))
-                call.abandon("it took too long")
+                call.withdraw("it took too long")
 
         gather = Gather([upstream.name for upstream in upstreams], finish)
         deadline = self._clock.after(LIST_SECONDS, expire)

@@ -1,0 +1,12 @@
+"""The queue fabric: what a message is, whose it is, and how it reaches its peer.
+
+Knows no HTTP, no process and no method of MCP beyond the few that carry ids and tokens.
+May import: nothing but the standard library.
+
+In reading order:
+    peers.py      the interfaces that everything else relies on
+    messages.py   what a message is; bytes to messages and back; error codes
+    pending.py    ids and progress tokens, out and home again; cancellation
+    outbox.py     the queue before each stream and pipe, and the right to write to it
+    session.py    one client's conversation
+"""

@@ -1,0 +1,8 @@
+"""The config file.
+
+May import: nothing of ours.
+
+In reading order:
+    entries.py            the file, read, checked and expanded into one Entry for each server
+    config.schema.json    the format
+"""

@@ -1,0 +1,8 @@
+"""What carries the messages between an Upstream and its server.
+
+May import: transports.fabric.
+
+In reading order:
+    process.py      a child process
+    guardian.py     a small process that ends the servers of a router that was killed
+"""

@@ -1,0 +1,9 @@
+"""What a session sees, and which server gets each of its requests.
+
+May import: transports.fabric, and upstreams (but not the rooms below it).
+
+In reading order:
+    surface.py      what both surfaces have in common
+    single.py       one server, unchanged
+    aggregate.py    all servers together, with prefixed names
+"""
