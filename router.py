@@ -25,40 +25,43 @@ Options:
   --version              Print the version.
   --help                 Print this.
 
-Threads, each of them named in every line of the log:
+Threads; each line of the log names the one that wrote it:
   MainThread     http: reads sockets, begins POSTs    stdio: reads our stdin
   waitress-N     runs what may take long: a Flask view, initialize; or feeds one open stream
-  stdout-writer  stdio only: feeds our stdout with what could not be written at once
-  clock          what is due: deadlines of starts and lists, the steps of ending a server
-  NAME-reader    the server's stdout -> whoever each message is for
-  NAME-writer    feeds the server's stdin with what could not be written at once
-  NAME-stderr    the server's stderr -> the log
+  stdout-writer  stdio only: feeds our stdout with what a sender could not write at once
+  clock          deadlines of starts and lists, pauses, the steps of ending a server
+  NAME-reader    reads the server's stdout; sends each message on to its peer
+  NAME-writer    feeds the server's stdin with what a sender could not write at once
+  NAME-stderr    copies the server's stderr to the log
   NAME-exit      waits for the server's process to end
 
 To read the program, begin here: `Router` is the switchboard. The README says how to go on.
+
+No file imports this one. Run as a program it is the module `__main__`; an import would load it a
+second time, as `router`, with classes that are not the same.
 """
 
 import functools
+import importlib
 import logging
 import sys
 
 import docopt
 
-from transports import stdio
-from transports.fabric.messages import (INTERNAL_ERROR, INVALID_REQUEST, LATEST, METHOD_NOT_FOUND,
-                                        NOTIFICATION, RESPONSE, REVISIONS, SERVER_UNAVAILABLE,
-                                        InvalidMessage, Refused, error, is_id, kind_of, params_of,
-                                        result, task_id_in)
+from transports.fabric.messages import (INTERNAL_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND,
+                                        NOTIFICATION, RESPONSE, SERVER_UNAVAILABLE, InvalidMessage,
+                                        Refused, error, is_id, kind_of, params_of, result,
+                                        task_id_in)
 from transports.fabric.outbox import Outbox
 from transports.fabric.session import Session, Sessions
 from transports.program.clock import Clock
-from transports.program.options import Limits, read_options
+from transports.program.options import CannotServe, Limits, read_options
 from transports.program.signals import end_on_signals, undisturbed
 from upstreams import status
 from upstreams.config.entries import load
 from upstreams.connections.guardian import Guardian
 from upstreams.connections.process import Process
-from upstreams.gather import when_settled
+from upstreams.handshake import Handshake
 from upstreams.pool import Pool
 from upstreams.surfaces.aggregate import Aggregate
 from upstreams.surfaces.single import Single
@@ -69,20 +72,33 @@ SERVER_INFO = {"name": "mcp-local-router", "title": "MCP Local Router", "version
 log = logging.getLogger("router")
 
 
-class Router:
-    """The switchboard: who is here, and where each message from a client goes.
+# --transport NAME → the module that serves it, imported when it is chosen. Each has:
+#     ONE_CLIENT               whether it serves one client only, so that no process is shared
+#     serve(router, options)   serve until the input ends or a signal raises SystemExit; called by
+#                              the main thread. May raise CannotServe
+TRANSPORTS = {
+    "sse": "transports.http.serve",
+    "http": "transports.http.serve",
+    "stdio": "transports.stdio",
+}
 
-    Transports call open, handle and leave, from any thread. Nothing here waits: every effect is
-    a message sent to somebody. What servers say goes its own way, see upstreams/audience.py.
+
+class Router:
+    """The switchboard: the sessions, and where each message from a client goes.
+
+    Transports call open, handle and leave, from any thread. These don't wait for any answer: they
+    send messages to Peers, and start processes. Messages from servers take their own way, see
+    upstreams/audience.py.
     """
 
-    def __init__(self, pool, clock, limits=Limits(), on_assigned=lambda upstreams: None):
-        """`on_assigned(upstreams)` is called when a session has been given its upstreams."""
-        self._pool, self._clock, self._on_assigned = pool, clock, on_assigned
-        self.limits = limits
+    def __init__(self, pool, clock, limits=Limits(), report=lambda upstreams, url=None: None):
+        """`report(upstreams, url)` tells the user how these servers have started."""
+        self._pool, self._report = pool, report
+        self.clock, self.limits = clock, limits
         self.sessions = Sessions(limits.sessions)
         self._aggregate = Aggregate(clock, SERVER_INFO)
-        self._requests = {"initialize": self._initialize, "ping": self._ping}
+        handshake = Handshake(pool, clock, self.sessions, report)
+        self._requests = {"initialize": handshake.initialize, "ping": self._ping}
         self._notifications = {"notifications/initialized": self._ready,
                                "notifications/cancelled": self._cancelled,
                                "notifications/progress": self._progress,
@@ -94,16 +110,21 @@ class Router:
         """The names that {serverName} may have."""
         return list(self._pool.entries)
 
-    def open(self, name=None, make_outbox=Outbox):
-        """A new session: of all servers, or of the one with this name.
+    def start(self, url=None):
+        """Start the servers that clients share; `url` is where HTTP clients find us."""
+        self._pool.start()
+        self._report(self._pool.shared.values(), url)
+
+    def open(self, transport, name=None, make_outbox=Outbox):
+        """A new session by this transport: of all servers, or of the one with this name.
 
         Raises LookupError for an unknown name, and SessionsUsedUp.
         """
         if name is not None and name not in self._pool.entries:
             raise LookupError(f"There is no server {name!r} here. There are: "
                               f"{', '.join(self.names())}")
-        session = Session(self._aggregate if name is None else Single(name), name, make_outbox,
-                          self.limits.calls)
+        session = Session(self._aggregate if name is None else Single(name), transport, name,
+                          make_outbox, self.limits.calls)
         self.sessions.add(session)
         log.debug("%s begins", session.name)
         return session
@@ -121,16 +142,18 @@ class Router:
         log.debug("%s ends", session.name)
 
     def health(self):
-        """What GET /health tells: how the servers are, and how much is going on."""
+        """What GET /health answers: the state of the servers, and how many sessions and calls."""
         sessions = self.sessions.all()
         return {"status": "ok", "version": VERSION, **status.health(self._pool),
                 "sessions": len(sessions),
                 "callsInFlight": sum(len(session.calls) for session in sessions)}
 
     def handle(self, session, message, reply_to):
-        """One message from a client; its answer, if it has one, goes to `reply_to`, a Peer.
+        """One message from a client, as it was decoded.
 
-        Raises InvalidMessage when it is none: the transport says so, in its own way.
+        The answer, if there will be one, goes to `reply_to`, now or later: see ReplyTo in
+        transports/fabric/peers.py. Raises InvalidMessage if it is no message; the transport tells
+        the client in its own way.
         """
         if isinstance(message, list):
             return self._batch(session, message, reply_to)
@@ -160,8 +183,8 @@ class Router:
     def _answer(self, session, message):
         row = session.pending.answer(message)
         if row is None:
-            log.debug("%s: an answer that nobody waits for was dropped", session.name)
-        elif task_id := task_id_in(message):  # it answers as a task: whose question was it?
+            log.debug("%s: dropped an answer that no request waits for", session.name)
+        elif task_id := task_id_in(message):  # the client answers with a task, for the server
             session.tasks[task_id] = row.call.asker
 
     def _notification(self, session, message):
@@ -179,7 +202,7 @@ class Router:
     def _request(self, session, message, reply_to):
         try:
             call = session.calls.open(message, reply_to)
-        except Refused as problem:  # no Call: the id may be that of another, which goes on
+        except Refused as problem:  # there is no Call; one with the same id may still be open
             reply_to.send(error(message["id"], problem.code, str(problem), problem.data))
             return
         route = self._requests.get(message["method"])
@@ -194,7 +217,7 @@ class Router:
                                      call)
 
     def _attempt(self, route, session, message, call):
-        """Whatever happens, whoever asked gets an answer."""
+        """Run a route; if it fails, the call is answered with an error."""
         try:
             params_of(message)
             if not call.ended:
@@ -209,41 +232,9 @@ class Router:
 
     def _too_early(self, _session, message, _call):
         if message["method"] == "server/discover":
-            # The probe of clients that know 2026-07-28; this answer sends them to initialize.
+            # Clients that know 2026-07-28 try this first. On this answer they use initialize.
             raise Refused(METHOD_NOT_FOUND, "Method not found: server/discover")
         raise Refused(INVALID_REQUEST, f"{message['method']}: initialize comes first")
-
-    def _initialize(self, session, message, call):
-        """Lifecycle, Initialization: the client's revision if we know it, else our newest."""
-        if session.version is not None:
-            raise Refused(INVALID_REQUEST, "this session is initialized already")
-        params = params_of(message)
-        asked, capabilities = params.get("protocolVersion"), params.get("capabilities")
-        session.version = asked if asked in REVISIONS else LATEST
-        session.capabilities = capabilities if isinstance(capabilities, dict) else {}
-        try:
-            self._pool.assign(session, session.surface.names(self.names()))
-        except Exception:
-            session.version = None  # it may try again
-            self._pool.release(session)
-            raise
-        if self.sessions.find(session.id) is None:  # it left meanwhile, perhaps just before
-            self._pool.release(session)
-        self._on_assigned(session.upstreams.values())
-        when_settled(session.upstreams.values(),
-                     functools.partial(self._initialized, session, call),
-                     self._clock, session.surface.patience(session))
-
-    def _initialized(self, session, call):
-        """The session's servers are up, or have failed, or are too slow to wait for."""
-        session.initialized = True  # before we look: what changes from now on is told
-        try:
-            call.send(result(call.id, session.surface.initialize(session)))
-        except Refused as problem:
-            session.version, session.initialized = None, False
-            self._pool.release(session)
-            call.fail(problem.code, str(problem), problem.data)
-        session.answered_gate.open()
 
     def _ping(self, _session, _message, call):
         call.send(result(call.id, {}))
@@ -251,7 +242,7 @@ class Router:
     # -- notifications that the router understands
 
     def _ready(self, session, _message):
-        """We said `initialized` to each server when it was. Now the client may be asked."""
+        """From now on the client may be asked. Its servers had an `initialized` of ours before."""
         session.ready_gate.open()
 
     def _cancelled(self, session, message):
@@ -274,26 +265,40 @@ class Router:
 
 
 def main():
-    """Returns the exit status: 0, 1 if it could not be done, 2 for a wrong command or config."""
+    """Returns the exit status: 0, 1 if it could not be done, 2 for a wrong command or config.
+
+    The end, after a signal or the end of input: the transport ends its sessions and their
+    streams, then it returns; then all servers are ended at the same time, then the clock, which
+    times the steps of that, and the guardian last.
+    """
     try:
-        options = docopt.docopt(__doc__, version=VERSION)
-        limits, access = read_options(options)
-        logging.basicConfig(stream=sys.stderr, level=options["--log-level"].upper(),
+        given = docopt.docopt(__doc__, version=VERSION)
+        options = read_options(given, TRANSPORTS)
+        logging.basicConfig(stream=sys.stderr, level=given["--log-level"].upper(),
                             format="%(asctime)s %(levelname)s [%(threadName)s] %(message)s")
         logging.getLogger("waitress").setLevel("WARNING")
-        entries = load(options["--config"])
+        entries = load(given["--config"])
     except (docopt.DocoptExit, ValueError) as problem:
         return quit_with(2, problem)
+    transport = importlib.import_module(TRANSPORTS[given["--transport"]])
     clock, guardian = Clock(), Guardian()
     pool = Pool(entries, lambda entry, label: Process(entry, label, clock, guardian,
-                                                      limits.message),
-                clock, SERVER_INFO, limits.processes,
-                share=options["--transport"] != "stdio" or options["--check"])
+                                                      options.limits.message),
+                clock, SERVER_INFO, options.limits.processes,
+                share=given["--check"] or not transport.ONE_CLIENT)
     clock.start()
     end_on_signals()
     try:
-        return run(options, limits, access, pool, clock)
-    except SystemExit:  # a signal came, see transports/signals.py
+        if given["--check"]:
+            with undisturbed:
+                pool.start()
+            return status.check(pool)
+        transport.serve(Router(pool, clock, options.limits,
+                               functools.partial(status.report, clock)), options)
+        return 0
+    except CannotServe as problem:
+        return quit_with(1, problem)
+    except SystemExit:  # a signal came, see transports/program/signals.py
         return 0
     finally:
         with undisturbed:
@@ -302,32 +307,8 @@ def main():
             guardian.close()
 
 
-def run(options, limits, access, pool, clock):
-    """The one of the three things that the program was started for."""
-    if options["--check"]:
-        with undisturbed:
-            pool.start()
-        return status.check(pool)
-    if options["--transport"] == "stdio":
-        log.info("waiting for a client on standard input; then these servers start: %s",
-                 ", ".join(pool.entries))
-        stdio.serve(Router(pool, clock, limits, functools.partial(status.report, clock)))
-        return 0
-    try:
-        sockets = access.listen()
-    except OSError as problem:
-        return quit_with(1, f"cannot listen on {access.host} port {access.port}: "
-                         f"{problem.strerror or problem}; another --host or --port may do")
-    log.info("listening on %s", url := access.url(sockets[0]))
-    with undisturbed:
-        pool.start()
-    status.report(clock, pool.shared.values(), url)
-    from transports.http import server as http  # takes 0.1 s, which the servers need too
-    http.Server(Router(pool, clock, limits), clock, access, sockets).run()
-    return 0
-
-
 def quit_with(exit_status, problem):
+    """Print why the program cannot go on; returns the exit status."""
     print(f"router.py: {problem}", file=sys.stderr)
     return exit_status
 

@@ -1,8 +1,8 @@
-"""The stdio transport: one client on our standard input and output.
+"""One client on our standard input and output, or on any other pair of pipes.
 
-The main thread reads stdin, because a daemon thread blocked there would abort the interpreter at
-its end; the thread `stdout-writer` is the only one that writes to stdout. When the input ends,
-what is still being asked is answered before we go.
+The main thread reads, because a daemon thread that is blocked on stdin aborts the interpreter at
+its end. The thread `stdout-writer` is the feeder of the output: it writes what a sender could not
+write at once. When the input ends, the requests that are still open are answered before we exit.
 """
 
 import logging
@@ -16,22 +16,33 @@ from transports.program.signals import end_ourselves, undisturbed
 
 log = logging.getLogger("router")
 
+ONE_CLIENT = True
 DRAIN_SECONDS = 30.0        # at the end of input: for the answers that are still under way
 
 
-def serve(router):
-    """Serve one client until its input ends. Called by the main thread, once."""
-    stdin, stdout = sys.stdin.buffer, sys.stdout.buffer
+def serve(router, _options):
+    """Serve one client on stdin and stdout until its input ends. Called by the main thread."""
+    source, sink = sys.stdin.buffer, sys.stdout.buffer
     sys.stdout = sys.stderr  # a stray print must not end up between the messages
-    session = router.open()
-    session.outbox.on_behind = end_ourselves  # muted, it would be of no use
-    writer = threading.Thread(target=_write, args=(session.outbox, stdout), name="stdout-writer")
+    log.info("waiting for a client on standard input; then these servers start: %s",
+             ", ".join(router.names()))
+    serve_pipes(router, source, sink)
+
+
+def serve_pipes(router, source, sink):
+    """Serve one client that writes lines to `source` and reads lines from `sink`.
+
+    Both are buffered binary files. Returns when `source` ends. Called by the main thread, once.
+    """
+    session = router.open("stdio")
+    session.outbox.on_behind = end_ourselves  # a client that cannot hear us is of no use
+    writer = threading.Thread(target=_write, args=(session.outbox, sink), name="stdout-writer")
     writer.start()
     try:
         longest = router.limits.message
-        while line := stdin.readline(longest):
+        while line := source.readline(longest):
             if len(line) >= longest and not line.endswith(b"\n"):
-                _skip_rest(stdin)
+                _skip_rest(source)
                 with undisturbed:
                     session.outbox.send(error(None, INVALID_REQUEST,
                                               f"longer than {longest} bytes"))
@@ -45,7 +56,7 @@ def serve(router):
         router.leave(session)
         writer.join(DRAIN_SECONDS)
         if writer.is_alive():
-            log.error("the client does not read what we write: leaving without it")
+            log.error("the client does not read our output: exiting although some is unwritten")
             os._exit(1)  # the guardian process ends the servers
 
 
@@ -57,16 +68,17 @@ def _handle_line(router, session, line):
             session.outbox.send(error(None, problem.code, str(problem)))
 
 
-def _skip_rest(stdin):
-    while (line := stdin.readline(2**20)) and not line.endswith(b"\n"):
+def _skip_rest(source):
+    """Read on to the end of an over-long line."""
+    while (line := source.readline(2**20)) and not line.endswith(b"\n"):
         pass
 
 
-def _write(outbox, stdout):
+def _write(outbox, sink):
     """Run by stdout-writer."""
     try:
-        feed_pipe(outbox, stdout)
+        feed_pipe(outbox, sink)
     except OSError:
-        # Nobody reads our answers. The main thread waits for input: only a signal ends that.
+        # Nobody reads our answers. The main thread waits for input, and only a signal ends that.
         log.info("the client has closed our output")
         end_ourselves()

@@ -34,7 +34,7 @@ class Pool:
         self._most_own = most_own
         self.shared = {name: self._upstream(entry, name) for name, entry in entries.items()
                        if share and entry.shared is not False}
-        self._share = share
+        self.share = share
         self._lock = threading.Lock()
         self._own = set()  # protected by _lock
 
@@ -95,11 +95,11 @@ class Pool:
                 log.error('server "%s" has not ended', upstream.name)
 
     def _is_own(self, entry, session):
-        if not self._share:
+        if not self.share:
             return True
         if entry.shared is not None:
             return not entry.shared
         return not CAN_BE_ASKED.isdisjoint(session.capabilities)
 
     def _label(self, name, session):
-        return f"{name}@{session.id[:6]}" if self._share else name
+        return f"{name}@{session.id[:6]}" if self.share else name

@@ -1,6 +1,11 @@
 """The queue fabric: what a message is, whose it is, and how it reaches its peer.
 
 Knows no HTTP, no process and no method of MCP beyond the few that carry ids and tokens.
+
+The rule of locks, here and everywhere: a lock protects one table, for a few lines. Nothing is
+called, sent or written while it is held, so locks need no order. The one exception is the pen of
+an outbox, a right to write that is held during a write: see outbox.py, and http/engine.
+
 May import: nothing but the standard library.
 
 In reading order:

@@ -1,8 +1,8 @@
-"""The vocabulary: what a JSON-RPC message is, how bytes become one, and how one becomes bytes.
+"""What a JSON-RPC message is, how bytes become one, and how it becomes bytes again.
 
-A message is a plain dict. We route envelopes, we do not model methods: what this file does not
-name passes through the router untouched. Messages are values: never change one that you did not
-build; rewrite a copy, because one notification sits in many queues at once.
+A message is a plain dict. The router knows envelopes and a few methods; fields and methods that
+it does not know pass through it. Messages are values: never change one that you did not build.
+Rewrite a copy, because the same notification may wait in many queues.
 """
 
 import json
@@ -28,7 +28,7 @@ LOG_LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert"
 
 
 class InvalidMessage(Exception):
-    """Bytes that are no JSON-RPC message; answered with `error(None, self.code, str(self))`."""
+    """Bytes that are not a JSON-RPC message; answered with `error(None, self.code, str(self))`."""
 
     def __init__(self, code, text):
         super().__init__(text)
@@ -45,7 +45,7 @@ class Refused(Exception):
 
 
 def _finite(text):
-    """JSON has no infinity, so a number that only fits one could not be passed on."""
+    """JSON has no infinity: a number that Python reads as one could not be passed on."""
     number = float(text)
     if math.isinf(number):
         raise ValueError(f"the number {text[:40]} is too large")
@@ -71,8 +71,11 @@ def encode(message):
 
 
 def decode(data):
-    """Bytes → the JSON value in them. Raises InvalidMessage for what is not UTF-8, not JSON, or
-    nested so deep that encoding it again, on some deeper stack, could fail."""
+    """Bytes → the JSON value in them.
+
+    Raises InvalidMessage if they are not UTF-8 or not JSON, or if the value is nested so deep that
+    encoding it again, in a function that is called deeper than this one, could fail.
+    """
     try:
         value = _decoder.decode(data.decode("utf-8"))
     except (ValueError, RecursionError) as problem:
@@ -112,12 +115,12 @@ def kind_of(message):
 
 
 def is_id(value):
-    """An id or a progress token is a string or a number; bool is neither, whatever Python says."""
+    """An id or a progress token is a string or a number. In Python, a bool is a number; not here."""
     return isinstance(value, (str, int, float)) and not isinstance(value, bool)
 
 
 def params_of(message):
-    """The params object of a message, {} where it has none. Raises Refused if it is no object."""
+    """The params of a message, {} if it has none. Raises Refused if they are not an object."""
     params = message.get("params")
     if params is None:
         return {}
@@ -127,7 +130,7 @@ def params_of(message):
 
 
 def text_param(message, key):
-    """A string that the request cannot do without. Raises Refused where it is missing."""
+    """A string that the request must have. Raises Refused if it is missing."""
     value = params_of(message).get(key)
     if not isinstance(value, str):
         raise Refused(INVALID_PARAMS, f"{message['method']}: params.{key} must be a string")
@@ -148,7 +151,7 @@ def with_params(message, **changes):
 
 
 def request(method, params=None):
-    """A request of our own; whoever passes it on gives it an id."""
+    """A request of our own. It gets its id when it is passed on, see PendingRequests.add."""
     return {"jsonrpc": "2.0", "id": 0, "method": method, "params": params or {}}
 
 

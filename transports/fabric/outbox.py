@@ -1,16 +1,26 @@
-"""The queue between those who send to a peer and the one stream or pipe that leads to it.
+"""The queue between the threads that send to a peer and the one stream or pipe that leads to it.
 
-Any thread may send; nobody ever waits for the peer except the one thread that feeds the stream:
-blocking on a slow client would stop the thread that reads a server, and with it everybody who
-uses that server. So who is too far behind is closed instead, once.
+Any thread may send, and none may wait for the peer: a slow client must not stop the thread that
+reads a server, because every other client of that server waits for the same thread. Only the
+feeder, the one thread that feeds this stream, waits. A peer that falls too far behind is
+disconnected.
 
-Waking a thread costs more than all else that a message needs. So whoever sends a message also
-writes it, where nothing is in its way: nobody else is writing, nothing waits in the queue, and
-the write cannot block. Whoever writes holds the pen. There is one, so the order is kept:
+Waking the feeder costs more than all the rest of a message. So the sender writes its message
+itself if nothing is in the way: nobody else is writing, nothing waits in the queue, and the write
+cannot block. The right to write is the *pen*. There is one for each outbox, which keeps the
+order. At any moment exactly one of these is true:
 
-    a sender    takes it if it is free, writes one message, and lays it down again; or hands it to
-                the feeder, if the message could not be written, or something waits by now
-    the feeder  writes what waits, batch after batch, and lays it down when nothing does
+    FREE            nobody holds it, and nothing waits
+    WITH_SENDER     a sender writes one message
+    ON_ITS_WAY      the feeder gets it next: something waits, or the outbox is closed
+    WITH_FEEDER     the feeder writes what waits, batch after batch
+
+    FREE         -> WITH_SENDER   a message is sent
+    WITH_SENDER  -> FREE          it is written, and nothing else waits by now
+    WITH_SENDER  -> ON_ITS_WAY    it could not be written, or something else waits
+    FREE         -> ON_ITS_WAY    the outbox is closed
+    ON_ITS_WAY   -> WITH_FEEDER   the feeder gets it, with the first batch
+    WITH_FEEDER  -> FREE          the feeder asks for the next batch, and nothing waits
 """
 
 import collections
@@ -31,6 +41,8 @@ MAX_BEHIND_MESSAGES = 20_000
 MAX_BEHIND_BYTES = 64 * 2**20
 BATCH_BYTES = 2**16     # that the feeder gets at once, or one message
 
+FREE, WITH_SENDER, ON_ITS_WAY, WITH_FEEDER = "free", "with a sender", "on its way", "with feeder"
+
 
 class Outbox:
     """A bounded queue of encoded messages with one feeder, ended by CLOSE."""
@@ -38,15 +50,15 @@ class Outbox:
     def __init__(self, name, on_behind=lambda: None):
         self.name = name
         self.on_behind = on_behind  # called once, when it is closed for being too far behind
-        # write_at_once(message as bytes) → True, or False where that could block or failed.
+        # write_at_once(message as bytes) → True, or False if that could block, or failed.
         self.write_at_once = lambda data: False
-        self._pen = queue.SimpleQueue()  # through which the feeder is given it
+        # Holds one item while the pen is ON_ITS_WAY, else none; here the feeder waits.
+        self._handed_over = queue.SimpleQueue()
         self._lock = threading.Lock()
         # protected by _lock:
-        self._free = False      # whether nobody holds the pen
-        self._feeding = True    # whether the feeder does, from when it has come through _pen
+        self._pen = WITH_FEEDER     # until the feeder asks for the first time
         self._waiting = collections.deque()
-        self._bytes = 0         # of what waits
+        self._bytes = 0             # of the messages that wait
         self._closed = False
 
     # -- called by any thread
@@ -60,78 +72,91 @@ class Outbox:
         with self._lock:
             if self._closed:
                 return
-            mine, self._free = self._free, False
-            if not mine:
-                # Judged before this message is added: a single one may have any size.
-                behind = (len(self._waiting) >= MAX_BEHIND_MESSAGES
-                          or self._bytes > MAX_BEHIND_BYTES)
-                if not behind:
-                    self._waiting.append(data)
-                    self._bytes += len(data)
-                    return
+            if self._pen is FREE:
+                self._pen = WITH_SENDER
+                behind = None
+            # Checked before this message is added: a single one may have any size.
+            elif len(self._waiting) < MAX_BEHIND_MESSAGES and self._bytes <= MAX_BEHIND_BYTES:
+                self._waiting.append(data)
+                self._bytes += len(data)
+                return
+            else:
                 self._closed = True
-        if not mine:
-            log.warning("%s: closed, because it is %d messages (%d bytes) behind",
-                        self.name, len(self._waiting), self._bytes)
+                behind = len(self._waiting), self._bytes
+        if behind:
+            log.warning("%s: closed, because it is %d messages (%d bytes) behind", self.name,
+                        *behind)
             self.on_behind()
             return
         written = self.write_at_once(data)
         with self._lock:
             if not written:
-                self._waiting.appendleft(data)  # before what came meanwhile
+                self._waiting.appendleft(data)  # before the messages that came meanwhile
                 self._bytes += len(data)
-            self._free = not self._waiting and not self._closed
-            if not self._free:
-                self._pen.put(None)
+            if self._waiting or self._closed:
+                self._hand_over()
+            else:
+                self._pen = FREE
 
     def close(self):
-        """Let the feeder end after what is queued. Any number of times."""
+        """The feeder gets what is queued, and then CLOSE. May be called any number of times."""
         with self._lock:
             self._closed = True
-            if self._free:
-                self._free = False
-                self._pen.put(None)
+            if self._pen is FREE:
+                self._hand_over()
+
+    def _hand_over(self):
+        """Give the pen to the feeder. Requires _lock."""
+        self._pen = ON_ITS_WAY
+        self._handed_over.put(None)
 
     # -- called by the feeder
 
     def get(self, seconds=None):
         """The next messages, a list of bytes; [] if none come in time; CLOSE at the end.
 
-        Whatever it got before is written by now.
+        A feeder that asks again says by this that it has written what it got before.
         """
         with self._lock:
-            if self._feeding and not self._waiting and not self._closed:
-                self._feeding, self._free = False, True
-            feeding = self._feeding
-        if not feeding:
-            try:
-                self._pen.get(timeout=seconds)
-            except queue.Empty:
-                return []
+            if self._pen is WITH_FEEDER:
+                if self._waiting or self._closed:
+                    return self._take()
+                self._pen = FREE
+        try:
+            self._handed_over.get(timeout=seconds)
+        except queue.Empty:
+            return []
         with self._lock:
-            self._feeding = True
-            found, size = [], 0
-            while self._waiting and size < BATCH_BYTES:
-                found.append(self._waiting.popleft())
-                size += len(found[-1])
-            self._bytes -= size
-            return found or CLOSE
+            self._pen = WITH_FEEDER
+            return self._take()
+
+    def _take(self):
+        """The next batch, or CLOSE. Requires _lock."""
+        found, size = [], 0
+        while self._waiting and size < BATCH_BYTES:
+            found.append(self._waiting.popleft())
+            size += len(found[-1])
+        self._bytes -= size
+        return found or CLOSE
 
 
 def feed_pipe(outbox, pipe):
-    """The feeder of a pipe: write what comes, a line each, until CLOSE. Raises OSError when nobody
-    reads it any more."""
+    """Feed a pipe: write each message as a line, until CLOSE. Run by the pipe's feeder thread.
+
+    Raises OSError if nobody reads the pipe any more.
+    """
     outbox.write_at_once = pipe_writer(pipe)
     while (found := outbox.get()) is not CLOSE:
         pipe.write(b"\n".join(found) + b"\n")
         pipe.flush()
-        del found  # the next one may be long in coming
+        del found  # up to 64 MB, which would stay in memory until the next message
 
 
 def pipe_writer(pipe):
-    """For write_at_once: writes a line to a pipe or a Unix socket, if that can take it now.
+    """An outbox's write_at_once for a pipe or a Unix socket.
 
-    A pipe that is ready takes PIPE_BUF bytes without blocking, and those in one piece (POSIX).
+    A pipe that is ready takes PIPE_BUF bytes without blocking, and in one piece (POSIX). Anything
+    else, a file for example, is always left to the feeder.
     """
     descriptor = pipe.fileno()
     mode = os.fstat(descriptor).st_mode
@@ -146,7 +171,7 @@ def pipe_writer(pipe):
         try:
             os.write(descriptor, data + b"\n")
         except OSError:
-            return False  # its thread will meet the same, and knows what to do then
+            return False  # the feeder gets the same error, and handles it
         return True
 
     return write_at_once

@@ -1,12 +1,12 @@
-"""Ids and progress tokens, out and home again. Pure: no thread, no queue, one lock a table.
+"""Ids and progress tokens, out and home again. Pure: no thread, no queue, one lock for each table.
 
-Both ends of the router, a client's session and a server's Upstream, keep the same two tables:
+Both ends of the router, a client's Session and a server's Upstream, keep the same two tables:
 
     calls      what this peer asked us          {its id: Call}
     pending    what we asked this peer          {our id: who asked, with which id and token}
 
 A client's tools/call opens a Call in the session's `calls` and an entry in the Upstream's
-`pending`; a server's question is the mirror image. Teach one direction and the other is free.
+`pending`. A server's question is the mirror image.
 """
 
 import itertools
@@ -20,8 +20,8 @@ from .messages import (INVALID_REQUEST, SERVER_UNAVAILABLE, Refused, error, is_i
 class Call:
     """One request that a peer asked us and that has no answer yet.
 
-    It is itself a Peer: what belongs to the request is sent to it, and goes out on the stream
-    that the request came with; the answer goes last, and nothing follows it.
+    A Call is itself a Peer: whatever belongs to the request is sent to it and goes on to
+    `reply_to`. The answer goes last; nothing follows it.
     """
 
     __slots__ = ("asker", "id", "method", "reply_to", "within", "ended", "_passed_on")
@@ -33,11 +33,11 @@ class Call:
         self.reply_to = reply_to    # a Peer: where the answer goes
         self.within = within        # for a server's question: the client's call it belongs to
         self.ended = False
-        self._passed_on = []        # [(peer, our id)]: where to cancel it
+        self._passed_on = []        # [(peer, our id)]: where to withdraw it
 
     def send(self, message):
-        if "method" not in message:  # an answer, and a good one: whoever read it has looked
-            self.asker.calls.answer(self, message)
+        if "method" not in message:  # an answer; its table checks whether it is the first
+            self.asker.calls.end(self, message)
         elif not self.ended:
             self.reply_to.send(message)
 
@@ -48,19 +48,19 @@ class Call:
     def passed_on(self, peer, our_id):
         """Note that the peer now has this request under our id."""
         self._passed_on.append((peer, our_id))
-        # Ended meanwhile? Whoever ended it may have looked before the line above. If both of us
-        # saw the entry, it is cancelled twice, and the second time finds nothing.
+        # Another thread may have ended the call before the line above, and so not have seen this
+        # entry. If both threads see it, the request is withdrawn twice; the second time finds
+        # nothing to do.
         if self.ended:
             peer.withdraw(our_id, "the caller has left")
 
     def cancel(self, reason):
-        """End it without an answer, and tell those that it was passed on to."""
+        """End it without an answer, and withdraw it from the peers that it was passed on to."""
         if self.asker.calls.end(self):
-            self.asker.calls.left()
             self.withdraw(reason)
 
     def withdraw(self, reason):
-        """Tell those that it was passed on to that their answer is not waited for any more."""
+        """Tell the peers that it was passed on to that nobody waits for their answer any more."""
         for peer, our_id in self._passed_on:
             peer.withdraw(our_id, reason)
 
@@ -75,7 +75,7 @@ class Calls:
         self._emptied = threading.Condition(self._lock)
         # protected by _lock:
         self._open = {}
-        self._leaving = 0  # answers between this table and their stream
+        self._leaving = 0  # answers that have left this table and not yet reached their peer
         self._closed = False
 
     def open(self, message, reply_to, within=None):
@@ -93,35 +93,34 @@ class Calls:
             self._open[call.id] = call
         return call
 
-    def end(self, call):
-        """Take it out of the table; True for the first to do so. Whoever that is answers it, and
-        then says `left`."""
+    def end(self, call, answer=None):
+        """Take the call out of the table and send its answer, if there is one.
+
+        Returns True to the first caller; any later one finds the call ended, and its answer is
+        dropped. The id is free again before the peer has the answer.
+        """
         with self._lock:
             if self._open.get(call.id) is not call:
                 return False
             del self._open[call.id]
             call.ended = True
             self._leaving += 1
-        return True
-
-    def left(self):
-        """The answer to a call that was ended is on its stream, or there will be none."""
+        if answer is not None:
+            call.reply_to.send(answer)
         with self._lock:
             self._leaving -= 1
             if not self._leaving and not self._open:
                 self._emptied.notify_all()
-
-    def answer(self, call, message):
-        """Send the call's answer, if it is the first; its id is free before the peer has it."""
-        if self.end(call):
-            call.reply_to.send(message)
-            self.left()
+        return True
 
     def cancel(self, id, reason):
-        """The asker does not want the answer any more. An unknown id is no error: it raced."""
+        """The asker takes its request back; returns its Call, or None.
+
+        An unknown id is no error: the answer may be on its way.
+        """
         with self._lock:
             call = self._open.get(id)
-        # Lifecycle, Cancellation: `initialize` must not be cancelled.
+        # Cancellation, Behavior Requirements: `initialize` must not be cancelled.
         if call and call.method != "initialize":
             call.cancel(reason)
         return call
@@ -133,7 +132,7 @@ class Calls:
             return list(self._open.values())
 
     def wait_until_empty(self, seconds):
-        """Block until all answers are on their stream; False if that took too long."""
+        """Block until all answers have been sent; False if that took too long."""
         with self._lock:
             return self._emptied.wait_for(lambda: not self._open and not self._leaving, seconds)
 
@@ -156,10 +155,10 @@ class Pending:
 
 
 class PendingRequests:
-    """What we asked one peer and it has not answered: {our id: Pending}. Closed for good.
+    """What we asked one peer and it has not answered: {our id: Pending}. Once closed, it stays so.
 
-    `ids` outlives the table where the peer can be started again, so that a cancellation that
-    comes late never hits a request of the peer's next life.
+    A server that is started again gets a new table with the `ids` of the old one: a cancellation
+    that comes late then never hits a request of the server's next life.
     """
 
     def __init__(self, ids=None):
@@ -167,7 +166,7 @@ class PendingRequests:
         self._lock = threading.Lock()
         # protected by _lock:
         self._rows = {}
-        self._closed = None  # why, once it is; the flag lives where add() can see it
+        self._closed = None  # the reason, once it is closed; add() checks it under the lock
 
     def add(self, message, reply_to, call=None):
         """A copy of the request under our id, with our progress token if it has one.
@@ -189,7 +188,7 @@ class PendingRequests:
     def answer(self, response):
         """Send a response home under the id that it was asked with.
 
-        Returns its row, or None if nobody waits for it any more.
+        Returns its row, or None if it was withdrawn or answered before.
         """
         row = self.take(response["id"])
         if row:
@@ -214,7 +213,7 @@ class PendingRequests:
             return self._rows.pop(our_id, None)
 
     def close(self, reason):
-        """Answer everybody who still waits with an error, at once, and refuse newcomers."""
+        """Answer every row with an error, at once, and refuse new ones."""
         with self._lock:
             self._closed = reason
             rows, self._rows = self._rows, {}
@@ -222,13 +221,13 @@ class PendingRequests:
             row.reply_to.send(error(row.id, SERVER_UNAVAILABLE, reason))
 
     def silent_since(self, moment):
-        """Our ids of what was asked on somebody's behalf and not heard of since then."""
+        """Our ids of the requests of a Call that have made no progress since that moment."""
         with self._lock:
             return [our_id for our_id, row in self._rows.items()
                     if row.call and row.heard <= moment]
 
     def calls(self):
-        """The calls on whose behalf something is waiting here."""
+        """The Calls that have a request here."""
         with self._lock:
             return [row.call for row in self._rows.values() if row.call]
 
@@ -238,4 +237,5 @@ class PendingRequests:
 
 
 def cancel_notification(our_id, reason):
+    """What tells a peer that the request it has under our id is withdrawn."""
     return notification("notifications/cancelled", {"requestId": our_id, "reason": reason})

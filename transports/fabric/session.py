@@ -1,7 +1,7 @@
 """One client's conversation: what it asked, what it was asked, and what has to wait for it.
 
-Any thread may send to a session: its messages go through an Outbox or a Stream. So no thread
-ever waits for a client, except the one that feeds its stream.
+Any thread may send to a session. Its messages go through an Outbox or a ResumableStream, so only
+the thread that feeds its stream ever waits for the client.
 """
 
 import itertools
@@ -22,12 +22,12 @@ class SessionsUsedUp(Exception):
 
 
 class Gate:
-    """Keeps what comes too early, in order, until it is opened once."""
+    """Keeps function calls that come too early, in order, until it is opened once."""
 
     def __init__(self):
         self._lock = threading.Lock()
         # protected by _lock:
-        self._kept = []         # None once the gate is open
+        self._kept = []         # [(function, arguments)]; None once the gate is open
         self._opening = False
 
     def do(self, function, *arguments):
@@ -40,10 +40,10 @@ class Gate:
         function(*arguments)
 
     def open(self):
-        """Call what was kept. What comes meanwhile queues up behind it."""
+        """Make the calls that were kept. Calls that come meanwhile queue up behind them."""
         with self._lock:
             if self._opening:
-                return  # whoever was first goes on until nothing is kept
+                return  # the first thread to open it goes on until nothing is kept
             self._opening = True
         while True:
             with self._lock:
@@ -58,37 +58,38 @@ class Gate:
 class Session:
     """One client's conversation: what it asked, what it was asked, what it sees and wants.
 
-    The router decides what happens to its messages; the session is where that is remembered.
-    Written by the threads that carry this client's messages, read by any.
+    The router decides what happens to the messages; the session remembers. It is written by the
+    threads that carry this client's messages, and read by any thread.
     """
 
-    def __init__(self, surface, server_name, make_outbox=Outbox, most_calls=None):
+    def __init__(self, surface, transport, server_name=None, make_outbox=Outbox, most_calls=None):
         self.id = secrets.token_urlsafe(24)
         self.name = f"session {self.id[:6]}"    # the whole id is a key: it stays out of the log
-        self.surface = surface                  # what it sees; see upstreams/surface.py
+        self.surface = surface                  # what it sees: upstreams/surfaces
+        self.transport = transport              # the name of the transport that it came by
         self.server_name = server_name          # of a single surface, else None
         self.outbox = make_outbox(self.name)    # its own stream, for what belongs to no call
         self.streams = {}                       # others, of calls, by their number
         self.numbers = itertools.count(1)       # for these
-        self.last_used = time.monotonic()       # by a client that has no stream to hold it
+        self.last_used = time.monotonic()       # by a client that has no stream open
         self.calls = Calls(self, most_calls)    # what it asked
         self.pending = PendingRequests()        # what it was asked
         self.version = None                     # negotiated by `initialize`
         self.capabilities = {}                  # what it said it can be asked
         self.initialized = False                # whether `initialize` is answered
-        self.answered_gate = Gate()                      # its requests wait here for that answer
-        self.ready_gate = Gate()                     # what servers say waits for its `initialized`
+        self.answered_gate = Gate()             # its requests wait here for that answer
+        self.ready_gate = Gate()                # what servers say waits for its `initialized`
         self.upstreams = {}                     # name → Upstream, in the config's order
         self.log_level = None                   # what it asked for with logging/setLevel
         self.tasks = {}                         # task id → the Upstream that has the task
 
     def close_streams(self):
-        """Let whoever feeds them end."""
+        """Let the threads that feed its streams end."""
         for stream in [self.outbox, *list(self.streams.values())]:
             stream.close()
 
     def send(self, message):
-        """Send on the session's own stream, once the client is ready for it."""
+        """Send on the session's own stream, as soon as the client is ready for it."""
         self.ready_gate.do(self.outbox.send, message)
 
     def ask(self, message, call):
@@ -104,22 +105,23 @@ class Session:
             self.ready_gate.do(self._stream_of(row.call).send, cancel_notification(our_id, reason))
 
     def cancel_call(self, id, reason):
-        """The client takes back what it asked, and with it the questions that belonged to it."""
+        """The client takes its request back, and with it the questions that belonged to it."""
         call = self.calls.cancel(id, reason)
         if call and call.ended and call.reply_to is not self.outbox:
-            call.reply_to.expect_one_less()  # or its stream waits for ever
+            call.reply_to.expect_one_less()  # else its stream would wait for the answer for ever
         for question in self.pending.calls():
             if call and question.within is call:
                 question.fail(REQUEST_CANCELLED, f"the call that this belongs to: {reason}")
                 question.withdraw(reason)
 
     def _stream_of(self, question):
+        """The stream of the call that the question belongs to, else the session's own."""
         within = question.within
         return within.reply_to if within and not within.ended else self.outbox
 
 
 class Sessions:
-    """Everybody who is here: {id: Session}."""
+    """The sessions that have not ended: {id: Session}."""
 
     def __init__(self, most):
         self._most = most

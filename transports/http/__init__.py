@@ -3,6 +3,7 @@
 May import: transports.fabric, transports.program, and its own room `engine`.
 
 In reading order:
+    serve.py          listen, start the servers, import the rest
     server.py         the Flask application, waitress and its threads
     sse.py            HTTP+SSE, revision 2024-11-05
     streamable.py     Streamable HTTP with sessions, revisions 2025-03-26 to 2025-11-25

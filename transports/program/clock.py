@@ -1,7 +1,7 @@
-"""The clock: the one thread in which time passes, so that no other has to wait for it.
+"""The clock: one thread that calls functions later, so that no other thread has to wait.
 
-Deadlines of lists and starts, pauses before restarts. What is due is called in the thread
-`clock`, and must not block there: it fails a request, or starts a process.
+It runs the deadlines of lists and starts, and the pauses before restarts. The functions are
+called in the thread `clock` and must not block there.
 """
 
 import logging

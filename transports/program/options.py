@@ -1,4 +1,4 @@
-"""What the options mean: how much of everything there may be, where we listen, who may come in."""
+"""What the options mean: limits, the address to listen on, and which clients are let in."""
 
 import dataclasses
 import errno
@@ -14,6 +14,10 @@ except ImportError:  # Windows, where there is no such limit
 
 BACKLOG = 1024  # connections that we have not accepted yet
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+
+
+class CannotServe(Exception):
+    """A transport cannot begin. The text says why and what to do; the exit status is 1."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,27 +56,35 @@ class Access:
     token: bytes = None         # that every client must send
 
     def listen(self):
-        """A listening socket for each address of the host. Raises OSError where it cannot.
+        """A listening socket for each address of the host. Raises CannotServe.
 
-        From here on clients may come; whoever comes before we serve waits.
+        From here on clients can connect; they wait until we serve.
         """
-        sockets, port, problem = [], self.port, None
+        try:
+            return self._listen()
+        except OSError as problem:
+            raise CannotServe(f"cannot listen on {self.host} port {self.port}: "
+                              f"{problem.strerror or problem}; try another --host or --port"
+                              ) from None
+
+    def _listen(self):
+        sockets, port, unusable = [], self.port, None
         try:
             found = socket.getaddrinfo(self.host, port, type=socket.SOCK_STREAM)
         except UnicodeError:
-            raise OSError("a name cannot be like that") from None
+            raise OSError("this is not a host name") from None
         for family, *_, address in found:
             try:
                 sockets.append(socket.create_server((address[0], port), family=family,
                                                     backlog=BACKLOG))
-            except OSError as that:
-                if that.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+            except OSError as problem:
+                if problem.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
                     raise
-                problem = that  # as with ::1 where IPv6 is off: another address will do
+                unusable = problem  # as ::1 if IPv6 is off: another address will do
             else:
-                port = sockets[-1].getsockname()[1]  # where any was asked for: the same for all
+                port = sockets[-1].getsockname()[1]  # port 0 takes any: the same for all addresses
         if not sockets:
-            raise problem
+            raise unusable
         return sockets
 
     def url(self, listening):
@@ -85,9 +97,18 @@ class Access:
         return self.host not in LOOPBACK and self.token is None
 
 
-def read_options(options):
-    """docopt's dictionary → (Limits, Access). Raises ValueError for what is not possible."""
-    for option, allowed in (("--transport", ("sse", "http", "stdio")),
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """The command line, checked. What only one transport understands stays in `given`."""
+
+    limits: Limits
+    access: Access
+    given: dict                 # docopt's: {"--transport": "sse", …}
+
+
+def read_options(options, transports):
+    """docopt's dictionary and the names of the transports → Options. Raises ValueError."""
+    for option, allowed in (("--transport", transports),
                             ("--log-level", ("debug", "info", "warning", "error"))):
         if options[option] not in allowed:
             raise ValueError(f"{option} is one of {', '.join(allowed)}")
@@ -106,7 +127,7 @@ def read_options(options):
     if access.is_open() and options["--transport"] != "stdio" and not options["--insecure"]:
         raise ValueError(f"listening on {access.host} lets the whole network in: give a token "
                          "with --token-file or MCP_ROUTER_TOKEN, or say --insecure")
-    return limits, access
+    return Options(limits, access, options)
 
 
 def _token(path):

@@ -1,9 +1,10 @@
 """How the program is told to end: a signal once for a clean end, a second one for an end at once.
 
-Both work in the main thread, which is where Python runs signal handlers: SystemExit is raised
-wherever that thread is, reading our stdin or waiting for sockets; but not while it deals with a
-message, or starts servers, or ends them: a queue that is left in the middle of a put would never
-end, and nobody would know of a server that is half started.
+Both work in the main thread, because Python runs signal handlers there. SystemExit is raised at
+the line that this thread has reached, in most cases while it reads stdin or waits for sockets. It
+is held back while the thread handles a message, or starts or ends servers: an outbox that is
+interrupted in the middle of a put would never end, and a server that is half started would be
+known to nobody.
 """
 
 import os
@@ -52,6 +53,6 @@ def end_on_signals():
 
 
 def end_ourselves():
-    """What a signal does, from any thread; nothing, if one has come: it would be the second."""
+    """Do what a first signal does, from any thread. Nothing happens if one has come before."""
     if not undisturbed.ending:
         os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,27 @@
+"""The start of the HTTP transport: listen, start the servers, and only then import Flask.
+
+Importing Flask and waitress takes 0.1 s. The servers start meanwhile, and clients that come in
+this time wait in the backlog of the listening sockets.
+"""
+
+import logging
+
+from transports.program.signals import undisturbed
+
+log = logging.getLogger("router")
+
+ONE_CLIENT = False
+
+
+def serve(router, options):
+    """Serve HTTP clients until a signal raises SystemExit. Called by the main thread.
+
+    Raises CannotServe if the address is not to be had.
+    """
+    sockets = options.access.listen()
+    url = options.access.url(sockets[0])
+    log.info("listening on %s", url)
+    with undisturbed:
+        router.start(url)
+    from .server import Server
+    Server(router, router.clock, options.access, sockets).run()

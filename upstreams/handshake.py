@@ -1,0 +1,52 @@
+"""A session's `initialize`: which servers it gets, and when the client gets its answer.
+
+The answer says what the servers can do, so it waits until they have started; but not for long,
+because hosts give up a server that does not answer within a few seconds.
+"""
+
+import functools
+
+from transports.fabric.messages import (INVALID_REQUEST, LATEST, REVISIONS, Refused, params_of,
+                                        result)
+
+from .gather import when_settled
+
+
+class Handshake:
+    """Answers `initialize`. Its methods run in the thread that brings what they are called for."""
+
+    def __init__(self, pool, clock, sessions, report):
+        self._pool, self._clock, self._sessions, self._report = pool, clock, sessions, report
+
+    def initialize(self, session, message, call):
+        """Lifecycle, Initialization: the client's revision if we know it, else our newest."""
+        if session.version is not None:
+            raise Refused(INVALID_REQUEST, "this session is initialized already")
+        params = params_of(message)
+        asked, capabilities = params.get("protocolVersion"), params.get("capabilities")
+        session.version = asked if asked in REVISIONS else LATEST
+        session.capabilities = capabilities if isinstance(capabilities, dict) else {}
+        try:
+            self._pool.assign(session, session.surface.names(list(self._pool.entries)))
+        except Exception:
+            session.version = None  # the client may try again
+            self._pool.release(session)
+            raise
+        if self._sessions.find(session.id) is None:  # the client left while we started them
+            self._pool.release(session)
+        if not self._pool.share:
+            self._report(session.upstreams.values())
+        when_settled(session.upstreams.values(),
+                     functools.partial(self._answer, session, call),
+                     self._clock, session.surface.patience(session))
+
+    def _answer(self, session, call):
+        """The session's servers are up, or have failed, or are too slow to wait for."""
+        session.initialized = True  # first: it is told of what changes after the next lines
+        try:
+            call.send(result(call.id, session.surface.initialize(session)))
+        except Refused as problem:
+            session.version, session.initialized = None, False
+            self._pool.release(session)
+            call.fail(problem.code, str(problem), problem.data)
+        session.answered_gate.open()
