@@ -115,7 +115,7 @@ def kind_of(message):
 
 
 def is_id(value):
-    """An id or a progress token is a string or a number. In Python, a bool is a number; not here."""
+    """An id or a progress token is a string or a number; a bool is neither, unlike in Python."""
     return isinstance(value, (str, int, float)) and not isinstance(value, bool)
 
 
