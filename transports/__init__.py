@@ -4,7 +4,7 @@ May import: its own rooms. Never `upstreams`: each transport is handed the route
 
 In reading order:
     fabric/     messages, tables, queues, sessions: what both sides of the router stand on
-    stdio.py    one client on our standard input and output
     http/       many clients: HTTP+SSE and Streamable HTTP
     program/    what the whole program shares: options, signals, the clock
+Each file beside these rooms is a transport: see TRANSPORTS in router.py.
 """

@@ -64,7 +64,7 @@ class Access:
             return self._listen()
         except OSError as problem:
             raise CannotServe(f"cannot listen on {self.host} port {self.port}: "
-                              f"{problem.strerror or problem}; try another --host or --port"
+                              f"{_reason(problem)}; try another --host or --port"
                               ) from None
 
     def _listen(self):
@@ -104,6 +104,11 @@ class Options:
     limits: Limits
     access: Access
     given: dict                 # docopt's: {"--transport": "sse", …}
+
+
+def _reason(problem):
+    """What an OSError says, without what Python's socket module adds to it."""
+    return (problem.strerror or str(problem)).partition(" (while")[0]
 
 
 def read_options(options, transports):
