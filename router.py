@@ -73,7 +73,7 @@ class Router:
     """The switchboard: who is here, and where each message from a client goes.
 
     Transports call open, handle and leave, from any thread. Nothing here waits: every effect is
-    a message sent to somebody. What servers say goes its own way, see upstreams/audience.py.
+    a message sent to somebody. What servers say goes its own way: upstreams/from_server.py.
     """
 
     def __init__(self, pool, clock, limits=Limits(), on_assigned=lambda upstreams: None):

@@ -4,10 +4,14 @@ May import: transports.fabric, and its own rooms `config` and `connections`.
 
 In reading order:
     upstream.py     one server: its start, its requests, its messages, its end
+    answers.py      small Peers that a server's answer passes on its way to whoever asked
+    from_server.py  what a server says of its own accord, and which session gets it
+    audience.py     the sessions that see one server, and what each wants to hear from it
+    restarts.py     when a server that has ended is started again
+    timeouts.py     calls that take too long
     pool.py         which process serves which session
     catalog.py      names: prefixes, over-long ones, and the way back
     gather.py       lists of several servers, collected without a thread that waits
-    audience.py     what a server says unasked, and which sessions hear it
     status.py       the table at the start, --check, /health
     surfaces/       what a session sees: one server, or all together
     connections/    what carries the messages: a child process
