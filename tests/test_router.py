@@ -247,6 +247,24 @@ def test_own_processes_are_limited_and_the_error_says_what_to_do():
     assert "result" in client.get()
 
 
+def test_an_own_process_that_is_going_to_be_started_again_counts_towards_the_limit():
+    world = World(most_own=1, a=offers())
+    first = world.client(capabilities={"roots": {}})
+    world.own("a", first).dies()
+    other = world.new_client()
+    other.asks("initialize", capabilities={"roots": {}})
+    assert "--max-processes" in error_of(other.get())[1]
+    world.clock.advance(2)
+    assert world.pool.own() == list(first.session.upstreams.values())
+
+
+def test_an_own_process_that_failed_for_good_does_not_count_towards_the_limit():
+    world = World(most_own=1, a=offers(missing=True))
+    world.client(capabilities={"roots": {}})
+    assert world.client(capabilities={"roots": {}}).session.initialized
+    assert world.pool.own() == []
+
+
 def test_questions_and_news_wait_until_the_client_is_ready_for_them():
     world = World(a=offers(tools=["t"]))
     client = world.new_client()

@@ -18,19 +18,22 @@ class Restarts:
 
     def __init__(self, upstream, clock):
         self.count = 0          # how often it was started again
+        self.given_up = False   # whether it will not be started again
         self._failures = 0      # in a row
         self._upstream, self._clock = upstream, clock
 
-    def plan(self, life):
-        """This life has failed: let the clock begin the next one, if there is to be one."""
+    def plan(self, life, hopeless):
+        """This life has failed. Let the clock begin the next one, unless it would be one too many
+        or, `hopeless`, it would fail in the same way."""
         entry = self._upstream.entry
         if life.running_since and time.monotonic() - life.running_since >= entry.healthy:
             self._failures = 0
         self._failures += 1
-        if self._failures <= entry.restart_attempts:
+        if self._failures <= entry.restart_attempts and not hopeless:
             pause = min(entry.restart_pause * 2 ** (self._failures - 1), LONGEST_PAUSE)
             self._clock.after(pause, self._restart)
             return
+        self.given_up = True
         if self.count:
             log.error('server "%s" is not started again: it failed %d times in a row',
                       entry.name, self._failures)

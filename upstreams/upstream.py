@@ -145,8 +145,9 @@ class Upstream:
         return self.life.connection.join(seconds)
 
     def ended(self):
-        """Whether nothing is left of it."""
-        return self.state in (FAILED, CLOSING) and self.wait_closed(0)
+        """Whether no process of it is left, and none will be started."""
+        final = self.state == CLOSING or self.state == FAILED and self.restarts.given_up
+        return final and self.wait_closed(0)
 
     def last_lines(self):
         """The last lines of its stderr, oldest first."""
@@ -189,7 +190,7 @@ class Upstream:
         try:
             life.connection.start(self.receive, functools.partial(self._closed, life))
         except StartFailed as problem:
-            self._closed(life, str(problem), may_restart=False)  # it would fail again
+            self._closed(life, str(problem), hopeless=True)
         else:
             # Lifecycle, Initialization: we offer the newest revision that we know.
             hello = request("initialize", {"protocolVersion": LATEST, **self._client})
@@ -243,7 +244,7 @@ class Upstream:
         self._closed(life, problem)
         life.connection.close()
 
-    def _closed(self, life, reason, may_restart=True):
+    def _closed(self, life, reason, hopeless=False):
         """The connection has ended, or we give it up. Of several reasons the first one stays."""
         self._clock.forget(life.deadline)
         with self._lock:
@@ -258,5 +259,5 @@ class Upstream:
         for call in life.calls.close():
             call.cancel(text)
         life.settled_gate.open()
-        if failed and may_restart:
-            self.restarts.plan(life)
+        if failed:
+            self.restarts.plan(life, hopeless)
