@@ -4,7 +4,7 @@ May import: transports.fabric, and its own rooms `config` and `connections`.
 
 In reading order:
     upstream.py     one server: its start, its requests, its messages, its end
-    answers.py      small Peers that a server's answer passes on its way to whoever asked
+    answers.py      small Peers that stand between a server's answer and the peer that asked
     from_server.py  what a server says of its own accord, and which session gets it
     audience.py     the sessions that see one server, and what each wants to hear from it
     restarts.py     when a server that has ended is started again

@@ -1,4 +1,4 @@
-"""Small Peers that a server's answer passes on its way to whoever asked.
+"""Small Peers that stand between a server's answer and the peer that asked.
 
 Each is the `reply_to` of one request. It gets the request's progress, then its answer, in the
 reader thread of the server; so it never waits.

@@ -9,7 +9,8 @@ import time
 
 log = logging.getLogger("router")
 
-SHORTEST_PAUSE, LONGEST_PAUSE = 0.5, 60.0   # seconds before a server is started again
+LONGEST_PAUSE = 60.0    # seconds before a server is started again
+LOOK_AGAIN = 0.5        # seconds, while the process of its last life has not ended yet
 
 
 class Restarts:
@@ -37,8 +38,7 @@ class Restarts:
         if self.count:
             log.error('server "%s" is not started again: it failed %d times in a row',
                       entry.name, self._failures)
-        if life.running_since:
-            self._upstream.audience.lists_changed()  # what it had is gone for good
+        self._upstream.audience.lists_changed()  # what it had in an earlier life is gone for good
 
     def _restart(self):
         """Called by the clock."""
@@ -46,4 +46,4 @@ class Restarts:
             self.count += 1
             self._upstream.start_again()
         else:  # never two lives at once: they may share files
-            self._clock.after(SHORTEST_PAUSE, self._restart)
+            self._clock.after(LOOK_AGAIN, self._restart)
