@@ -1,9 +1,9 @@
-"""Which MCP servers there are, which of them serves whom, and our half of each one.
+"""Which MCP servers there are, which process serves which session, and our half of each server.
 
 May import: transports.fabric, and its own rooms `config` and `connections`.
 
 In reading order:
-    upstream.py     one server: its start, its requests, its messages, its end
+    upstream.py     our half of one server: its start, its requests, its messages, its end
     answers.py      small Peers that stand between a server's answer and the peer that asked
     from_server.py  what a server says of its own accord, and which session gets it
     audience.py     the sessions that see one server, and what each wants to hear from it

@@ -1,14 +1,14 @@
 """Small Peers that stand between a server's answer and the peer that asked.
 
-Each is the `reply_to` of one request. It gets the request's progress, then its answer, in the
-reader thread of the server; so it never waits.
+Each is the `reply_to` of one request. It gets the request's progress, then its answer, mostly in
+the reader thread of the server. So it never waits.
 """
 
 from transports.fabric.messages import Refused, error, task_id_in
 
 
 class OnAnswer:
-    """Calls function(answer), where no Peer waits; progress is dropped."""
+    """Calls function(answer), for a request of our own. Progress is dropped."""
 
     def __init__(self, function):
         self._function = function

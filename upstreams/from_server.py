@@ -16,7 +16,7 @@ log = logging.getLogger("router")
 
 
 class FromServer:
-    """The ways of one upstream's requests and notifications."""
+    """Routes the requests and notifications of one upstream."""
 
     def __init__(self, upstream):
         self._upstream = upstream

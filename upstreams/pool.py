@@ -1,4 +1,4 @@
-"""Which process serves whom.
+"""Which process serves which session.
 
 A legacy server over stdio does not say on whose behalf it asks or logs, and what it offers may
 depend on what its client can be asked. So a server that may ask is never shared. A client that

@@ -186,8 +186,8 @@ class Process:
         return head + tail
 
     def _unusable(self, line, problem):
-        """Skip a line that is no message. If it was an answer, whoever waits for it gets an
-        error in its place."""
+        """Skip a line that is no message. If it was an answer, its request gets an error in its
+        place, since no other answer will come."""
         log.warning("%s: skipped a line of its output: %s: %s", self.label, problem,
                     printable(self.entry.redact(line[:80].decode("utf-8", "replace"))))
         head, tail = line[:200], line[-200:]

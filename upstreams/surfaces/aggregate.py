@@ -148,7 +148,7 @@ class Aggregate(Surface):
             inner = upstream.catalog.inner_name(listing, name)
             if inner is not None:
                 return upstream, inner
-        # Some models leave the prefix out: that is accepted if only one server has such a name.
+        # A name without its prefix is accepted if only one server has it.
         bare = [upstream for upstream in upstreams if upstream.catalog.has_bare(listing, name)]
         if len(bare) == 1:
             return bare[0], name
