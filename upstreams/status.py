@@ -37,7 +37,7 @@ def check(pool):
 
 
 def health(pool):
-    """{"servers": {name: …}, "own": […]}, for machines. The secrets of the config are not in it."""
+    """{"servers": {name: …}, "own": […]}, for machines. No secret of the config is in it."""
     return {"servers": {name: _health(upstream) for name, upstream in pool.shared.items()},
             "own": [{"server": upstream.name, **_health(upstream)} for upstream in pool.own()]}
 

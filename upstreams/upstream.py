@@ -55,9 +55,10 @@ class Life:
 class Upstream:
     """Our client half of one server.
 
-    `connect()` makes a connection (transports/fabric/peers.py), one for each life. `client` is
-    what we say of ourselves in initialize, {"clientInfo": …, "capabilities": …}. `owner` is the
-    one session that the server works for, or None if it is shared.
+    `connect()` makes a connection (transports/fabric/peers.py), one for each life; its `close`
+    and `join` do nothing until it is started. `client` is what we say of ourselves in initialize,
+    {"clientInfo": …, "capabilities": …}. `owner` is the one session that the server works for, or
+    None if it is shared.
     """
 
     def __init__(self, entry, connect, clock, client, owner=None):
