@@ -94,16 +94,18 @@ class Router:
         """The names that {serverName} may have."""
         return list(self._pool.entries)
 
-    def open(self, name=None, make_outbox=Outbox):
+    def open(self, transport, name=None, make_outbox=Outbox):
         """A new session: of all servers, or of the one with this name.
+
+        `transport` is the name of the transport that calls this; it becomes `session.transport`.
 
         Raises LookupError for an unknown name, and SessionsUsedUp.
         """
         if name is not None and name not in self._pool.entries:
             raise LookupError(f"There is no server {name!r} here. There are: "
                               f"{', '.join(self.names())}")
-        session = Session(self._aggregate if name is None else Single(name), name, make_outbox,
-                          self.limits.calls)
+        session = Session(self._aggregate if name is None else Single(name), transport, name,
+                          make_outbox, self.limits.calls)
         self.sessions.add(session)
         log.debug("%s begins", session.name)
         return session

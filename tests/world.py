@@ -116,7 +116,7 @@ class Client:
 
     def __init__(self, world, name=None):
         self._world = world
-        self.session = world.router.open(name)
+        self.session = world.router.open("test", name)
         self.outbox = self.session.outbox
         self._ids = itertools.count(1)
 

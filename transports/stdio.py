@@ -23,7 +23,7 @@ def serve(router):
     """Serve one client until its input ends. Called by the main thread, once."""
     stdin, stdout = sys.stdin.buffer, sys.stdout.buffer
     sys.stdout = sys.stderr  # a stray print must not end up between the messages
-    session = router.open()
+    session = router.open("stdio")
     session.outbox.on_behind = end_ourselves  # muted, it would be of no use
     writer = threading.Thread(target=_write, args=(session.outbox, stdout), name="stdout-writer")
     writer.start()

@@ -62,10 +62,11 @@ class Session:
     Written by the threads that carry this client's messages, read by any.
     """
 
-    def __init__(self, surface, server_name, make_outbox=Outbox, most_calls=None):
+    def __init__(self, surface, transport, server_name=None, make_outbox=Outbox, most_calls=None):
         self.id = secrets.token_urlsafe(24)
         self.name = f"session {self.id[:6]}"    # the whole id is a key: it stays out of the log
         self.surface = surface                  # what it sees; see upstreams/surface.py
+        self.transport = transport              # "stdio", "sse" or "streamable-http"
         self.server_name = server_name          # of a single surface, else None
         self.outbox = make_outbox(self.name)    # its own stream, for what belongs to no call
         self.streams = {}                       # others, of calls, by their number

@@ -14,11 +14,13 @@ from urllib.parse import parse_qs
 import flask
 
 from transports.fabric.messages import InvalidMessage, decode
-from transports.fabric.outbox import CLOSE, Outbox
+from transports.fabric.outbox import CLOSE
 from transports.http.engine.connection import channel_of
 
 from .replies import (ACCEPTED, NO_JSON, STILL_HERE, EventResponse, event, is_json, json_error,
                       plain)
+
+TRANSPORT = "sse"   # the name that our sessions bear
 
 
 @functools.lru_cache(maxsize=1000)  # measured: 3 % of the time of a call
@@ -44,7 +46,7 @@ class HttpSse:
     def stream(self, name=None):
         """A new session and its stream: 200, 404 for an unknown server, 503 for one too many."""
         try:
-            session = self._router.open(name)
+            session = self._router.open(TRANSPORT, name)
         except LookupError as problem:
             return plain(404, problem).response()
         channel = channel_of(flask.request.environ)
@@ -76,7 +78,7 @@ class HttpSse:
     def session_of(self, request):
         """The session that a request names, or None."""
         session = self._router.sessions.find(_session_id(request.query))
-        return session if session and isinstance(session.outbox, Outbox) else None
+        return session if session and session.transport == TRANSPORT else None
 
     def post(self, request, _channel):
         """The reply to a message: 202, or a 4xx that says what was wrong; the session lives on."""

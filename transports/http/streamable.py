@@ -28,6 +28,7 @@ from .streams import ResumableStream
 
 log = logging.getLogger("router")
 
+TRANSPORT = "streamable-http"     # the name that our sessions bear
 RETRY = 1000                # milliseconds before a client resumes a broken stream
 KEPT_STREAMS = 16           # streams of one session that are complete but may have to be resumed
 
@@ -218,7 +219,7 @@ class StreamableHttp:
 
     def _open(self, name):
         try:
-            return self._router.open(name, lambda session_name: ResumableStream(session_name, 0))
+            return self._router.open(TRANSPORT, name, lambda named: ResumableStream(named, 0))
         except LookupError as problem:
             raise HttpError(404, str(problem)) from None
 
@@ -230,7 +231,7 @@ class StreamableHttp:
         session = self._router.sessions.find(id)
         # 404 tells a client to begin anew; 400 would not (Session Management, items 3 and 4).
         if session is None or session.server_name != name \
-                or not isinstance(session.outbox, ResumableStream):
+                or session.transport != TRANSPORT:
             raise HttpError(404, "No such session: it has ended, or never was. Begin anew with "
                                "initialize.", SERVER_UNAVAILABLE)
         revision = header("Mcp-Protocol-Version")
@@ -246,7 +247,7 @@ class StreamableHttp:
         allowed = self._router.limits.idle
         self._clock.after(allowed / 10, self._end_idle_sessions)
         for session in self._router.sessions.all():
-            if isinstance(session.outbox, ResumableStream) and not _is_busy(session) \
+            if session.transport == TRANSPORT and not _is_busy(session) \
                     and time.monotonic() - session.last_used >= allowed:
                 self._router.leave(session)
 
