@@ -1,4 +1,4 @@
-"""transports/http.py, channel.py and sockets.py: connections by hand, byte by byte."""
+"""transports/http with its engine: TCP connections by hand, byte by byte."""
 
 import contextlib
 import http.client
@@ -9,12 +9,6 @@ import threading
 import time
 
 import pytest
-from hypothesis import given, strategies
-from waitress.adjustments import Adjustments
-from waitress.parser import HTTPRequestParser
-
-from transports.http.engine import connection as channel_module
-from transports.http.engine.connection import Parser
 
 from processes import fake, wait_until
 from test_program import HELLO, Sse, call, get
@@ -217,44 +211,3 @@ def test_more_connections_than_allowed_wait_until_others_have_gone(start_router,
     waiter.join()
     last.close()
     assert running.stop() == 0 and len(running.lines) < 30  # it was 90,000 a second
-
-
-# -- the header that is known already
-
-
-ADJUSTMENTS = Adjustments()
-NAMES = strategies.sampled_from(["Host", "Accept", "X-A", "x-a", "Content_Type", "Connection",
-                                 "Expect", "Transfer-Encoding", "Content-Length"])
-VALUES = strategies.sampled_from(["a", "b, c", "close", "keep-alive", "100-continue", "chunked",
-                                  "5", "0", "7", "\xe9", " x "])
-
-
-def parsed(kind, data):
-    """What a parser makes of the bytes: its attributes, with the body."""
-    parser = kind(ADJUSTMENTS)
-    while data and not parser.completed:
-        data = data[parser.received(data):]
-    return {**vars(parser), "adj": None, "body_rcv": parser.get_body_stream().read(),
-            "error": parser.error and (type(parser.error), parser.error.body)}, data
-
-
-@given(strategies.lists(strategies.lists(strategies.tuples(NAMES, VALUES), max_size=4),
-                        min_size=1, max_size=6),
-       strategies.sampled_from(["POST /mcp HTTP/1.1", "POST /a%20b?c=d HTTP/1.0",
-                                "GET / HTTP/1.1"]))
-def test_a_header_that_is_known_means_what_it_meant(requests, first):
-    for headers in requests + requests:
-        for body in (b"12345", b"abcdefgh"):
-            data = "\r\n".join([first, *(f"{name}: {value}" for name, value in headers), "", ""])
-            data = data.encode("latin-1") + body
-            assert parsed(Parser, data) == parsed(HTTPRequestParser, data)
-
-
-def test_what_is_kept_of_headers_is_bounded(monkeypatch):
-    monkeypatch.setattr(channel_module, "KNOWN_HEADERS", 10)
-    for size in range(100):
-        parsed(Parser, post("/mcp", HELLO, f"X: {'x' * size}"))
-        assert len(Parser._known) <= 10
-    known = {**Parser._known}
-    parsed(Parser, post("/mcp", HELLO, f"X: {'x' * 2000}"))
-    assert Parser._known == known

@@ -1,4 +1,7 @@
-"""transports/sockets.py: whom the loop asks, and when. The sockets are real, the wishes played."""
+"""transports/http/engine/sockets.py: which socket the loop asks, and when.
+
+The sockets are real; what they want is played here.
+"""
 
 import contextlib
 import socket
