@@ -28,14 +28,14 @@ def connected(running):
     """A TCP connection as (its socket, read): read() gives the next response, (status, body)."""
     host, port = running.url.split("/")[2].split(":")
     with socket.create_connection((host, port), 20) as connection, \
-            connection.makefile("rb") as stream:
+            connection.makefile("rb") as incoming:
         def read():
-            head = iter(stream.readline, b"\r\n")
+            head = iter(incoming.readline, b"\r\n")
             status = int(next(head).split()[1])
             headers = {name.lower(): value.strip() for name, _, value in (
                 line.partition(b": ") for line in head)}
             read.closes = headers.get(b"connection") == b"close"
-            return status, stream.read(int(headers[b"content-length"]))
+            return status, incoming.read(int(headers[b"content-length"]))
         yield connection, read
 
 
@@ -95,7 +95,7 @@ def test_bytes_that_come_one_by_one_are_a_request_too(start_router):
         assert status == 200 and b"drip" in body
 
 
-def test_who_does_not_read_the_answers_to_its_posts_holds_up_nobody(start_router):
+def test_a_client_that_does_not_read_its_answers_holds_up_nobody(start_router):
     running = start_router({"fake": fake()})
     client = Http(running)
     with connected(running) as (connection, _):
@@ -120,7 +120,7 @@ def test_a_client_that_hangs_up_on_a_waiting_call_is_forgotten_but_the_call_goes
     assert client.post(call(1, "fake__echo", text="still here"))[0] == 200
 
 
-def test_who_pipelines_and_does_not_read_holds_up_nobody_on_the_same_server(start_router):
+def test_a_client_that_pipelines_and_does_not_read_holds_up_nobody(start_router):
     running = start_router({"fake": fake()})
     rude, client = Http(running), Http(running)
     with connected(running) as (connection, _):

@@ -49,7 +49,7 @@ def test_messages_are_numbered_and_the_last_answer_completes_a_call(stream):
     assert read(stream, 2) is CLOSE
 
 
-def test_a_stream_is_read_again_from_any_number_by_who_takes_it_over(stream):
+def test_a_stream_is_read_again_from_any_number_by_a_reader_that_takes_it_over(stream):
     for _ in range(3):
         stream.send(NOTE)
     assert len(read(stream)) == 3
@@ -79,7 +79,7 @@ def test_bytes_count_too_but_the_newest_message_may_have_any_size(monkeypatch):
     assert [number for number, _ in read(stream)] == [2]
 
 
-def test_nothing_is_forgotten_before_it_is_read_but_who_is_too_far_behind_loses_it(monkeypatch):
+def test_nothing_is_forgotten_before_it_is_read_but_a_slow_reader_is_disconnected(monkeypatch):
     monkeypatch.setattr(streams_module, "KEPT_MESSAGES", 3)
     monkeypatch.setattr(streams_module, "MAX_BEHIND_MESSAGES", 8)
     stream, reader = ResumableStream("x", 0), Reader()

@@ -11,11 +11,12 @@ waits in silence becomes a stream, so that holds for it too.
 
 The end: a signal raises SystemExit in MainThread, out of the socket loop. Then
 
-    1. no thread is started or stopped for streams any more
-    2. every session ends: its calls are answered, and its streams closed
-    3. so the workers that feed streams return from their views, and end
-    4. waitress waits for its workers, at most five seconds: for those that it should not wait
-       for, streams that are still open, it always would, hence 2 comes first
+    1. no worker is started or stopped for the sake of streams any more
+    2. every session ends: its calls are answered with an error, its streams are closed
+    3. the workers that feed streams see that, return from their views, and are idle
+    4. waitress ends its workers and waits up to five seconds for them. A worker that still fed a
+       stream would cost all five; that is why step 2 comes first
+    5. the sockets that listen are closed; the others close with the process
 """
 
 import waitress

@@ -18,7 +18,7 @@ log = logging.getLogger("router")
 
 
 class WaitingPosts:
-    """The POSTs about which nothing is decided. Whoever takes one out decides, and nobody else."""
+    """The POSTs about which nothing is decided. Only the thread that takes one out decides."""
 
     def __init__(self, clock, heartbeat):
         """`heartbeat`: seconds that a POST may wait in silence."""
@@ -69,7 +69,7 @@ class WaitingPost:
         self.stream.on_news = self.ready
         if self.stream.has_news():  # it came before the line above
             self.ready()
-        # If it closed before on_disconnect was set, nobody has called that, nor will.
+        # A connection that closed before on_disconnect was set does not call it.
         if not self._client_connection.connected and self._client_connection.on_disconnect is gone:
             self.gone()
 

@@ -1,4 +1,4 @@
-"""waitress, subclassed for speed: who reads this room need not read waitress.
+"""waitress, subclassed for speed. To read this room, you need not read waitress.
 
 May import: transports.fabric and transports.program.
 
@@ -19,7 +19,8 @@ name is there. What the files import is not in this list: without it they could 
     HTTPChannel.readable            asked by the loop, in MainThread; ours in any thread as well
     HTTPChannel.writable            the same
     HTTPChannel.handle_read         MainThread: recv, then parse; add_task for the first request
-    HTTPChannel.handle_close        MainThread: the connection has ended, from either side
+    HTTPChannel.handle_close        MainThread: the connection has ended, from either side. (A
+                                    worker that cannot send 100 Continue calls it too)
     HTTPChannel.service             serves requests[0] to its end with a task, removes it, and
                                     calls add_task if another waits. One thread at a time
     HTTPChannel.write_soon          adds bytes, and sends them if the socket takes them. Waits
@@ -60,7 +61,8 @@ name is there. What the files import is not in this list: without it they could 
 Locks. There is one order: an outbox's pen (any thread that has an event writes it), then
 outbuf_lock (write_soon), then that of Sockets (pull_trigger asks it whether to wake the loop).
 Sockets holds its lock while it asks a connection what it wants, which needs outbuf_lock: so that
-one is only tried, never waited for. requests_lock is waitress's own; nothing of ours waits in it.
+one is only tried, never waited for. requests_lock is waitress's own; nothing of ours waits while
+it is held.
 
 In reading order:
     connection.py   one TCP connection of a client

@@ -1,7 +1,7 @@
 """Our end of a client's TCP connection.
 
 A POST that carries a message bypasses WSGI and Flask, which would cost more than all the rest of
-a call. MainThread begins it where that needs no waiting, and any thread that has the reply writes
+a call. MainThread begins it if that needs no waiting, and any thread that has the reply writes
 it. So a call that waits for its server holds no thread. Everything else is served as waitress does
 it: by a worker, through WSGI.
 
@@ -23,7 +23,7 @@ import waitress.task
 from .parser import Parser
 
 MOST_UNSENT = 2**20             # bytes for one slow client, before a thread that writes waits
-LONG = MOST_UNSENT - 2**13      # what no thread waits for, with a header on top
+LONG = MOST_UNSENT - 2**13      # bytes that need no waiting, even with a header before them
 
 NEW, BEGUN, ANSWERED, STREAM = "new", "begun", "answered", "stream"
 
@@ -53,7 +53,7 @@ class ClientConnection(waitress.channel.HTTPChannel):
         # While another thread writes, the loop cannot: that thread holds the lock, and the loop
         # would try again and again. So it waits until it is told, see write_soon. But above the
         # mark that thread is about to wait for the loop.
-        # The lock is not waited for: any thread that holds the loop's lock may ask this.
+        # The lock is only tried, because the thread that asks holds the loop's lock.
         if not self.outbuf_lock.acquire(False):
             return self.will_close or self.total_outbufs_len > self.adj.outbuf_high_watermark
         self.outbuf_lock.release()
@@ -120,7 +120,8 @@ class ClientConnection(waitress.channel.HTTPChannel):
     def write_soon(self, data):
         """Called by waitress to write; this waits while more than MOST_UNSENT is unsent."""
         written = super().write_soon(data)
-        self.server.pull_trigger()  # the loop may have asked meanwhile: it could not see the end
+        # The loop may have asked `writable` while this thread had the lock, and was told no.
+        self.server.pull_trigger()
         return written
 
     def disconnect(self):
