@@ -39,6 +39,17 @@ def connected(running):
         yield connection, read
 
 
+def stream_by_hand(sender, connection):
+    """A session whose stream is on this connection: it is read only as the test reads it. From
+    now on `sender`, an Sse, posts to that session."""
+    connection.sendall(b"GET /sse HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    data = b""
+    while not (found := re.search(rb"(/message\?sessionId=\S+)", data)):
+        data += connection.recv(2**16)
+    sender.endpoint = found[1].decode()
+    sender.post(HELLO)
+
+
 def threads(running):
     """How many threads the router has."""
     with open(f"/proc/{running.process.pid}/status") as status:
@@ -135,16 +146,11 @@ def test_a_client_that_pipelines_and_does_not_read_holds_up_nobody(start_router)
 def test_a_stream_to_a_slow_reader_never_stands_still(start_router):
     running = start_router({"fake": fake()})
     with Sse(running.url) as sender, connected(running) as (connection, _):
-        # The stream of a session of its own, read by hand: 64 KB, a breath, 64 KB.
-        connection.sendall(b"GET /sse HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        data = b""
-        while not (found := re.search(rb"(/message\?sessionId=\S+)", data)):
-            data += connection.recv(2**16)
-        sender.endpoint = found[1].decode()
-        sender.post(HELLO)
+        stream_by_hand(sender, connection)
         posting = threading.Thread(target=lambda: [
             sender.post(call(id, "fake__big", bytes=900_000)) for id in range(30)])
         posting.start()
+        # 64 KB, a breath, 64 KB.
         received, longest, breath = 0, 0.0, threading.Event()
         while received < 30 * 900_000:
             begun = time.monotonic()
@@ -153,6 +159,19 @@ def test_a_stream_to_a_slow_reader_never_stands_still(start_router):
             breath.wait(0.002)
         posting.join()
         assert longest < 10  # it was 29
+
+
+def test_a_stream_whose_client_does_not_read_does_not_hold_up_the_end(start_router):
+    running = start_router({"fake": fake()})
+    with Sse(running.url) as sender, connected(running) as (connection, _):
+        stream_by_hand(sender, connection)
+        for id in range(30):
+            sender.post(call(id, "fake__big", bytes=900_000))
+        assert wait_until(lambda: '"callsInFlight":0' in get(f"{running.url}/health")[1])
+        begun = time.monotonic()
+        assert running.stop() == 0
+        assert time.monotonic() - begun < 4  # waitress's patience with its workers is 5 seconds
+    assert not any("still running" in line for line in running.lines)
 
 
 def test_a_connection_that_ends_in_an_error_is_a_client_that_has_gone(start_router):

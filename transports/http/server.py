@@ -13,10 +13,12 @@ The end: a signal raises SystemExit in MainThread, out of the socket loop. Then
 
     1. no worker is started or stopped for the sake of streams any more
     2. every session ends: its calls are answered with an error, its streams are closed
-    3. the workers that feed streams see that, return from their views, and are idle
-    4. waitress ends its workers and waits up to five seconds for them. A worker that still fed a
-       stream would cost all five; that is why step 2 comes first
-    5. the sockets that listen are closed; the others close with the process
+    3. no worker waits any more for a client that does not read: with the loop, what was unsent
+       has stopped leaving
+    4. so the workers that feed streams return from their views, and are idle
+    5. waitress ends its workers and waits up to five seconds for them. A worker that still fed a
+       stream would cost all five; that is why steps 2 and 3 come first
+    6. the sockets that listen are closed; the others close with the process
 """
 
 import waitress
@@ -65,5 +67,13 @@ class Server:
             self._stream_threads.dispatcher = None
             for session in self._router.sessions.all():
                 self._router.leave(session)
+            self._let_no_worker_wait()
             self._server.task_dispatcher.shutdown()
             self._server.close()
+
+    def _let_no_worker_wait(self):
+        """No worker waits from now on (the mark), and none goes on waiting (disconnect)."""
+        self._server.adj.outbuf_high_watermark = float("inf")
+        for one in list(self._sockets.values()):
+            if isinstance(one, ClientConnection) and one.total_outbufs_len > MOST_UNSENT:
+                one.disconnect()

@@ -12,7 +12,8 @@ name is there. What the files import is not in this list: without it they could 
     HTTPChannel.total_outbufs_len   how many bytes are unsent
     HTTPChannel.connected           False once the client has gone
     HTTPChannel.will_close          True: the loop closes the socket at its next turn
-    HTTPChannel.adj                 the settings; inbuf_overflow, outbuf_high_watermark
+    HTTPChannel.adj                 the settings, of all channels together; inbuf_overflow and
+                                    outbuf_high_watermark, which is read anew each time
     HTTPChannel.server              what it was made with
     HTTPChannel.parser_class        called with adj, for each request
     HTTPChannel.task_class          called with (channel, request), by service
