@@ -13,8 +13,8 @@ The end: a signal raises SystemExit in MainThread, out of the socket loop. Then
 
     1. no worker is started or stopped for the sake of streams any more
     2. every session ends: its calls are answered with an error, its streams are closed
-    3. no worker waits any more for a client that does not read: with the loop, what was unsent
-       has stopped leaving
+    3. no worker waits any more for a client that does not read: without the loop, what is unsent
+       stays here
     4. so the workers that feed streams return from their views, and are idle
     5. waitress ends its workers and waits up to five seconds for them. A worker that still fed a
        stream would cost all five; that is why steps 2 and 3 come first

@@ -173,8 +173,7 @@ class StreamableHttp:
             raise HttpError(400, "Mcp-Session-Id is missing: begin with initialize.")
         session = self._router.sessions.find(id)
         # 404 tells a client to begin anew; 400 would not (Session Management, items 3 and 4).
-        if session is None or session.server_name != name \
-                or session.transport != TRANSPORT:
+        if session is None or session.transport != TRANSPORT or session.server_name != name:
             raise HttpError(404, "No such session: it has ended, or never was. Begin anew with "
                                "initialize.", SERVER_UNAVAILABLE)
         revision = header("Mcp-Protocol-Version")
@@ -224,9 +223,9 @@ def _stream_to_read(session, last_event_id):
 
 
 def _count_answers(message):
-    """How many answers there will be: to a request, and to what is no message in a batch.
+    """How many answers a message will get: 1 for a request, 0 for another message.
 
-    Raises InvalidMessage if it is a single one and none.
+    In a batch, a member that is no message gets one too. A single one raises InvalidMessage.
     """
     if isinstance(message, list):
         return sum(map(_is_answered, message))
