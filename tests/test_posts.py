@@ -1,4 +1,4 @@
-"""transports/streamable_http.py: what becomes of a POST. The TCP connection is played here."""
+"""transports/http/waiting_post.py: what becomes of a POST. The TCP connection is played here."""
 
 import json
 
@@ -6,7 +6,7 @@ import pytest
 from waitress.adjustments import Adjustments
 
 from transports.fabric.outbox import CLOSE
-from transports.http.engine.connection import Parser
+from transports.http.engine.parser import Parser
 from transports.http.streamable import StreamableHttp
 
 from test_streamable_http import BOTH, HELLO
@@ -16,12 +16,13 @@ HEARTBEAT = 15
 
 
 class Connection:
-    """What a ClientConnection is to a transport; `answers` and `streams`: what the POST became."""
+    """What a ClientConnection is to a transport. `answers`: the replies that it was given;
+    `streams`: the WaitingPosts that became streams."""
 
     def __init__(self):
         self.connected, self.on_disconnect = True, None
         self.answers, self.streams = [], []
-        self.go_on = self.streams.append
+        self.become_stream = self.streams.append
         self.closes = False     # at once when it has its answer
 
     def answer(self, reply):
@@ -84,21 +85,21 @@ def test_an_answer_that_comes_first_is_the_answer_to_the_post(world, call):
 def test_anything_before_the_answer_makes_a_stream_of_the_post(world, call):
     progress(world, call)
     world["a"].says(id=call.id, result={})
-    ((session, stream, reader, _),) = call.streams
-    assert call.answers == [] and session is world.session
-    assert [number for number, _ in stream.read(0, reader, 0)] == [1, 2]
-    assert stream.read(2, reader, 0) is CLOSE
+    (post,) = call.streams
+    assert call.answers == [] and post.session is world.session
+    assert [number for number, _ in post.stream.read(0, call, 0)] == [1, 2]
+    assert post.stream.read(2, call, 0) is CLOSE
 
 
 def test_silence_makes_a_stream_of_the_post_too(world, call):
-    (stream,) = world.transport._waiting
+    (post,) = world.transport._waiting_posts.all()
     world.clock.advance(HEARTBEAT)
     assert call.streams == []
-    world.transport._waiting[stream] -= HEARTBEAT  # the waiting's own clock is the real one
+    post.since -= HEARTBEAT  # the post's own clock is the real one
     world.clock.advance(HEARTBEAT)
-    assert len(call.streams) == 1 and world.transport._waiting == {}
+    assert call.streams == [post] and world.transport._waiting_posts.all() == []
     world["a"].says(id=call.id, result={})
-    assert call.answers == [] and len(call.streams) == 1
+    assert call.answers == [] and call.streams == [post]
 
 
 def test_of_a_post_whose_client_has_hung_up_nothing_is_kept(world, call):
@@ -107,7 +108,7 @@ def test_of_a_post_whose_client_has_hung_up_nothing_is_kept(world, call):
     progress(world, call)
     world["a"].says(id=call.id, result={})
     assert call.answers == call.streams == []
-    assert world.session.streams == world.transport._waiting == {}
+    assert world.session.streams == {} and world.transport._waiting_posts.all() == []
     assert len(world.session.calls) == 0
 
 
@@ -134,13 +135,12 @@ def test_a_client_that_hangs_up_once_it_has_its_answer_keeps_its_session():
 
 def test_a_message_that_is_no_answer_is_never_told_as_one(world, call):
     """The one message of a stream that was closed, but not by its answer."""
-    call.connected = True
-    (stream,) = world.session.streams.values()
-    stream.when_ready(lambda: None)  # the thread that brings progress is not that far yet
+    (post,) = world.transport._waiting_posts.all()
+    post.stream.on_news = lambda: None  # the thread that brings progress is not that far yet
     progress(world, call)
     world.session.cancel_call(1, "not wanted")
-    world.transport._ready(call, world.session, stream, stream.reader, False)
-    assert call.answers == [] and len(call.streams) == 1
+    post.ready()
+    assert call.answers == [] and call.streams == [post]
 
 
 def test_a_client_that_vanishes_while_its_post_is_begun_has_gone_as_well(world):
@@ -160,6 +160,6 @@ def test_the_end_of_the_session_answers_what_waits(world, call):
 
 def test_a_post_that_another_connection_reads_on_ends(world, call):
     (stream,) = world.session.streams.values()
-    stream.take_over("another")
-    ((_, same, reader, _),) = call.streams
-    assert same is stream and stream.read(0, reader, 0) is CLOSE
+    stream.take_over(Connection())
+    (post,) = call.streams
+    assert post.stream is stream and stream.read(0, call, 0) is CLOSE

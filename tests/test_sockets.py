@@ -1,4 +1,7 @@
-"""transports/sockets.py: whom the loop asks, and when. The sockets are real, the wishes played."""
+"""transports/http/engine/sockets.py: which socket the loop asks, and when.
+
+The sockets are real; what they want is played here.
+"""
 
 import contextlib
 import socket
@@ -71,7 +74,7 @@ def test_another_thread_wakes_the_loop_only_for_a_wish_that_is_new(sockets):
     assert sockets.changed(sockets.idle)
 
 
-def test_who_wanted_nothing_for_a_moment_is_watched_again(sockets):
+def test_a_socket_that_wanted_nothing_for_a_moment_is_watched_again(sockets):
     sockets.idle.reads = False  # as a channel is not readable while something is unsent
     sockets.turns(b"x")
     sockets.idle.reads, sockets._thread = True, None

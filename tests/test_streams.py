@@ -1,4 +1,4 @@
-"""transports/streams.py: streams that break and are resumed; and when a session is idle."""
+"""transports/http/streams.py: streams that break and are resumed; and when a session is idle."""
 
 import json
 
@@ -16,14 +16,26 @@ NOTE = {"method": "n"}
 ANSWER = {"id": 1, "result": {}}
 
 
+class Reader:
+    """What a ClientConnection is to a stream."""
+
+    disconnected = False
+
+    def disconnect(self):
+        self.disconnected = True
+
+
+READER, ANOTHER = Reader(), Reader()
+
+
 @pytest.fixture
 def stream():
     stream = ResumableStream("x", 3, answers=1)
-    stream.take_over("reader")
+    stream.take_over(READER)
     return stream
 
 
-def read(stream, after=0, reader="reader"):
+def read(stream, after=0, reader=READER):
     found = stream.read(after, reader, 0)
     return found if found is CLOSE else [(number, json.loads(data)) for number, data in found]
 
@@ -37,15 +49,15 @@ def test_messages_are_numbered_and_the_last_answer_completes_a_call(stream):
     assert read(stream, 2) is CLOSE
 
 
-def test_a_stream_is_read_again_from_any_number_by_who_takes_it_over(stream):
+def test_a_stream_is_read_again_from_any_number_by_a_reader_that_takes_it_over(stream):
     for _ in range(3):
         stream.send(NOTE)
     assert len(read(stream)) == 3
-    stream.take_over("another")
+    stream.take_over(ANOTHER)
     assert read(stream) is CLOSE  # the old reader has lost it
-    assert [number for number, _ in read(stream, 1, "another")] == [2, 3]
-    stream.release("reader")  # too late to matter
-    assert stream.reader == "another"
+    assert [number for number, _ in read(stream, 1, ANOTHER)] == [2, 3]
+    stream.release(READER)  # too late to matter
+    assert stream.reader == ANOTHER
 
 
 def test_without_a_reader_the_oldest_messages_are_forgotten_never_the_answer(monkeypatch):
@@ -54,7 +66,7 @@ def test_without_a_reader_the_oldest_messages_are_forgotten_never_the_answer(mon
     for _ in range(10):
         stream.send(NOTE)
     stream.send(ANSWER)
-    stream.take_over("reader")
+    stream.take_over(READER)
     assert [number for number, _ in read(stream)] == [9, 10, 11]
 
 
@@ -63,22 +75,23 @@ def test_bytes_count_too_but_the_newest_message_may_have_any_size(monkeypatch):
     stream = ResumableStream("x", 0)
     stream.send({"method": "n", "params": {"x": "x" * 1000}})
     stream.send({"method": "n", "params": {"x": "y" * 1000}})
-    stream.take_over("reader")
+    stream.take_over(READER)
     assert [number for number, _ in read(stream)] == [2]
 
 
-def test_nothing_is_forgotten_before_a_reader_has_it_but_one_too_far_behind_is_closed(monkeypatch):
+def test_nothing_is_forgotten_before_it_is_read_but_a_slow_reader_is_disconnected(monkeypatch):
     monkeypatch.setattr(streams_module, "KEPT_MESSAGES", 3)
     monkeypatch.setattr(streams_module, "MAX_BEHIND_MESSAGES", 8)
-    stream = ResumableStream("x", 0)
-    stream.take_over("reader")
+    stream, reader = ResumableStream("x", 0), Reader()
+    stream.take_over(reader)
     for _ in range(8):
         stream.send(NOTE)
-    assert len(read(stream)) == 8
+    assert len(read(stream, 0, reader)) == 8 and not reader.disconnected
     for _ in range(9):
         stream.send(NOTE)
-    assert len(read(stream, 8)) == 9  # what was queued still goes out
-    assert read(stream, 17) is CLOSE
+    assert reader.disconnected
+    assert len(read(stream, 8, reader)) == 9  # what was queued still goes out
+    assert read(stream, 17, reader) is CLOSE
 
 
 def test_an_idle_session_ends_and_a_call_or_a_stream_holds_that_off():
@@ -90,9 +103,9 @@ def test_an_idle_session_ends_and_a_call_or_a_stream_holds_that_off():
     world.clock.advance(Limits().idle + 1)
     assert world.router.sessions.find(session.id)
     session.calls.end(call)
-    session.outbox.take_over("reader")
+    session.outbox.take_over(READER)
     world.clock.advance(Limits().idle + 1)
     assert world.router.sessions.find(session.id)
-    session.outbox.release("reader")
+    session.outbox.release(READER)
     world.clock.advance(Limits().idle + 1)
     assert world.router.sessions.find(session.id) is None

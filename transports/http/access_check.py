@@ -22,8 +22,8 @@ class AccessCheck:
     """Judges every request; as WSGI middleware, those that go through WSGI."""
 
     def __init__(self, app, access):
-        """Where the whole network may reach us, our name can be anything, and it is the token
-        that keeps strangers out."""
+        """`access`: see program/options.py. If we listen on more than this machine's addresses,
+        our name can be anything, and the token keeps strangers out instead."""
         self._app = app
         self._origins = {origin.rstrip("/").lower() for origin in access.origins}
         self._hosts = LOOPBACK | {access.host.lower()} | {urlsplit(origin).hostname
@@ -32,17 +32,16 @@ class AccessCheck:
         self._token = access.token
 
     def judge(self, method, header):
-        """(the Reply that says no, or None, CORS headers for whatever the answer is).
+        """(the Reply that refuses the request, or None; CORS headers for any answer to it).
 
         403 for a wrong Host or Origin, 401 without the token. `header(name, default)` looks up
-        one of the request's.
+        a header of the request.
         """
         origin = header("Origin", None)
         if not self._any_host and not self._is_host(header("Host", "")):
             return plain(403, "This Host is not served here."), []
         if origin is not None and not self._is_origin(origin):
-            return plain(403, "This Origin is not allowed here; "
-                                          "--allow-origin allows one."), []
+            return plain(403, "This Origin is not allowed here; --allow-origin allows one."), []
         cors = _cors(origin)
         if method == "OPTIONS" and origin is not None:
             # A preflight carries no token: it is answered before that is asked for.
@@ -51,8 +50,8 @@ class AccessCheck:
                 ("Access-Control-Allow-Headers", REQUEST_HEADERS),
                 ("Access-Control-Max-Age", "600")]), cors
         if not self._has_token(header("Authorization", "")):
-            return plain(401, "The header Authorization: Bearer … is missing, or "
-                         "its token is wrong.",
+            return plain(401, "The header Authorization: Bearer … is missing, or its token is "
+                              "wrong.",
                          ("WWW-Authenticate", 'Bearer realm="MCP Local Router"')), cors
         return None, cors
 

@@ -21,7 +21,7 @@ TEXT = ("Content-Type", "text/plain; charset=utf-8")
 
 
 class Reply(typing.NamedTuple):
-    """A whole answer: what a Flask view returns as a Response, without the cost of one."""
+    """A whole HTTP answer. A Flask view returns its `response()`; a POST needs no Flask."""
 
     status: str
     body: bytes = b""
@@ -42,7 +42,7 @@ def json_error(status, code, text):
 
 
 def used_up(problem):
-    """503: try again later."""
+    """503, and when to try again."""
     return plain(503, problem, ("Retry-After", "5"))
 
 
@@ -61,11 +61,12 @@ def is_json(content_type):
 
 
 class EventResponse(flask.Response):
-    """A response whose events come from a generator, or from whoever has one to send."""
+    """A stream: a response whose events come from a generator, or from any thread that has one to
+    send."""
 
-    def __init__(self, events, channel, headers=()):
+    def __init__(self, events, client_connection, headers=()):
         super().__init__(events, headers=[*STREAM_HEADERS, *headers])
-        self._channel = channel
+        self._client_connection = client_connection
 
     def __call__(self, environ, start_response):
         def begin(*arguments):
@@ -74,15 +75,18 @@ class EventResponse(flask.Response):
         return super().__call__(environ, begin)
 
     def write_at_once(self, data):
-        """Any thread, once the generator has yielded something: write an event, if that needs no
-        waiting. False where it does, because the client has not read what was before, or the
-        event is long; or where the client has gone."""
-        if self._channel.total_outbufs_len or len(data) > LONG:
+        """Write an event, if that needs no waiting. Any thread that holds the outbox's pen, once
+        the generator has yielded something.
+
+        False if it could wait, because the client has not read what was before or the event is
+        long; or if the client has gone.
+        """
+        if self._client_connection.total_outbufs_len or len(data) > LONG:
             return False
         try:
             self._write(event(data))
         except (ClientDisconnected, OSError):
-            return False  # its own thread will meet the same
+            return False  # the worker that feeds the stream will meet the same
         return True
 
 

@@ -3,9 +3,9 @@
     GET /sse, GET /sse/{serverName}     the session's stream; first event: the path to post to
     POST /message?sessionId=…           one message from the client; 202, the answer goes out above
 
-A session lives as long as its stream. The view of the stream returns a generator, and waitress
-keeps one thread on it: that thread takes messages out of the session's outbox and writes them,
-except those that whoever sent them could write at once.
+A session lives as long as its stream. The view of the stream returns a generator, and a worker of
+waitress runs it: that thread is the feeder of the session's outbox. A message that can be written
+at once is written by the thread that sends it, see fabric/outbox.py.
 """
 
 import functools
@@ -15,10 +15,12 @@ import flask
 
 from transports.fabric.messages import InvalidMessage, decode
 from transports.fabric.outbox import CLOSE
-from transports.http.engine.connection import channel_of
+from transports.http.engine.connection import client_connection_of
 
 from .replies import (ACCEPTED, NO_JSON, STILL_HERE, EventResponse, event, is_json, json_error,
                       plain)
+
+TRANSPORT = "sse"   # what our sessions say of themselves
 
 
 @functools.lru_cache(maxsize=1000)  # measured: 3 % of the time of a call
@@ -27,46 +29,47 @@ def _session_id(query):
 
 
 class HttpSse:
-    """The view of the stream, run by a waitress thread, and what a POST does."""
+    """The view of the stream, run by a worker of waitress, and what a POST does."""
 
-    def __init__(self, router, streams, heartbeat):
-        self._router, self._streams, self._heartbeat = router, streams, heartbeat
+    def __init__(self, router, stream_threads, heartbeat):
+        self._router, self._stream_threads = router, stream_threads
+        self._heartbeat = heartbeat
 
     def views(self):
         """A Flask blueprint."""
         routes = flask.Blueprint("sse", __name__)
         for path in ("/sse", "/sse/", "/sse/<name>"):
-            routes.add_url_rule(path, path, self.stream)
+            routes.add_url_rule(path, path, self.get)
         return routes
 
     # -- GET
 
-    def stream(self, name=None):
+    def get(self, name=None):
         """A new session and its stream: 200, 404 for an unknown server, 503 for one too many."""
         try:
-            session = self._router.open("sse", name)
+            session = self._router.open(TRANSPORT, name)
         except LookupError as problem:
             return plain(404, problem).response()
-        channel = channel_of(flask.request.environ)
+        client_connection = client_connection_of(flask.request.environ)
         try:
-            self._streams.open(channel, session.outbox.close)
+            self._stream_threads.open(client_connection, session.outbox.close)
         except Exception:
             self._router.leave(session)
             raise
-        session.outbox.on_behind = channel.abandon
+        session.outbox.on_behind = client_connection.disconnect
 
         def ended():
-            self._streams.closed()
+            self._stream_threads.closed()
             self._router.leave(session)
 
-        response = EventResponse(self._events(session), channel)
+        response = EventResponse(self._events(session), client_connection)
         # Not in a `finally` of the generator: one that was never begun runs none.
         response.call_on_close(ended)
         session.outbox.write_at_once = response.write_at_once
         return response
 
     def _events(self, session):
-        """Run by the thread that holds the stream. The first yield sends the headers."""
+        """Run by the worker that feeds the stream. The first yield sends the headers."""
         yield event(f"/message?sessionId={session.id}".encode(), b"endpoint")
         while (found := session.outbox.get(self._heartbeat)) is not CLOSE:
             yield b"".join(map(event, found)) or STILL_HERE
@@ -76,14 +79,14 @@ class HttpSse:
     def session_of(self, request):
         """The session that a request names, or None."""
         session = self._router.sessions.find(_session_id(request.query))
-        return session if session and session.transport == "sse" else None
+        return session if session and session.transport == TRANSPORT else None
 
-    def post(self, request, _channel):
+    def post(self, request, _client_connection):
         """The reply to a message: 202, or a 4xx that says what was wrong; the session lives on."""
         session = self.session_of(request)
         if session is None:
-            return plain(404, "No such session: it has ended, or never was. Open a "
-                                          "new one with GET /sse.")
+            return plain(404, "No such session: it has ended, or never was. Open a new one with "
+                              "GET /sse.")
         if not is_json(request.header("Content-Type", "")):
             return plain(415, NO_JSON)
         try:

@@ -1,7 +1,8 @@
-"""A stream that can break and be resumed: Streamable HTTP has one for each call, one for the rest.
+"""A stream that can break and be resumed: Streamable HTTP has one for each POST that is answered,
+and one for each session.
 
-An Outbox forgets what it has handed out. A ResumableStream numbers its messages and keeps
-the last of them, so that a client whose connection broke can say which number it has, and read on
+An Outbox forgets what it has handed out. A ResumableStream numbers its messages and keeps the last
+of them, so that a client whose connection broke can say which number it has, and read on
 (2025-11-25, Transports, Resumability and Redelivery).
 """
 
@@ -18,31 +19,28 @@ KEPT_MESSAGES = 1000        # of a stream that nobody reads, or that may have to
 KEPT_BYTES = 4 * 2**20
 
 
-class StreamsUsedUp(Exception):
-    """No further stream may be opened now; answered with 503."""
-
-
 class ResumableStream:
-    """Numbered messages, from any number of writers to one reader at a time.
+    """Numbered messages, from any thread that sends to one reader at a time.
 
-    With `answers`, the stream of a call: it is complete with that many responses. `send` never
-    blocks and never raises. A reader that reads on but stays too far behind loses the stream.
+    With `answers`, the stream of a POST: it is complete with that many responses. `send` never
+    blocks and never raises. A reader that falls too far behind is disconnected.
     """
 
     def __init__(self, name, number, answers=None):
         self.name, self.number = name, number
-        self.reader = None          # whoever reads it now; a new reader takes it over
-        self.on_behind = lambda: None   # called when it is closed for being too far behind
+        self.reader = None              # the ClientConnection on which it is read, or None
+        self.on_news = lambda: None     # called after a change, by the thread that made it
         self._changed = threading.Condition()
         # protected by _changed:
         self._kept = collections.deque()  # (number, bytes)
         self._bytes = 0
         self._last = 0              # the number of the newest message
         self._read = 0              # the highest number that a reader has got
-        self._answers = answers
-        self._answered = False      # whether all of them are here; else it is closed for good
-        self._closed = False
-        self._when_ready = None
+        self._answers = answers     # that are still to come
+        self._answered = False      # whether all of them are here
+        self._closed = False        # whether nothing more will come
+
+    # -- called by any thread
 
     def send(self, message):
         data = encode(message)
@@ -52,16 +50,16 @@ class ResumableStream:
             self._last += 1
             self._kept.append((self._last, data))
             self._bytes += len(data)
-            behind = self._forget()
+            reader, behind = self.reader, self._forget()
             if self._answers is not None and "method" not in message:
                 self._answers -= 1
                 self._answered = self._answers == 0
                 self._closed = self._closed or self._answered
             self._changed.notify_all()
-        self.hurry()
+        self.on_news()
         if behind:
             log.warning("%s: a stream was closed, because its client is too far behind", self.name)
-            self.on_behind()
+            reader.disconnect()
 
     def expect_one_less(self):
         """One of its answers will never come: its call was cancelled."""
@@ -69,11 +67,11 @@ class ResumableStream:
             self._answers -= 1
             self._closed = self._closed or self._answers == 0
             self._changed.notify_all()
-        self.hurry()
+        self.on_news()
 
     def _forget(self):
-        """Requires _changed. What was not read is forgotten only where nobody reads; True when
-        the reader is so far behind that the stream ends."""
+        """Requires _changed. What was not read is forgotten only if nobody reads; True if the
+        reader is so far behind that the stream ends."""
         reading = self.reader is not None
         most, most_bytes = ((MAX_BEHIND_MESSAGES, MAX_BEHIND_BYTES) if reading
                             else (KEPT_MESSAGES, KEPT_BYTES))
@@ -88,6 +86,52 @@ class ResumableStream:
             self._bytes -= len(self._kept.popleft()[1])
         return False
 
+    def close(self):
+        """Nothing more will come. What is kept can still be read."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        self.on_news()
+
+    def is_complete(self):
+        """Whether nothing more will come."""
+        with self._changed:
+            return self._closed
+
+    def has_news(self):
+        """Whether there is something to read, or nothing more will come."""
+        with self._changed:
+            return self._last > 0 or self._closed
+
+    def sole_answer(self, reader):
+        """The answer as bytes, if nothing else is or will be in it and this reader has it; else
+        None."""
+        with self._changed:
+            if self._answered and self._last == 1 and self.reader is reader:
+                return self._kept[0][1]
+            return None
+
+    def last_read(self):
+        """The highest number that a reader has got."""
+        with self._changed:
+            return self._read
+
+    # -- for the reader, whose thread feeds the HTTP response
+
+    def take_over(self, reader):
+        """From now on this one reads; another that does gets CLOSE."""
+        with self._changed:
+            self.reader = reader
+            self._changed.notify_all()
+        self.on_news()
+
+    def release(self, reader):
+        """The reader has gone, unless another has taken over already. Any thread."""
+        with self._changed:
+            if self.reader is reader:
+                self.reader = None
+                self._changed.notify_all()
+
     def read(self, after, reader, seconds):
         """The messages after that number, as [(number, bytes)]; [] if none come in time.
 
@@ -101,56 +145,3 @@ class ResumableStream:
             found = [kept for kept in self._kept if kept[0] > after]
             self._read = max(self._read, self._last)
             return found or (CLOSE if self._closed else [])
-
-    def when_ready(self, function):
-        """Call function() once `read` would not wait: now, or in the thread that brings that
-        about. It is no use to a reader that has gone."""
-        with self._changed:
-            if not self._last and not self._closed:
-                self._when_ready = function
-                return
-        function()
-
-    def hurry(self):
-        """Call what `when_ready` was given, whether there is something to read or not."""
-        with self._changed:
-            function, self._when_ready = self._when_ready, None
-        if function:
-            function()
-
-    def take_over(self, reader):
-        """From now on this one reads; None: nobody does."""
-        with self._changed:
-            self.reader = reader
-            self._changed.notify_all()
-        self.hurry()
-
-    def release(self, reader):
-        """The reader has gone, unless another has taken over already."""
-        with self._changed:
-            if self.reader is reader:
-                self.reader = self._when_ready = None
-                self._changed.notify_all()
-
-    def whole(self, reader):
-        """The answer, if it is all that there ever will be, and this reader's; else None."""
-        with self._changed:
-            if self._answered and self._last == 1 and self.reader is reader:
-                return self._kept[0][1]
-            return None
-
-    def is_complete(self):
-        """Whether all its answers are in it."""
-        with self._changed:
-            return self._closed
-
-    def last_read(self):
-        """The highest number that a reader has got."""
-        with self._changed:
-            return self._read
-
-    def close(self):
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
-        self.hurry()

@@ -1,78 +1,59 @@
-"""Our end of a client's TCP connection: waitress's, and what a message's shortest way needs.
+"""Our end of a client's TCP connection.
 
-A POST that carries a message is not given to WSGI and Flask, which would cost more than all the
-rest of a call. It is begun here, by MainThread where that needs no waiting, and answered by
-`answer`, at once or later, by whatever thread has the answer. So a call that waits for its server
-holds no thread. Everything else is served as waitress does it: by a worker, through WSGI.
+A POST that carries a message bypasses WSGI and Flask, which would cost more than all the rest of
+a call. MainThread begins it if that needs no waiting, and any thread that has the reply writes
+it. So a call that waits for its server holds no thread. Everything else is served as waitress does
+it: by a worker, through WSGI.
+
+Requests are served one after another. The state is that of the request whose turn it is:
+
+            it carries a message           answer()
+    NEW ───────────────────────► BEGUN ──────────────► ANSWERED ─── the reply is written ──► NEW
+     │                             │  become_stream()
+     │                             └─────────────────► STREAM ───── its view runs ─────────► NEW
+     └──── anything else: its view runs ───────────────────────────────────────────────────► NEW
+
+"NEW" on the right is the next request's: waitress may give it to a worker before the thread that
+served the last one has returned. So the state is set before a request is given to waitress.
 """
 
 import waitress.channel
-import waitress.parser
 import waitress.task
-from waitress.buffers import OverflowableBuffer
-from waitress.receiver import FixedStreamReceiver
+
+from .parser import Parser
 
 MOST_UNSENT = 2**20             # bytes for one slow client, before a thread that writes waits
-LONG = MOST_UNSENT - 2**13      # what no thread waits for, with a header on top
-KNOWN_HEADERS = 500
-LONGEST_KNOWN = 2000
+LONG = MOST_UNSENT - 2**13      # bytes that need no waiting, even with a header before them
 
-
-class Parser(waitress.parser.HTTPRequestParser):
-    """A client sends the same few headers with all its messages: a known one is not parsed anew.
-
-    Measured: 10 % of the time of a call. What is kept is what waitress made of the same bytes.
-    """
-
-    _known = {}     # header → the attributes that parsing it has set; used by MainThread only
-
-    def header(self, name, default=None):
-        return self.headers.get(name.upper().replace("-", "_"), default)
-
-    def body(self):
-        """The whole body as bytes."""
-        return self.get_body_stream().read()
-
-    def parse_header(self, header):
-        if header in self._known:
-            vars(self).update(self._known[header])
-            self.body_rcv = FixedStreamReceiver(self.content_length,
-                                                OverflowableBuffer(self.adj.inbuf_overflow))
-            return
-        before = {*vars(self), "body_rcv"} - {"headers"}
-        super().parse_header(header)
-        if len(header) <= LONGEST_KNOWN and isinstance(self.body_rcv, FixedStreamReceiver):
-            if len(self._known) >= KNOWN_HEADERS:
-                self._known.clear()
-            self._known[header] = {name: value for name, value in vars(self).items()
-                                   if name not in before}
+NEW, BEGUN, ANSWERED, STREAM = "new", "begun", "answered", "stream"
 
 
 class ClientConnection(waitress.channel.HTTPChannel):
-    """waitress's end of a TCP connection; `server.posts` knows our POSTs, see http.py."""
+    """What waitress calls a channel. `server.posts` knows which requests carry messages."""
 
     parser_class = Parser
-    on_disconnect = None    # called, once, when the connection ends before its answer does
-    begun = None            # what its transport needs to make a stream of a POST
-    cors = ()               # headers for the answer to a POST
-    _reading = False        # in handle_read
-    _arrived = False        # a request was read, and waits for a thread to serve it
-    _begun = False          # the request is under way: `answer` or `go_on` comes next
-    _reply = None
+    on_disconnect = None    # called once, by MainThread, if the client goes before its answer
+    cors = ()               # headers for the reply to a POST
+    reply = None            # to the POST that is ANSWERED
+    post = None             # the POST that becomes a STREAM, for its view
+    _state = NEW
+    _reading = False        # MainThread is in handle_read …
+    _arrived = False        # … and has read a request whose turn it is
 
     def __init__(self, server, *arguments, **more):
         super().__init__(_ServerOf(self, server), *arguments, **more)
 
-    # -- called by MainThread
+    # -- called by the socket loop, in MainThread
 
     def readable(self):
         # A socket at its end is always readable: the loop would spin until the stream ends.
         return self.connected and super().readable()
 
     def writable(self):
-        # While another thread writes there is something to write, but the loop cannot: the thread
-        # holds the lock. It would try again and again, and fight for the interpreter. So it waits
-        # to be told, see write_soon; above the mark the thread is about to wait, for the loop.
+        # While another thread writes, the loop cannot: that thread holds the lock, and the loop
+        # would try again and again. So it waits until it is told, see write_soon. But above the
+        # mark that thread is about to wait for the loop.
+        # The lock is only tried, because the thread that asks holds the loop's lock.
         if not self.outbuf_lock.acquire(False):
             return self.will_close or self.total_outbufs_len > self.adj.outbuf_high_watermark
         self.outbuf_lock.release()
@@ -95,46 +76,56 @@ class ClientConnection(waitress.channel.HTTPChannel):
         if gone:
             gone()
 
-    # -- called by any thread
+    # -- called by MainThread or by a worker
 
     def service(self):
-        """Serve the request whose turn it is."""
-        post = None if self._begun else self.server.posts.find(self.requests[0])
-        if post is None:
-            self._begun = False
-            super().service()
-            return
-        self._begun = True
-        reply = self.server.posts.begin(post, self)
+        """The next step of the request whose turn it is. waitress's name for it."""
+        if self._state is NEW:
+            transport = self.server.posts.find(self.requests[0])
+            if transport:
+                self._begin(transport)
+            else:
+                self._serve(waitress.task.WSGITask)
+        elif self._state is ANSWERED:
+            self._serve(ReplyTask)
+        else:
+            self._serve(waitress.task.WSGITask)
+
+    def _begin(self, transport):
+        self._state = BEGUN
+        reply = self.server.posts.begin(transport, self)
         if reply is not None:
             self.answer(reply)
 
+    def _serve(self, task_class):
+        """waitress serves the request to its end: it makes a task of this class and runs it."""
+        self._state, self.task_class = NEW, task_class
+        super().service()
+
+    # -- called by any thread
+
     def answer(self, reply):
-        """Answer the request that was begun; a worker does, where one may have to wait."""
-        self._reply, self.on_disconnect = reply, None
+        """The reply to the POST that was begun. A worker writes it if that may have to wait."""
+        self.reply, self._state, self.on_disconnect = reply, ANSWERED, None
         if len(reply.body) > LONG or self.total_outbufs_len:
             self.server.add_task(self)
         else:
-            self.service()
+            self._serve(ReplyTask)
 
-    def go_on(self, begun):
-        """The request that was begun becomes a stream of events: a worker runs the view."""
-        self.begun = begun
+    def become_stream(self, post):
+        """The POST that was begun becomes a stream of events: a worker runs its view."""
+        self.post, self._state = post, STREAM
         self.server.add_task(self)
 
-    def task_class(self, _channel, request):
-        """waitress calls this where it has a class: what is to be done with a request now."""
-        reply, self._reply = self._reply, None
-        return (waitress.task.WSGITask(self, request) if reply is None
-                else ReplyTask(self, request, reply, self.cors))
-
     def write_soon(self, data):
+        """Called by waitress to write; this waits while more than MOST_UNSENT is unsent."""
         written = super().write_soon(data)
-        self.server.pull_trigger()  # the loop may have asked meanwhile: it could not see the end
+        # The loop may have asked `writable` while this thread had the lock, and was told no.
+        self.server.pull_trigger()
         return written
 
-    def abandon(self):
-        """End the connection although its thread may wait for the client to read."""
+    def disconnect(self):
+        """End the connection, even if the thread that feeds it waits for the client to read."""
         with self.outbuf_lock:
             self.connected = False
             self.will_close = True
@@ -142,20 +133,21 @@ class ClientConnection(waitress.channel.HTTPChannel):
         self.server.pull_trigger()
 
 
-def channel_of(environ):
-    """The channel that a WSGI request came in by."""
+def client_connection_of(environ):
+    """The ClientConnection that a WSGI request came in by."""
     return environ["waitress.client_disconnected"].__self__
 
 
 class ReplyTask(waitress.task.Task):
-    """The answer to a POST, in one piece."""
+    """Writes the reply to a POST, in one piece."""
 
     complete = True
 
-    def __init__(self, channel, request, reply, cors):
-        super().__init__(channel, request)
+    def __init__(self, client_connection, request):
+        super().__init__(client_connection, request)
+        reply, client_connection.reply = client_connection.reply, None
         self.status, self._body = reply.status, reply.body
-        self.response_headers = [*reply.headers, *cors]
+        self.response_headers = [*reply.headers, *client_connection.cors]
         self.content_length = len(reply.body)
 
     def execute(self):
@@ -165,22 +157,22 @@ class ReplyTask(waitress.task.Task):
 
 
 class _ServerOf:
-    """The server as one channel sees it: the loop learns whose wishes have changed."""
+    """waitress's server as one connection sees it, so that the loop learns which has changed."""
 
-    def __init__(self, channel, server):
-        self._channel, self._server = channel, server
+    def __init__(self, client_connection, server):
+        self._client_connection, self._server = client_connection, server
 
     def __getattr__(self, name):
         return getattr(self._server, name)
 
     def pull_trigger(self):
-        if self._server._map.changed(self._channel):
+        if self._server._map.changed(self._client_connection):
             self._server.pull_trigger()
 
-    def add_task(self, channel):
-        """A request waits to be served. waitress calls this while it holds a lock of the channel;
-        if it is MainThread that has just read it, handle_read goes on from there."""
-        if channel._reading and self._server._map.is_mine():
-            channel._arrived = True
+    def add_task(self, client_connection):
+        """A request waits to be served. waitress calls this while it holds `requests_lock`: if it
+        is MainThread that has just read the request, handle_read serves it after that."""
+        if client_connection._reading and self._server._map.is_mine():
+            client_connection._arrived = True
         else:
-            self._server.task_dispatcher.add_task(channel)
+            self._server.task_dispatcher.add_task(client_connection)

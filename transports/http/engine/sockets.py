@@ -2,7 +2,10 @@
 
 waitress asks every socket, at every turn, whether it wants to read or to write: with 500 idle
 streams that cost a call 4 ms. Here a socket is asked when it is new, when it was read or written,
-and when a thread that works for it says that its wishes may have changed. All in MainThread.
+and when any thread says with `changed` that what it wants may have changed.
+
+The loop runs in MainThread. What waitress calls a dispatcher is what belongs to one socket: a
+connection, what listens, or the trigger (a pipe by which other threads wake the loop).
 """
 
 import collections
@@ -15,7 +18,7 @@ from waitress import wasyncore
 from transports.program.signals import undisturbed
 
 LOOK_AT_ALL = 30.0  # seconds; that is when waitress closes connections that idle for too long
-TURN = 1.0          # seconds that a signal may have to wait, if it comes just before the loop does
+TURN = 1.0          # seconds that a signal may have to wait, if it comes just before `select`
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
 
@@ -30,7 +33,7 @@ class Sockets(dict):
         self._thread = None
         self._lock = threading.Lock()
         # protected by _lock:
-        self._watched = {}      # file descriptor → for what the selector watches it
+        self._watched = {}      # file descriptor → READ and WRITE, as the selector watches it
 
     def __setitem__(self, descriptor, dispatcher):
         super().__setitem__(descriptor, dispatcher)
@@ -45,7 +48,10 @@ class Sockets(dict):
         self._changed.extend(self._listening)  # they stop listening at too many connections
 
     def changed(self, dispatcher):
-        """What it wants may have changed; True if the loop must be woken for that. Any thread."""
+        """What it wants may have changed; True if the loop must be woken for that. Any thread.
+
+        Called with the dispatcher's output lock held, see the order of locks in `__init__.py`.
+        """
         if not self.is_mine():
             with self._lock:
                 if _wants(dispatcher) == self._watched.get(dispatcher._fileno, 0):
@@ -58,7 +64,7 @@ class Sockets(dict):
         return threading.get_ident() == self._thread
 
     def loop(self):
-        """Serve until SystemExit, a signal's, ends it."""
+        """Serve until a signal raises SystemExit."""
         self._thread = threading.get_ident()
         self._listening = [dispatcher for dispatcher in self.values() if dispatcher.accepting]
         due = 0.0
@@ -75,9 +81,10 @@ class Sockets(dict):
                     self._serve(key.data, events)
 
     def _ask(self, dispatcher):
+        """Ask it what it wants, and watch it for that."""
         descriptor = dispatcher._fileno
         if self.get(descriptor) is not dispatcher:
-            return  # it was closed meanwhile
+            return  # it has been closed meanwhile
         with self._lock:
             wants, watched = _wants(dispatcher), self._watched.get(descriptor, 0)
             if wants == watched:
@@ -92,11 +99,12 @@ class Sockets(dict):
 
     def _serve(self, dispatcher, events):
         for event, serve in ((READ, wasyncore.read), (WRITE, wasyncore.write)):
-            if events & event and dispatcher._fileno is not None:  # closed by what came before
+            if events & event and dispatcher._fileno is not None:  # not closed by the read
                 serve(dispatcher)
         self._changed.append(dispatcher)
 
 
 def _wants(dispatcher):
+    """Called with the lock of Sockets held: it must not wait."""
     return (READ if dispatcher.readable() else 0) | (
         WRITE if dispatcher.writable() and not dispatcher.accepting else 0)

@@ -1,4 +1,4 @@
-"""transports/guard.py: the matrix of Host, Origin and token, and what web pages are told."""
+"""transports/http/access_check.py: the matrix of Host, Origin, token, and what web pages get."""
 
 import json
 import os

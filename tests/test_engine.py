@@ -1,0 +1,129 @@
+"""transports/http/engine: what it uses of waitress, and the headers that it knows already."""
+
+import re
+import socket
+import threading
+import types
+
+import pytest
+import waitress
+from hypothesis import given, strategies
+from waitress.adjustments import Adjustments
+from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser
+from waitress.task import Task, WSGITask
+
+from transports.http import engine
+from transports.http.engine import parser as parser_module
+from transports.http.engine.parser import Parser
+from transports.http.server import Server
+from transports.program.options import Access
+from transports.program.signals import undisturbed
+
+from processes import ROOT
+from test_http import post
+from test_streamable_http import HELLO, Http
+from world import World, offers
+
+# [(class, attribute)]
+USED = re.findall(r"^    ([A-Z]\w+)\.(\w+)  ", engine.__doc__, re.MULTILINE)
+
+
+def used_of_waitress():
+    """One of each class that the engine's docstring names, with a whole POST in the parser."""
+    listening, client = socket.create_server(("127.0.0.1", 0)), socket.socketpair()
+    server = waitress.create_server(lambda environ, start_response: [], map={}, threads=0,
+                                    sockets=[listening])
+    channel = HTTPChannel(server, client[0], ("", 0), server.adj, map={})
+    request = HTTPRequestParser(server.adj)
+    data = post("/mcp", HELLO)
+    while not request.completed:
+        data = data[request.received(data):]
+    yield from (server, channel, request, Task(channel, request), WSGITask(channel, request))
+    channel.handle_close()
+    client[1].close()
+    server.close()
+
+
+def test_waitress_has_every_private_part_that_the_engine_uses():
+    found = {type(one).__name__: dir(one) for one in used_of_waitress()}
+    missing = [f"{kind}.{name}" for kind, name in USED if name not in found[kind]]
+    assert len(USED) > 30 and missing == []
+
+
+def test_each_part_in_that_list_is_used():
+    code = "".join(path.read_text("utf-8") for path in (ROOT / "transports/http").rglob("*.py")
+                   if path.name != "__init__.py")
+    # Called by waitress itself, on the way to what the code has:
+    code += "handle_read_event handle_write_event check_client_disconnected requests_lock"
+    assert [name for _, name in USED if not re.search(rf"\b{name}\b", code)] == []
+
+
+def test_over_a_connection_a_known_header_is_not_parsed_again(monkeypatch):
+    parsed_headers = []
+
+    def parse_header(self, header):
+        parsed_headers.append(header)
+        parse(self, header)
+    parse = HTTPRequestParser.parse_header
+    monkeypatch.setattr(HTTPRequestParser, "parse_header", parse_header)
+    listening = socket.create_server(("127.0.0.1", 0))
+    world = World(a=offers())
+    server = Server(world.router, world.clock, Access(), [listening])
+    ids, counts = [], []
+
+    def client():
+        http = Http(types.SimpleNamespace(
+            url=f"http://127.0.0.1:{listening.getsockname()[1]}/"))
+        for id in range(10, 30):
+            ids.append(http.post({"id": id, "method": "ping"})[2])
+            counts.append(len(parsed_headers))
+        undisturbed.wanted = True  # as a signal does: the loop ends with its next turn
+        server._server.pull_trigger()
+    thread = threading.Thread(target=client)
+    thread.start()
+    with pytest.raises(SystemExit):
+        server.run()
+    thread.join()
+    for connection in list(server._sockets.values()):
+        connection.handle_close()
+    assert len(set(ids)) == 20
+    assert counts == [counts[0]] * 20
+
+
+ADJUSTMENTS = Adjustments()
+NAMES = strategies.sampled_from(["Host", "Accept", "X-A", "x-a", "Content_Type", "Connection",
+                                 "Expect", "Transfer-Encoding", "Content-Length"])
+VALUES = strategies.sampled_from(["a", "b, c", "close", "keep-alive", "100-continue", "chunked",
+                                  "5", "0", "7", "\xe9", " x "])
+
+
+def parsed(kind, data):
+    """What a parser makes of the bytes: its attributes, with the body."""
+    parser = kind(ADJUSTMENTS)
+    while data and not parser.completed:
+        data = data[parser.received(data):]
+    return {**vars(parser), "adj": None, "body_rcv": parser.get_body_stream().read(),
+            "error": parser.error and (type(parser.error), parser.error.body)}, data
+
+
+@given(strategies.lists(strategies.lists(strategies.tuples(NAMES, VALUES), max_size=4),
+                        min_size=1, max_size=6),
+       strategies.sampled_from(["POST /mcp HTTP/1.1", "POST /a%20b?c=d HTTP/1.0",
+                                "GET / HTTP/1.1"]))
+def test_a_header_that_is_known_means_what_it_meant(requests, first):
+    for headers in requests + requests:
+        for body in (b"12345", b"abcdefgh"):
+            data = "\r\n".join([first, *(f"{name}: {value}" for name, value in headers), "", ""])
+            data = data.encode("latin-1") + body
+            assert parsed(Parser, data) == parsed(HTTPRequestParser, data)
+
+
+def test_what_is_kept_of_headers_is_bounded(monkeypatch):
+    monkeypatch.setattr(parser_module, "KNOWN_HEADERS", 10)
+    for size in range(100):
+        parsed(Parser, post("/mcp", HELLO, f"X: {'x' * size}"))
+        assert len(Parser._known) <= 10
+    known = {**Parser._known}
+    parsed(Parser, post("/mcp", HELLO, f"X: {'x' * 2000}"))
+    assert Parser._known == known

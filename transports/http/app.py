@@ -1,0 +1,46 @@
+"""The Flask application: the views of both transports, /health, and the words of every error."""
+
+import flask
+
+from transports.fabric.session import SessionsUsedUp
+
+from .replies import BUG, plain, used_up
+from .stream_threads import StreamsUsedUp
+
+
+def create_app(router, stream_threads, *transports):
+    """The Flask application. Its views are run by waitress's workers."""
+    app = flask.Flask("router")
+    for transport in transports:
+        app.register_blueprint(transport.views())
+    _explain_errors(app, router)
+
+    @app.get("/health")
+    def health():
+        return {**router.health(), "streams": stream_threads.count()}
+
+    @app.get("/message")
+    def not_a_post():
+        return plain(405, "Use POST here.", ("Allow", "POST")).response()
+
+    return app
+
+
+def _explain_errors(app, router):
+    """Every error is a sentence that says what to do."""
+    @app.errorhandler(404)
+    def unknown_path(_problem):
+        return plain(404, "There is nothing here. Give your client one of: " + ", ".join(
+            ["/mcp", "/sse", *(f"{way}/{name}" for way in ("/mcp", "/sse")
+                               for name in router.names())])).response()
+
+    @app.errorhandler(405)
+    def wrong_method(problem):
+        return plain(405, f"Use {' or '.join(problem.valid_methods or [])} here.").response()
+
+    for problem in (StreamsUsedUp, SessionsUsedUp):
+        app.register_error_handler(problem, lambda problem: used_up(problem).response())
+
+    @app.errorhandler(500)
+    def bug(_problem):
+        return BUG.response()
