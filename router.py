@@ -56,7 +56,7 @@ from transports.fabric.outbox import Outbox
 from transports.fabric.session import Session, Sessions
 from transports.program.clock import Clock
 from transports.program.options import CannotServe, Limits, read_options
-from transports.program.signals import end_on_signals, undisturbed
+from transports.program.signals import end_on_signals, interruptible
 from upstreams import status
 from upstreams.config.entries import load
 from upstreams.connections.guardian import Guardian
@@ -290,9 +290,9 @@ def main():
     end_on_signals()
     try:
         if given["--check"]:
-            with undisturbed:
-                pool.start()
-            return status.check(pool)
+            pool.start()
+            with interruptible:
+                return status.check(pool)
         transport.serve(Router(pool, clock, options.limits,
                                functools.partial(status.report, clock)), options)
         return 0
@@ -301,10 +301,9 @@ def main():
     except SystemExit:  # a signal came, see transports/program/signals.py
         return 0
     finally:
-        with undisturbed:
-            pool.close()
-            clock.close()
-            guardian.close()
+        pool.close()
+        clock.close()
+        guardian.close()
 
 
 def quit_with(exit_status, problem):

@@ -12,12 +12,13 @@ import threading
 
 from transports.fabric.messages import INVALID_REQUEST, InvalidMessage, decode, error
 from transports.fabric.outbox import feed_pipe
-from transports.program.signals import end_ourselves, undisturbed
+from transports.program.signals import end_ourselves, interruptible
 
 log = logging.getLogger("router")
 
 ONE_CLIENT = True
 DRAIN_SECONDS = 30.0        # at the end of input: for the answers that are still under way
+SIGNAL_SECONDS = 2.0        # after a signal: for the client to read what we have for it
 
 
 def serve(router, _options):
@@ -40,37 +41,50 @@ def serve_pipes(router, source, sink):
     writer.start()
     try:
         longest = router.limits.message
-        while line := source.readline(longest):
+        while line := _read_line(source, longest):
             if len(line) >= longest and not line.endswith(b"\n"):
                 _skip_rest(source)
-                with undisturbed:
-                    session.outbox.send(error(None, INVALID_REQUEST,
-                                              f"longer than {longest} bytes"))
+                session.outbox.send(error(None, INVALID_REQUEST, f"longer than {longest} bytes"))
             elif line.strip():
                 _handle_line(router, session, line)
         session.pending.close("the client has closed its end: it can answer nothing any more")
-        if not session.calls.wait_until_empty(DRAIN_SECONDS):
+        with interruptible:
+            all_answered = session.calls.wait_until_empty(DRAIN_SECONDS)
+        if not all_answered:
             log.warning("%d requests were not answered within %g seconds after the end of input",
                         len(session.calls), DRAIN_SECONDS)
     finally:
         router.leave(session)
-        writer.join(DRAIN_SECONDS)
-        if writer.is_alive():
-            log.error("the client does not read our output: exiting although some is unwritten")
-            os._exit(1)  # the guardian process ends the servers
+        _await(writer)
+
+
+def _await(writer):
+    """Wait until the client has read everything; not for long once a signal has come."""
+    try:
+        with interruptible:
+            writer.join(SIGNAL_SECONDS if interruptible.ending else DRAIN_SECONDS)
+    except SystemExit:
+        writer.join(SIGNAL_SECONDS)
+    if writer.is_alive():
+        log.error("the client does not read our output: exiting although some is unwritten")
+        os._exit(1)  # the guardian process ends the servers
+
+
+def _read_line(source, longest):
+    with interruptible:
+        return source.readline(longest)
 
 
 def _handle_line(router, session, line):
-    with undisturbed:
-        try:
-            router.handle(session, decode(line), session.outbox)
-        except InvalidMessage as problem:
-            session.outbox.send(error(None, problem.code, str(problem)))
+    try:
+        router.handle(session, decode(line), session.outbox)
+    except InvalidMessage as problem:
+        session.outbox.send(error(None, problem.code, str(problem)))
 
 
 def _skip_rest(source):
     """Read on to the end of an over-long line."""
-    while (line := source.readline(2**20)) and not line.endswith(b"\n"):
+    while (line := _read_line(source, 2**20)) and not line.endswith(b"\n"):
         pass
 
 
