@@ -12,6 +12,7 @@ import threading
 
 from transports.fabric.messages import INVALID_REQUEST, InvalidMessage, decode, error
 from transports.fabric.outbox import feed_pipe
+from transports.program.options import CannotServe
 from transports.program.signals import end_ourselves, interruptible
 
 log = logging.getLogger("router")
@@ -22,9 +23,17 @@ SIGNAL_SECONDS = 2.0        # after a signal: for the client to read what we hav
 
 
 def serve(router, _options):
-    """Serve one client on stdin and stdout until its input ends. Called by the main thread."""
+    """Serve one client on stdin and stdout until its input ends. Called by the main thread.
+
+    Raises CannotServe if one of them is closed.
+    """
+    if sys.stdin is None or sys.stdout is None:
+        raise CannotServe("standard input or output is closed, so there is no client to serve: "
+                          "a client starts the router with both; for others use --transport http")
     source, sink = sys.stdin.buffer, sys.stdout.buffer
     sys.stdout = sys.stderr  # a stray print must not end up between the messages
+    for pipe in source, sink:
+        os.set_blocking(pipe.fileno(), True)  # some hosts hand over non-blocking pipes
     log.info("waiting for a client on standard input; then these servers start: %s",
              ", ".join(router.names()))
     serve_pipes(router, source, sink)

@@ -1,10 +1,9 @@
 """How the servers are: the table that a person sees at the start and after --check."""
 
-import sys
 import threading
 import time
 
-from upstreams.connections.process import printable
+from transports.fabric.text import printable
 
 from .catalog import LISTS, PROMPTS, RESOURCES, TEMPLATES, TOOLS
 from .gather import INITIALIZE_PATIENCE, when_settled
@@ -14,23 +13,19 @@ _HEADINGS = ("server", "state", "tools", "prompts", "resources", "templates", "s
              "revision", "is", "URL")
 
 
-def report(clock, upstreams, url=None):
-    """Print what a person needs once the servers have settled, or after a few seconds.
-
-    To stderr: in stdio mode, stdout belongs to the protocol.
-    """
-    when_settled(upstreams, lambda: print(f"\n{table(upstreams, url)}\n", file=sys.stderr,
-                                          flush=True), clock, INITIALIZE_PATIENCE)
+def report(clock, show, upstreams, url=None):
+    """Call show(table) once the servers have settled, or after a few seconds."""
+    when_settled(upstreams, lambda: show(f"\n{table(upstreams, url)}\n"), clock,
+                 INITIALIZE_PATIENCE)
 
 
 def check(pool):
-    """--check: wait for the start of every server, print how it went; 0, or 1 if one failed."""
+    """--check: wait for the start of every server. Returns (table, exit status)."""
     done = threading.Event()
     upstreams = pool.shared.values()
     when_settled(upstreams, done.set)
     done.wait()
-    print(table(upstreams))
-    return 0 if all(upstream.state == RUNNING for upstream in upstreams) else 1
+    return table(upstreams), int(any(upstream.state != RUNNING for upstream in upstreams))
 
 
 def health(pool):

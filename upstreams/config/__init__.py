@@ -1,6 +1,6 @@
 """The config file.
 
-May import: nothing of ours.
+May import: transports.fabric.
 
 In reading order:
     entries.py            the file, read, checked and expanded into one Entry for each server
