@@ -214,8 +214,10 @@ class Router:
         else:
             if session.initialized:
                 session.ready_gate.open()  # some clients forget to say `initialized`
-            session.answered_gate.do(self._attempt, session.surface.request, session, message,
-                                     call)
+            if not session.answered_gate.do(self._attempt, session.surface.request, session,
+                                            message, call):
+                call.fail(SERVER_UNAVAILABLE, "too much waits for the answer to initialize "
+                                              "already: wait for that first")
 
     def _attempt(self, route, session, message, call):
         """Run a route; if it fails, the call is answered with an error."""
