@@ -91,3 +91,11 @@ def test_a_cancel_that_races_the_answer_does_not_count_as_well(monkeypatch):
     session.cancel_call(1, "enough")
     assert (len(stream.sent), stream.less) == (1, 0)
     assert call.ended
+
+
+def test_a_bug_in_one_call_that_was_kept_does_not_stop_those_behind_it(caplog):
+    gate, done = Gate(), []
+    gate.do(lambda: 1 / 0)
+    gate.do(done.append, 1)
+    gate.open()
+    assert done == [1] and "ZeroDivisionError" in caplog.text

@@ -60,7 +60,10 @@ class Gate:
                     return
                 kept, self._kept = self._kept, []
             for function, arguments in kept:
-                function(*arguments)
+                try:
+                    function(*arguments)
+                except Exception:  # a bug of ours in one must not stop those behind it
+                    log.exception("a call that was kept for later failed")
 
 
 class Session:
