@@ -89,7 +89,7 @@ class Router:
 
     Transports call open, handle and leave, from any thread. These don't wait for any answer: they
     send messages to Peers, and start processes. Messages from servers take their own way, see
-    upstreams/audience.py.
+    upstreams/from_server.py.
     """
 
     def __init__(self, pool, clock, limits=Limits(), report=lambda upstreams, url=None: None):

@@ -1,11 +1,12 @@
-"""upstreams/config.py: what is accepted, what is refused, and in which words."""
+"""upstreams/config/: what is accepted, what is refused, and in which words."""
 
 import json
 import logging
 
 import pytest
 
-from upstreams.config.entries import ConfigError, load
+from upstreams.config.entries import load
+from upstreams.config.reading import ConfigError
 
 
 @pytest.fixture
@@ -86,7 +87,8 @@ def test_what_is_disabled_is_not_started_and_may_be_remote(write):
 
 @pytest.mark.parametrize("config, words", [
     ("", "is empty"),
-    ("[]", "must be an object"),
+    ("[]", 'must be an object like {"mcpServers": {…}}, not a list'),
+    ("null", "not null"),
     ("{", "line 1, column 2"),
     ('{"mcpServers": {\n  "a" 1}}', "line 2, column 7"),
     ('{"mcpServers": {"a": {"command": "x"}, "a": {"command": "y"}}}', "'a' stands twice"),

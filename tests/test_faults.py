@@ -130,6 +130,16 @@ def test_a_restarted_server_is_told_its_level_and_subscriptions_again():
     assert client.get()["method"] == "notifications/resources/updated"
 
 
+def test_clients_hear_that_the_lists_of_a_server_that_is_left_alone_are_gone():
+    world = World(a=offers(tools=["t"]))
+    client = world.client()
+    world._offers["a"]["missing"] = True  # it ran once, and cannot be started again
+    world["a"].dies()
+    assert client.gets() == []
+    world.clock.advance(2)
+    assert client.get()["method"] == "notifications/tools/list_changed"
+
+
 def test_a_client_that_never_reads_is_closed_and_nobody_else_notices(start_router):
     running = start_router({"fake": fake()})
     with Sse(running.url) as slow, Sse(running.url) as other:

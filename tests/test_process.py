@@ -1,4 +1,4 @@
-"""upstreams/process.py and guardian.py: real child processes, good and bad."""
+"""upstreams/connections/: real child processes, good and bad."""
 
 import logging
 import queue
@@ -126,7 +126,7 @@ def test_an_answer_that_cannot_be_passed_on_fails_the_call_that_waits_for_it(sta
     assert answer["id"] == id and 'server "fake" sent an answer' in answer["error"]["message"]
 
 
-def test_a_server_that_never_reads_holds_up_nobody_and_can_be_ended(start):
+def test_a_server_that_never_reads_blocks_no_sender_and_can_be_ended(start):
     process = start("deaf")
     for _ in range(100):
         process.send(call("echo", text="x" * 100_000))  # far more than a pipe holds
@@ -134,7 +134,7 @@ def test_a_server_that_never_reads_holds_up_nobody_and_can_be_ended(start):
     assert says(process)[0] == "closed"
 
 
-def test_who_is_too_far_behind_with_reading_is_killed(start, monkeypatch):
+def test_a_server_that_is_too_far_behind_with_reading_is_killed(start, monkeypatch):
     monkeypatch.setattr("transports.fabric.outbox.MAX_BEHIND_BYTES", 2**20)
     process = start("deaf")
     for _ in range(100):
@@ -148,7 +148,7 @@ def test_who_is_too_far_behind_with_reading_is_killed(start, monkeypatch):
     ({"cwd": "/no/such/folder"}, r'the working directory "/no/such/folder" does not exist'),
     ({"args": ["\0"]}, "could not be started: embedded null byte"),
 ])
-def test_what_cannot_be_started_says_why_and_what_was_tried(start, more, words):
+def test_the_error_of_a_failed_start_says_why_and_what_was_tried(start, more, words):
     with pytest.raises(StartFailed, match=words):
         start(**more)
 
@@ -194,7 +194,7 @@ def test_every_thread_has_a_name_that_says_whose_it_is(start):
     '{"id":41,"level":"info"}',
     '{"jsonrpc":"2.0","id":41,"method":"roots/list","params":[1e999]}',
 ])
-def test_a_line_of_some_log_is_no_answer_to_anybody(start, line):
+def test_a_log_line_on_stdout_is_not_taken_for_an_answer(start, line):
     process = start()
     process.send(call("say", line=line))
     said = [says(process), says(process)] if "e999" not in line else [says(process)]

@@ -241,7 +241,7 @@ class History(RuleBasedStateMachine):
             assert state != "open" or label in self.dead, "a question was never answered"
         assert self.world.router.sessions.all() == []
         for upstream in [*self.world.pool.shared.values(), *self.world.pool._own]:
-            assert upstream.pending.calls() == [] and len(upstream.calls) == 0
+            assert upstream.life.pending.calls() == [] and len(upstream.life.calls) == 0
             assert upstream.audience.sessions() == []
 
 

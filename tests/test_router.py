@@ -248,6 +248,24 @@ def test_own_processes_are_limited_and_the_error_says_what_to_do():
     assert "result" in client.get()
 
 
+def test_an_own_process_that_is_going_to_be_started_again_counts_towards_the_limit():
+    world = World(most_own=1, a=offers())
+    first = world.client(capabilities={"roots": {}})
+    world.own("a", first).dies()
+    other = world.new_client()
+    other.asks("initialize", capabilities={"roots": {}})
+    assert "--max-processes" in error_of(other.get())[1]
+    world.clock.advance(2)
+    assert world.pool.own() == list(first.session.upstreams.values())
+
+
+def test_an_own_process_that_failed_for_good_does_not_count_towards_the_limit():
+    world = World(most_own=1, a=offers(missing=True))
+    world.client(capabilities={"roots": {}})
+    assert world.client(capabilities={"roots": {}}).session.initialized
+    assert world.pool.own() == []
+
+
 def test_questions_and_news_wait_until_the_client_is_ready_for_them():
     world = World(a=offers(tools=["t"]))
     client = world.new_client()
@@ -292,19 +310,40 @@ def test_a_client_that_leaves_while_it_initializes_leaves_no_process_behind():
     assert error_of(refused)[1] == "the session has ended" and end is CLOSE
 
 
+def test_a_client_that_leaves_before_its_server_is_started_again_leaves_no_process_behind():
+    world = World(a=offers(tools=["t"]))
+    client = world.client(capabilities={"roots": {}})
+    upstream, connect = client.session.upstreams["a"], client.session.upstreams["a"]._connect
+
+    def leave_then_connect():
+        client.leaves()
+        return connect()
+    upstream._connect = leave_then_connect
+    first_life = world.own("a", client)
+    first_life.dies()
+    world.clock.advance(2)
+    assert world.own("a", client) is not first_life
+    assert not world.own("a", client).started
+
+
 def test_a_client_that_leaves_while_its_server_is_started_again_leaves_no_process_behind():
     world = World(a=offers(tools=["t"]))
     client = world.client(capabilities={"roots": {}})
-    upstream, connect = client.session.upstreams["a"], world._connect
+    upstream, connect = client.session.upstreams["a"], client.session.upstreams["a"]._connect
 
-    def leave_then_connect(entry, label):
-        client.leaves()  # in the middle of the restart
-        return connect(entry, label)
-    upstream._connect = lambda: leave_then_connect(upstream.entry, upstream_label)
-    upstream_label = world.own("a", client).label
+    def connect_to_one_that_starts_as_the_client_leaves():
+        server = connect()
+        start = server.start
+
+        def leave_then_start(on_message, on_closed):
+            client.leaves()
+            start(on_message, on_closed)
+        server.start = leave_then_start
+        return server
+    upstream._connect = connect_to_one_that_starts_as_the_client_leaves
     world.own("a", client).dies()
     world.clock.advance(2)
-    assert world.servers[upstream_label].closed
+    assert world.own("a", client).started and world.own("a", client).closed
 
 
 # -- questions on the right stream

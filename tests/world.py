@@ -53,11 +53,12 @@ class FakeServer:
     def __init__(self, label, offers):
         self.label, self.offers = label, offers
         self.received = []
-        self.closed = False
+        self.started = self.closed = False
 
     def start(self, on_message, on_closed):
         if self.offers.get("missing"):
             raise StartFailed("the command was not found")
+        self.started = True
         self._on_message, self._on_closed = on_message, on_closed
 
     def send(self, message):
@@ -97,15 +98,14 @@ class FakeServer:
 
     def dies(self, reason="exited with status 1: out of luck"):
         self.closed = True
-        if hasattr(self, "_on_closed"):
-            self._on_closed(reason)
+        self._on_closed(reason)
 
     def close(self):
-        if not self.closed:
+        if self.started and not self.closed:
             self.dies("exited with status 0")
 
     def join(self, seconds):
-        return self.closed
+        return self.closed or not self.started
 
     def last_lines(self):
         return []

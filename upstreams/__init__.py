@@ -1,14 +1,18 @@
-"""Which MCP servers there are, which of them serves whom, and our half of each one.
+"""Which MCP servers there are, which process serves which session, and our half of each server.
 
 May import: transports.fabric, and its own rooms `config` and `connections`.
 
 In reading order:
-    upstream.py     one server: its start, its requests, its messages, its end
+    upstream.py     our half of one server: its start, its requests, its messages, its end
     pool.py         which process serves which session
     handshake.py    a session's initialize
     catalog.py      names: prefixes, over-long ones, and the way back
     gather.py       lists of several servers, collected without a thread that waits
-    audience.py     what a server says unasked, and which sessions hear it
+    from_server.py  what a server says of its own accord, and which session gets it
+    audience.py     the sessions that see one server, and what each wants to hear from it
+    answers.py      small Peers that stand between a server's answer and the peer that asked
+    restarts.py     when a server that has ended is started again
+    timeouts.py     calls that take too long
     status.py       the table at the start, --check, /health
     surfaces/       what a session sees: one server, or all together
     connections/    what carries the messages: a child process

@@ -1,9 +1,9 @@
 """Names: what a server calls its things, what clients call them, and the way back.
 
-Where all servers are seen together, `search` of the server `github` is `github__search`. Always,
-however many servers there are: names must not change because a second server was added. The way
-back is a table learned from the server's lists, not parsing, since an over-long name is cut.
-URIs are never rewritten: they also occur inside results, where we do not look.
+Where all servers are seen together, `search` of the server `github` is `github__search`, even if
+it is the only server: names must not change because a second one is added. The way back is a
+table learned from the server's lists, not parsing, because an over-long name is cut. URIs are
+never rewritten: they also occur inside results, where we do not look.
 """
 
 import hashlib
@@ -20,6 +20,13 @@ LISTS = {
     "tasks/list": ("tasks", "tasks", "taskId"),
 }
 TOOLS, PROMPTS, RESOURCES, TEMPLATES, TASKS = LISTS
+
+# What a server may say of its lists → the lists that have changed.
+CHANGED = {
+    "notifications/tools/list_changed": [TOOLS],
+    "notifications/prompts/list_changed": [PROMPTS],
+    "notifications/resources/list_changed": [RESOURCES, TEMPLATES],
+}
 
 
 def outer_name(method, prefix, name):
@@ -49,7 +56,7 @@ def literals_of(template):
 def made_from(literals, uri):
     """Whether the template could have made the URI; generous about what an expression may hold.
 
-    By hand and not by a regular expression: a server could send one that takes for ever.
+    Not with a regular expression: a server could send a template that makes it take for ever.
 
     >>> made_from(literals_of("file:///{+path}"), "file:///a/b")
     True
@@ -73,26 +80,30 @@ def made_from(literals, uri):
 class Catalog:
     """What one upstream offers, learned from its lists.
 
-    Its tables are never changed, only replaced, each by one assignment: so readers need no lock.
+    Its tables are never changed, only replaced, each by one assignment, and only by the reader
+    thread of the server. So readers need no lock.
     """
 
     def __init__(self, prefix, hides=lambda tool: False):
         self._prefix = prefix
-        self._hides = hides          # which tools are not offered, by the server's names
-        self._inner = {}     # method → {the client's name: the server's}
-        self._bare = {}      # method → {the server's names}
-        self._known = frozenset()  # the methods whose table is the whole truth
+        self._hides = hides         # whether a tool is not offered, by the server's name for it
+        self._inner = {}            # method → {the client's name: the server's}
+        self._bare = {}             # method → {the server's names}
+        self._complete = frozenset()    # the methods whose table has all that the server has
         self._uris = frozenset()
-        self._templates = {}         # template → its literals
+        self._templates = {}        # template → its literals
 
     def learn(self, method, items):
-        """Take note of a whole list; returns it as clients of all servers together see it."""
+        """Remember a whole list; returns it as clients of all servers together see it.
+
+        Items without a proper name or URI are left out.
+        """
         key = LISTS[method][2]
         items = [item for item in items if isinstance(item, dict)
                  and isinstance(item.get(key), str)]
-        if method == TASKS:  # they come and go; see surface.py
+        if method == TASKS:  # they come and go; each session remembers its own
             return items
-        self._known |= {method}
+        self._complete |= {method}
         if method == RESOURCES:
             self._uris = frozenset(item[key] for item in items)
             return items
@@ -107,14 +118,14 @@ class Catalog:
         return [{**item, key: outer_name(method, self._prefix, item[key])} for item in items]
 
     def forget(self, method):
-        """The server says that this list has changed: the table may lack something."""
-        self._known -= {method}
+        """The server says that this list has changed: the table may lack something now."""
+        self._complete -= {method}
 
     def inner_name(self, method, name):
         """The server's name for the client's; None if it is not this server's."""
         inner = self._inner.get(method, {}).get(name)
-        if inner is None and method not in self._known and self._prefix:
-            # Not the whole truth: then whatever has our prefix may be the server's.
+        if inner is None and method not in self._complete and self._prefix:
+            # The table may lack it: any name with our prefix may be the server's.
             guess = name[len(self._prefix):] if name.startswith(self._prefix) else None
             return None if guess and method == TOOLS and self._hides(guess) else guess
         return inner
@@ -131,7 +142,7 @@ class Catalog:
                    for template, literals in self._templates.items())
 
     def count(self, method):
-        """How many it has, as far as we know."""
+        """How many of them the server has, by its last list."""
         if method in (RESOURCES, TEMPLATES):
             return len(self._uris if method == RESOURCES else self._templates)
         return len(self._inner.get(method, ()))

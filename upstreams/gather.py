@@ -1,15 +1,15 @@
 """Waiting without a thread that waits: lists of several servers, collected where they arrive.
 
-A Pages asks one upstream for a list, page after page; a Gather collects what several give, until
-all have or a deadline passes. Both run in whatever thread brings the next piece: a server's
-reader, mostly, or the clock.
+A Pages asks one upstream for a list, page after page. A Gather collects what several sources
+give, until all of them have or a deadline passes. Both run in the thread that brings the next
+piece: mostly the reader thread of a server, or the clock.
 """
 
 import functools
 import logging
 import threading
 
-from transports.fabric.messages import Refused, error, request
+from transports.fabric.messages import Refused, request
 
 from .catalog import LISTS
 
@@ -21,55 +21,64 @@ MOST_PAGES = 1000    # of one list; a cursor that comes again ends it before
 
 
 class Gather:
-    """Values by name, from several threads; `finish(values)` is called once, without the lock."""
+    """One value from each of several sources, which are any hashable objects.
 
-    def __init__(self, names, finish):
-        self._finish = finish
+    finish(values, missing) is called once: with {source: value}, and with the set of sources that
+    gave nothing in so many seconds. Without a clock there is no deadline.
+    """
+
+    def __init__(self, sources, finish, clock=None, seconds=None):
+        self._sources, self._finish = list(sources), finish
+        self._clock, self._seconds = clock, seconds
+        self._deadline = None
         self._lock = threading.Lock()
         # protected by _lock:
-        self._waiting = set(names)
+        self._missing = set(self._sources)
         self._values = {}
 
-    def put(self, name, value):
-        """One more value; the last one finishes. What comes after the end is dropped."""
+    def start(self, ask):
+        """Call ask(source, put) for each source; put(value) may be called from any thread."""
+        if not self._sources:
+            self._finish({}, set())
+            return
+        if self._clock:
+            self._deadline = self._clock.after(self._seconds, self._expire)
+        for source in self._sources:
+            ask(source, functools.partial(self._put, source))
+
+    def _put(self, source, value):
+        """A second value of a source, or one after the deadline, is dropped."""
         with self._lock:
-            if name not in self._waiting:
+            if source not in self._missing:
                 return
-            self._waiting.remove(name)
-            self._values[name] = value
-            done = not self._waiting
-        if done:
-            self._finish(self._values)
+            self._missing.remove(source)
+            self._values[source] = value
+            complete = not self._missing
+        if complete:
+            if self._clock:
+                self._clock.forget(self._deadline)
+            self._finish(self._values, set())
 
-    def expire(self):
-        """Finish with what is there; returns the names that are missing."""
+    def _expire(self):
+        """Called by the clock."""
         with self._lock:
-            missing, self._waiting = self._waiting, set()
+            missing, self._missing = self._missing, set()
         if missing:
-            self._finish(self._values)
-        return missing
+            self._finish(self._values, missing)
 
 
-def when_settled(upstreams, function, clock=None, seconds=0):
+def when_settled(upstreams, function, clock=None, seconds=None):
     """Call function() once, when all of them have started or failed, or after so many seconds."""
-    def finish(_settled):
-        if clock:
-            clock.forget(deadline)
-        function()
-
-    names = range(len(upstreams))
-    gather = Gather(names, finish)
-    deadline = clock.after(seconds, gather.expire) if clock else None
-    for name, upstream in zip(names, upstreams):
-        upstream.when_settled(functools.partial(gather.put, name, None))
+    Gather(upstreams, lambda _values, _missing: function(), clock, seconds).start(
+        lambda upstream, put: upstream.when_settled(functools.partial(put, None)))
 
 
 class Pages:
     """One whole list of one upstream; a Peer: each page is sent to it.
 
-    At the end the upstream's catalog learns it, here in the reader thread, which owns the
-    catalog; then done(items) is called with the items as clients of all servers together see
-    them, or with None when the server answered with an error.
+    At the end the upstream's catalog learns the list, here in the reader thread, the only one that
+    changes the catalog. Then done(items) is called: with the items as clients of all servers
+    together see them, or with None if the server answered with an error.
     """
 
     def __init__(self, upstream, method, done, call=None):
@@ -100,33 +109,3 @@ class Pages:
     def _failed(self, problem):
         log.warning("%s: %s failed: %s", self._upstream.name, self._method, problem)
         self._done(None)
-
-
-class FirstThatKnows:
-    """Asks one upstream after another until one does not answer with an error; a Peer.
-
-    `ask(upstream, reply_to)` asks one of them, and may raise Refused. Where none knows, the answer
-    is that of the first, which was the likeliest.
-    """
-
-    def __init__(self, upstreams, ask, call):
-        self.id = call.id
-        self._upstreams, self._ask, self._call = list(upstreams), ask, call
-        self._first = None
-
-    def next(self):
-        """Ask the next one."""
-        try:
-            self._ask(self._upstreams.pop(0), self)
-        except Refused as problem:
-            self.send(error(self.id, problem.code, str(problem), problem.data))
-
-    def send(self, message):
-        if "error" not in message:
-            self._call.send(message)
-            return
-        self._first = self._first or message
-        if self._upstreams and not self._call.ended:
-            self.next()
-        else:
-            self._call.send(self._first)

@@ -1,9 +1,10 @@
-"""Which process serves whom.
+"""Which process serves which session.
 
 A legacy server over stdio does not say on whose behalf it asks or logs, and what it offers may
-depend on what its client can be asked. So a server that may ask is never shared: a client that
-can be asked gets processes of its own, initialized with exactly its capabilities and ended with
-its session. Everybody else uses the shared ones, which are told that nobody can be asked.
+depend on what its client can be asked. So a server that may ask is never shared. A client that
+can be asked gets processes of its own: they are initialized with exactly its capabilities, and
+end with its session. All other clients use the shared processes, which are told that nobody can
+be asked.
 """
 
 import functools
@@ -17,7 +18,7 @@ from .upstream import Upstream
 
 log = logging.getLogger("router")
 
-CLOSE_SECONDS = 8.0     # for all servers together, at the end; their three steps take 4
+CLOSE_SECONDS = 8.0     # for all servers together; the three steps of a process's end take 4
 CAN_BE_ASKED = {"sampling", "elicitation", "roots"}
 
 
@@ -27,7 +28,7 @@ class Pool:
     def __init__(self, entries, connect, clock, client_info, most_own=100, share=True):
         """`entries` as from config.load; `connect(entry, label)` makes a connection.
 
-        `share` is False where there is one client only: then everything is its own.
+        `share` is False where there is only one client: then it owns every process.
         """
         self.entries = entries
         self._connect, self._clock, self._client_info = connect, clock, client_info
@@ -36,7 +37,7 @@ class Pool:
                        if share and entry.shared is not False}
         self.share = share
         self._lock = threading.Lock()
-        self._own = set()  # protected by _lock
+        self._own = set()  # the upstreams that belong to a session; protected by _lock
 
     def _upstream(self, entry, label, owner=None):
         client = {"capabilities": owner.capabilities if owner else {},
@@ -54,7 +55,8 @@ class Pool:
 
         Raises Refused when that would be too many processes.
         """
-        own = [name for name in names if self._is_own(self.entries[name], session)]
+        own = {name: self._upstream(self.entries[name], self._label(name, session), session)
+               for name in names if self._is_own(self.entries[name], session)}
         with self._lock:
             self._own = {upstream for upstream in self._own if not upstream.ended()}
             if len(self._own) + len(own) > self._most_own:
@@ -62,17 +64,15 @@ class Pool:
                     f"{len(self._own)} server processes belong to clients already, and "
                     f"{self._most_own} are allowed: close a client, raise --max-processes, or "
                     'set "shared": true for servers that need not ask their user'))
-            made = {name: self._upstream(self.entries[name], self._label(name, session), session)
-                    for name in own}
-            self._own.update(made.values())
-        session.upstreams = {name: made.get(name) or self.shared[name] for name in names}
-        for upstream in made.values():
+            self._own.update(own.values())
+        session.upstreams = {name: own.get(name) or self.shared[name] for name in names}
+        for upstream in own.values():
             upstream.start()
         for upstream in session.upstreams.values():
             upstream.audience.join(session)
 
     def release(self, session):
-        """The session needs its upstreams no more. May be called twice."""
+        """The session has ended, and so do the processes that it owns. May be called twice."""
         for upstream in session.upstreams.values():
             upstream.audience.leave(session)
             if upstream.audience.owner is session:
@@ -95,6 +95,7 @@ class Pool:
                 log.error('server "%s" has not ended', upstream.name)
 
     def _is_own(self, entry, session):
+        """Whether the session gets a process of its own for this entry."""
         if not self.share:
             return True
         if entry.shared is not None:

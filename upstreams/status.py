@@ -1,4 +1,4 @@
-"""How the servers are: the table that a person sees at the start and after --check."""
+"""How the servers are: the table at the start and after --check, and our part of /health."""
 
 import threading
 import time
@@ -14,13 +14,16 @@ _HEADINGS = ("server", "state", "tools", "prompts", "resources", "templates", "s
 
 
 def report(clock, show, upstreams, url=None):
-    """Call show(table) once the servers have settled, or after a few seconds."""
+    """Call show(table) when the servers have settled, or after a few seconds."""
     when_settled(upstreams, lambda: show(f"\n{table(upstreams, url)}\n"), clock,
                  INITIALIZE_PATIENCE)
 
 
 def check(pool):
-    """--check: wait for the start of every server. Returns (table, exit status)."""
+    """--check: wait until every server has started or failed.
+
+    Returns the table, and the exit status: 0, or 1 if a server failed.
+    """
     done = threading.Event()
     upstreams = pool.shared.values()
     when_settled(upstreams, done.set)
@@ -29,25 +32,26 @@ def check(pool):
 
 
 def health(pool):
-    """For machines: {"servers": {name: …}, "own": […]}; nothing of it comes from the config."""
+    """{"servers": {name: …}, "own": […]}, for machines. No secret of the config is in it."""
     return {"servers": {name: _health(upstream) for name, upstream in pool.shared.items()},
             "own": [{"server": upstream.name, **_health(upstream)} for upstream in pool.own()]}
 
 
 def _health(upstream):
-    running = upstream.state == RUNNING
+    life = upstream.life
+    running = life.state == RUNNING
     return {
-        "state": upstream.state, "lastError": upstream.problem, "restarts": upstream.restarts,
-        "pid": upstream.connection.pid if upstream.connection and running else None,
+        "state": life.state, "lastError": upstream.problem, "restarts": upstream.restarts.count,
+        "pid": life.connection.pid if running else None,
         "revision": upstream.info.get("protocolVersion") if running else None,
-        "secondsUp": round(time.monotonic() - upstream.running_since) if running else None,
-        "sessions": len(upstream.audience.sessions()), "callsInFlight": len(upstream.pending),
+        "secondsUp": round(time.monotonic() - life.running_since) if running else None,
+        "sessions": len(upstream.audience.sessions()), "callsInFlight": len(life.pending),
         "tools": upstream.catalog.count(TOOLS), "prompts": upstream.catalog.count(PROMPTS),
         "resources": upstream.catalog.count(RESOURCES)}
 
 
 def table(upstreams, url=None):
-    """One row a server, its troubles below; `url` is where HTTP clients find us, if they do."""
+    """A row for each server, the problems below; `url` is where HTTP clients find us, or None."""
     rows = [_HEADINGS] + [_row(upstream, url) for upstream in upstreams]
     if url:
         rows.append(("all together", *[""] * 8, f"{url}/mcp or /sse"))
@@ -56,7 +60,7 @@ def table(upstreams, url=None):
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip()
              for row in zip(*columns)]
     for upstream in upstreams:
-        lines += _troubles(upstream)
+        lines += _problems(upstream)
     return "\n".join(lines)
 
 
@@ -68,12 +72,12 @@ def _row(upstream, url):
     info = info if isinstance(info, dict) else {}
     counts = [str(upstream.catalog.count(method)) if LISTS[method][0] in upstream.capabilities
               else "-" for method in (TOOLS, PROMPTS, RESOURCES, TEMPLATES)]
-    return (upstream.name, upstream.state, *counts, f"{upstream.seconds_to_start:.1f}",
+    return (upstream.name, upstream.state, *counts, f"{upstream.life.seconds_to_start():.1f}",
             upstream.info["protocolVersion"],
             printable(f"{info.get('name', '?')} {info.get('version', '?')}"), address)
 
 
-def _troubles(upstream):
+def _problems(upstream):
     if upstream.problem:
         yield f"{upstream.name}: {upstream.problem}"
         for line in upstream.last_lines():

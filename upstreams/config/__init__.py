@@ -3,6 +3,7 @@
 May import: transports.fabric.
 
 In reading order:
-    entries.py            the file, read, checked and expanded into one Entry for each server
+    reading.py            the bytes of the file -> a dict
+    entries.py            the dict, checked and expanded -> one Entry for each server
     config.schema.json    the format
 """

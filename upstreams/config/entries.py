@@ -1,8 +1,8 @@
-"""mcp-config.json: read, checked against config.schema.json, its variables expanded.
+"""mcp-config.json → one Entry for each server: checked against config.schema.json, expanded.
 
-A config written for Claude Desktop, Cursor or VS Code works as it is, so unknown keys are warned
-about and not refused, comments are allowed (VS Code writes them), and so is its top key
-`servers`. Everything else that is wrong is a ConfigError that says where and what to do.
+A config written for Claude Desktop, Cursor or VS Code works as it is: keys that we do not know
+are logged and not refused, and the top key may be `servers`, as in VS Code. Everything else that
+is wrong is a ConfigError that says where it is and what to do.
 """
 
 import fnmatch
@@ -17,15 +17,9 @@ import jsonschema
 
 from transports.fabric.text import without
 
+from .reading import ConfigError, read
+
 log = logging.getLogger("router")
-
-SCHEMA = json.loads(Path(__file__).with_name("config.schema.json").read_text("utf-8"))
-SEPARATOR = "__"
-SHORTEST_SECRET = 6  # shorter values ("1", "true", "debug") would make the log unreadable
-
-
-class ConfigError(ValueError):
-    """The config cannot be used. The text is for the user; the exit status is 2."""
 
 
 @dataclass(frozen=True)
@@ -35,24 +29,24 @@ class Entry:
     name: str
     command: str
     args: tuple = ()
-    env: tuple = ()  # pairs, so that the entry is a value
+    env: tuple = ()  # pairs, so that an entry can be compared and hashed
     cwd: str = "."
     prefix: str = ""
     start_timeout: float = 60
     allow: tuple = None         # patterns of the tools that are offered; None: all
-    deny: tuple = ()            # patterns of those that are not
-    timeout: float = 0          # of a call; 0: none
+    deny: tuple = ()            # patterns of the tools that are not
+    timeout: float = 0          # seconds that a call may take; 0: no limit
     restart_attempts: int = 5   # failures in a row before it is left alone; 0: never again
     restart_pause: float = 1.0  # seconds, doubled with each failure
-    healthy: float = 60         # seconds of running that forgive earlier failures
+    healthy: float = 60         # seconds of running after which earlier failures do not count
     shared: bool | None = None  # None: by what the client can be asked, see pool.py
-    secrets: tuple = ()
+    secrets: tuple = ()         # values that must not be shown, the longest first
 
     def hides(self, tool):
         """Whether a tool, by the server's name for it, is neither listed nor called."""
-        def named(patterns):
+        def is_among(patterns):
             return any(fnmatch.fnmatchcase(tool, pattern) for pattern in patterns)
-        return self.allow is not None and not named(self.allow) or named(self.deny)
+        return self.allow is not None and not is_among(self.allow) or is_among(self.deny)
 
     def redact(self, text):
         """The text without the values that the config or the environment put into this entry."""
@@ -60,75 +54,29 @@ class Entry:
 
 
 def load(path):
-    """The entries of the config file that are not disabled, in its order: {name: Entry}."""
+    """The entries of the config file that are not disabled, in its order: {name: Entry}.
+
+    Raises ConfigError.
+    """
     path = Path(path)
-    config = _parse(path, _read(path))
+    config = read(path)
     if "mcpServers" not in config and "servers" in config:  # VS Code
         config = {**config, "mcpServers": config["servers"]}
         del config["servers"]
     _refuse_urls(path, config)
-    problem = jsonschema.exceptions.best_match(
-        jsonschema.Draft202012Validator(SCHEMA).iter_errors(config))
-    if problem:
-        raise ConfigError(f"{path}: {_where(problem)}: {_what(problem)}")
+    _check(path, config)
     _warn_of_unknown_keys(path, config)
-    folder = path.resolve().parent
-    entries = {name: _entry(path, folder, name, server)
+    entries = {name: _entry(path, name, server)
                for name, server in config["mcpServers"].items() if not server.get("disabled")}
     if not entries:
         raise ConfigError(f"{path}: every server in it is disabled: enable at least one")
-    _refuse_prefixes_that_meet(path, entries)
+    _refuse_overlapping_prefixes(path, entries)
     return entries
 
 
-def _read(path):
-    try:
-        return path.read_text("utf-8-sig")
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: there is no such file; name yours with --config") from None
-    except IsADirectoryError:
-        raise ConfigError(f"{path}: is a directory; name a file with --config") from None
-    except (OSError, UnicodeDecodeError) as problem:
-        raise ConfigError(f"{path}: cannot be read: {problem}") from None
+# -- checking
 
-
-_STRING_OR_COMMENT = re.compile(r'("(?:\\.|[^"\\\n])*")|//[^\n]*|/\*.*?\*/', re.DOTALL)
-_STRING_OR_LAST_COMMA = re.compile(r'("(?:\\.|[^"\\\n])*")|,(?=\s*[}\]])')
-
-
-def _parse(path, text):
-    if not text.strip():
-        raise ConfigError(f'{path}: is empty; it needs at least {{"mcpServers": {{…}}}}')
-    for pattern in (_STRING_OR_COMMENT, _STRING_OR_LAST_COMMA):
-        # Blanks for what is cut out, so that line and column in an error stay true.
-        text = pattern.sub(lambda match: match[1] or re.sub(r"[^\n]", " ", match[0]), text)
-    try:
-        config = json.loads(text, object_pairs_hook=_no_key_twice)
-    except KeyError as twice:
-        raise ConfigError(f"{path}: the key {twice} stands twice in one object") from None
-    except json.JSONDecodeError as problem:
-        raise ConfigError(f"{path}: line {problem.lineno}, column {problem.colno}: "
-                          f"not JSON: {problem.msg}") from None
-    except RecursionError:
-        raise ConfigError(f"{path}: is nested too deeply") from None
-    if not isinstance(config, dict):
-        raise ConfigError(f'{path}: must be an object like {{"mcpServers": {{…}}}}, '
-                          f"not {_kind(config)}")
-    return config
-
-
-def _no_key_twice(pairs):
-    """JSON readers keep the last of two equal keys: here, a server would be lost in silence."""
-    seen = {}
-    for key, value in pairs:
-        if key in seen:
-            raise KeyError(key)
-        seen[key] = value
-    return seen
-
-
-def _kind(value):
-    return {list: "a list", str: "a string", bool: "true or false"}.get(type(value), "a number")
+SCHEMA = json.loads(Path(__file__).with_name("config.schema.json").read_text("utf-8"))
 
 
 def _refuse_urls(path, config):
@@ -141,12 +89,16 @@ def _refuse_urls(path, config):
                 'servers with a "command" for now: remove the entry, or set "disabled": true')
 
 
-def _where(problem):
-    return ".".join(str(part) for part in problem.absolute_path) or "top level"
+def _check(path, config):
+    problem = jsonschema.exceptions.best_match(
+        jsonschema.Draft202012Validator(SCHEMA).iter_errors(config))
+    if problem:
+        where = ".".join(str(part) for part in problem.absolute_path) or "top level"
+        raise ConfigError(f"{path}: {where}: {_in_words(problem)}")
 
 
-def _what(problem):
-    """What is allowed, in words. The value itself is not repeated: it may be a secret."""
+def _in_words(problem):
+    """What is allowed. The value itself is not repeated: it may be a secret."""
     allowed = problem.validator_value
     if problem.validator == "type":
         return f"must be {'an' if allowed[0] in 'aeio' else 'a'} {allowed}"
@@ -168,14 +120,34 @@ def _warn_of_unknown_keys(path, config):
     unknown += [f"mcpServers.{name}.{key}" for name, server in config["mcpServers"].items()
                 for key in server if key not in known]
     if unknown:
-        log.warning("%s: keys that mean nothing here were ignored: %s", path, ", ".join(unknown))
+        log.warning("%s: ignored keys that mean nothing to this router: %s", path,
+                    ", ".join(unknown))
 
+
+def _refuse_overlapping_prefixes(path, entries):
+    """`a__` and `a__b__` could both produce the name a__b__c. An empty prefix is allowed: of
+    equal names the first server in the config has it, see surfaces/aggregate.py."""
+    prefixed = [entry for entry in entries.values() if entry.prefix]
+    for entry in prefixed:
+        for other in prefixed:
+            if entry is not other and other.prefix.startswith(entry.prefix):
+                raise ConfigError(
+                    f'{path}: the servers "{entry.name}" and "{other.name}" could produce the '
+                    f'same tool name, because of their prefixes "{entry.prefix}" and '
+                    f'"{other.prefix}": give one of them another "prefix"')
+
+
+# -- expanding
+
+SEPARATOR = "__"     # between a prefix and a name
+SHORTEST_SECRET = 6  # shorter values ("1", "true", "debug") would make the log unreadable
 
 _VARIABLE = re.compile(r"\$\{(?:env:)?([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}"
                        r"|\$\{((?:input|command|config):[^}]*)\}")
 
 
-def _entry(path, folder, name, server):
+def _entry(path, name, server):
+    """The Entry of one server. Raises ConfigError for a variable that is not set."""
     secrets = set(server.get("env", {}).values())
 
     def expand(key, text):
@@ -189,6 +161,7 @@ def _entry(path, folder, name, server):
             return value
         return _VARIABLE.sub(value_of, text)
 
+    folder = path.resolve().parent
     tools, restart = server.get("tools", {}), server.get("restart", {})
     if isinstance(restart, bool):
         restart = {} if restart else {"attempts": 0}
@@ -196,7 +169,7 @@ def _entry(path, folder, name, server):
     secrets.update(env.values())
     args = [expand(f"args.{i}", text) for i, text in enumerate(server.get("args", []))]
     command = os.path.expanduser(expand("command", server["command"]))
-    if os.path.basename(command) != command:
+    if os.path.basename(command) != command:  # a path, not a name to look up in PATH
         command = str(folder / command)
     return Entry(
         name=name, command=command, args=tuple(args), env=tuple(env.items()),
@@ -207,17 +180,5 @@ def _entry(path, folder, name, server):
         start_timeout=server.get("startTimeout", 60), timeout=server.get("timeout", 0),
         restart_attempts=restart.get("attempts", 5), restart_pause=restart.get("pause", 1),
         healthy=restart.get("healthy", 60), shared=server.get("shared"),
-        secrets=tuple(sorted((s for s in secrets if len(s) >= SHORTEST_SECRET),
+        secrets=tuple(sorted((value for value in secrets if len(value) >= SHORTEST_SECRET),
                              key=len, reverse=True)))
-
-
-def _refuse_prefixes_that_meet(path, entries):
-    """`a` and `a__b` could both produce a__b__c. Bare names are another matter: see catalog.py."""
-    with_prefix = [entry for entry in entries.values() if entry.prefix]
-    for one in with_prefix:
-        for other in with_prefix:
-            if one is not other and other.prefix.startswith(one.prefix):
-                raise ConfigError(
-                    f'{path}: the servers "{one.name}" and "{other.name}" could produce the same '
-                    f'tool name, because of their prefixes "{one.prefix}" and "{other.prefix}": '
-                    'give one of them another "prefix"')

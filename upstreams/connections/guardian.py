@@ -1,12 +1,12 @@
-"""The guardian: a small process that outlives the router, to end servers that outlived it too.
+"""A small process that ends the servers of a router that was killed.
 
-A router that is killed outright (kill -9, out of memory) cannot close its servers, and some do
-not notice that their input has ended; npx and uvx leave grandchildren besides. So the router
-tells this process which process groups it has started. The pipe between them closes when the
-router is gone, however it went; then every group still on the list is ended.
+A router that is killed outright (kill -9, out of memory) cannot close its servers. Some of them
+do not notice that their input has ended, and npx and uvx leave grandchildren too. So the router
+tells the guardian process which process groups it has started. The pipe between them closes when
+the router is gone, for whatever reason; then the guardian ends every group that is still running.
 
 This file is both ends of that pipe: the router imports it, and the guardian process runs it.
-Its lines: "+1234" a group has started, "-1234" it has ended.
+Two kinds of line go through it: "+1234" a group has started, "-1234" it has ended.
 """
 
 import logging
@@ -24,12 +24,12 @@ KILL = -1 if WINDOWS else signal.SIGKILL
 log = logging.getLogger("router")
 
 
-def signal_group(group, what):
-    """Send a signal to a process group; False when all of it has ended."""
+def signal_group(group, number):
+    """Send a signal, by its number, to a process group; False if all of the group has ended."""
     try:
         if not WINDOWS:
-            os.killpg(group, what)
-        elif what != KILL:  # not tried, see the README
+            os.killpg(group, number)
+        elif number != KILL:  # not tried, see the README
             os.kill(group, signal.CTRL_BREAK_EVENT)
         else:  # no groups there, but the tree below the process
             subprocess.run(["taskkill", "/T", "/F", "/PID", str(group)], capture_output=True)
@@ -39,22 +39,25 @@ def signal_group(group, what):
 
 
 class Guardian:
-    """The router's end; the process is started with the first group that it has to watch."""
+    """The router's end of the pipe. The process is started for the first group to watch."""
 
     def __init__(self):
         self._lock = threading.Lock()
         self._process = None
 
     def watch(self, group):
+        """This process group has started. Any thread."""
         self._tell(f"+{group}\n")
 
     def release(self, group):
+        """This process group has ended. Any thread."""
         self._tell(f"-{group}\n")
 
     def _tell(self, line):
         if WINDOWS:  # no process groups there, see the README
             return
-        # One short line is written whole (PIPE_BUF), so holding the lock costs next to nothing.
+        # The lock is held while we write: the guardian always reads, so a line of a few bytes
+        # does not block.
         with self._lock:
             try:
                 if self._process is None:
@@ -66,20 +69,21 @@ class Guardian:
                 self._process.stdin.flush()
             except OSError:
                 log.warning("the guardian process is gone: if the router is killed outright, "
-                            "servers may survive it")
+                            "servers may go on running")
 
     def close(self):
+        """Let the process end, and wait until it has. Call it when all servers have ended."""
         with self._lock:
             if self._process:
                 try:
                     self._process.stdin.close()
                 except OSError:
-                    pass  # it was gone already, and we have said so
+                    pass  # it is gone already, and the log says so
                 self._process.wait()
 
 
 def main():
-    """The guardian's end."""
+    """The guardian's end of the pipe."""
     groups = set()
     for line in sys.stdin:
         (groups.add if line[0] == "+" else groups.discard)(int(line[1:]))

@@ -1,15 +1,19 @@
 """A server as a child process: the connection that carries an Upstream's messages.
 
-    NAME-reader    the server's stdout → on_message, one call a line; at its end, the end
-    NAME-writer    what of the inbox its senders could not write at once → the server's stdin
-    NAME-stderr    the server's stderr → the log; the last lines are kept for error messages
-    NAME-exit      waits for the process to end, then sees to it that its whole group does
+Each pipe belongs to one thread, and only that thread closes it: a close blocks while another
+thread reads from the pipe. A fourth thread waits for the process.
 
-Each pipe is closed by its own thread: closing one under its reader blocks until the read returns.
-Others write to stdin only while they hold its inbox's pen, and it is closed by who has that. The
-end is the three steps of the specification (2025-11-25, Lifecycle, Shutdown): close stdin,
-SIGTERM, SIGKILL; the signals go to the process *group*, since npx, uvx and `sh -c` leave
-grandchildren that hold our pipes open.
+    NAME-reader    reads stdout: calls on_message for each line
+    NAME-writer    writes to stdin: the messages that their senders could not write at once
+    NAME-stderr    reads stderr: writes it to the log, and keeps the last lines for errors
+    NAME-exit      waits for the process to end, then ends what is left of its group
+
+A sender writes to stdin itself if it gets the pen of the outbox (fabric/outbox.py) and the pipe
+has room. NAME-writer holds the pen when it closes stdin, so no sender writes to a closed pipe.
+
+The end has three steps (2025-11-25, Lifecycle, Shutdown): we close stdin; if the process is still
+there after GRACE seconds it gets SIGTERM, and after as many again SIGKILL. The signals go to the
+process *group*, because npx, uvx and `sh -c` leave grandchildren that hold our pipes open.
 """
 
 import collections
@@ -29,7 +33,7 @@ from .guardian import KILL, WINDOWS, signal_group
 
 log = logging.getLogger("router")
 
-GRACE = 2.0             # seconds between closing stdin, SIGTERM and SIGKILL
+GRACE = 2.0             # seconds between two steps of the end
 DRAIN = 0.5             # seconds for the last lines to arrive after the process has ended
 STDERR_LINES = 20
 
@@ -43,7 +47,7 @@ class Process:
 
     def __init__(self, entry, label, clock, guardian, longest=64 * 2**20):
         self.entry = entry
-        self.label = label  # in thread names and log lines: the server, and whose it is
+        self.label = label  # for thread names and the log: the server, and its owner if it has one
         self.pid = None
         self._longest = longest  # bytes of one message
         self._clock = clock
@@ -58,8 +62,8 @@ class Process:
     def start(self, on_message, on_closed):
         """Start the process and its threads. Raises StartFailed.
 
-        on_message(message) is called by NAME-reader, on_closed(reason) once, by NAME-exit or,
-        where the server lives on without one of its pipes, by the thread of that pipe.
+        on_message(message) is called by NAME-reader. on_closed(reason) is called once: by
+        NAME-exit, or by the thread of a pipe that the server closed while it lives on.
         """
         self._on_message, self._on_closed = on_message, on_closed
         self._process = self._open()
@@ -73,7 +77,7 @@ class Process:
         try:
             for thread in self._threads:
                 thread.start()
-        except RuntimeError as problem:  # no more threads: nobody would look after the process
+        except RuntimeError as problem:  # the system has no more threads
             self.kill()
             raise StartFailed(f"its threads could not be started: {problem}") from None
 
@@ -84,17 +88,18 @@ class Process:
         path = environment.get("PATH", os.defpath)
         command = shutil.which(entry.command, path=path)
         if command is None:
+            is_path = os.path.basename(entry.command) != entry.command
             raise StartFailed(f'the command "{entry.command}" was not found or may not be run; '
-                              + (f"searched PATH={path}" if os.path.basename(entry.command)
-                                 == entry.command else "it is a path, so PATH was not searched"))
+                              + ("it is a path, so PATH was not searched" if is_path
+                                 else f"searched PATH={path}"))
         if not os.path.isdir(entry.cwd):
             raise StartFailed(f'the working directory "{entry.cwd}" does not exist')
-        separate = ({"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if WINDOWS
-                    else {"start_new_session": True})
+        own_group = ({"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if WINDOWS
+                     else {"start_new_session": True})
         try:
             return subprocess.Popen([command, *entry.args], env=environment, cwd=entry.cwd,
                                     stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                    stderr=subprocess.PIPE, bufsize=2**16, **separate)
+                                    stderr=subprocess.PIPE, bufsize=2**16, **own_group)
         except (OSError, ValueError) as problem:
             raise StartFailed(f"{command} could not be started: {problem}") from None
 
@@ -107,24 +112,25 @@ class Process:
         """Begin the three steps; returns at once. `join` waits for the end."""
         if self.pid is None:
             return  # it never started
-        self._outbox.close()
-        for seconds, what in ((GRACE, signal.SIGTERM), (2 * GRACE, KILL)):
-            self._clock.after(seconds, self._signal_leader, what)
+        self._outbox.close()  # NAME-writer then closes stdin
+        for seconds, number in ((GRACE, signal.SIGTERM), (2 * GRACE, KILL)):
+            self._clock.after(seconds, self._signal, number)
 
     def kill(self):
-        """No grace: SIGKILL to the whole group, now."""
+        """The third step at once."""
         self._outbox.close()
-        self._signal_leader(KILL)
+        self._signal(KILL)
 
     def join(self, seconds):
         """Wait for the process and its group to end; False if they have not by then."""
         if not self._threads:
             return True
-        *pipes, end = self._threads
-        end.join(seconds)
-        if end.is_alive():
+        *pipe_threads, exit_thread = self._threads
+        exit_thread.join(seconds)
+        if exit_thread.is_alive():
             return False
-        for thread in pipes:  # a pipe may be held by somebody who has left the group: let it be
+        for thread in pipe_threads:
+            # Not for long: a process that has left the group may hold the pipe open.
             thread.join(min(seconds, DRAIN))
         return True
 
@@ -132,14 +138,14 @@ class Process:
         """The last lines of stderr, oldest first, without the secrets of the config."""
         return list(self._last_lines)
 
-    def _signal_leader(self, what):
-        # Only while the leader lives: afterwards its number may belong to somebody else.
+    def _signal(self, number):
+        # Only while our child lives: later its process id may be that of another process.
         if not self._exited.is_set():
-            signal_group(self.pid, what)
+            signal_group(self.pid, number)
 
     def _broken(self, reason):
-        """A pipe has ended. Its thread has nothing left to do, so here it may wait: mostly the
-        process is ending too, and how says more than that the pipe has."""
+        """A pipe has ended. Its thread has nothing left to do, so it may wait here: mostly the
+        process is ending too, and its exit status says more than the end of the pipe."""
         if not self._exited.wait(DRAIN):
             self._report(reason)
         self.close()
@@ -181,13 +187,14 @@ class Process:
         return head + tail
 
     def _unusable(self, line, problem):
-        """Skip a line that is no message; if it was an answer, fail the one that waits for it."""
+        """Skip a line that is no message. If it was an answer, its request gets an error in its
+        place, since no other answer will come."""
         log.warning("%s: skipped a line of its output: %s: %s", self.label, problem,
                     printable(self.entry.redact(line[:80].decode("utf-8", "replace"))))
         head, tail = line[:200], line[-200:]
         if b'"jsonrpc"' not in head + tail or b'"method"' in head:
-            return  # a line of some log, or a request: its id would be none of ours
-        if found := _ANSWER_TO.search(head) or _ANSWERED.search(tail):
+            return  # a log line, or a request: an id in it would not be one of ours
+        if found := _ID_AT_START.search(head) or _ID_AT_END.search(tail):
             self._handle_line(encode(error(
                 int(found[1]), INTERNAL_ERROR, f'server "{self.entry.name}" sent an answer that '
                                                f"cannot be passed on: {problem}")))
@@ -204,13 +211,13 @@ class Process:
             try:
                 stdin.close()
             except OSError:
-                pass  # what could not be written is reported by whoever waits for its answer
+                pass  # the server is gone: NAME-exit tells the Upstream, which fails the requests
 
     # -- NAME-stderr
 
     def _drain_stderr(self):
         with self._process.stderr as stderr:
-            while line := stderr.readline(2**16):  # always drained: a full pipe blocks the server
+            while line := stderr.readline(2**16):  # to the end: a full pipe blocks the server
                 if text := printable(self.entry.redact(line.decode("utf-8", "replace")).strip()):
                     self._last_lines.append(text)
                     log.info("%s: %s", self.label, text)
@@ -221,13 +228,13 @@ class Process:
         status = self._process.wait()
         self._exited.set()
         self._outbox.close()
-        self._reader.join(DRAIN)   # what it said before it died still counts
+        self._reader.join(DRAIN)   # what the server said before it died still counts
         self._stderr.join(DRAIN)
         reason = (f"was ended by {signal.Signals(-status).name}" if status < 0
                   else f"exited with status {status}")
         last = self._last_lines[-1] if self._last_lines else None
         self._report(f"{reason}: {last}" if last else reason)
-        # Somebody may still hold the pipes, or have forked away from them: end the group.
+        # End the rest of the group: a child of the server may hold its stdout, or nothing of ours.
         if self._reader.is_alive():
             signal_group(self.pid, signal.SIGTERM)
             self._reader.join(GRACE)
@@ -236,5 +243,5 @@ class Process:
 
 
 # Where SDKs put the id of an answer: Python's near the start, TypeScript's at the very end.
-_ANSWER_TO = re.compile(rb'^\s*\{\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?"id"\s*:\s*(\d+)\s*,')
-_ANSWERED = re.compile(rb',\s*"id"\s*:\s*(\d+)\s*(?:,\s*"jsonrpc"\s*:\s*"2\.0"\s*)?\}\s*$')
+_ID_AT_START = re.compile(rb'^\s*\{\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?"id"\s*:\s*(\d+)\s*,')
+_ID_AT_END = re.compile(rb',\s*"id"\s*:\s*(\d+)\s*(?:,\s*"jsonrpc"\s*:\s*"2\.0"\s*)?\}\s*$')

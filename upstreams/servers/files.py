@@ -1,7 +1,7 @@
-"""An MCP server for the text files of one folder, for reading only.
+"""An MCP server that lists, searches and reads the text files of one folder.
 
-python3 files.py [FOLDER], the current one by default. Nothing outside of it is ever shown, links
-that lead out of it included.
+Start it as `python3 files.py [FOLDER]`; without FOLDER it takes the current one. It shows nothing
+outside of the folder, and does not follow links that lead out of it.
 """
 
 import sys
@@ -18,7 +18,10 @@ server = Server("files", f"The text files in {FOLDER}, to list, search and read.
 
 
 def inside(path):
-    """The path in the folder. Problem if there is no such file, or it is outside, or too large."""
+    """The whole path of a file in the folder.
+
+    Raises Problem if there is no such file, if it is outside of the folder, or if it is too large.
+    """
     whole = (FOLDER / path).resolve()
     if FOLDER not in whole.parents or not whole.is_file():
         raise Problem(f"There is no file {path} here.")
@@ -28,7 +31,7 @@ def inside(path):
 
 
 def names(pattern):
-    """The files that fit the pattern, hidden ones left out, as names relative to the folder."""
+    """The files that fit the pattern, without hidden ones: sorted names relative to the folder."""
     if ".." in pattern or pattern.startswith("/"):
         raise Problem("The pattern must stay inside the folder.")
     found = (path.relative_to(FOLDER) for path in FOLDER.glob(pattern) if path.is_file())
@@ -70,7 +73,7 @@ def search(request, text, pattern="**/*"):
         try:
             lines = inside(name).read_text("utf-8").splitlines()
         except (Problem, UnicodeDecodeError):
-            continue  # too large, or no text
+            continue  # too large, or not text
         hits += [f"{name}:{number}: {line.strip()[:200]}"
                  for number, line in enumerate(lines, 1) if text in line]
     return "\n".join(hits[:MOST_RESULTS]) or "Not found."

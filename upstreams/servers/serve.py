@@ -1,8 +1,9 @@
-"""The smallest MCP server that is still whole: JSON-RPC lines on stdin and stdout, nothing else.
+"""A small but complete MCP server: JSON-RPC messages on stdin and stdout, one a line.
 
-Written to be read: this is the other end of what the router does. It needs Python 3.8 and no
-package, and knows nothing of the router. One rule: only `_send` writes to stdout, under a lock,
-because every request is answered in a thread of its own, so that a slow tool holds up nobody.
+Written to be read: this is the other end of the router's pipes. It needs Python 3.8 and no
+package, and knows nothing of the router. Every request is answered in a thread of its own, so
+that a slow tool does not delay the other answers. So there is one rule: only `_send` writes to
+stdout, one line at a time, under a lock.
 """
 
 import json
@@ -13,29 +14,32 @@ REVISIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 
 
 class Problem(Exception):
-    """Becomes a JSON-RPC error, or, from a tool, a result that says what went wrong."""
+    """Raised by a function of yours: its text becomes the error that the client gets.
 
-    code = -32602
+    A tool's error is a result with "isError", which the model reads; others are JSON-RPC errors.
+    """
+
+    code = -32602  # JSON-RPC: invalid params
 
 
 class Request:
-    """What a tool may need besides its arguments."""
+    """One request of the client, for a tool that tells its progress or can be cancelled."""
 
     def __init__(self, server, message):
-        self.cancelled = threading.Event()  # set when the client does not want the answer any more
+        self.cancelled = threading.Event()  # set when the client no longer wants the answer
         self._server = server
         meta = message.get("params", {}).get("_meta") or {}
         self._token = meta.get("progressToken")
 
     def progress(self, done, total, text):
-        """Tell the client how far we are, if it asked to be told."""
+        """Tell the client how far we are, if it asked for progress."""
         if self._token is not None and not self.cancelled.is_set():
             self._server._send({"method": "notifications/progress", "params": {
                 "progressToken": self._token, "progress": done, "total": total, "message": text}})
 
 
 class Server:
-    """Fill the tables with `tool`, `prompt` and `resource`, then `run`."""
+    """Add functions with the decorators `tool`, `prompt` and `resource`, then call `run`."""
 
     def __init__(self, name, instructions):
         self._info = {"name": name, "version": "1.0.0"}
@@ -60,8 +64,8 @@ class Server:
     # -- filling the tables
 
     def tool(self, description, **properties):
-        """The function gets (request, **arguments) and returns text. A property that has no
-        "default" is required."""
+        """The function gets (request, **arguments) and returns text. `properties` are JSON
+        schemas of its arguments; an argument is required if its schema has no "default"."""
         required = [name for name, schema in properties.items() if "default" not in schema]
 
         def add(function):
@@ -73,8 +77,8 @@ class Server:
         return add
 
     def prompt(self, description, **arguments):
-        """The function gets (**arguments) and returns the text of the user's message. An argument
-        whose description ends in "(optional)" is."""
+        """The function gets (**arguments) and returns the text of the user's message. `arguments`
+        are their descriptions; an argument is required unless that ends in "(optional)"."""
         def add(function):
             self._prompts[function.__name__] = function, {
                 "name": function.__name__, "description": description,
@@ -97,13 +101,13 @@ class Server:
     # -- talking
 
     def run(self):
-        """Until stdin ends."""
+        """Answer requests until stdin ends."""
         for line in sys.stdin.buffer:
             try:
                 message = json.loads(line)
                 method = message["method"]
             except (ValueError, TypeError, KeyError):
-                continue  # not a request and not a notification: we never asked anything
+                continue  # not a request or notification; no answer either, we never ask anything
             if "id" in message:
                 request = self._requests[message["id"]] = Request(self, message)
                 threading.Thread(target=self._answer, args=(message, request)).start()
@@ -118,7 +122,7 @@ class Server:
             reply = {"result": answer(message.get("params") or {}, request)}
         except Problem as problem:
             reply = {"error": {"code": problem.code, "message": str(problem)}}
-        except Exception as problem:  # a bug: the client must not wait for ever
+        except Exception as problem:  # a bug; without an answer the client would wait for ever
             print(f"{message['method']}: {problem!r}", file=sys.stderr)
             reply = {"error": {"code": -32603, "message": "internal error"}}
         self._requests.pop(message["id"], None)

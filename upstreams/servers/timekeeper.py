@@ -1,6 +1,7 @@
-"""An MCP server for the time: what it is, what it is elsewhere, and waiting for it to pass.
+"""An MCP server for the time, because models do not know it.
 
-Models do not know what time it is. python3 timekeeper.py
+It says what time it is, converts between time zones, and waits. Start it as
+`python3 timekeeper.py`.
 """
 
 from datetime import datetime, timezone
@@ -12,6 +13,7 @@ server = Server("timekeeper", "Ask for the time here instead of guessing it.")
 
 
 def zone_of(name):
+    """The time zone with this name. Raises Problem if there is none."""
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):

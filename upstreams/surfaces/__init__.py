@@ -4,6 +4,6 @@ May import: transports.fabric, and upstreams (but not the rooms below it).
 
 In reading order:
     surface.py      what both surfaces have in common
-    single.py       one server, unchanged
-    aggregate.py    all servers together, with prefixed names
+    single.py       one server as it is
+    aggregate.py    all servers together as one, with prefixed names
 """

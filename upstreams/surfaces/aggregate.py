@@ -1,8 +1,8 @@
-"""All servers together as one: prefixed names, merged lists, requests to whom they belong.
+"""All servers together as one: names have prefixes, lists are merged.
 
-Which server a request is for is in a name, a URI or a task id; where it is in none of them, the
-router does not guess. Lists are asked of all servers at the same time, and none is waited for
-longer than a deadline.
+A name, a URI or a task id says which server a request is for. If a request has none of them, the
+router does not guess, and refuses it. A list is asked of all servers at the same time; those that
+have not answered by the deadline are left out.
 """
 
 import functools
@@ -18,7 +18,8 @@ from .surface import Surface, pass_on
 
 log = logging.getLogger("router")
 
-LONGEST_INSTRUCTIONS = 4000     # characters of one server's, where many are told together
+LONGEST_INSTRUCTIONS = 4000     # characters of each server's, in the answer to initialize
+MOST_LOGGED_CLASHES = 1000
 
 
 class Aggregate(Surface):
@@ -28,7 +29,7 @@ class Aggregate(Surface):
         super().__init__()
         self._clock = clock
         self._server_info = server_info
-        self._reported = set()  # clashes that are in the log already
+        self._logged_clashes = set()  # so that each is logged once
         self._requests.update({
             **dict.fromkeys(LISTS, self._list),
             "tasks/list": self._list_tasks,
@@ -51,23 +52,23 @@ class Aggregate(Surface):
         for upstream in upstreams:
             capabilities = union(capabilities, upstream.capabilities)
             if upstream.state == STARTING:
-                # It will have something, and we shall say so with list_changed; a client that
-                # was told of no tools would not listen.
+                # When it is up we shall say list_changed, but a client that was told that there
+                # are no tools would not listen.
                 capabilities = union(capabilities, {kind: {"listChanged": True} for kind in
                                                     ("tools", "prompts", "resources")})
         answer = {"protocolVersion": session.version, "capabilities": capabilities,
                   "serverInfo": self._server_info}
-        told = [f"[{upstream.name}]\n{text[:LONGEST_INSTRUCTIONS]}" for upstream in upstreams
-                if isinstance(text := upstream.info.get("instructions"), str) and text]
-        if told:
-            answer["instructions"] = "\n\n".join(told)
+        sections = [f"[{upstream.name}]\n{text[:LONGEST_INSTRUCTIONS]}" for upstream in upstreams
+                    if isinstance(text := upstream.info.get("instructions"), str) and text]
+        if sections:
+            answer["instructions"] = "\n\n".join(sections)
         return answer
 
     def notification(self, session, message):
         task_id = params_of(message).get("taskId")
         upstream = session.tasks.get(task_id) if isinstance(task_id, str) else None
         if message["method"] == "notifications/tasks/status" and upstream:
-            upstream.send(message)  # of a question that the client answers as a task
+            upstream.send(message)  # the client answers a question of this server as a task
         else:
             log.debug("%s: %s was dropped: it names no server", session.name, message["method"])
 
@@ -90,57 +91,51 @@ class Aggregate(Surface):
             key: self._merge(method, upstreams, lists)})
 
     def _list_tasks(self, session, message, call):
-        """As other lists; but of a shared server each session sees only its own tasks."""
+        """Like other lists, but a session sees only its own tasks of a shared server."""
         upstreams = [upstream for upstream in session.upstreams.values()
                      if "list" in (upstream.capabilities.get("tasks") or ())]
 
         def merge(lists):
             tasks = [(task, upstream) for upstream in upstreams
-                     for task in lists.get(upstream.name) or () if upstream.audience.owner
+                     for task in lists.get(upstream) or () if upstream.audience.owner
                      or session.tasks.get(task["taskId"]) is upstream]
             session.tasks.update((task["taskId"], upstream) for task, upstream in tasks)
             return {"tasks": [task for task, _ in tasks]}
         self._collect(message, upstreams, call, merge)
 
     def _collect(self, message, upstreams, call, merge):
-        """Answer with merge({name: items}), when all have given theirs or at the deadline."""
+        """Answer with merge({upstream: items}) when all have given theirs, or at the deadline."""
         method = message["method"]
         if params_of(message).get("cursor"):
             raise Refused(INVALID_PARAMS, f"{method}: no such cursor: all is on the first page")
 
-        def finish(lists):
-            self._clock.forget(deadline)
+        def finish(lists, missing):
+            if missing and not call.ended:
+                log.warning("%s: left out after %g seconds without an answer: %s", method,
+                            LIST_SECONDS, ", ".join(sorted(upstream.name for upstream in missing)))
+                call.withdraw("it took too long")
             call.send(result(call.id, merge(lists)))
 
-        def expire():
-            cancelled, missing = call.ended, gather.expire()
-            if missing and not cancelled:
-                log.warning("%s: left out after %g seconds without an answer: %s", method,
-                            LIST_SECONDS, ", ".join(sorted(missing)))
-                call.withdraw("it took too long")
-
-        gather = Gather([upstream.name for upstream in upstreams], finish)
-        deadline = self._clock.after(LIST_SECONDS, expire)
-        if not upstreams:
-            finish({})
-        for upstream in upstreams:
-            Pages(upstream, method, functools.partial(gather.put, upstream.name), call).ask()
+        Gather(upstreams, finish, self._clock, LIST_SECONDS).start(
+            lambda upstream, put: Pages(upstream, method, put, call).ask())
 
     def _merge(self, method, upstreams, lists):
-        """In the config's order. Of two equal names or URIs the first stays, as when called."""
+        """In the config's order. Of two equal names or URIs the first stays: a request for that
+        name or URI goes there too."""
         key = LISTS[method][2]
         merged = {}
         for upstream in upstreams:
-            for item in lists.get(upstream.name) or ():
+            for item in lists.get(upstream) or ():
                 if merged.setdefault(item[key], item) is not item:
                     clash = (method, item[key], upstream.name)
-                    if clash not in self._reported and len(self._reported) < 1000:
-                        self._reported.add(clash)
+                    if (clash not in self._logged_clashes
+                            and len(self._logged_clashes) < MOST_LOGGED_CLASHES):
+                        self._logged_clashes.add(clash)
                         log.warning('%s: %r of server "%s" is left out: a server before it in '
                                     'the config has the same', *clash)
         return list(merged.values())
 
-    # -- one thing of one server
+    # -- requests for one server
 
     def _by_name(self, listing, session, message, call):
         upstream, inner = self._find(session, listing, text_param(message, "name"))
@@ -153,19 +148,21 @@ class Aggregate(Surface):
             inner = upstream.catalog.inner_name(listing, name)
             if inner is not None:
                 return upstream, inner
+        # A name without its prefix is accepted if only one server has it.
         bare = [upstream for upstream in upstreams if upstream.catalog.has_bare(listing, name)]
         if len(bare) == 1:
             return bare[0], name
         kind = "tool" if listing == TOOLS else "prompt"
-        among = f" (several servers have it: {', '.join(u.name for u in bare)})" if bare else ""
-        raise Refused(INVALID_PARAMS, f"Unknown {kind}: {name}{among}")
+        names = ", ".join(upstream.name for upstream in bare)
+        several = f" (several servers have it: {names})" if bare else ""
+        raise Refused(INVALID_PARAMS, f"Unknown {kind}: {name}{several}")
 
     def _read(self, session, message, call):
-        self._ask_owner(session, message, call, lambda upstream, reply_to:
-                        upstream.request(message, reply_to=reply_to, call=call))
+        self._ask_for_resource(session, message, call, lambda upstream, reply_to:
+                               upstream.request(message, reply_to=reply_to, call=call))
 
     def _complete(self, session, message, call):
-        """By what is to be completed: a prompt's name, or a resource template."""
+        """To the server whose prompt or resource template is to be completed."""
         ref = params_of(message).get("ref")
         ref = ref if isinstance(ref, dict) else {}
         if isinstance(ref.get("name"), str):
@@ -186,16 +183,16 @@ class Aggregate(Surface):
         upstream.request(message, reply_to=call, call=call)
 
 
-def union(one, other):
-    """Two capability objects as one; where both have a plain value, true wins.
+def union(first, second):
+    """Two capability objects as one; if both have a plain value, true wins.
 
     >>> union({"tools": {}}, {"tools": {"listChanged": True}, "logging": {}})
     {'tools': {'listChanged': True}, 'logging': {}}
     """
-    both = {**other, **one}
-    for key in one.keys() & other.keys():
-        if isinstance(one[key], dict) and isinstance(other[key], dict):
-            both[key] = union(one[key], other[key])
+    both = {**first, **second}
+    for key in first.keys() & second.keys():
+        if isinstance(first[key], dict) and isinstance(second[key], dict):
+            both[key] = union(first[key], second[key])
         else:
-            both[key] = one[key] or other[key]
-    return {key: both[key] for key in [*one, *(key for key in other if key not in one)]}
+            both[key] = first[key] or second[key]
+    return both

@@ -1,6 +1,7 @@
-"""One server as a session sees it: unchanged, except for the tools that the config hides."""
+"""One server as it is, except for the tools that the config hides."""
 
 from transports.fabric.messages import INVALID_PARAMS, SERVER_UNAVAILABLE, Refused, params_of
+from upstreams.answers import HiddenToolsFilter
 from upstreams.gather import LIST_SECONDS
 from upstreams.upstream import RUNNING
 
@@ -8,7 +9,7 @@ from .surface import Surface, pass_on
 
 
 class Single(Surface):
-    """One server as it is: names, cursors, unknown methods, everything passes through."""
+    """Names, cursors, unknown methods: everything passes through as it is."""
 
     def __init__(self, name):
         super().__init__()
@@ -16,7 +17,7 @@ class Single(Surface):
         self._requests.update({"tools/call": self._call_tool, "tools/list": self._list_tools})
 
     def names(self, known):
-        """The names of the servers that it shows, of those that are known."""
+        """Which of the known servers it shows, by name."""
         return [self.name]
 
     def patience(self, session):
@@ -24,7 +25,7 @@ class Single(Surface):
         return session.upstreams[self.name].entry.start_timeout + LIST_SECONDS
 
     def initialize(self, session):
-        """Our answer to initialize: the server's own. Raises Refused if it is not running."""
+        """The result of initialize: the server's own. Raises Refused if it is not running."""
         upstream = session.upstreams[self.name]
         if upstream.state != RUNNING:
             raise Refused(SERVER_UNAVAILABLE, f'server "{self.name}" is not running: '
@@ -39,7 +40,7 @@ class Single(Surface):
         pass_on(session.upstreams[self.name], session, message, call)
 
     def _call_tool(self, session, message, call):
-        """A tool that is hidden is one that nobody knows."""
+        """A tool that is hidden is answered like one that does not exist."""
         name = params_of(message).get("name")
         if isinstance(name, str) and session.upstreams[self.name].entry.hides(name):
             raise Refused(INVALID_PARAMS, f"Unknown tool: {name}")
@@ -47,22 +48,8 @@ class Single(Surface):
 
     def _list_tools(self, session, message, call):
         upstream = session.upstreams[self.name]
-        upstream.request(message, reply_to=_WithoutHidden(upstream.entry, call), call=call)
+        upstream.request(message, reply_to=HiddenToolsFilter(upstream.entry.hides, call),
+                         call=call)
 
     def _with_resources(self, session):
         return [session.upstreams[self.name]]
-
-
-class _WithoutHidden:
-    """A Peer between a server and who listed its tools; all else of the page is left as it is."""
-
-    def __init__(self, entry, call):
-        self._entry, self._call = entry, call
-
-    def send(self, message):
-        page = message.get("result")
-        if isinstance(page, dict) and isinstance(page.get("tools"), list):
-            tools = [tool for tool in page["tools"] if not isinstance(tool, dict)
-                     or not self._entry.hides(str(tool.get("name")))]
-            message = {**message, "result": {**page, "tools": tools}}
-        self._call.send(message)

@@ -1,18 +1,19 @@
 """What a session sees: one server as it is, or all together (aggregate.py).
 
 A surface decides, for each request of a client, which upstream gets it and under which name. Its
-methods run in whatever thread brought the client's message, and only ever put things on queues.
+methods run in the thread that brought the client's message. They send messages and wait for
+nothing: a send writes to a pipe or socket only if that cannot block.
 """
 
 from transports.fabric.messages import (INVALID_PARAMS, LOG_LEVELS, Refused, params_of, result,
-                                        task_id_in, text_param)
-from upstreams.gather import FirstThatKnows
+                                        text_param)
+from upstreams.answers import FirstGoodAnswer, TaskRecorder
 
 RESOURCE_NOT_FOUND = -32002     # 2025-11-25, Resources, Error Handling
 
 
 class Surface:
-    """What both have in common: wishes of the session that the router itself remembers."""
+    """What both surfaces have in common: the log level and the subscriptions of a session."""
 
     def __init__(self):
         self._requests = {
@@ -22,9 +23,9 @@ class Surface:
         }
 
     def request(self, session, message, call):
-        """Pass a request on, under the name and to the upstream that it is for, or answer it.
+        """Pass a request on to the upstream that it is for, under its name there, or answer it.
 
-        Raises Refused; the router answers with the error.
+        Raises Refused if neither can be done.
         """
         self._requests.get(message["method"], self._other)(session, message, call)
 
@@ -39,8 +40,8 @@ class Surface:
         call.send(result(call.id, {}))
 
     def _subscribe(self, session, message, call):
-        self._ask_owner(session, message, call, lambda upstream, reply_to:
-                        upstream.audience.subscribe(session, message, reply_to))
+        self._ask_for_resource(session, message, call, lambda upstream, reply_to:
+                               upstream.audience.subscribe(session, message, reply_to))
 
     def _unsubscribe(self, session, message, call):
         uri = text_param(message, "uri")
@@ -49,9 +50,12 @@ class Surface:
                 return upstream.audience.unsubscribe(session, message, call)
         return call.send(result(call.id, {}))
 
-    def _ask_owner(self, session, message, call, ask):
-        """Ask the upstream whose resource it is: learned from lists, else from templates, else
-        one after another until one knows it."""
+    def _ask_for_resource(self, session, message, call, ask):
+        """ask(upstream, reply_to) the upstream that has the resource.
+
+        That is the one that listed it. If none did, we ask one after another until one knows it:
+        first those that listed a template of which the URI may be.
+        """
         uri = text_param(message, "uri")
         upstreams = self._with_resources(session)
         for upstream in upstreams:
@@ -59,27 +63,14 @@ class Surface:
                 return ask(upstream, call)
         if not upstreams:
             raise Refused(RESOURCE_NOT_FOUND, f"Resource not found: {uri}", {"uri": uri})
-        # sort() is stable: those with a fitting template first, else the config's order.
+        # sort() is stable: in each of the two halves the config's order stays.
         upstreams.sort(key=lambda upstream: not upstream.catalog.matches_template(uri))
-        return FirstThatKnows(upstreams, ask, call).next()
+        return FirstGoodAnswer(upstreams, ask, call).ask_next()
 
 
 def pass_on(upstream, session, message, call):
-    """Pass a request on; if its answer makes a task of it, remember whose task that is."""
+    """Pass a request on; if it asks for a task, the session remembers which upstream has that."""
     reply_to = call
     if "task" in params_of(message):
-        reply_to = _TaskMaker(upstream, session, call)
+        reply_to = TaskRecorder(upstream, session, call)
     upstream.request(message, reply_to=reply_to, call=call)
-
-
-class _TaskMaker:
-    """A Peer between a server and the caller (2025-11-25, Tasks, Creating Tasks)."""
-
-    def __init__(self, upstream, session, call):
-        self._upstream, self._session, self._call = upstream, session, call
-
-    def send(self, message):
-        task_id = task_id_in(message)
-        if task_id is not None:
-            self._session.tasks[task_id] = self._upstream
-        self._call.send(message)

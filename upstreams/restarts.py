@@ -1,0 +1,49 @@
+"""When a server that has ended is started again.
+
+After a pause that doubles with each failure in a row. A server that was healthy for long enough
+before it failed starts the count anew. After too many failures in a row it is left alone.
+"""
+
+import logging
+import time
+
+log = logging.getLogger("router")
+
+LONGEST_PAUSE = 60.0    # seconds before a server is started again
+LOOK_AGAIN = 0.5        # seconds, while the process of its last life has not ended yet
+
+
+class Restarts:
+    """The failures of one server. A failure is followed by a restart, never by a second failure,
+    so its threads (of the connection, the clock) take turns and need no lock."""
+
+    def __init__(self, upstream, clock):
+        self.count = 0          # how often it was started again
+        self.given_up = False   # whether it will not be started again
+        self._failures = 0      # in a row
+        self._upstream, self._clock = upstream, clock
+
+    def plan(self, life, hopeless):
+        """This life has failed. Let the clock begin the next one, unless it would be one too many
+        or, `hopeless`, it would fail in the same way."""
+        entry = self._upstream.entry
+        if life.running_since and time.monotonic() - life.running_since >= entry.healthy:
+            self._failures = 0
+        self._failures += 1
+        if self._failures <= entry.restart_attempts and not hopeless:
+            pause = min(entry.restart_pause * 2 ** (self._failures - 1), LONGEST_PAUSE)
+            self._clock.after(pause, self._restart)
+            return
+        self.given_up = True
+        if self.count:
+            log.error('server "%s" is not started again: it failed %d times in a row',
+                      entry.name, self._failures)
+        self._upstream.audience.lists_changed()  # what it had in an earlier life is gone for good
+
+    def _restart(self):
+        """Called by the clock."""
+        if self._upstream.wait_closed(0):
+            self.count += 1
+            self._upstream.start_again()
+        else:  # never two lives at once: they may share files
+            self._clock.after(LOOK_AGAIN, self._restart)
