@@ -55,8 +55,9 @@ from transports.fabric.messages import (INTERNAL_ERROR, INVALID_REQUEST, METHOD_
 from transports.fabric.outbox import Outbox
 from transports.fabric.session import Session, Sessions
 from transports.program.clock import Clock
+from transports.program.log import Stderr, replace_closed_files
 from transports.program.options import CannotServe, Limits, read_options
-from transports.program.signals import end_on_signals, undisturbed
+from transports.program.signals import end_on_signals, interruptible
 from upstreams import status
 from upstreams.config.entries import load
 from upstreams.connections.guardian import Guardian
@@ -213,8 +214,10 @@ class Router:
         else:
             if session.initialized:
                 session.ready_gate.open()  # some clients forget to say `initialized`
-            session.answered_gate.do(self._attempt, session.surface.request, session, message,
-                                     call)
+            if not session.answered_gate.do(self._attempt, session.surface.request, session,
+                                            message, call):
+                call.fail(SERVER_UNAVAILABLE, "too much waits for the answer to initialize "
+                                              "already: wait for that first")
 
     def _attempt(self, route, session, message, call):
         """Run a route; if it fails, the call is answered with an error."""
@@ -271,15 +274,17 @@ def main():
     streams, then it returns; then all servers are ended at the same time, then the clock, which
     times the steps of that, and the guardian last.
     """
+    replace_closed_files()
+    stderr = Stderr()
     try:
         given = docopt.docopt(__doc__, version=VERSION)
         options = read_options(given, TRANSPORTS)
-        logging.basicConfig(stream=sys.stderr, level=given["--log-level"].upper(),
-                            format="%(asctime)s %(levelname)s [%(threadName)s] %(message)s")
-        logging.getLogger("waitress").setLevel("WARNING")
+        stderr.begin_log(given["--log-level"])
         entries = load(given["--config"])
     except (docopt.DocoptExit, ValueError) as problem:
-        return quit_with(2, problem)
+        stderr.show(f"router.py: {problem}")
+        return 2
+    stderr.hide(secret for entry in entries.values() for secret in entry.secrets)
     transport = importlib.import_module(TRANSPORTS[given["--transport"]])
     clock, guardian = Clock(), Guardian()
     pool = Pool(entries, lambda entry, label: Process(entry, label, clock, guardian,
@@ -290,27 +295,23 @@ def main():
     end_on_signals()
     try:
         if given["--check"]:
-            with undisturbed:
-                pool.start()
-            return status.check(pool)
+            pool.start()
+            with interruptible:
+                table, exit_status = status.check(pool)
+            print(stderr.clean(table))
+            return exit_status
         transport.serve(Router(pool, clock, options.limits,
-                               functools.partial(status.report, clock)), options)
+                               functools.partial(status.report, clock, stderr.show)), options)
         return 0
     except CannotServe as problem:
-        return quit_with(1, problem)
+        stderr.show(f"router.py: {problem}")
+        return 1
     except SystemExit:  # a signal came, see transports/program/signals.py
         return 0
     finally:
-        with undisturbed:
-            pool.close()
-            clock.close()
-            guardian.close()
-
-
-def quit_with(exit_status, problem):
-    """Print why the program cannot go on; returns the exit status."""
-    print(f"router.py: {problem}", file=sys.stderr)
-    return exit_status
+        pool.close()
+        clock.close()
+        guardian.close()
 
 
 if __name__ == "__main__":

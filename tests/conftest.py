@@ -1,5 +1,6 @@
 """Fixtures for all tests, and the check that none of them leaves anything behind."""
 
+import json
 import subprocess
 import threading
 import time
@@ -58,3 +59,13 @@ def run():
     def run_it(*command, timeout=30, **more):
         return subprocess.run(command, capture_output=True, timeout=timeout, **more)
     return run_it
+
+
+@pytest.fixture
+def config(tmp_path):
+    """config(servers) writes a config file."""
+    def write(**servers):
+        path = tmp_path / "config.json"
+        path.write_text(json.dumps({"mcpServers": servers}))
+        return str(path)
+    return write

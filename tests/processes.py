@@ -59,7 +59,7 @@ def filesystem(folder):
 
 def processes():
     """{pid: (parent, group, command)} of everything that runs here."""
-    listing = subprocess.run(["ps", "-eo", "pid=,ppid=,pgid=,stat=,args="], capture_output=True,
+    listing = subprocess.run(["ps", "-wweo", "pid=,ppid=,pgid=,stat=,args="], capture_output=True,
                              text=True).stdout
     rows = (line.split(None, 4) for line in listing.splitlines())
     return {int(row[0]): (int(row[1]), int(row[2]), row[4] if len(row) > 4 else "")
@@ -73,7 +73,7 @@ def children(of=None):
     while parents:
         parents = {pid for pid, (parent, _, _) in table.items() if parent in parents} - found
         found |= parents
-    return {pid for pid in found if not table[pid][2].startswith("ps -eo")}
+    return {pid for pid in found if not table[pid][2].startswith("ps -wweo")}
 
 
 def command(pid):

@@ -40,3 +40,11 @@ def test_a_bug_in_one_deadline_does_not_stop_the_others(clock, caplog):
     clock.after(0.02, last.set)
     assert last.wait(5)
     assert "ZeroDivisionError" in caplog.text
+
+
+@pytest.mark.parametrize("seconds", [1e11, float("inf")])
+def test_a_deadline_that_is_too_far_away_to_wait_for_does_not_stop_the_others(clock, seconds):
+    last = threading.Event()
+    clock.after(seconds, lambda: None)
+    clock.after(0.01, last.set)
+    assert last.wait(5)

@@ -25,11 +25,11 @@ MAY_IMPORT = {
     "transports.http": {"transports.fabric", "transports.http.engine", "transports.program"},
     "transports.http.engine": {"transports.fabric", "transports.program"},
     "transports.fabric": set(),
-    "transports.program": set(),
+    "transports.program": {"transports.fabric"},
     "upstreams.surfaces": {"transports.fabric", "upstreams"},
     "upstreams": {"transports.fabric", "upstreams.config", "upstreams.connections"},
     "upstreams.connections": {"transports.fabric"},
-    "upstreams.config": set(),
+    "upstreams.config": {"transports.fabric"},
 }
 FOLDERS = [ROOT / room.replace(".", "/") for room in MAY_IMPORT]
 FILES = sorted(path for folder in FOLDERS for path in folder.glob("*.py")

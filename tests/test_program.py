@@ -32,16 +32,6 @@ def call(id, name, **arguments):
 
 
 @pytest.fixture
-def config(tmp_path):
-    """config(servers) writes a config file."""
-    def write(**servers):
-        path = tmp_path / "config.json"
-        path.write_text(json.dumps({"mcpServers": servers}))
-        return str(path)
-    return write
-
-
-@pytest.fixture
 def stdio(run, config):
     """stdio(*messages, servers={…}) runs a whole session; returns the answers by id."""
     def talk(*messages, servers=None, status=0, options=()):

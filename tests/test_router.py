@@ -7,6 +7,7 @@ import pytest
 
 from transports.fabric.messages import InvalidMessage
 from transports.fabric.outbox import CLOSE
+from upstreams import handshake
 from upstreams.config.entries import Entry
 from upstreams.surfaces.aggregate import INITIALIZE_PATIENCE
 
@@ -507,3 +508,19 @@ def test_a_tool_that_is_hidden_is_neither_listed_nor_called(allow, deny, offered
             assert error_of(client.get()) == (-32602, f"Unknown tool: {prefix + name}")
         assert world["a"].takes() == []
         client.leaves()
+
+
+def test_of_two_initialize_at_once_one_is_refused(monkeypatch):
+    world = World(a=offers(tools=["t"]))
+    client, params_of = world.new_client(), handshake.params_of
+
+    def meanwhile(message):
+        if message["id"] == 1:
+            client.asks("initialize", id=2, capabilities={"roots": {}})
+        return params_of(message)
+    monkeypatch.setattr(handshake, "params_of", meanwhile)
+    client.asks("initialize", id=1, capabilities={"roots": {}})
+    answers = {message["id"]: message for message in client.gets()}
+    assert "result" in answers[2] and "already" in answers[1]["error"]["message"]
+    client.leaves()
+    assert world.pool.own() == []

@@ -1,13 +1,13 @@
-"""transports/signals.py: when the main thread is interrupted, and when it is not."""
+"""transports/program/signals.py: when the main thread is interrupted, and when it is not."""
 
 import signal
 
 import pytest
 
-from transports.program.signals import SIGNALS, end_on_signals, undisturbed
+from transports.program.signals import SIGNALS, end_on_signals, interruptible
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def ending():
     before = {number: signal.getsignal(number) for number in SIGNALS}
     end_on_signals()
@@ -17,19 +17,31 @@ def ending():
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_a_signal_interrupts_whatever_the_main_thread_waits_for(ending, number):
+def test_a_signal_interrupts_the_main_thread_while_it_waits(number):
     with pytest.raises(SystemExit):
-        signal.raise_signal(number)
+        with interruptible:
+            signal.raise_signal(number)
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_a_message_that_is_being_dealt_with_is_finished_first(ending, number):
+def test_a_signal_at_any_other_moment_is_remembered_until_it_waits(number):
+    done = []
+    signal.raise_signal(number)
+    done.append("the message is handled to its end")
+    with pytest.raises(SystemExit):
+        with interruptible:
+            done.append("never")
+    assert done == ["the message is handled to its end"]
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_it_interrupts_once_and_leaves_the_end_alone(number):
     done = []
     with pytest.raises(SystemExit):
-        with undisturbed:
-            signal.raise_signal(number)
-            done.append("the message")
-        done.append("what comes after it")
-    assert done == ["the message"]
-    with undisturbed:
-        pass  # once is enough
+        try:
+            with interruptible:
+                signal.raise_signal(number)
+        finally:
+            with interruptible:
+                done.append("the end may wait, too")
+    assert done == ["the end may wait, too"]

@@ -12,18 +12,28 @@ import threading
 
 from transports.fabric.messages import INVALID_REQUEST, InvalidMessage, decode, error
 from transports.fabric.outbox import feed_pipe
-from transports.program.signals import end_ourselves, undisturbed
+from transports.program.options import CannotServe
+from transports.program.signals import end_ourselves, interruptible
 
 log = logging.getLogger("router")
 
 ONE_CLIENT = True
 DRAIN_SECONDS = 30.0        # at the end of input: for the answers that are still under way
+SIGNAL_SECONDS = 2.0        # after a signal: for the client to read what we have for it
 
 
 def serve(router, _options):
-    """Serve one client on stdin and stdout until its input ends. Called by the main thread."""
+    """Serve one client on stdin and stdout until its input ends. Called by the main thread.
+
+    Raises CannotServe if one of them is closed.
+    """
+    if sys.stdin is None or sys.stdout is None:
+        raise CannotServe("standard input or output is closed, so there is no client to serve: "
+                          "a client starts the router with both; for others use --transport http")
     source, sink = sys.stdin.buffer, sys.stdout.buffer
     sys.stdout = sys.stderr  # a stray print must not end up between the messages
+    for pipe in source, sink:
+        os.set_blocking(pipe.fileno(), True)  # some hosts hand over non-blocking pipes
     log.info("waiting for a client on standard input; then these servers start: %s",
              ", ".join(router.names()))
     serve_pipes(router, source, sink)
@@ -40,37 +50,50 @@ def serve_pipes(router, source, sink):
     writer.start()
     try:
         longest = router.limits.message
-        while line := source.readline(longest):
+        while line := _read_line(source, longest):
             if len(line) >= longest and not line.endswith(b"\n"):
                 _skip_rest(source)
-                with undisturbed:
-                    session.outbox.send(error(None, INVALID_REQUEST,
-                                              f"longer than {longest} bytes"))
+                session.outbox.send(error(None, INVALID_REQUEST, f"longer than {longest} bytes"))
             elif line.strip():
                 _handle_line(router, session, line)
         session.pending.close("the client has closed its end: it can answer nothing any more")
-        if not session.calls.wait_until_empty(DRAIN_SECONDS):
+        with interruptible:
+            all_answered = session.calls.wait_until_empty(DRAIN_SECONDS)
+        if not all_answered:
             log.warning("%d requests were not answered within %g seconds after the end of input",
                         len(session.calls), DRAIN_SECONDS)
     finally:
         router.leave(session)
-        writer.join(DRAIN_SECONDS)
-        if writer.is_alive():
-            log.error("the client does not read our output: exiting although some is unwritten")
-            os._exit(1)  # the guardian process ends the servers
+        _await(writer)
+
+
+def _await(writer):
+    """Wait until the client has read everything; not for long once a signal has come."""
+    try:
+        with interruptible:
+            writer.join(SIGNAL_SECONDS if interruptible.ending else DRAIN_SECONDS)
+    except SystemExit:
+        writer.join(SIGNAL_SECONDS)
+    if writer.is_alive():
+        log.error("the client does not read our output: exiting although some is unwritten")
+        os._exit(1)  # the guardian process ends the servers
+
+
+def _read_line(source, longest):
+    with interruptible:
+        return source.readline(longest)
 
 
 def _handle_line(router, session, line):
-    with undisturbed:
-        try:
-            router.handle(session, decode(line), session.outbox)
-        except InvalidMessage as problem:
-            session.outbox.send(error(None, problem.code, str(problem)))
+    try:
+        router.handle(session, decode(line), session.outbox)
+    except InvalidMessage as problem:
+        session.outbox.send(error(None, problem.code, str(problem)))
 
 
 def _skip_rest(source):
     """Read on to the end of an over-long line."""
-    while (line := source.readline(2**20)) and not line.endswith(b"\n"):
+    while (line := _read_line(source, 2**20)) and not line.endswith(b"\n"):
         pass
 
 

@@ -91,7 +91,7 @@ class FromServer:
         if not _wants(session, params.get("level")):
             return
         if len(calls) == 1:
-            session.ready_gate.do(calls[0].send, message)
+            session.when_ready(calls[0].send, message)
         else:
             session.send(message)
 

@@ -5,6 +5,7 @@ because hosts give up a server that does not answer within a few seconds.
 """
 
 import functools
+import threading
 
 from transports.fabric.messages import (INVALID_REQUEST, LATEST, REVISIONS, Refused, params_of,
                                         result)
@@ -17,14 +18,16 @@ class Handshake:
 
     def __init__(self, pool, clock, sessions, report):
         self._pool, self._clock, self._sessions, self._report = pool, clock, sessions, report
+        self._lock = threading.Lock()   # protects the version of every session, until it is set
 
     def initialize(self, session, message, call):
         """Lifecycle, Initialization: the client's revision if we know it, else our newest."""
-        if session.version is not None:
-            raise Refused(INVALID_REQUEST, "this session is initialized already")
         params = params_of(message)
         asked, capabilities = params.get("protocolVersion"), params.get("capabilities")
-        session.version = asked if asked in REVISIONS else LATEST
+        with self._lock:  # two POSTs may carry an `initialize` at the same time
+            if session.version is not None:
+                raise Refused(INVALID_REQUEST, "this session is initialized already")
+            session.version = asked if asked in REVISIONS else LATEST
         session.capabilities = capabilities if isinstance(capabilities, dict) else {}
         try:
             self._pool.assign(session, session.surface.names(list(self._pool.entries)))

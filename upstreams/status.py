@@ -1,10 +1,9 @@
 """How the servers are: the table at the start and after --check, and our part of /health."""
 
-import sys
 import threading
 import time
 
-from upstreams.connections.process import printable
+from transports.fabric.text import printable
 
 from .catalog import LISTS, PROMPTS, RESOURCES, TEMPLATES, TOOLS
 from .gather import INITIALIZE_PATIENCE, when_settled
@@ -14,26 +13,22 @@ _HEADINGS = ("server", "state", "tools", "prompts", "resources", "templates", "s
              "revision", "is", "URL")
 
 
-def report(clock, upstreams, url=None):
-    """Print the table when the servers have settled, or after a few seconds.
-
-    To stderr: in stdio mode, stdout belongs to the protocol.
-    """
-    when_settled(upstreams, lambda: print(f"\n{table(upstreams, url)}\n", file=sys.stderr,
-                                          flush=True), clock, INITIALIZE_PATIENCE)
+def report(clock, show, upstreams, url=None):
+    """Call show(table) when the servers have settled, or after a few seconds."""
+    when_settled(upstreams, lambda: show(f"\n{table(upstreams, url)}\n"), clock,
+                 INITIALIZE_PATIENCE)
 
 
 def check(pool):
-    """--check: wait until every server has started or failed, and print the table.
+    """--check: wait until every server has started or failed.
 
-    Returns the exit status: 0, or 1 if a server failed.
+    Returns the table, and the exit status: 0, or 1 if a server failed.
     """
     done = threading.Event()
     upstreams = pool.shared.values()
     when_settled(upstreams, done.set)
     done.wait()
-    print(table(upstreams))
-    return 0 if all(upstream.state == RUNNING for upstream in upstreams) else 1
+    return table(upstreams), int(any(upstream.state != RUNNING for upstream in upstreams))
 
 
 def health(pool):

@@ -16,7 +16,8 @@ from transports.fabric.messages import (LATEST, RESPONSE, REVISIONS, SERVER_UNAV
                                         InvalidMessage, Refused, kind_of, notification, request)
 from transports.fabric.pending import Calls, PendingRequests, cancel_notification
 from transports.fabric.session import Gate
-from upstreams.connections.process import StartFailed, printable
+from transports.fabric.text import printable
+from upstreams.connections.process import StartFailed
 
 from .answers import OnAnswer
 from .audience import Audience

@@ -55,9 +55,14 @@ class Call:
             peer.withdraw(our_id, "the caller has left")
 
     def cancel(self, reason):
-        """End it without an answer, and withdraw it from the peers that it was passed on to."""
-        if self.asker.calls.end(self):
-            self.withdraw(reason)
+        """End it without an answer, and withdraw it from the peers that it was passed on to.
+
+        False if an answer was faster.
+        """
+        if not self.asker.calls.end(self):
+            return False
+        self.withdraw(reason)
+        return True
 
     def withdraw(self, reason):
         """Tell the peers that it was passed on to that nobody waits for their answer any more."""
@@ -114,16 +119,16 @@ class Calls:
         return True
 
     def cancel(self, id, reason):
-        """The asker takes its request back; returns its Call, or None.
+        """The asker takes its request back; returns the Call that has ended by this, or None.
 
         An unknown id is no error: the answer may be on its way.
         """
         with self._lock:
             call = self._open.get(id)
         # Cancellation, Behavior Requirements: `initialize` must not be cancelled.
-        if call and call.method != "initialize":
-            call.cancel(reason)
-        return call
+        if call and call.method != "initialize" and call.cancel(reason):
+            return call
+        return None
 
     def close(self):
         """Refuse what comes from now on; returns the calls that are still open."""

@@ -10,8 +10,8 @@ import secrets
 import threading
 import time
 
-from .messages import REQUEST_CANCELLED
-from .outbox import MAX_BEHIND_MESSAGES, Outbox
+from .messages import REQUEST_CANCELLED, encode
+from .outbox import MAX_BEHIND_BYTES, MAX_BEHIND_MESSAGES, Outbox
 from .pending import Calls, PendingRequests, cancel_notification
 
 log = logging.getLogger("router")
@@ -22,22 +22,30 @@ class SessionsUsedUp(Exception):
 
 
 class Gate:
-    """Keeps function calls that come too early, in order, until it is opened once."""
+    """Keeps calls with messages that come too early, in order, until it is opened once."""
 
     def __init__(self):
         self._lock = threading.Lock()
         # protected by _lock:
         self._kept = []         # [(function, arguments)]; None once the gate is open
+        self._bytes = 0         # of the messages among these arguments
         self._opening = False
 
     def do(self, function, *arguments):
-        """Call the function: now if the gate is open, else when it opens."""
+        """Call the function: now if the gate is open, else when it opens.
+
+        False if too much is kept already; then the call is not made.
+        """
         with self._lock:
             if self._kept is not None:
-                if len(self._kept) < MAX_BEHIND_MESSAGES:
-                    self._kept.append((function, arguments))
-                return
+                if len(self._kept) >= MAX_BEHIND_MESSAGES or self._bytes > MAX_BEHIND_BYTES:
+                    return False
+                self._kept.append((function, arguments))
+                self._bytes += sum(len(encode(argument)) for argument in arguments
+                                   if isinstance(argument, dict))
+                return True
         function(*arguments)
+        return True
 
     def open(self):
         """Make the calls that were kept. Calls that come meanwhile queue up behind them."""
@@ -52,7 +60,10 @@ class Gate:
                     return
                 kept, self._kept = self._kept, []
             for function, arguments in kept:
-                function(*arguments)
+                try:
+                    function(*arguments)
+                except Exception:  # a bug of ours in one must not stop those behind it
+                    log.exception("a call that was kept for later failed")
 
 
 class Session:
@@ -90,27 +101,38 @@ class Session:
 
     def send(self, message):
         """Send on the session's own stream, as soon as the client is ready for it."""
-        self.ready_gate.do(self.outbox.send, message)
+        self.when_ready(self.outbox.send, message)
+
+    def when_ready(self, send, message):
+        """Call send(message) as soon as the client has said that it is initialized.
+
+        Some clients forget to say so. If too much waits for that, it is not waited for.
+        """
+        if not self.ready_gate.do(send, message):
+            self.ready_gate.open()
+            send(message)
 
     def ask(self, message, call):
         """Pass on a server's question; `call` is the server's. Raises Refused if it has left."""
         sent = self.pending.add(message, reply_to=call, call=call)
-        self.ready_gate.do(self._stream_of(call).send, sent)
+        self.when_ready(self._stream_of(call).send, sent)
         call.passed_on(self, sent["id"])
 
     def withdraw(self, our_id, reason):
         """The question that we asked this client under our id is not wanted any more."""
         row = self.pending.take(our_id)
         if row:
-            self.ready_gate.do(self._stream_of(row.call).send, cancel_notification(our_id, reason))
+            self.when_ready(self._stream_of(row.call).send, cancel_notification(our_id, reason))
 
     def cancel_call(self, id, reason):
         """The client takes its request back, and with it the questions that belonged to it."""
         call = self.calls.cancel(id, reason)
-        if call and call.ended and call.reply_to is not self.outbox:
+        if call is None:
+            return
+        if call.reply_to is not self.outbox:
             call.reply_to.expect_one_less()  # else its stream would wait for the answer for ever
         for question in self.pending.calls():
-            if call and question.within is call:
+            if question.within is call:
                 question.fail(REQUEST_CANCELLED, f"the call that this belongs to: {reason}")
                 question.withdraw(reason)
 

@@ -6,8 +6,6 @@ this time wait in the backlog of the listening sockets.
 
 import logging
 
-from transports.program.signals import undisturbed
-
 log = logging.getLogger("router")
 
 ONE_CLIENT = False
@@ -21,7 +19,6 @@ def serve(router, options):
     sockets = options.access.listen()
     url = options.access.url(sockets[0])
     log.info("listening on %s", url)
-    with undisturbed:
-        router.start(url)
+    router.start(url)
     from .server import Server
     Server(router, router.clock, options.access, sockets).run()

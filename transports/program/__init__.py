@@ -1,9 +1,10 @@
 """What the whole program shares and no single transport owns.
 
-May import: nothing but the standard library.
+May import: transports.fabric.
 
 In reading order:
     options.py    what the options mean: limits, the address to listen on, access
+    log.py        what is written to standard error, and what never is
     signals.py    Ctrl+C once, and twice
     clock.py      the one thread in which time passes
 """

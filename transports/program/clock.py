@@ -50,4 +50,5 @@ class Clock:
             except Exception:  # a bug in one deadline must not stop all the others
                 log.exception("the clock survived an error")
                 continue
-            self._wake.wait(seconds)
+            # The longest wait that Python allows is about 292 years on Linux, 49 days elsewhere.
+            self._wake.wait(None if seconds is None else min(seconds, threading.TIMEOUT_MAX))

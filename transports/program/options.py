@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import logging
 import os
 import re
 import socket
@@ -11,6 +12,8 @@ try:
     import resource
 except ImportError:  # Windows, where there is no such limit
     resource = None
+
+log = logging.getLogger("router")
 
 BACKLOG = 1024  # connections that we have not accepted yet
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
@@ -42,7 +45,11 @@ class Limits:
         files, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         enough = wanted + others if most == resource.RLIM_INFINITY else min(wanted + others, most)
         if files != resource.RLIM_INFINITY and files < enough:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (enough, most))
+            try:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (enough, most))
+            except (OSError, ValueError) as problem:  # macOS allows less than it says
+                log.warning("no more than %d files can be open: %s", files, problem)
+                enough = files
         return min(wanted, max(enough - others, enough // 2))
 
 

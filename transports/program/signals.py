@@ -1,10 +1,9 @@
 """How the program is told to end: a signal once for a clean end, a second one for an end at once.
 
-Both work in the main thread, because Python runs signal handlers there. SystemExit is raised at
-the line that this thread has reached, in most cases while it reads stdin or waits for sockets. It
-is held back while the thread handles a message, or starts or ends servers: an outbox that is
-interrupted in the middle of a put would never end, and a server that is half started would be
-known to nobody.
+Python runs signal handlers in the main thread, at whatever line it has reached. So the first
+signal raises SystemExit only while this thread waits, which the code says: `with interruptible`.
+At any other moment it is remembered until the thread waits the next time: no message is left
+half sent, no server half started, and nothing of the end is left out.
 """
 
 import os
@@ -13,37 +12,43 @@ import signal
 SIGNALS = (signal.SIGINT, signal.SIGTERM)  # Ctrl+C, and what service managers and hosts send
 
 
-class _Undisturbed:
-    """A context manager for the main thread: a signal's SystemExit waits for its end."""
+class _Interruptible:
+    """A context manager for the main thread, around the calls in which it waits."""
 
     def __init__(self):
-        self.busy = self.wanted = False
+        self.waiting = False
         self.ending = False     # whether a signal has come
+        self._raised = False
 
     def __enter__(self):
-        self.busy = True
+        self.waiting = True
+        self._end_if_told()     # by a signal that came before, see _signal for the ones to come
 
     def __exit__(self, *_problem):
-        self.busy = False
-        if self.wanted:
-            self.wanted = False
+        self.waiting = False
+
+    def _signal(self):
+        """A signal has come. Called by its handler."""
+        self.ending = True
+        self._end_if_told()
+
+    def _end_if_told(self):
+        if self.waiting and self.ending and not self._raised:
+            self._raised, self.waiting = True, False
             raise SystemExit
 
 
-undisturbed = _Undisturbed()
+interruptible = _Interruptible()
 
 
 def end_on_signals():
-    """From now on a signal raises SystemExit in the main thread."""
+    """From now on the first signal ends the program cleanly, and the second at once."""
+    interruptible.ending = interruptible._raised = False
 
     def end(_signal, _frame):
-        undisturbed.ending = True
         for number in SIGNALS:
             signal.signal(number, at_once)
-        if undisturbed.busy:
-            undisturbed.wanted = True
-        else:
-            raise SystemExit
+        interruptible._signal()
 
     def at_once(_signal, _frame):
         os._exit(130)  # the guardian process sees it, and ends the servers
@@ -54,5 +59,5 @@ def end_on_signals():
 
 def end_ourselves():
     """Do what a first signal does, from any thread. Nothing happens if one has come before."""
-    if not undisturbed.ending:
+    if not interruptible.ending:
         os.kill(os.getpid(), signal.SIGTERM)

@@ -1,6 +1,6 @@
 """The config file.
 
-May import: nothing of ours.
+May import: transports.fabric.
 
 In reading order:
     reading.py            the bytes of the file -> a dict

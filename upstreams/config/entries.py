@@ -15,6 +15,8 @@ from pathlib import Path
 
 import jsonschema
 
+from transports.fabric.text import without
+
 from .reading import ConfigError, read
 
 log = logging.getLogger("router")
@@ -48,9 +50,7 @@ class Entry:
 
     def redact(self, text):
         """The text without the values that the config or the environment put into this entry."""
-        for secret in self.secrets:
-            text = text.replace(secret, "***")
-        return text
+        return without(self.secrets, text)
 
 
 def load(path):

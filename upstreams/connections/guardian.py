@@ -63,7 +63,8 @@ class Guardian:
                 if self._process is None:
                     self._process = subprocess.Popen(
                         [sys.executable, "-I", "-S", __file__],
-                        stdin=subprocess.PIPE, start_new_session=True)
+                        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                        stderr=subprocess.DEVNULL, start_new_session=True)
                 self._process.stdin.write(line.encode())
                 self._process.stdin.flush()
             except OSError:

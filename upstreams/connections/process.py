@@ -27,6 +27,7 @@ import threading
 
 from transports.fabric.messages import INTERNAL_ERROR, InvalidMessage, decode, encode, error
 from transports.fabric.outbox import Outbox, feed_pipe
+from transports.fabric.text import printable
 
 from .guardian import KILL, WINDOWS, signal_group
 
@@ -244,12 +245,3 @@ class Process:
 # Where SDKs put the id of an answer: Python's near the start, TypeScript's at the very end.
 _ID_AT_START = re.compile(rb'^\s*\{\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?"id"\s*:\s*(\d+)\s*,')
 _ID_AT_END = re.compile(rb',\s*"id"\s*:\s*(\d+)\s*(?:,\s*"jsonrpc"\s*:\s*"2\.0"\s*)?\}\s*$')
-
-
-def printable(text):
-    r"""Text from outside, with an escape for each character that could forge or garble a log line.
-
-    >>> printable("a\x1b[31m b\nfake line")
-    'a\\x1b[31m b\\x0afake line'
-    """
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)

@@ -15,10 +15,9 @@ import time
 
 from waitress import wasyncore
 
-from transports.program.signals import undisturbed
+from transports.program.signals import interruptible
 
 LOOK_AT_ALL = 30.0  # seconds; that is when waitress closes connections that idle for too long
-TURN = 1.0          # seconds that a signal may have to wait, if it comes just before `select`
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
 
@@ -69,16 +68,15 @@ class Sockets(dict):
         self._listening = [dispatcher for dispatcher in self.values() if dispatcher.accepting]
         due = 0.0
         while True:
-            with undisturbed:
-                if time.monotonic() >= due:
-                    due = time.monotonic() + LOOK_AT_ALL
-                    self._changed.extend(self.values())
-                while self._changed:
-                    self._ask(self._changed.popleft())
-            ready = self._selector.select(TURN)
-            with undisturbed:
-                for key, events in ready:
-                    self._serve(key.data, events)
+            if time.monotonic() >= due:
+                due = time.monotonic() + LOOK_AT_ALL
+                self._changed.extend(self.values())
+            while self._changed:
+                self._ask(self._changed.popleft())
+            with interruptible:
+                ready = self._selector.select(due - time.monotonic())
+            for key, events in ready:
+                self._serve(key.data, events)
 
     def _ask(self, dispatcher):
         """Ask it what it wants, and watch it for that."""

@@ -1,0 +1,91 @@
+"""The log: the one place where text goes to standard error.
+
+It never blocks its caller. A line that cannot be written at once, because nobody reads our
+stderr, is dropped and counted. It never shows a secret of the config or a control character from
+outside, whether the text came from a server, a client or an exception.
+"""
+
+import logging
+import os
+import select
+
+from transports.fabric.text import printable, without
+
+STDERR = 2
+CHUNK = 4096    # bytes; a pipe that is ready takes so many without blocking (POSIX, PIPE_BUF)
+
+
+class Stderr(logging.Handler):
+    """Standard error, for the log and for all else that a person is told.
+
+    Any thread may write. The handler's own lock is held during a write, which never blocks.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.setFormatter(logging.Formatter(
+            "%(asctime)s %(levelname)s [%(threadName)s] %(message)s"))
+        self._secrets = ()          # longest first; replaced by one assignment
+        # protected by the handler's lock:
+        self._dropped = 0           # lines since the last one that was written
+        self._in_line = False       # whether only a part of the last line was written
+
+    def begin_log(self, level):
+        """From now on the log of the whole program goes here."""
+        logging.basicConfig(level=level.upper(), handlers=[self])
+        logging.getLogger("waitress").setLevel("WARNING")
+
+    def hide(self, secrets):
+        """From now on these texts are replaced in all that is written."""
+        self._secrets = tuple(sorted(set(secrets), key=len, reverse=True))
+
+    def clean(self, text):
+        """Text of several lines, with the secrets hidden and control characters escaped."""
+        return "\n".join(printable(line) for line in without(self._secrets, text).split("\n"))
+
+    def show(self, text):
+        """Write text that is not a log line, as the table of the servers."""
+        with self.lock:
+            self._write(self.clean(text))
+
+    def emit(self, record):
+        """Called by logging, with the lock held."""
+        text = self.format(record)
+        # Only a traceback has several lines of ours; elsewhere a line break is from outside.
+        self._write(self.clean(text) if record.exc_info
+                    else printable(without(self._secrets, text)))
+
+    def _write(self, text):
+        if self._dropped:
+            text = f"({self._dropped} lines were dropped here: nobody read them)\n{text}"
+        if self._in_line:
+            text = f"\n{text}"
+        rest = data = text.encode("utf-8", "backslashreplace") + b"\n"
+        try:
+            while rest and _is_ready():
+                rest = rest[os.write(STDERR, rest[:CHUNK]):]
+        except OSError:
+            pass  # closed, or its reader is gone: no more to be done than if it were full
+        self._dropped = self._dropped + 1 if rest else 0
+        self._in_line = 0 < len(rest) < len(data)
+
+
+def _is_ready():
+    """Whether stderr can take CHUNK bytes now. A file always can; Windows cannot say."""
+    if not hasattr(select, "poll"):
+        return True
+    poll = select.poll()
+    poll.register(STDERR, select.POLLOUT)
+    return bool(poll.poll(0))
+
+
+def replace_closed_files():
+    """Open the null device in place of a closed stdin, stdout or stderr.
+
+    Else the next pipe or socket would get its number, and a stray line would end up there.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
