@@ -18,7 +18,7 @@ from transports.http.engine import parser as parser_module
 from transports.http.engine.parser import Parser
 from transports.http.server import Server
 from transports.program.options import Access
-from transports.program.signals import undisturbed
+from transports.program.signals import interruptible
 
 from processes import ROOT
 from test_http import post
@@ -61,6 +61,8 @@ def test_each_part_in_that_list_is_used():
 
 def test_over_a_connection_a_known_header_is_not_parsed_again(monkeypatch):
     parsed_headers = []
+    for name in ("ending", "_raised"):
+        monkeypatch.setattr(interruptible, name, False)  # and back to that at the end
 
     def parse_header(self, header):
         parsed_headers.append(header)
@@ -78,7 +80,7 @@ def test_over_a_connection_a_known_header_is_not_parsed_again(monkeypatch):
         for id in range(10, 30):
             ids.append(http.post({"id": id, "method": "ping"})[2])
             counts.append(len(parsed_headers))
-        undisturbed.wanted = True  # as a signal does: the loop ends with its next turn
+        interruptible.ending = True  # as a signal does: the loop ends with its next turn
         server._server.pull_trigger()
     thread = threading.Thread(target=client)
     thread.start()
