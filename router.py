@@ -29,7 +29,7 @@ Threads; each line of the log names the one that wrote it:
   MainThread     http: reads sockets, begins POSTs    stdio: reads our stdin
   waitress-N     runs what may take long: a Flask view, initialize; or feeds one open stream
   stdout-writer  stdio only: feeds our stdout with what a sender could not write at once
-  clock          deadlines of starts and lists, pauses, the steps of ending a server
+  clock          deadlines of starts, lists and calls; pauses; the steps of ending a server
   NAME-reader    reads the server's stdout; sends each message on to its peer
   NAME-writer    feeds the server's stdin with what a sender could not write at once
   NAME-stderr    copies the server's stderr to the log
@@ -37,8 +37,8 @@ Threads; each line of the log names the one that wrote it:
 
 To read the program, begin here: `Router` is the switchboard. The README says how to go on.
 
-No file imports this one. Run as a program it is the module `__main__`; an import would load it a
-second time, as `router`, with classes that are not the same.
+No file of the program imports this one. Run as a program it is the module `__main__`; an import
+would load it a second time, as `router`, with classes that are not the same.
 """
 
 import functools
@@ -138,8 +138,8 @@ class Router:
             call.fail(SERVER_UNAVAILABLE, "the session has ended")
             call.withdraw("the client has left")
         session.pending.close("the client has left")
-        self._pool.release(session)
         session.close_streams()
+        self._pool.release(session)
         log.debug("%s ends", session.name)
 
     def health(self):
@@ -270,9 +270,10 @@ class Router:
 def main():
     """Returns the exit status: 0, 1 if it could not be done, 2 for a wrong command or config.
 
-    The end, after a signal or the end of input: the transport ends its sessions and their
-    streams, then it returns; then all servers are ended at the same time, then the clock, which
-    times the steps of that, and the guardian last.
+    The end, after a signal or the end of input: the transport ends its sessions (http/server.py
+    tells in which order) and returns. Then all servers are ended at the same time
+    (connections/process.py tells the three steps), then the clock, which times these steps, and
+    the guardian last.
     """
     replace_closed_files()
     stderr = Stderr()
@@ -280,12 +281,14 @@ def main():
         given = docopt.docopt(__doc__, version=VERSION)
         options = read_options(given, TRANSPORTS)
         stderr.begin_log(given["--log-level"])
+        transport = importlib.import_module(TRANSPORTS[given["--transport"]])
+        if not transport.ONE_CLIENT:
+            options.access.check()
         entries = load(given["--config"])
     except (docopt.DocoptExit, ValueError) as problem:
         stderr.show(f"router.py: {problem}")
         return 2
     stderr.hide(secret for entry in entries.values() for secret in entry.secrets)
-    transport = importlib.import_module(TRANSPORTS[given["--transport"]])
     clock, guardian = Clock(), Guardian()
     pool = Pool(entries, lambda entry, label: Process(entry, label, clock, guardian,
                                                       options.limits.message),

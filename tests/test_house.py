@@ -1,6 +1,8 @@
 """The house keeps its own rules: imports, sizes, and what the README says."""
 
 import ast
+import importlib
+import inspect
 import json
 import re
 import subprocess
@@ -88,6 +90,15 @@ def test_a_room_says_what_it_is_for_what_it_may_import_and_what_is_in_it(room):
     assert sorted(listed) == sorted(there)
 
 
+def test_every_transport_has_what_the_program_asks_of_it():
+    table = next(node.value for node in ast.parse((ROOT / "router.py").read_text("utf-8")).body
+                 if isinstance(node, ast.Assign) and node.targets[0].id == "TRANSPORTS")
+    for name in ast.literal_eval(table).values():
+        transport = importlib.import_module(name)
+        assert isinstance(transport.ONE_CLIENT, bool), name
+        assert list(inspect.signature(transport.serve).parameters)[0] == "router", name
+
+
 def test_run_time_needs_four_packages_and_the_standard_library():
     ours = {"router", "transports", "upstreams"}
     outside = {name.split(".")[0] for path in FILES for name in imports(path)}
@@ -115,7 +126,8 @@ def blocks(language, text):
 def test_the_readme_lists_every_file_and_what_shows_how_they_work_together():
     rows = re.findall(r"^\| `([\w/.]+)` \| .+ \|$", section("Read it"), re.MULTILINE)
     files = [str(path.relative_to(ROOT)) for path in FILES]
-    assert sorted(rows) == sorted([*files, "tests/world.py", "tests/transcripts/"])
+    assert set(rows) ^ {*files, "tests/world.py", "tests/transcripts/"} == set()
+    assert len(rows) == len(set(rows))
 
 
 @pytest.mark.parametrize("room", [room for room in MAY_IMPORT if room not in ("", "transports")])

@@ -36,15 +36,15 @@ def serve(router, _options):
         os.set_blocking(pipe.fileno(), True)  # some hosts hand over non-blocking pipes
     log.info("waiting for a client on standard input; then these servers start: %s",
              ", ".join(router.names()))
-    serve_pipes(router, source, sink)
+    serve_pipes("stdio", router, source, sink)
 
 
-def serve_pipes(router, source, sink):
+def serve_pipes(transport, router, source, sink):
     """Serve one client that writes lines to `source` and reads lines from `sink`.
 
     Both are buffered binary files. Returns when `source` ends. Called by the main thread, once.
     """
-    session = router.open("stdio")
+    session = router.open(transport)
     session.outbox.on_behind = end_ourselves  # a client that cannot hear us is of no use
     writer = threading.Thread(target=_write, args=(session.outbox, sink), name="stdout-writer")
     writer.start()
@@ -103,5 +103,5 @@ def _write(outbox, sink):
         feed_pipe(outbox, sink)
     except OSError:
         # Nobody reads our answers. The main thread waits for input, and only a signal ends that.
-        log.info("the client has closed our output")
+        log.info("the client does not read our answers any more")
         end_ourselves()

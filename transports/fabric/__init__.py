@@ -3,8 +3,12 @@
 Knows no HTTP, no process and no method of MCP beyond the few that carry ids and tokens.
 
 The rule of locks, here and everywhere: a lock protects one table, for a few lines. Nothing is
-called, sent or written while it is held, so locks need no order. The one exception is the pen of
-an outbox, a right to write that is held during a write: see outbox.py, and http/engine.
+called, sent or written while it is held, so locks need no order. The exceptions are
+    the pen of an outbox            held during a write; its order with others: http/engine
+    Sockets._lock                   held while a connection is asked what it wants: http/engine
+    StreamThreads._lock             held while waitress is told its number of threads
+    Guardian._lock                  held while one short line is written to the guardian
+    the log's lock                  held during a write to stderr, which never blocks
 
 May import: nothing but the standard library.
 

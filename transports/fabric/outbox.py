@@ -13,7 +13,8 @@ order. At any moment exactly one of these is true:
     FREE            nobody holds it, and nothing waits
     WITH_SENDER     a sender writes one message
     ON_ITS_WAY      the feeder gets it next: something waits, or the outbox is closed
-    WITH_FEEDER     the feeder writes what waits, batch after batch
+    WITH_FEEDER     the feeder writes what waits, batch after batch; also at the beginning, until
+                    the feeder asks for the first time
 
     FREE         -> WITH_SENDER   a message is sent
     WITH_SENDER  -> FREE          it is written, and nothing else waits by now

@@ -125,7 +125,11 @@ class Session:
             self.when_ready(self._stream_of(row.call).send, cancel_notification(our_id, reason))
 
     def cancel_call(self, id, reason):
-        """The client takes its request back, and with it the questions that belonged to it."""
+        """The client takes its request back, and with it the questions that belonged to it.
+
+        The Call ends; each peer that it was passed on to withdraws it, which tells the server. See
+        tests/transcripts/cancellation.txt.
+        """
         call = self.calls.cancel(id, reason)
         if call is None:
             return

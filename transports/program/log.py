@@ -36,7 +36,10 @@ class Stderr(logging.Handler):
         logging.getLogger("waitress").setLevel("WARNING")
 
     def hide(self, secrets):
-        """From now on these texts are replaced in all that is written."""
+        """From now on these texts are replaced in all that is written here.
+
+        What else leaves the program, to clients and in /health, is cleaned by Entry.redact.
+        """
         self._secrets = tuple(sorted(set(secrets), key=len, reverse=True))
 
     def clean(self, text):

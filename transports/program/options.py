@@ -61,6 +61,7 @@ class Access:
     port: int = 8080
     origins: tuple = ()         # of web clients, as https://app.example
     token: bytes = None         # that every client must send
+    insecure: bool = False      # whether it is meant that anybody may come in
 
     def listen(self):
         """A listening socket for each address of the host. Raises CannotServe.
@@ -99,9 +100,11 @@ class Access:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{listening.getsockname()[1]}"
 
-    def is_open(self):
-        """Whether strangers can reach us, and nothing keeps them out."""
-        return self.host not in LOOPBACK and self.token is None
+    def check(self):
+        """Raises ValueError if strangers could reach us, and nothing would keep them out."""
+        if self.host not in LOOPBACK and self.token is None and not self.insecure:
+            raise ValueError(f"listening on {self.host} lets the whole network in: give a token "
+                             "with --token-file or MCP_ROUTER_TOKEN, or say --insecure")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,10 +138,8 @@ def read_options(options, transports):
                     number("--max-message", 1, 1024) * 2**20,
                     number("--idle-minutes", 1, 100_000) * 60)
     access = Access(options["--host"], number("--port", 0, 65535),
-                    tuple(options["--allow-origin"]), _token(options["--token-file"]))
-    if access.is_open() and options["--transport"] != "stdio" and not options["--insecure"]:
-        raise ValueError(f"listening on {access.host} lets the whole network in: give a token "
-                         "with --token-file or MCP_ROUTER_TOKEN, or say --insecure")
+                    tuple(options["--allow-origin"]), _token(options["--token-file"]),
+                    options["--insecure"])
     return Options(limits, access, options)
 
 
