@@ -135,3 +135,24 @@ def test_secrets_are_taken_out_of_what_is_shown(write, monkeypatch):
     entry = load(write(servers(one={"command": "x", "args": ["--key=${TOKEN}"],
                                     "env": {"A": "hunter22", "DEBUG": "1"}})))["one"]
     assert entry.redact("1 hunter22 t0ken-from-outside") == "1 *** ***"
+
+
+def test_each_line_of_a_secret_is_a_secret(write):
+    key = "-----BEGIN KEY-----\r\n  MIIEvQIBADAN\nend\n"
+    entry = load(write(servers(one={"command": "x", "env": {
+        "A": key, "B": key.replace("\r\n", "\\n").replace("MII", "B64")}})))["one"]
+    assert entry.redact("MIIEvQIBADAN B64EvQIBADAN end") == "*** *** end"
+
+
+@pytest.mark.parametrize("text, shown", [
+    ("key: hunter22", "key: …"),
+    ("key: hunter22-and-more", "key: …"),   # the longer secret begins in the same place
+    ("hunter22 is it", "*** i…"),
+    ("a hunter22 is it", "a …"),
+    ("a text that is cut", "a text tha…"),
+    ("not longer", "not longer"),
+])
+def test_where_a_text_is_cut_no_beginning_of_a_secret_is_left(write, text, shown):
+    entry = load(write(servers(one={"command": "x", "env": {
+        "A": "hunter22", "B": "hunter22-and-more"}})))["one"]
+    assert entry.redact(text, most=10) == shown

@@ -3,6 +3,7 @@
 import logging
 import os
 import queue
+import re
 import signal
 import sys
 import threading
@@ -245,6 +246,34 @@ def test_secrets_are_not_in_the_log_nor_in_the_reason(start, caplog):
                         secrets=("s3cret-key",))
         assert says(process) == ("closed", "exited with status 1: key is ***")
     assert "s3cret-key" not in caplog.text
+
+
+@pytest.mark.parametrize("stream, character, before, after", [
+    ("stdout", "x", 70, 0),         # a line that is no message
+    ("stdout", "x", 70, 2**20),     # one that is too long, too
+    ("stdout", "€", 70, 2**20),
+    ("stdout", "x", 195, 2**20),
+    ("stderr", "x", 2**16 - 10, 0),
+    ("stderr", "x", 3990, 0),
+])
+def test_no_part_of_a_secret_is_shown_where_a_line_is_cut(
+        start, caplog, stream, character, before, after):
+    write = (f"import os, sys; sys.{stream}.write({character!r} * {before} + os.environ['KEY']"
+             f" + {character!r} * {after} + '\\n')")
+    with caplog.at_level(logging.DEBUG, "router"):
+        process = start(command=sys.executable, args=["-c", write], longest=2**20,
+                        env=(("KEY", "A-s3cret-that-is-cut"),), secrets=("A-s3cret-that-is-cut",))
+        reason = says(process)[1]
+    assert character * 70 in caplog.text
+    for text in (caplog.text, reason, *process.last_lines()):
+        assert not re.search("A-|s3cret|cut", text)
+
+
+def test_each_line_of_stderr_is_shown_up_to_a_limit(start):
+    write = "import sys; sys.stderr.write('x' * 2**20 + '\\nlast\\n')"
+    process = start(command=sys.executable, args=["-c", write])
+    assert says(process) == ("closed", "exited with status 0: last")
+    assert process.last_lines() == ["x" * 4000 + "…", "last"]
 
 
 def test_text_from_outside_cannot_forge_a_line_of_the_log():

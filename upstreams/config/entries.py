@@ -48,9 +48,15 @@ class Entry:
             return any(fnmatch.fnmatchcase(tool, pattern) for pattern in patterns)
         return self.allow is not None and not is_among(self.allow) or is_among(self.deny)
 
-    def redact(self, text):
-        """The text without the values that the config or the environment put into this entry."""
-        return without(self.secrets, text)
+    def redact(self, text, most=4000):
+        """The first `most` characters of the text, without the values that the config or the
+        environment put into this entry, and without the beginning of one where it is cut."""
+        if len(text) <= most:
+            return without(self.secrets, text)
+        text = text[:most]
+        begun = max((length for secret in self.secrets for length in range(1, len(secret) + 1)
+                     if text.endswith(secret[:length])), default=0)
+        return without(self.secrets, text[:most - begun]) + "…"
 
 
 def load(path):
@@ -180,5 +186,11 @@ def _entry(path, name, server):
         start_timeout=server.get("startTimeout", 60), timeout=server.get("timeout", 0),
         restart_attempts=restart.get("attempts", 5), restart_pause=restart.get("pause", 1),
         healthy=restart.get("healthy", 60), shared=server.get("shared"),
-        secrets=tuple(sorted((value for value in secrets if len(value) >= SHORTEST_SECRET),
-                             key=len, reverse=True)))
+        secrets=tuple(sorted(_with_lines(secrets), key=len, reverse=True)))
+
+
+def _with_lines(secrets):
+    r"""The secrets that are long enough, and each line of them, since a server may print a key
+    line by line. Where a key must stand in one line, its line breaks are often written as \n."""
+    parts = {part.strip() for value in secrets for part in re.split(r"[\r\n]|\\n", value)}
+    return {value for value in secrets | parts if len(value) >= SHORTEST_SECRET}

@@ -36,6 +36,8 @@ log = logging.getLogger("router")
 GRACE = 2.0             # seconds between two steps of the end
 DRAIN = 0.5             # seconds for the last lines to arrive after the process has ended
 STDERR_LINES = 20
+SHOWN = 80              # characters of a skipped line in the log
+ENDS = 400              # bytes that are kept of both ends of it: more than SHOWN characters
 
 
 class StartFailed(Exception):
@@ -179,7 +181,7 @@ class Process:
         with self._process.stdout as stdout:
             while line := stdout.readline(self._longest):
                 if len(line) >= self._longest and not line.endswith(b"\n"):
-                    line = self._skip_rest(stdout, line)
+                    line = line[:ENDS] + _skip_rest(stdout, line)
                     problem = InvalidMessage(INTERNAL_ERROR, f"longer than {self._longest} bytes")
                     self._unusable(line, problem)
                 elif line := line.strip():
@@ -194,19 +196,11 @@ class Process:
         except Exception:  # a bug of ours in one message must not end all that follow
             log.exception("%s: one message was lost", self.label)
 
-    def _skip_rest(self, stdout, line):
-        """Read on to the end of an over-long line; its first and its last bytes are returned."""
-        head, tail = line[:200], b""
-        while line and not line.endswith(b"\n"):
-            line = stdout.readline(2**20)
-            tail = (tail + line)[-200:]
-        return head + tail
-
     def _unusable(self, line, problem):
         """Skip a line that is no message. If it was an answer, its request gets an error in its
         place, since no other answer will come."""
         log.warning("%s: skipped a line of its output: %s: %s", self.label, problem,
-                    printable(self.entry.redact(line[:80].decode("utf-8", "replace"))))
+                    printable(self.entry.redact(line[:ENDS].decode("utf-8", "replace"), SHOWN)))
         head, tail = line[:200], line[-200:]
         if b'"jsonrpc"' not in head + tail or b'"method"' in head:
             return  # a log line, or a request: an id in it would not be one of ours
@@ -237,6 +231,7 @@ class Process:
                 if text := printable(self.entry.redact(line.decode("utf-8", "replace")).strip()):
                     self._last_lines.append(text)
                     log.info("%s: %s", self.label, text)
+                _skip_rest(stderr, line)
 
     # -- NAME-exit
 
@@ -291,6 +286,15 @@ def _name_of_signal(number):
         return signal.Signals(number).name
     except ValueError:  # most realtime signals have no name
         return f"signal {number}"
+
+
+def _skip_rest(pipe, line):
+    """Read on to the end of a line, if this is not all of it; returns its last bytes."""
+    tail = line[-ENDS:]
+    while line and not line.endswith(b"\n"):
+        line = pipe.readline(2**20)
+        tail = (tail + line)[-ENDS:]
+    return tail
 
 
 # Where SDKs put the id of an answer: Python's near the start, TypeScript's at the very end.
