@@ -81,8 +81,18 @@ def test_a_config_of_claude_desktop_works_unchanged_and_unknown_keys_are_told_on
 
 
 def test_what_is_disabled_is_not_started_and_may_be_remote(write):
-    config = servers(one={"command": "x"}, two={"command": "y", "disabled": True})
+    config = servers(one={"command": "x"}, two={"command": "y", "disabled": True},
+                     three={"url": "http://x", "type": "http", "disabled": True})
     assert list(load(write(config))) == ["one"]
+
+
+def test_what_is_disabled_is_not_validated(write, monkeypatch, caplog):
+    monkeypatch.delenv("UNSET", raising=False)
+    path = write({"mcpServers": {"one": {"command": "x"}, "two": {"disabled": True}, "a/b": {
+        "disabled": True, "command": 1, "args": "${UNSET}", "prefix": "one", "unknown": 1}}})
+    with caplog.at_level(logging.WARNING, "router"):
+        assert list(load(path)) == ["one"]
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("config, words", [
@@ -102,12 +112,32 @@ def test_what_is_disabled_is_not_started_and_may_be_remote(write):
     (servers(a={"command": "x", "args": "y"}), "mcpServers.a.args: must be an array"),
     (servers(a={"command": "x", "env": {"K": 1}}), "mcpServers.a.env.K: must be a string"),
     (servers(a={"command": "x", "startTimeout": 0}), "startTimeout: must be more than 0"),
+    (servers(a={"command": "x", "startTimeout": 1e11}), "startTimeout: must be at most 86400"),
+    (servers(a={"command": "x", "timeout": 1e11}), "timeout: must be at most 86400"),
+    (servers(a={"command": "x", "timeout": -1}), "timeout: must be at least 0"),
+    (servers(a={"command": "x", "restart": {"attempts": 1e300}}), "must be at most 1000000"),
+    (servers(a={"command": "x", "restart": {"pause": 61}}), "restart.pause: must be at most 60"),
+    (servers(a={"command": "x", "restart": {"healthy": 1e6}}), "must be at most 86400"),
+    (servers(a={"command": "x", "timeout": float("nan")}), "not JSON: NaN is no number there"),
+    (servers(a={"command": "x", "timeout": float("inf")}), "not JSON: Infinity is no number"),
+    ('{"mcpServers": {"a": {"command": "x", "timeout": 1e999}}}', "must be at most 86400"),
+    ('{"mcpServers": ' + "9" * 5000 + "}", "not JSON: "),
+    (servers(a={"comand": "x", "args": []}),
+     'mcpServers.a: needs the key "command"; unknown to this router: "comand"'),
+    (servers(a={"comand": "x", "arg": []}), '; unknown to this router: "comand", "arg"'),
+    ({"mcpservers": {}}, 'top level: needs the key "mcpServers"; unknown to this router: "mcp'),
+    (servers(a={"command": "x", "disabled": "yes"}), "a.disabled: must be a boolean"),
     (servers(a={"command": "x", "prefix": "ä"}), 'prefix: may have letters, digits, "-"'),
     (servers(a={"command": "x", "tools": {"allow": "y"}}), "a.tools.allow: must be an array"),
     (servers(a={"url": "http://x"}), "only starts servers with a"),
     (servers(a={"type": "http", "command": "x"}), "only starts servers with a"),
     ({"mcpServers": {"a/b": {"command": "x"}}}, 'the server name "a/b" is not possible'),
     ({"mcpServers": {"..": {"command": "x"}}}, 'the server name ".." is not possible'),
+    ({"mcpServers": {"a\n": {"command": "x"}}}, "the server name"),
+    (servers(a={"command": "x", "prefix": "a\n"}), "prefix: may have letters"),
+    (servers(a={"command": "x", "args": ["${A:-${B:-x}}"]}),
+     "mcpServers.a.args.0: the default of ${A:-…} has a brace"),
+    (servers(a={"command": "x", "env": {"K": '${A:-{"b": 1}}'}}), "a.env.K: the default of ${A"),
     ({"mcpServers": {"": {"command": "x"}}}, 'the server name "" is not possible'),
     (servers(a={"command": "x"}, a__b={"command": "x"}), "could produce the same"),
     (servers(a={"command": "x"}, b={"command": "x", "prefix": "a"}), "could produce the same"),
@@ -135,3 +165,24 @@ def test_secrets_are_taken_out_of_what_is_shown(write, monkeypatch):
     entry = load(write(servers(one={"command": "x", "args": ["--key=${TOKEN}"],
                                     "env": {"A": "hunter22", "DEBUG": "1"}})))["one"]
     assert entry.redact("1 hunter22 t0ken-from-outside") == "1 *** ***"
+
+
+def test_each_line_of_a_secret_is_a_secret(write):
+    key = "-----BEGIN KEY-----\r\n  MIIEvQIBADAN\nend\n"
+    entry = load(write(servers(one={"command": "x", "env": {
+        "A": key, "B": key.replace("\r\n", "\\n").replace("MII", "B64")}})))["one"]
+    assert entry.redact("MIIEvQIBADAN B64EvQIBADAN end") == "*** *** end"
+
+
+@pytest.mark.parametrize("text, shown", [
+    ("key: hunter22", "key: …"),
+    ("key: hunter22-and-more", "key: …"),   # the longer secret begins in the same place
+    ("hunter22 is it", "*** i…"),
+    ("a hunter22 is it", "a …"),
+    ("a text that is cut", "a text tha…"),
+    ("not longer", "not longer"),
+])
+def test_where_a_text_is_cut_no_beginning_of_a_secret_is_left(write, text, shown):
+    entry = load(write(servers(one={"command": "x", "env": {
+        "A": "hunter22", "B": "hunter22-and-more"}})))["one"]
+    assert entry.redact(text, most=10) == shown

@@ -12,6 +12,8 @@ import threading
 
 import pytest
 
+from upstreams.config.entries import Entry
+
 import processes
 from processes import children, fake, wait_until
 from test_program import Sse, call, get, lines
@@ -135,9 +137,36 @@ def test_clients_hear_that_the_lists_of_a_server_that_is_left_alone_are_gone():
     client = world.client()
     world._offers["a"]["missing"] = True  # it ran once, and cannot be started again
     world["a"].dies()
+    world.clock.advance(1 + 2 + 4 + 8)  # and a fifth attempt comes after 16 seconds more
     assert client.gets() == []
-    world.clock.advance(2)
+    world.clock.advance(16)
     assert client.get()["method"] == "notifications/tools/list_changed"
+
+
+def test_a_server_whose_command_is_away_for_a_moment_is_started_when_it_is_back():
+    world = World(a=offers(tools=["t"]))
+    world._offers["a"]["missing"] = True
+    world["a"].dies()
+    world.clock.advance(1 + 2)
+    del world._offers["a"]["missing"]
+    assert world.pool.shared["a"].state == "failed"
+    world.clock.advance(4)
+    assert world.pool.shared["a"].state == "running"
+
+
+def test_a_server_that_fails_thousands_of_times_is_started_every_minute():
+    world = World(entries={"a": Entry("a", "-", restart_attempts=10_000)}, a=offers())
+    for _ in range(2000):
+        world["a"].dies()
+        world.clock.advance(60)
+    assert world.pool.shared["a"].state == "running"
+    assert world.pool.shared["a"].restarts.count == 2000
+
+
+def test_a_server_that_cannot_be_started_at_all_is_not_tried_again():
+    world = World(a=offers(missing=True))
+    world.clock.advance(600)
+    assert world.pool.shared["a"].restarts.count == 0 and world.pool.shared["a"].ended()
 
 
 def test_a_client_that_never_reads_is_closed_and_nobody_else_notices(start_router):

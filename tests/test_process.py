@@ -1,7 +1,9 @@
 """upstreams/connections/: real child processes, good and bad."""
 
 import logging
+import os
 import queue
+import re
 import signal
 import sys
 import threading
@@ -20,26 +22,34 @@ from processes import FAKE_SERVER, children, wait_until
 
 
 @pytest.fixture
-def start(monkeypatch):
-    """start(mode) starts the fake server; its messages and its end come out of `.said`."""
+def make(monkeypatch):
+    """make(mode) makes the connection of a fake server, not started yet."""
     monkeypatch.setattr(process_module, "GRACE", 0.3)
-    clock, guardian, started = Clock(), Guardian(), []
+    clock, guardian, made = Clock(), Guardian(), []
     clock.start()
 
-    def start_it(mode="", command=FAKE_SERVER[0], args=None, longest=2**26, **more):
+    def make_it(mode="", command=FAKE_SERVER[0], args=None, longest=2**26, **more):
         entry = Entry("fake", command, tuple(args or [*FAKE_SERVER[1:], mode]), **more)
-        process = Process(entry, "fake", clock, guardian, longest)
-        process.said = queue.SimpleQueue()
-        process.start(process.said.put, lambda reason: process.said.put(("closed", reason)))
-        started.append(process)
-        return process
-    yield start_it
-    for process in started:
+        made.append(Process(entry, "fake", clock, guardian, longest))
+        return made[-1]
+    yield make_it
+    for process in made:
         process.close()
-    for process in started:
+    for process in made:
         assert process.join(5)
     clock.close()
     guardian.close()
+
+
+@pytest.fixture
+def start(make):
+    """start(mode) starts the fake server; its messages and its end come out of `.said`."""
+    def start_it(*mode, **more):
+        process = make(*mode, **more)
+        process.said = queue.SimpleQueue()
+        process.start(process.said.put, lambda reason: process.said.put(("closed", reason)))
+        return process
+    return start_it
 
 
 def call(name, id=1, **arguments):
@@ -69,6 +79,75 @@ def test_a_server_that_ignores_the_end_of_input_and_sigterm_is_killed(start):
     says(process)
     process.close()
     assert says(process) == ("closed", "was ended by SIGKILL")
+
+
+@pytest.mark.parametrize("role", ["reader", "writer", "stderr", "exit"])
+def test_of_a_process_whose_threads_cannot_be_started_nothing_is_left(
+        start, make, monkeypatch, role):
+    really_start = threading.Thread.start
+
+    def start_thread(thread):
+        if thread.name == f"fake-{role}":
+            raise RuntimeError("can't start new thread")
+        really_start(thread)
+    start()  # which starts the guardian process too
+    open_files = os.listdir("/proc/self/fd")
+    monkeypatch.setattr(threading.Thread, "start", start_thread)
+    process = make("stubborn")
+    with pytest.raises(StartFailed, match="its threads could not be started: can't start"):
+        process.start(lambda message: None, lambda reason: None)
+    process.close()
+    assert process.join(0)
+    with pytest.raises(ChildProcessError):  # it has ended, and has been waited for
+        os.waitpid(process.pid, os.WNOHANG)
+    assert os.listdir("/proc/self/fd") == open_files
+
+
+def test_a_server_that_ends_by_a_signal_without_a_name_is_reported(start):
+    process = start(command=sys.executable, args=["-c", "import os; os.kill(os.getpid(), 37)"])
+    assert says(process) == ("closed", "was ended by signal 37")
+
+
+def test_the_end_is_seen_though_whoever_started_us_ignores_the_ends_of_children(start):
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system keeps no status then
+    try:
+        process = start()
+        process.close()
+        assert says(process) == ("closed", "exited with status 0")
+        assert process.join(5)
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
+def test_a_bug_in_what_hears_of_the_end_does_not_stop_the_end(make, caplog):
+    process, answers = make("family"), queue.SimpleQueue()
+    process.start(answers.put, lambda reason: 2.0 ** 5000)
+    process.send(call("echo"))
+    answers.get(timeout=5)
+    process.close()
+    assert process.join(5)  # after which the family must be gone too, as after every test
+    assert "OverflowError" in caplog.text
+
+
+def test_no_group_is_signalled_after_its_number_may_be_that_of_another(start, monkeypatch):
+    signalled = queue.SimpleQueue()
+
+    def signal_group(group, number):
+        try:  # an error if the process has been reaped
+            os.waitid(os.P_PID, group, os.WEXITED | os.WNOWAIT | os.WNOHANG)
+            signalled.put("ours")
+        except ChildProcessError:
+            signalled.put("may be another's")
+        return really_signal_group(group, number)
+    really_signal_group = process_module.signal_group
+    monkeypatch.setattr(process_module, "signal_group", signal_group)
+    process = start("family")
+    process.send(call("crash"))
+    assert says(process)[0] == "closed"
+    assert process.join(5)
+    assert {signalled.get(timeout=5) for _ in range(2)} == {"ours"}  # SIGTERM, then SIGKILL
+    process.kill()
+    assert signalled.empty()
 
 
 def test_children_of_a_server_end_with_it_though_they_hold_its_pipes(start):
@@ -167,6 +246,34 @@ def test_secrets_are_not_in_the_log_nor_in_the_reason(start, caplog):
                         secrets=("s3cret-key",))
         assert says(process) == ("closed", "exited with status 1: key is ***")
     assert "s3cret-key" not in caplog.text
+
+
+@pytest.mark.parametrize("stream, character, before, after", [
+    ("stdout", "x", 70, 0),         # a line that is no message
+    ("stdout", "x", 70, 2**20),     # one that is too long, too
+    ("stdout", "€", 70, 2**20),
+    ("stdout", "x", 195, 2**20),
+    ("stderr", "x", 2**16 - 10, 0),
+    ("stderr", "x", 3990, 0),
+])
+def test_no_part_of_a_secret_is_shown_where_a_line_is_cut(
+        start, caplog, stream, character, before, after):
+    write = (f"import os, sys; sys.{stream}.write({character!r} * {before} + os.environ['KEY']"
+             f" + {character!r} * {after} + '\\n')")
+    with caplog.at_level(logging.DEBUG, "router"):
+        process = start(command=sys.executable, args=["-c", write], longest=2**20,
+                        env=(("KEY", "A-s3cret-that-is-cut"),), secrets=("A-s3cret-that-is-cut",))
+        reason = says(process)[1]
+    assert character * 70 in caplog.text
+    for text in (caplog.text, reason, *process.last_lines()):
+        assert not re.search("A-|s3cret|cut", text)
+
+
+def test_each_line_of_stderr_is_shown_up_to_a_limit(start):
+    write = "import sys; sys.stderr.write('x' * 2**20 + '\\nlast\\n')"
+    process = start(command=sys.executable, args=["-c", write])
+    assert says(process) == ("closed", "exited with status 0: last")
+    assert process.last_lines() == ["x" * 4000 + "…", "last"]
 
 
 def test_text_from_outside_cannot_forge_a_line_of_the_log():

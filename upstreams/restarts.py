@@ -1,7 +1,9 @@
 """When a server that has ended is started again.
 
 After a pause that doubles with each failure in a row. A server that was healthy for long enough
-before it failed starts the count anew. After too many failures in a row it is left alone.
+before it failed starts the count anew. After too many failures in a row it is left alone. A
+server that could not even be started the first time is left alone at once: mostly its config is
+wrong.
 """
 
 import logging
@@ -25,13 +27,14 @@ class Restarts:
 
     def plan(self, life, hopeless):
         """This life has failed. Let the clock begin the next one, unless it would be one too many
-        or, `hopeless`, it would fail in the same way."""
+        or is `hopeless`."""
         entry = self._upstream.entry
         if life.running_since and time.monotonic() - life.running_since >= entry.healthy:
             self._failures = 0
         self._failures += 1
         if self._failures <= entry.restart_attempts and not hopeless:
-            pause = min(entry.restart_pause * 2 ** (self._failures - 1), LONGEST_PAUSE)
+            doublings = min(self._failures - 1, 64)  # 2 ** 1024 would be too large for a float
+            pause = min(entry.restart_pause * 2 ** doublings, LONGEST_PAUSE)
             self._clock.after(pause, self._restart)
             return
         self.given_up = True

@@ -192,7 +192,8 @@ class Upstream:
         try:
             life.connection.start(self.receive, functools.partial(self._closed, life))
         except StartFailed as problem:
-            self._closed(life, str(problem), hopeless=True)
+            # Later the reason may pass: its command is being updated, the system is out of files.
+            self._closed(life, str(problem), hopeless=not self.restarts.count)
         else:
             # Lifecycle, Initialization: we offer the newest revision that we know.
             hello = request("initialize", {"protocolVersion": LATEST, **self._client})

@@ -48,9 +48,15 @@ class Entry:
             return any(fnmatch.fnmatchcase(tool, pattern) for pattern in patterns)
         return self.allow is not None and not is_among(self.allow) or is_among(self.deny)
 
-    def redact(self, text):
-        """The text without the values that the config or the environment put into this entry."""
-        return without(self.secrets, text)
+    def redact(self, text, most=4000):
+        """The first `most` characters of the text, without the values that the config or the
+        environment put into this entry, and without the beginning of one where it is cut."""
+        if len(text) <= most:
+            return without(self.secrets, text)
+        text = text[:most]
+        begun = max((length for secret in self.secrets for length in range(1, len(secret) + 1)
+                     if text.endswith(secret[:length])), default=0)
+        return without(self.secrets, text[:most - begun]) + "…"
 
 
 def load(path):
@@ -63,15 +69,25 @@ def load(path):
     if "mcpServers" not in config and "servers" in config:  # VS Code
         config = {**config, "mcpServers": config["servers"]}
         del config["servers"]
+    config = _without_disabled(path, config)
     _refuse_urls(path, config)
     _check(path, config)
     _warn_of_unknown_keys(path, config)
-    entries = {name: _entry(path, name, server)
-               for name, server in config["mcpServers"].items() if not server.get("disabled")}
-    if not entries:
-        raise ConfigError(f"{path}: every server in it is disabled: enable at least one")
+    entries = {name: _entry(path, name, server) for name, server in config["mcpServers"].items()}
     _refuse_overlapping_prefixes(path, entries)
     return entries
+
+
+def _without_disabled(path, config):
+    """A disabled entry is not checked: it may be a remote server, or half done."""
+    servers = config.get("mcpServers")
+    if not isinstance(servers, dict):
+        return config
+    enabled = {name: server for name, server in servers.items()
+               if not (isinstance(server, dict) and server.get("disabled") is True)}
+    if servers and not enabled:
+        raise ConfigError(f"{path}: every server in it is disabled: enable at least one")
+    return {**config, "mcpServers": enabled}
 
 
 # -- checking
@@ -82,8 +98,8 @@ SCHEMA = json.loads(Path(__file__).with_name("config.schema.json").read_text("ut
 def _refuse_urls(path, config):
     servers = config.get("mcpServers")
     for name, server in servers.items() if isinstance(servers, dict) else ():
-        if isinstance(server, dict) and not server.get("disabled") and (
-                "url" in server or server.get("type", "stdio") != "stdio"):
+        if isinstance(server, dict) and ("url" in server
+                                         or server.get("type", "stdio") != "stdio"):
             raise ConfigError(
                 f'{path}: mcpServers.{name}: is a remote server ("url"); this router only starts '
                 'servers with a "command" for now: remove the entry, or set "disabled": true')
@@ -103,15 +119,23 @@ def _in_words(problem):
     if problem.validator == "type":
         return f"must be {'an' if allowed[0] in 'aeio' else 'a'} {allowed}"
     if problem.validator == "required":
-        missing = [key for key in allowed if key not in problem.instance]
-        return f'needs the key "{missing[0]}"'
+        return _missing(allowed, problem.instance, problem.schema["properties"])
     if "propertyNames" in problem.absolute_schema_path:
         return (f'the server name "{problem.instance}" is not possible: 1 to 40 letters, digits, '
                 '"-", "_" and ".", the first one not "."')
     return {"minLength": "must not be empty", "exclusiveMinimum": f"must be more than {allowed}",
+            "minimum": f"must be at least {allowed}", "maximum": f"must be at most {allowed}",
             "minProperties": "must name at least one server",
             "pattern": 'may have letters, digits, "-", "_" and "." only',
             "enum": f"must be one of {allowed}"}.get(problem.validator, "is not allowed")
+
+
+def _missing(required, found, known):
+    """A required key is missing. Mostly it is misspelt, so the unknown ones are named too."""
+    missing = next(key for key in required if key not in found)
+    unknown = ", ".join(f'"{key}"' for key in found if key not in known)
+    return f'needs the key "{missing}"' + (f"; unknown to this router: {unknown}" if unknown
+                                           else "")
 
 
 def _warn_of_unknown_keys(path, config):
@@ -152,6 +176,10 @@ def _entry(path, name, server):
 
     def expand(key, text):
         def value_of(match):
+            if "{" in (match[2] or ""):
+                raise ConfigError(
+                    f"{path}: mcpServers.{name}.{key}: the default of ${{{match[1]}:-…}} has a "
+                    'brace in it, but it ends at the first "}": write it without braces')
             value = os.environ.get(match[1] or "", match[2])
             if value is None:
                 raise ConfigError(
@@ -180,5 +208,11 @@ def _entry(path, name, server):
         start_timeout=server.get("startTimeout", 60), timeout=server.get("timeout", 0),
         restart_attempts=restart.get("attempts", 5), restart_pause=restart.get("pause", 1),
         healthy=restart.get("healthy", 60), shared=server.get("shared"),
-        secrets=tuple(sorted((value for value in secrets if len(value) >= SHORTEST_SECRET),
-                             key=len, reverse=True)))
+        secrets=tuple(sorted(_with_lines(secrets), key=len, reverse=True)))
+
+
+def _with_lines(secrets):
+    r"""The secrets that are long enough, and each line of them, since a server may print a key
+    line by line. Where a key must stand in one line, its line breaks are often written as \n."""
+    parts = {part.strip() for value in secrets for part in re.split(r"[\r\n]|\\n", value)}
+    return {value for value in secrets | parts if len(value) >= SHORTEST_SECRET}

@@ -17,13 +17,16 @@ def read(path):
     if not text.strip():
         raise ConfigError(f'{path}: is empty; it needs at least {{"mcpServers": {{…}}}}')
     try:
-        config = json.loads(_without_comments(text), object_pairs_hook=_no_key_twice)
+        config = json.loads(_without_comments(text), object_pairs_hook=_no_key_twice,
+                            parse_constant=_no_constant)
     except KeyError as twice:
         raise ConfigError(f"{path}: the key {twice} stands twice in one object; rename or remove "
                           "one of the two") from None
     except json.JSONDecodeError as problem:
         raise ConfigError(f"{path}: line {problem.lineno}, column {problem.colno}: "
                           f"not JSON: {problem.msg}") from None
+    except ValueError as problem:
+        raise ConfigError(f"{path}: not JSON: {problem}") from None
     except RecursionError:
         raise ConfigError(f"{path}: is nested too deeply") from None
     if not isinstance(config, dict):
@@ -66,6 +69,11 @@ def _no_key_twice(pairs):
             raise KeyError(key)
         seen[key] = value
     return seen
+
+
+def _no_constant(name):
+    """Python's JSON reader takes NaN and Infinity for numbers."""
+    raise ValueError(f"{name} is no number there")
 
 
 def _kind(value):

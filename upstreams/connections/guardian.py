@@ -67,7 +67,7 @@ class Guardian:
                         stderr=subprocess.DEVNULL, start_new_session=True)
                 self._process.stdin.write(line.encode())
                 self._process.stdin.flush()
-            except OSError:
+            except (OSError, ValueError):  # ValueError: the pipe is closed
                 log.warning("the guardian process is gone: if the router is killed outright, "
                             "servers may go on running")
 

@@ -36,6 +36,8 @@ log = logging.getLogger("router")
 GRACE = 2.0             # seconds between two steps of the end
 DRAIN = 0.5             # seconds for the last lines to arrive after the process has ended
 STDERR_LINES = 20
+SHOWN = 80              # characters of a skipped line in the log
+ENDS = 400              # bytes that are kept of both ends of it: more than SHOWN characters
 
 
 class StartFailed(Exception):
@@ -53,11 +55,13 @@ class Process:
         self._clock = clock
         self._guardian = guardian
         self._outbox = Outbox(f"{label}'s input", on_behind=self.kill)
-        self._exited = threading.Event()
+        self._exited = threading.Event()  # set when the process itself has ended
+        self._ended = threading.Event()   # set when its group has, too
         self._last_lines = collections.deque(maxlen=STDERR_LINES)
         self._lock = threading.Lock()
-        self._reported = False  # protected by _lock
-        self._threads = []
+        # protected by _lock:
+        self._reported = False
+        self._reaped = False    # from then on its process id may be that of another process
 
     def start(self, on_message, on_closed):
         """Start the process and its threads. Raises StartFailed.
@@ -78,8 +82,20 @@ class Process:
             for thread in self._threads:
                 thread.start()
         except RuntimeError as problem:  # the system has no more threads
-            self.kill()
+            self._end_without_threads()
             raise StartFailed(f"its threads could not be started: {problem}") from None
+
+    def _end_without_threads(self):
+        """End a process that has just begun, and that has no NAME-exit: here, and at once."""
+        self.kill()
+        self._wait()
+        self._end_group()
+        process = self._process
+        for thread, pipe in zip(self._threads, (process.stdout, process.stdin, process.stderr)):
+            if thread.is_alive():
+                thread.join(DRAIN)  # it closes its pipe itself
+            else:
+                pipe.close()
 
     def _open(self):
         entry = self.entry
@@ -123,15 +139,14 @@ class Process:
 
     def join(self, seconds):
         """Wait for the process and its group to end; False if they have not by then."""
-        if not self._threads:
-            return True
-        *pipe_threads, exit_thread = self._threads
-        exit_thread.join(seconds)
-        if exit_thread.is_alive():
+        if self.pid is None:
+            return True  # it never started
+        if not self._ended.wait(seconds):
             return False
-        for thread in pipe_threads:
+        for thread in self._threads:
             # Not for long: a process that has left the group may hold the pipe open.
-            thread.join(min(seconds, DRAIN))
+            if thread.is_alive():
+                thread.join(min(seconds, DRAIN))
         return True
 
     def last_lines(self):
@@ -139,9 +154,9 @@ class Process:
         return list(self._last_lines)
 
     def _signal(self, number):
-        # Only while our child lives: later its process id may be that of another process.
-        if not self._exited.is_set():
-            signal_group(self.pid, number)
+        with self._lock:  # also while we signal, so that nobody reaps it before
+            if not self._reaped:
+                signal_group(self.pid, number)
 
     def _broken(self, reason):
         """A pipe has ended. Its thread has nothing left to do, so it may wait here: mostly the
@@ -155,7 +170,10 @@ class Process:
             if self._reported:
                 return
             self._reported = True
-        self._on_closed(reason)
+        try:
+            self._on_closed(reason)
+        except Exception:  # a bug of ours must not keep the process alive
+            log.exception("%s: its end was lost", self.label)
 
     # -- NAME-reader
 
@@ -163,7 +181,7 @@ class Process:
         with self._process.stdout as stdout:
             while line := stdout.readline(self._longest):
                 if len(line) >= self._longest and not line.endswith(b"\n"):
-                    line = self._skip_rest(stdout, line)
+                    line = line[:ENDS] + _skip_rest(stdout, line)
                     problem = InvalidMessage(INTERNAL_ERROR, f"longer than {self._longest} bytes")
                     self._unusable(line, problem)
                 elif line := line.strip():
@@ -178,19 +196,11 @@ class Process:
         except Exception:  # a bug of ours in one message must not end all that follow
             log.exception("%s: one message was lost", self.label)
 
-    def _skip_rest(self, stdout, line):
-        """Read on to the end of an over-long line; its first and its last bytes are returned."""
-        head, tail = line[:200], b""
-        while line and not line.endswith(b"\n"):
-            line = stdout.readline(2**20)
-            tail = (tail + line)[-200:]
-        return head + tail
-
     def _unusable(self, line, problem):
         """Skip a line that is no message. If it was an answer, its request gets an error in its
         place, since no other answer will come."""
         log.warning("%s: skipped a line of its output: %s: %s", self.label, problem,
-                    printable(self.entry.redact(line[:80].decode("utf-8", "replace"))))
+                    printable(self.entry.redact(line[:ENDS].decode("utf-8", "replace"), SHOWN)))
         head, tail = line[:200], line[-200:]
         if b'"jsonrpc"' not in head + tail or b'"method"' in head:
             return  # a log line, or a request: an id in it would not be one of ours
@@ -221,25 +231,70 @@ class Process:
                 if text := printable(self.entry.redact(line.decode("utf-8", "replace")).strip()):
                     self._last_lines.append(text)
                     log.info("%s: %s", self.label, text)
+                _skip_rest(stderr, line)
 
     # -- NAME-exit
 
     def _await_exit(self):
-        status = self._process.wait()
+        reason = "has ended"
+        try:
+            reason = self._reason_of_exit(self._wait())
+        finally:  # whatever fails above
+            self._report(reason)
+            self._end_group()
+
+    def _wait(self):
+        """Wait for the process to exit; returns its status as Popen has it.
+
+        It is not reaped yet if the system can wait without that: until it is, no other process
+        and no other group gets its number.
+        """
+        try:
+            end = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+            status = end.si_status if end.si_code == os.CLD_EXITED else -end.si_status
+        except (AttributeError, ChildProcessError):
+            # There is no waitid on Windows, and none on macOS before Python 3.13. Where SIGCHLD is
+            # ignored, as our parent may have told us, the system reaps, and nobody gets a status.
+            status = self._process.wait()
         self._exited.set()
+        return status
+
+    def _reason_of_exit(self, status):
         self._outbox.close()
         self._reader.join(DRAIN)   # what the server said before it died still counts
         self._stderr.join(DRAIN)
-        reason = (f"was ended by {signal.Signals(-status).name}" if status < 0
+        reason = (f"was ended by {_name_of_signal(-status)}" if status < 0
                   else f"exited with status {status}")
         last = self._last_lines[-1] if self._last_lines else None
-        self._report(f"{reason}: {last}" if last else reason)
-        # End the rest of the group: a child of the server may hold its stdout, or nothing of ours.
+        return f"{reason}: {last}" if last else reason
+
+    def _end_group(self):
+        """End what is left: a child of the server may hold its stdout, or nothing of ours."""
         if self._reader.is_alive():
-            signal_group(self.pid, signal.SIGTERM)
+            self._signal(signal.SIGTERM)
             self._reader.join(GRACE)
-        signal_group(self.pid, KILL)
+        self._signal(KILL)
         self._guardian.release(self.pid)
+        with self._lock:
+            self._reaped = True
+            self._process.wait()  # does not block: it has exited
+        self._ended.set()
+
+
+def _name_of_signal(number):
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # most realtime signals have no name
+        return f"signal {number}"
+
+
+def _skip_rest(pipe, line):
+    """Read on to the end of a line, if this is not all of it; returns its last bytes."""
+    tail = line[-ENDS:]
+    while line and not line.endswith(b"\n"):
+        line = pipe.readline(2**20)
+        tail = (tail + line)[-ENDS:]
+    return tail
 
 
 # Where SDKs put the id of an answer: Python's near the start, TypeScript's at the very end.
