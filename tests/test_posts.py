@@ -29,6 +29,10 @@ class Connection:
         self.answers.append(reply)
         self.on_disconnect, self.connected = None, not self.closes
 
+    def is_gone(self):
+        """Where a view finds its connection, see `client_connection_of`."""
+        return not self.connected
+
 
 def request(message, session=None):
     """A POST, as waitress parses it."""

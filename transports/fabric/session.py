@@ -82,7 +82,7 @@ class Session:
         self.outbox = make_outbox(self.name)    # its own stream, for what belongs to no call
         self.streams = {}                       # others, of calls, by their number
         self.numbers = itertools.count(1)       # for these
-        self.last_used = time.monotonic()       # by a client that has no stream open
+        self.last_used = None   # by its client; None if the session ends with its stream anyway
         self.calls = Calls(self, most_calls)    # what it asked
         self.pending = PendingRequests()        # what it was asked
         self.version = None                     # negotiated by `initialize`
@@ -98,6 +98,14 @@ class Session:
         """Let the threads that feed its streams end."""
         for stream in [self.outbox, *list(self.streams.values())]:
             stream.close()
+
+    def seconds_silent(self):
+        """Since the last sign of life of its client: 0 while that has a connection open on which
+        it reads, or waits for an answer. A call that was left behind is none."""
+        if self.last_used is None or self.outbox.reader or any(
+                stream.reader for stream in list(self.streams.values())):
+            return 0.0
+        return time.monotonic() - self.last_used
 
     def send(self, message):
         """Send on the session's own stream, as soon as the client is ready for it."""

@@ -26,6 +26,7 @@ from .waiting_post import WaitingPost, WaitingPosts
 
 TRANSPORT = "streamable-http"   # what our sessions say of themselves
 RETRY = 1000                # milliseconds before a client resumes a broken stream
+GONE_SECONDS = 120.0        # of silence, after its own stream has closed: the client has left
 KEPT_STREAMS = 16           # streams of one session that are complete but may have to be resumed
 
 
@@ -106,7 +107,7 @@ class StreamableHttp:
         client_connection = client_connection_of(flask.request.environ)
         post, client_connection.post = client_connection.post, None
         self._stream_threads.open(client_connection, functools.partial(
-            post.stream.release, client_connection), refuse=False)
+            _release, post.session, post.stream, client_connection), refuse=False)
         return self._event_response(post.session, post.stream, client_connection, 0,
                                     post.headers())
 
@@ -121,7 +122,7 @@ class StreamableHttp:
         stream, after = _stream_to_read(session, header("Last-Event-ID"))
         client_connection = client_connection_of(flask.request.environ)
         self._stream_threads.open(client_connection, functools.partial(
-            stream.release, client_connection))
+            _release, session, stream, client_connection))
         stream.take_over(client_connection)  # only now: refused with 503, the old reader goes on
         return self._event_response(session, stream, client_connection, after)
 
@@ -131,8 +132,7 @@ class StreamableHttp:
 
         def ended():
             self._stream_threads.closed()
-            stream.release(client_connection)
-            session.last_used = time.monotonic()
+            _release(session, stream, client_connection)
             _forget_oldest(session)
 
         response.call_on_close(ended)
@@ -162,9 +162,11 @@ class StreamableHttp:
 
     def _open(self, name):
         try:
-            return self._router.open(TRANSPORT, name, lambda named: ResumableStream(named, 0))
+            session = self._router.open(TRANSPORT, name, lambda named: ResumableStream(named, 0))
         except LookupError as problem:
             raise HttpError(404, str(problem)) from None
+        session.last_used = time.monotonic()
+        return session
 
     def _session(self, name, header):
         """The session that the request belongs to, or a HttpError."""
@@ -185,18 +187,23 @@ class StreamableHttp:
         return session
 
     def _end_idle_sessions(self):
-        """Called by the clock, a few times in the span that a session may be idle."""
-        allowed = self._router.limits.idle
-        self._clock.after(allowed / 10, self._end_idle_sessions)
+        """Called by the clock, a few times in the span that a session may be idle.
+
+        Most clients never send DELETE: they close their connections and are gone.
+        """
+        idle = self._router.limits.idle
+        gone = min(idle, GONE_SECONDS)
+        self._clock.after(gone / 10, self._end_idle_sessions)
         for session in self._router.sessions.all():
-            if session.transport == TRANSPORT and not _is_busy(session) \
-                    and time.monotonic() - session.last_used >= allowed:
+            silent = session.seconds_silent()
+            if silent >= idle or silent >= gone and session.outbox.had_reader:
                 self._router.leave(session)
 
 
-def _is_busy(session):
-    return len(session.calls) or session.outbox.reader or any(
-        stream.reader for stream in list(session.streams.values()))
+def _release(session, stream, client_connection):
+    """The connection reads the stream no more."""
+    session.last_used = time.monotonic()  # first: or its silence would seem to be as long as that
+    stream.release(client_connection)
 
 
 def _forget_oldest(session):

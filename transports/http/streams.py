@@ -29,6 +29,7 @@ class ResumableStream:
     def __init__(self, name, number, answers=None):
         self.name, self.number = name, number
         self.reader = None              # the ClientConnection on which it is read, or None
+        self.had_reader = False         # whether there has been one
         self.on_news = lambda: None     # called after a change, by the thread that made it
         self._changed = threading.Condition()
         # protected by _changed:
@@ -121,7 +122,7 @@ class ResumableStream:
     def take_over(self, reader):
         """From now on this one reads; another that does gets CLOSE."""
         with self._changed:
-            self.reader = reader
+            self.reader, self.had_reader = reader, True
             self._changed.notify_all()
         self.on_news()
 

@@ -1,0 +1,110 @@
+"""When a session over Streamable HTTP has ended although its client never said so.
+
+Real views and sessions; the TCP connections are played, and so is the time that has passed.
+"""
+
+import flask
+import pytest
+
+from transports.http.stream_threads import StreamThreads
+from transports.http.streamable import GONE_SECONDS, StreamableHttp
+
+from test_posts import HEARTBEAT, Connection, request
+from test_streamable_http import HELLO
+from world import World, offers
+
+
+class HttpClients:
+    """Clients of one router: `initialize` gives a session, `listen` its own stream."""
+
+    def __init__(self):
+        self.world = World(a=offers(tools=["t"]))
+        self.router, self.server = self.world.router, self.world["a"]
+        self.transport = StreamableHttp(self.router, self.world.clock, StreamThreads(9), HEARTBEAT)
+        app = flask.Flask("test")
+        app.register_blueprint(self.transport.views())
+        self._views = app.test_client()
+
+    def initialize(self, hello=HELLO):
+        """A session, after the whole handshake."""
+        (answer,) = self.post(hello).answers
+        session = self.router.sessions.find(dict(answer.headers)["Mcp-Session-Id"])
+        self.post({"method": "notifications/initialized"}, session)
+        return session
+
+    def post(self, message, session=None):
+        """The connection on which the message was posted."""
+        connection = Connection()
+        reply = self.transport.post(request(message, session), connection)
+        if reply is not None:
+            connection.answer(reply)
+        return connection
+
+    def call(self, session, **meta):
+        return self.post({"id": 1, "method": "tools/call", "params": {
+            "name": "a__t", "_meta": meta}}, session)
+
+    def listen(self, session, **headers):
+        """The response to a GET; `close` is what happens when its connection breaks."""
+        return self._views.get("/mcp", headers={
+            "Mcp-Session-Id": session.id, "Accept": "text/event-stream", **headers},
+            environ_overrides={"waitress.client_disconnected": Connection().is_gone})
+
+    def pass_time(self, session, seconds):
+        """So many seconds without a message; the clock looks whether the session has ended."""
+        if session.last_used is not None:
+            session.last_used -= seconds
+        self.world.clock.advance(seconds)
+
+    def is_there(self, session):
+        return self.router.sessions.find(session.id) is session
+
+
+@pytest.fixture
+def http():
+    return HttpClients()
+
+
+def test_a_session_whose_own_stream_has_closed_ends_after_two_minutes_of_silence(http):
+    session = http.initialize()
+    http.listen(session).close()
+    http.pass_time(session, GONE_SECONDS / 2)
+    http.post({"id": 2, "method": "ping"}, session)  # a sign of life
+    http.pass_time(session, GONE_SECONDS / 2 + 1)
+    assert http.is_there(session)
+    http.pass_time(session, GONE_SECONDS / 2 + 20)
+    assert not http.is_there(session)
+
+
+def test_a_session_that_never_had_a_stream_of_its_own_may_be_idle_for_longer(http):
+    session = http.initialize()
+    idle = http.router.limits.idle
+    http.pass_time(session, idle - 60)
+    assert http.is_there(session)
+    http.pass_time(session, 120)
+    assert not http.is_there(session)
+
+
+def test_a_stream_that_is_open_is_a_sign_of_life(http):
+    session = http.initialize()
+    http.listen(session).close()
+    again = http.listen(session)
+    http.pass_time(session, 2 * http.router.limits.idle)
+    assert http.is_there(session)
+    again.close()
+    http.pass_time(session, GONE_SECONDS + 20)
+    assert not http.is_there(session)
+
+
+def test_a_post_that_waits_is_a_sign_of_life_but_a_call_without_a_client_is_not(http):
+    session = http.initialize()
+    http.listen(session).close()
+    post = http.call(session)
+    call = http.server.take()
+    session.last_used -= 2 * http.router.limits.idle
+    http.world.clock.advance(GONE_SECONDS + 20)
+    assert http.is_there(session)
+    post.on_disconnect()  # nobody waits for the call any more, and it is never answered
+    http.pass_time(session, GONE_SECONDS + 20)
+    assert not http.is_there(session)
+    assert http.server.take()["params"]["requestId"] == call["id"]
