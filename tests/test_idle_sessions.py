@@ -6,6 +6,7 @@ Real views and sessions; the TCP connections are played, and so is the time that
 import flask
 import pytest
 
+from transports.fabric.session import Sessions, SessionsUsedUp
 from transports.http.stream_threads import StreamThreads
 from transports.http.streamable import GONE_SECONDS, StreamableHttp
 
@@ -108,3 +109,34 @@ def test_a_post_that_waits_is_a_sign_of_life_but_a_call_without_a_client_is_not(
     http.pass_time(session, GONE_SECONDS + 20)
     assert not http.is_there(session)
     assert http.server.take()["params"]["requestId"] == call["id"]
+
+
+def test_when_there_are_as_many_sessions_as_may_be_the_one_silent_for_longest_makes_room(http):
+    http.router.sessions = Sessions(3)
+    sessions = [http.initialize() for _ in range(3)]
+    for session, seconds in zip(sessions, (60, 70, 50)):
+        session.last_used -= seconds
+    new = http.router.open("test")  # whatever the transport
+    assert [http.is_there(session) for session in sessions] == [True, False, True]
+    assert http.is_there(new)
+
+
+def test_sessions_in_use_make_no_room(http):
+    http.router.sessions = Sessions(4)
+    listening, calling, young, ending_with_its_stream = (
+        *(http.initialize() for _ in range(3)), http.router.open("test"))
+    stream, post = http.listen(listening), http.call(calling)
+    for session in listening, calling:
+        session.last_used -= 60
+    with pytest.raises(SessionsUsedUp, match="--max-sessions"):
+        http.router.open("test")
+    post.on_disconnect()  # its call goes on
+    calling.last_used -= 60
+    with pytest.raises(SessionsUsedUp):
+        http.router.open("test")
+    stream.close()
+    listening.last_used -= 60
+    http.router.open("test")
+    assert not http.is_there(listening)
+    assert http.is_there(calling) and http.is_there(young)
+    assert http.is_there(ending_with_its_stream)

@@ -16,6 +16,8 @@ from .pending import Calls, PendingRequests, cancel_notification
 
 log = logging.getLogger("router")
 
+SILENT_SECONDS = 10.0   # of its client, until a session may have to make room for another
+
 
 class SessionsUsedUp(Exception):
     """No further session may begin now; answered with 503."""
@@ -159,12 +161,22 @@ class Sessions:
         self._sessions = {}  # protected by _lock
 
     def add(self, session):
-        """Raises SessionsUsedUp."""
+        """False if there are as many as may be: first another has to make room."""
         with self._lock:
             if len(self._sessions) >= self._most:
-                raise SessionsUsedUp(f"There are {self._most} sessions already, which is as many "
-                                     "as --max-sessions allows.")
+                return False
             self._sessions[session.id] = session
+            return True
+
+    def longest_silent(self):
+        """The session that makes room for another: of those without a call, the one whose client
+        has been silent for longest. Raises SessionsUsedUp if all are in use."""
+        without_call = [session for session in self.all() if not len(session.calls)]
+        found = max(without_call, key=Session.seconds_silent, default=None)
+        if found is None or found.seconds_silent() < SILENT_SECONDS:
+            raise SessionsUsedUp(f"There are {self._most} sessions already, which is as many as "
+                                 "--max-sessions allows, and all of them are in use.")
+        return found
 
     def remove(self, session):
         """True for the first to do so."""

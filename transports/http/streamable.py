@@ -202,7 +202,7 @@ class StreamableHttp:
 
 def _release(session, stream, client_connection):
     """The connection reads the stream no more."""
-    session.last_used = time.monotonic()  # first: or its silence would seem to be as long as that
+    session.last_used = time.monotonic()  # first: from the next line on it counts
     stream.release(client_connection)
 
 
