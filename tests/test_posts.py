@@ -29,6 +29,9 @@ class Connection:
         self.answers.append(reply)
         self.on_disconnect, self.connected = None, not self.closes
 
+    def disconnect(self):
+        self.connected = False
+
     def is_gone(self):
         """Where a view finds its connection, see `client_connection_of`."""
         return not self.connected

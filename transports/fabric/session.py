@@ -147,9 +147,13 @@ class Session:
                 question.withdraw(reason)
 
     def _stream_of(self, question):
-        """The stream of the call that the question belongs to, else the session's own."""
-        within = question.within
-        return within.reply_to if within and not within.ended else self.outbox
+        """The stream of the call that the question belongs to, while somebody may read that;
+        else the session's own."""
+        call = question.within
+        if call is None or call.ended or call.reply_to is self.outbox or \
+                call.reply_to.is_complete():
+            return self.outbox
+        return call.reply_to
 
 
 class Sessions:

@@ -129,14 +129,19 @@ class StreamableHttp:
     def _event_response(self, session, stream, client_connection, after, headers=()):
         response = EventResponse(self._events(session, stream, client_connection, after),
                                  client_connection, headers)
-
-        def ended():
-            self._stream_threads.closed()
-            _release(session, stream, client_connection)
-            _forget_oldest(session)
-
-        response.call_on_close(ended)
+        response.call_on_close(functools.partial(self._ended, session, stream, client_connection))
         return response
+
+    def _ended(self, session, stream, client_connection):
+        """The response has ended: its stream is complete, or its connection has broken."""
+        self._stream_threads.closed()
+        _release(session, stream, client_connection)
+        if stream is session.outbox:
+            if stream.is_complete():  # its client was too far behind: nothing can be told it
+                self._router.leave(session)  # any more. With 404 it will begin anew
+        elif not stream.last_read() and session.version != REVISIONS[-1]:
+            stream.close()  # its client has no number to resume it from
+        _forget_oldest(session)
 
     def _events(self, session, stream, client_connection, after):
         """Run by the worker that feeds the stream. The first yield sends the headers."""

@@ -1,4 +1,4 @@
-"""When a session over Streamable HTTP has ended although its client never said so.
+"""Sessions over Streamable HTTP whose connections break: what goes where, and when they end.
 
 Real views and sessions; the TCP connections are played, and so is the time that has passed.
 """
@@ -7,6 +7,7 @@ import flask
 import pytest
 
 from transports.fabric.session import Sessions, SessionsUsedUp
+from transports.http import streams
 from transports.http.stream_threads import StreamThreads
 from transports.http.streamable import GONE_SECONDS, StreamableHttp
 
@@ -50,6 +51,13 @@ class HttpClients:
         return self._views.get("/mcp", headers={
             "Mcp-Session-Id": session.id, "Accept": "text/event-stream", **headers},
             environ_overrides={"waitress.client_disconnected": Connection().is_gone})
+
+    def become_stream(self, connection):
+        """The response to a POST that was silent for so long that it became a stream."""
+        self.transport._waiting_posts.all()[0].ready()
+        (connection.post,) = connection.streams
+        return self._views.post("/mcp", environ_overrides={
+            "waitress.client_disconnected": connection.is_gone})
 
     def pass_time(self, session, seconds):
         """So many seconds without a message; the clock looks whether the session has ended."""
@@ -140,3 +148,41 @@ def test_sessions_in_use_make_no_room(http):
     assert not http.is_there(listening)
     assert http.is_there(calling) and http.is_there(young)
     assert http.is_there(ending_with_its_stream)
+
+
+def test_a_session_ends_when_its_own_stream_was_closed_for_being_too_far_behind(
+        http, monkeypatch):
+    """Without it the session could be told nothing any more. So the client begins anew."""
+    monkeypatch.setattr(streams, "MAX_BEHIND_MESSAGES", 8)
+    session = http.initialize()
+    stream = http.listen(session)
+    for _ in range(20):
+        session.send({"method": "n"})
+    stream.close()  # this is what `disconnect` leads to
+    assert http.post({"id": 2, "method": "ping"}, session).answers[0].status.startswith("404")
+
+
+def asked(http, session):
+    """The question that a server asks on behalf of its only call: on which stream is it?"""
+    server = http.world.servers[f"a@{session.id[:6]}"]
+    server.says(id="q", method="roots/list")
+    return "own" if session.outbox.has_news() else "of its call"
+
+
+CAN_BE_ASKED = {**HELLO, "params": {**HELLO["params"], "capabilities": {"roots": {}}}}
+EARLIER = {**CAN_BE_ASKED, "params": {**CAN_BE_ASKED["params"], "protocolVersion": "2025-06-18"}}
+
+
+def test_a_question_goes_to_the_sessions_own_stream_if_the_post_of_its_call_has_broken(http):
+    session = http.initialize(CAN_BE_ASKED)
+    http.call(session).on_disconnect()
+    assert asked(http, session) == "own"
+
+
+@pytest.mark.parametrize("hello, stream", [(CAN_BE_ASKED, "of its call"), (EARLIER, "own")])
+def test_a_question_waits_on_a_broken_stream_if_its_client_knows_how_to_resume_it(
+        http, hello, stream):
+    """Clients before 2025-11-25 do not, until they have got a message."""
+    session = http.initialize(hello)
+    http.become_stream(http.call(session)).close()
+    assert asked(http, session) == stream
