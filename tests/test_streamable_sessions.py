@@ -1,13 +1,17 @@
-"""Sessions over Streamable HTTP whose connections break: what goes where, and when they end.
+"""Sessions over HTTP whose connections break: what goes where, and when they end.
 
 Real views and sessions; the TCP connections are played, and so is the time that has passed.
 """
+
+import gc
+import weakref
 
 import flask
 import pytest
 
 from transports.fabric.session import Sessions, SessionsUsedUp
-from transports.http import streams
+from transports.http import streamable, streams
+from transports.http.sse import HttpSse
 from transports.http.stream_threads import StreamThreads
 from transports.http.streamable import GONE_SECONDS, StreamableHttp
 
@@ -42,9 +46,12 @@ class HttpClients:
             connection.answer(reply)
         return connection
 
-    def call(self, session, **meta):
-        return self.post({"id": 1, "method": "tools/call", "params": {
-            "name": "a__t", "_meta": meta}}, session)
+    def call(self, session, id=1):
+        return self.post({"id": id, "method": "tools/call", "params": {"name": "a__t"}}, session)
+
+    def answer(self, **more):
+        """The server answers the call that it was asked last."""
+        self.server.says(id=self.server.takes()[-1]["id"], result=more)
 
     def listen(self, session, **headers):
         """The response to a GET; `close` is what happens when its connection breaks."""
@@ -55,7 +62,7 @@ class HttpClients:
     def become_stream(self, connection):
         """The response to a POST that was silent for so long that it became a stream."""
         self.transport._waiting_posts.all()[0].ready()
-        (connection.post,) = connection.streams
+        connection.post = connection.streams.pop()
         return self._views.post("/mcp", environ_overrides={
             "waitress.client_disconnected": connection.is_gone})
 
@@ -113,7 +120,7 @@ def test_a_post_that_waits_is_a_sign_of_life_but_a_call_without_a_client_is_not(
     session.last_used -= 2 * http.router.limits.idle
     http.world.clock.advance(GONE_SECONDS + 20)
     assert http.is_there(session)
-    post.on_disconnect()  # nobody waits for the call any more, and it is never answered
+    post.breaks()  # nobody waits for the call any more, and it is never answered
     http.pass_time(session, GONE_SECONDS + 20)
     assert not http.is_there(session)
     assert http.server.take()["params"]["requestId"] == call["id"]
@@ -138,7 +145,7 @@ def test_sessions_in_use_make_no_room(http):
         session.last_used -= 60
     with pytest.raises(SessionsUsedUp, match="--max-sessions"):
         http.router.open("test")
-    post.on_disconnect()  # its call goes on
+    post.breaks()  # its call goes on
     calling.last_used -= 60
     with pytest.raises(SessionsUsedUp):
         http.router.open("test")
@@ -175,7 +182,7 @@ EARLIER = {**CAN_BE_ASKED, "params": {**CAN_BE_ASKED["params"], "protocolVersion
 
 def test_a_question_goes_to_the_sessions_own_stream_if_the_post_of_its_call_has_broken(http):
     session = http.initialize(CAN_BE_ASKED)
-    http.call(session).on_disconnect()
+    http.call(session).breaks()
     assert asked(http, session) == "own"
 
 
@@ -186,3 +193,68 @@ def test_a_question_waits_on_a_broken_stream_if_its_client_knows_how_to_resume_i
     session = http.initialize(hello)
     http.become_stream(http.call(session)).close()
     assert asked(http, session) == stream
+
+
+@pytest.fixture
+def no_collector():
+    """Cycles of references stay."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def test_an_ended_session_and_its_streams_are_freed_at_once(http, no_collector):
+    session = http.initialize()
+    own = http.listen(session)
+    http.call(session)
+    http.answer()
+    complete = http.become_stream(http.call(session))
+    http.answer()
+    complete.close()
+    http.call(session, id=2).breaks()
+    broken = http.become_stream(http.call(session, id=3))
+    broken.close()
+    at_its_end = http.become_stream(http.call(session, id=4))
+    kept = [weakref.ref(one) for one in (session, session.outbox, *session.streams.values())]
+    http.router.leave(session)
+    own.close()
+    at_its_end.close()
+    del session, own, complete, broken, at_its_end
+    assert len(kept) == 5 and [one() for one in kept] == [None] * 5
+
+
+def test_an_ended_session_by_http_and_sse_is_freed_at_once(http, no_collector):
+    app = flask.Flask("test")
+    app.register_blueprint(HttpSse(http.router, StreamThreads(9), HEARTBEAT).views())
+    stream = app.test_client().get("/sse", environ_overrides={
+        "waitress.client_disconnected": Connection().is_gone})
+    kept = weakref.ref(http.router.sessions.all()[0])
+    stream.close()
+    del stream
+    assert kept() is None
+
+
+def test_what_waits_for_a_client_to_be_initialized_does_not_keep_its_session(http, no_collector):
+    session = http.router.open("test")
+    call = session.calls.open({"id": 1, "method": "tools/call"}, session.outbox)
+    session.when_ready(call.send, {"method": "n"})
+    kept = weakref.ref(session)
+    http.router.leave(session)
+    del session, call
+    assert kept() is None
+
+
+def test_what_is_kept_of_finished_streams_is_bounded_in_bytes(http, monkeypatch):
+    """But the newest is kept whatever its size: its client may just be resuming it."""
+    monkeypatch.setattr(streamable, "KEPT_STREAMS_BYTES", 10_000)
+    session = http.initialize()
+    for id in range(1, 5):
+        response = http.become_stream(http.call(session, id))
+        http.answer(text="x" * 4000)
+        response.close()
+    assert len(session.streams) == 2
+    for id in (5, 6):
+        http.become_stream(http.call(session, id)).close()  # nobody reads when it is answered
+        http.answer(text="x" * 40_000)
+        assert len(session.streams) == 1

@@ -97,9 +97,11 @@ class Session:
         self.tasks = {}                         # task id → the Upstream that has the task
 
     def close_streams(self):
-        """Let the threads that feed its streams end."""
+        """Let the threads that feed its streams end, and keep nothing that was to be sent."""
         for stream in [self.outbox, *list(self.streams.values())]:
             stream.close()
+        self.streams.clear()
+        self.ready_gate.open()
 
     def seconds_silent(self):
         """Since the last sign of life of its client: 0 while that has a connection open on which

@@ -28,6 +28,7 @@ TRANSPORT = "streamable-http"   # what our sessions say of themselves
 RETRY = 1000                # milliseconds before a client resumes a broken stream
 GONE_SECONDS = 120.0        # of silence, after its own stream has closed: the client has left
 KEPT_STREAMS = 16           # streams of one session that are complete but may have to be resumed
+KEPT_STREAMS_BYTES = 4 * 2**20  # of these altogether; but the newest may have any size
 
 
 class HttpError(Exception):
@@ -106,6 +107,8 @@ class StreamableHttp:
         """The view of a POST that becomes a stream. It is never refused: its call has run."""
         client_connection = client_connection_of(flask.request.environ)
         post, client_connection.post = client_connection.post, None
+        # Its last message may come while nobody reads it.
+        post.stream.on_news = functools.partial(_forget_oldest, post.session)
         self._stream_threads.open(client_connection, functools.partial(
             _release, post.session, post.stream, client_connection), refuse=False)
         return self._event_response(post.session, post.stream, client_connection, 0,
@@ -135,6 +138,7 @@ class StreamableHttp:
     def _ended(self, session, stream, client_connection):
         """The response has ended: its stream is complete, or its connection has broken."""
         self._stream_threads.closed()
+        client_connection.on_disconnect = None  # it may live on, for other requests
         _release(session, stream, client_connection)
         if stream is session.outbox:
             if stream.is_complete():  # its client was too far behind: nothing can be told it
@@ -212,10 +216,15 @@ def _release(session, stream, client_connection):
 
 
 def _forget_oldest(session):
-    """Of the streams that are complete, only some are kept, in case they have to be resumed."""
-    complete = [number for number, stream in list(session.streams.items()) if stream.is_complete()]
-    for number in complete[:-KEPT_STREAMS]:
-        session.streams.pop(number, None)
+    """Of the streams that are complete and that nobody reads, only the newest are kept, in case
+    they have to be resumed."""
+    finished = [stream for stream in list(session.streams.values())
+                if stream.reader is None and stream.is_complete()]
+    size = 0
+    for newer, stream in enumerate(reversed(finished)):
+        size += stream.size()
+        if newer and (newer >= KEPT_STREAMS or size > KEPT_STREAMS_BYTES):
+            session.streams.pop(stream.number, None)
 
 
 def _stream_to_read(session, last_event_id):

@@ -40,6 +40,7 @@ class ResumableStream:
         self._answers = answers     # that are still to come
         self._answered = False      # whether all of them are here
         self._closed = False        # whether nothing more will come
+        self._is_for_one_reader = False     # whether nobody else will read what is kept
 
     # -- called by any thread
 
@@ -88,16 +89,29 @@ class ResumableStream:
         return False
 
     def close(self):
-        """Nothing more will come. What is kept can still be read."""
+        """Nothing more will come, and nobody will resume it: what is kept is only for the reader
+        that it has now."""
         with self._changed:
-            self._closed = True
+            self._closed = self._is_for_one_reader = True
+            self._drop_unreadable()
             self._changed.notify_all()
         self.on_news()
+
+    def _drop_unreadable(self):
+        """Requires _changed."""
+        if self._is_for_one_reader and self.reader is None:
+            self._kept.clear()
+            self._bytes = 0
 
     def is_complete(self):
         """Whether nothing more will come."""
         with self._changed:
             return self._closed
+
+    def size(self):
+        """Of the messages that are kept, in bytes."""
+        with self._changed:
+            return self._bytes
 
     def has_news(self):
         """Whether there is something to read, or nothing more will come."""
@@ -131,6 +145,7 @@ class ResumableStream:
         with self._changed:
             if self.reader is reader:
                 self.reader = None
+                self._drop_unreadable()
                 self._changed.notify_all()
 
     def read(self, after, reader, seconds):
