@@ -119,14 +119,18 @@ class Router:
     def open(self, transport, name=None, make_outbox=Outbox):
         """A new session by this transport: of all servers, or of the one with this name.
 
-        Raises LookupError for an unknown name, and SessionsUsedUp.
+        If there are too many, one that nobody seems to use ends for it. Raises LookupError for an
+        unknown name, and SessionsUsedUp.
         """
         if name is not None and name not in self._pool.entries:
             raise LookupError(f"There is no server {name!r} here. There are: "
                               f"{', '.join(self.names())}")
         session = Session(self._aggregate if name is None else Single(name), transport, name,
                           make_outbox, self.limits.calls)
-        self.sessions.add(session)
+        while not self.sessions.add(session):
+            other = self.sessions.longest_silent()
+            log.warning("%s ends to make room: there are --max-sessions already", other.name)
+            self.leave(other)
         log.debug("%s begins", session.name)
         return session
 

@@ -29,6 +29,18 @@ class Connection:
         self.answers.append(reply)
         self.on_disconnect, self.connected = None, not self.closes
 
+    def disconnect(self):
+        self.connected = False
+
+    def breaks(self):
+        self.connected = False
+        gone, self.on_disconnect = self.on_disconnect, None
+        gone()
+
+    def is_gone(self):
+        """Where a view finds its connection, see `client_connection_of`."""
+        return not self.connected
+
 
 def request(message, session=None):
     """A POST, as waitress parses it."""
@@ -104,7 +116,7 @@ def test_silence_makes_a_stream_of_the_post_too(world, call):
 
 def test_of_a_post_whose_client_has_hung_up_nothing_is_kept(world, call):
     call.connected = False
-    call.on_disconnect()
+    call.breaks()
     progress(world, call)
     world["a"].says(id=call.id, result={})
     assert call.answers == call.streams == []
@@ -118,7 +130,7 @@ def test_a_client_that_hangs_up_on_initialize_leaves_no_session():
     connection = Connection()
     assert transport.post(request(HELLO), connection) is None
     assert len(world.router.sessions.all()) == 1
-    connection.on_disconnect()
+    connection.breaks()
     assert world.router.sessions.all() == []
     world["a"].answer_initialize()
     assert connection.answers == connection.streams == []

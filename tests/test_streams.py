@@ -1,4 +1,4 @@
-"""transports/http/streams.py: streams that break and are resumed; and when a session is idle."""
+"""transports/http/streams.py: streams that break and are resumed."""
 
 import json
 
@@ -6,11 +6,7 @@ import pytest
 
 from transports.fabric.outbox import CLOSE
 from transports.http import streams as streams_module
-from transports.http.streamable import StreamableHttp
 from transports.http.streams import ResumableStream
-from transports.program.options import Limits
-
-from world import World, offers
 
 NOTE = {"method": "n"}
 ANSWER = {"id": 1, "result": {}}
@@ -92,20 +88,3 @@ def test_nothing_is_forgotten_before_it_is_read_but_a_slow_reader_is_disconnecte
     assert reader.disconnected
     assert len(read(stream, 8, reader)) == 9  # what was queued still goes out
     assert read(stream, 17, reader) is CLOSE
-
-
-def test_an_idle_session_ends_and_a_call_or_a_stream_holds_that_off():
-    world = World(a=offers(tools=["t"]))
-    transport = StreamableHttp(world.router, world.clock, None, 15)
-    session = transport._open(None)
-    session.last_used -= 2 * Limits().idle  # the session's own clock is the real one
-    call = session.calls.open({"id": 1, "method": "tools/call"}, session.outbox)
-    world.clock.advance(Limits().idle + 1)
-    assert world.router.sessions.find(session.id)
-    session.calls.end(call)
-    session.outbox.take_over(READER)
-    world.clock.advance(Limits().idle + 1)
-    assert world.router.sessions.find(session.id)
-    session.outbox.release(READER)
-    world.clock.advance(Limits().idle + 1)
-    assert world.router.sessions.find(session.id) is None

@@ -57,12 +57,14 @@ class Gather:
         if complete:
             if self._clock:
                 self._clock.forget(self._deadline)
+                self._deadline = None  # cuts a cycle: the clock's event refers to us
             self._finish(self._values, set())
 
     def _expire(self):
         """Called by the clock."""
         with self._lock:
             missing, self._missing = self._missing, set()
+        self._deadline = None
         if missing:
             self._finish(self._values, missing)
 

@@ -32,11 +32,15 @@ class ReplyTo(Peer, typing.Protocol):
     questions) and its answer. It may get them before `handle` returns, or long after, and from
     any thread. A session's own outbox will do; stdio and HTTP+SSE use nothing else.
 
-    Only if it is a stream of its own, and not the session's outbox, it also needs:
+    Only if it is a stream of its own, and not the session's outbox, it also needs what follows.
+    Any thread may call it.
     """
 
     def expect_one_less(self) -> None:
-        """One request was cancelled by its client: it will get no answer. Any thread."""
+        """One request was cancelled by its client: it will get no answer."""
+
+    def is_complete(self) -> bool:
+        """Whether nothing more goes out on it: what is sent to it now is dropped."""
 
 
 class Connection(typing.Protocol):

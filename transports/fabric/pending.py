@@ -134,6 +134,9 @@ class Calls:
         """Refuse what comes from now on; returns the calls that are still open."""
         with self._lock:
             self._closed = True
+            # Cuts a cycle, since the asker has this table: an ended session with all that it
+            # keeps is freed at once, not when the collector runs.
+            self._asker = None
             return list(self._open.values())
 
     def wait_until_empty(self, seconds):

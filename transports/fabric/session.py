@@ -16,6 +16,8 @@ from .pending import Calls, PendingRequests, cancel_notification
 
 log = logging.getLogger("router")
 
+SILENT_SECONDS = 10.0   # of its client, until a session may have to make room for another
+
 
 class SessionsUsedUp(Exception):
     """No further session may begin now; answered with 503."""
@@ -82,7 +84,7 @@ class Session:
         self.outbox = make_outbox(self.name)    # its own stream, for what belongs to no call
         self.streams = {}                       # others, of calls, by their number
         self.numbers = itertools.count(1)       # for these
-        self.last_used = time.monotonic()       # by a client that has no stream open
+        self.last_used = None   # by its client; None if the session ends with its stream anyway
         self.calls = Calls(self, most_calls)    # what it asked
         self.pending = PendingRequests()        # what it was asked
         self.version = None                     # negotiated by `initialize`
@@ -95,9 +97,19 @@ class Session:
         self.tasks = {}                         # task id → the Upstream that has the task
 
     def close_streams(self):
-        """Let the threads that feed its streams end."""
+        """Let the threads that feed its streams end, and keep nothing that was to be sent."""
         for stream in [self.outbox, *list(self.streams.values())]:
             stream.close()
+        self.streams.clear()
+        self.ready_gate.open()
+
+    def seconds_silent(self):
+        """Since the last sign of life of its client: 0 while that has a connection open on which
+        it reads, or waits for an answer. A call that was left behind is none."""
+        if self.last_used is None or self.outbox.reader or any(
+                stream.reader for stream in list(self.streams.values())):
+            return 0.0
+        return time.monotonic() - self.last_used
 
     def send(self, message):
         """Send on the session's own stream, as soon as the client is ready for it."""
@@ -141,9 +153,13 @@ class Session:
                 question.withdraw(reason)
 
     def _stream_of(self, question):
-        """The stream of the call that the question belongs to, else the session's own."""
-        within = question.within
-        return within.reply_to if within and not within.ended else self.outbox
+        """The stream of the call that the question belongs to, while somebody may read that;
+        else the session's own."""
+        call = question.within
+        if call is None or call.ended or call.reply_to is self.outbox or \
+                call.reply_to.is_complete():
+            return self.outbox
+        return call.reply_to
 
 
 class Sessions:
@@ -155,12 +171,22 @@ class Sessions:
         self._sessions = {}  # protected by _lock
 
     def add(self, session):
-        """Raises SessionsUsedUp."""
+        """False if there are as many as may be: first another has to make room."""
         with self._lock:
             if len(self._sessions) >= self._most:
-                raise SessionsUsedUp(f"There are {self._most} sessions already, which is as many "
-                                     "as --max-sessions allows.")
+                return False
             self._sessions[session.id] = session
+            return True
+
+    def longest_silent(self):
+        """The session that makes room for another: of those without a call, the one whose client
+        has been silent for longest. Raises SessionsUsedUp if all are in use."""
+        without_call = [session for session in self.all() if not len(session.calls)]
+        found = max(without_call, key=Session.seconds_silent, default=None)
+        if found is None or found.seconds_silent() < SILENT_SECONDS:
+            raise SessionsUsedUp(f"There are {self._most} sessions already, which is as many as "
+                                 "--max-sessions allows, and all of them are in use.")
+        return found
 
     def remove(self, session):
         """True for the first to do so."""

@@ -61,6 +61,7 @@ class HttpSse:
         def ended():
             self._stream_threads.closed()
             self._router.leave(session)
+            session.outbox.write_at_once = lambda data: False  # cuts a cycle, through this
 
         response = EventResponse(self._events(session), client_connection)
         # Not in a `finally` of the generator: one that was never begun runs none.

@@ -26,7 +26,9 @@ from .waiting_post import WaitingPost, WaitingPosts
 
 TRANSPORT = "streamable-http"   # what our sessions say of themselves
 RETRY = 1000                # milliseconds before a client resumes a broken stream
+GONE_SECONDS = 120.0        # of silence, after its own stream has closed: the client has left
 KEPT_STREAMS = 16           # streams of one session that are complete but may have to be resumed
+KEPT_STREAMS_BYTES = 4 * 2**20  # of these altogether; but the newest may have any size
 
 
 class HttpError(Exception):
@@ -105,8 +107,10 @@ class StreamableHttp:
         """The view of a POST that becomes a stream. It is never refused: its call has run."""
         client_connection = client_connection_of(flask.request.environ)
         post, client_connection.post = client_connection.post, None
+        # Its last message may come while nobody reads it.
+        post.stream.on_news = functools.partial(_forget_oldest, post.session)
         self._stream_threads.open(client_connection, functools.partial(
-            post.stream.release, client_connection), refuse=False)
+            _release, post.session, post.stream, client_connection), refuse=False)
         return self._event_response(post.session, post.stream, client_connection, 0,
                                     post.headers())
 
@@ -121,22 +125,27 @@ class StreamableHttp:
         stream, after = _stream_to_read(session, header("Last-Event-ID"))
         client_connection = client_connection_of(flask.request.environ)
         self._stream_threads.open(client_connection, functools.partial(
-            stream.release, client_connection))
+            _release, session, stream, client_connection))
         stream.take_over(client_connection)  # only now: refused with 503, the old reader goes on
         return self._event_response(session, stream, client_connection, after)
 
     def _event_response(self, session, stream, client_connection, after, headers=()):
         response = EventResponse(self._events(session, stream, client_connection, after),
                                  client_connection, headers)
-
-        def ended():
-            self._stream_threads.closed()
-            stream.release(client_connection)
-            session.last_used = time.monotonic()
-            _forget_oldest(session)
-
-        response.call_on_close(ended)
+        response.call_on_close(functools.partial(self._ended, session, stream, client_connection))
         return response
+
+    def _ended(self, session, stream, client_connection):
+        """The response has ended: its stream is complete, or its connection has broken."""
+        self._stream_threads.closed()
+        client_connection.on_disconnect = None  # it may live on, for other requests
+        _release(session, stream, client_connection)
+        if stream is session.outbox:
+            if stream.is_complete():  # its client was too far behind: nothing can be told it
+                self._router.leave(session)  # any more. With 404 it will begin anew
+        elif not stream.last_read() and session.version != REVISIONS[-1]:
+            stream.close()  # its client has no number to resume it from
+        _forget_oldest(session)
 
     def _events(self, session, stream, client_connection, after):
         """Run by the worker that feeds the stream. The first yield sends the headers."""
@@ -162,9 +171,11 @@ class StreamableHttp:
 
     def _open(self, name):
         try:
-            return self._router.open(TRANSPORT, name, lambda named: ResumableStream(named, 0))
+            session = self._router.open(TRANSPORT, name, lambda named: ResumableStream(named, 0))
         except LookupError as problem:
             raise HttpError(404, str(problem)) from None
+        session.last_used = time.monotonic()
+        return session
 
     def _session(self, name, header):
         """The session that the request belongs to, or a HttpError."""
@@ -185,25 +196,35 @@ class StreamableHttp:
         return session
 
     def _end_idle_sessions(self):
-        """Called by the clock, a few times in the span that a session may be idle."""
-        allowed = self._router.limits.idle
-        self._clock.after(allowed / 10, self._end_idle_sessions)
+        """Called by the clock, a few times in the span that a session may be idle.
+
+        Most clients never send DELETE: they close their connections and are gone.
+        """
+        idle = self._router.limits.idle
+        gone = min(idle, GONE_SECONDS)
+        self._clock.after(gone / 10, self._end_idle_sessions)
         for session in self._router.sessions.all():
-            if session.transport == TRANSPORT and not _is_busy(session) \
-                    and time.monotonic() - session.last_used >= allowed:
+            silent = session.seconds_silent()
+            if silent >= idle or silent >= gone and session.outbox.had_reader:
                 self._router.leave(session)
 
 
-def _is_busy(session):
-    return len(session.calls) or session.outbox.reader or any(
-        stream.reader for stream in list(session.streams.values()))
+def _release(session, stream, client_connection):
+    """The connection reads the stream no more."""
+    session.last_used = time.monotonic()  # first: from the next line on it counts
+    stream.release(client_connection)
 
 
 def _forget_oldest(session):
-    """Of the streams that are complete, only some are kept, in case they have to be resumed."""
-    complete = [number for number, stream in list(session.streams.items()) if stream.is_complete()]
-    for number in complete[:-KEPT_STREAMS]:
-        session.streams.pop(number, None)
+    """Of the streams that are complete and that nobody reads, only the newest are kept, in case
+    they have to be resumed."""
+    finished = [stream for stream in list(session.streams.values())
+                if stream.reader is None and stream.is_complete()]
+    size = 0
+    for newer, stream in enumerate(reversed(finished)):
+        size += stream.size()
+        if newer and (newer >= KEPT_STREAMS or size > KEPT_STREAMS_BYTES):
+            session.streams.pop(stream.number, None)
 
 
 def _stream_to_read(session, last_event_id):

@@ -29,6 +29,7 @@ class ResumableStream:
     def __init__(self, name, number, answers=None):
         self.name, self.number = name, number
         self.reader = None              # the ClientConnection on which it is read, or None
+        self.had_reader = False         # whether there has been one
         self.on_news = lambda: None     # called after a change, by the thread that made it
         self._changed = threading.Condition()
         # protected by _changed:
@@ -39,6 +40,7 @@ class ResumableStream:
         self._answers = answers     # that are still to come
         self._answered = False      # whether all of them are here
         self._closed = False        # whether nothing more will come
+        self._is_for_one_reader = False     # whether nobody else will read what is kept
 
     # -- called by any thread
 
@@ -87,16 +89,29 @@ class ResumableStream:
         return False
 
     def close(self):
-        """Nothing more will come. What is kept can still be read."""
+        """Nothing more will come, and nobody will resume it: what is kept is only for the reader
+        that it has now."""
         with self._changed:
-            self._closed = True
+            self._closed = self._is_for_one_reader = True
+            self._drop_unreadable()
             self._changed.notify_all()
         self.on_news()
+
+    def _drop_unreadable(self):
+        """Requires _changed."""
+        if self._is_for_one_reader and self.reader is None:
+            self._kept.clear()
+            self._bytes = 0
 
     def is_complete(self):
         """Whether nothing more will come."""
         with self._changed:
             return self._closed
+
+    def size(self):
+        """Of the messages that are kept, in bytes."""
+        with self._changed:
+            return self._bytes
 
     def has_news(self):
         """Whether there is something to read, or nothing more will come."""
@@ -121,7 +136,7 @@ class ResumableStream:
     def take_over(self, reader):
         """From now on this one reads; another that does gets CLOSE."""
         with self._changed:
-            self.reader = reader
+            self.reader, self.had_reader = reader, True
             self._changed.notify_all()
         self.on_news()
 
@@ -130,6 +145,7 @@ class ResumableStream:
         with self._changed:
             if self.reader is reader:
                 self.reader = None
+                self._drop_unreadable()
                 self._changed.notify_all()
 
     def read(self, after, reader, seconds):

@@ -102,6 +102,7 @@ class WaitingPost:
         self.session.streams.pop(self.stream.number, None)
         self.session.last_used = time.monotonic()
         self.stream.release(self._client_connection)
+        self.stream.on_news = lambda: None
         self.stream.close()
         if self._is_first:
             self._router.leave(self.session)

@@ -31,7 +31,7 @@ class Limits:
     calls: int = 1000           # of one session that are not answered yet
     processes: int = 100        # that belong to single sessions
     message: int = 64 * 2**20   # bytes of one message, from a client or a server
-    idle: float = 1800.0        # seconds without a call, a stream or a message
+    idle: float = 1800.0        # seconds without a stream, a waiting POST or a message
 
     def make_room_for_connections(self):
         """How many connections there may be: four a session, if so many files can be open.
