@@ -24,6 +24,7 @@ class Connection:
         self.answers, self.streams = [], []
         self.become_stream = self.streams.append
         self.closes = False     # at once when it has its answer
+        self.has_hung_up = lambda: not self.connected
 
     def answer(self, reply):
         self.answers.append(reply)
@@ -37,7 +38,7 @@ def request(message, session=None):
             f"Content-Length: {len(body)}"]
     if session:
         head.append(f"Mcp-Session-Id: {session.id}")
-    parser = Parser(Adjustments())
+    parser = Parser(lambda method, header: (None, []), {}, Adjustments())
     data = "\r\n".join([*head, "", body]).encode()
     while not parser.completed:
         data = data[parser.received(data):]

@@ -19,12 +19,11 @@ REQUEST_HEADERS = ("Content-Type, Accept, Authorization, Last-Event-ID, Mcp-Sess
 
 
 class AccessCheck:
-    """Judges every request; as WSGI middleware, those that go through WSGI."""
+    """Judges every request when its header is complete, before anything else of it is read."""
 
-    def __init__(self, app, access):
+    def __init__(self, access):
         """`access`: see program/options.py. If we listen on more than this machine's addresses,
         our name can be anything, and the token keeps strangers out instead."""
-        self._app = app
         self._origins = {origin.rstrip("/").lower() for origin in access.origins}
         self._hosts = LOOPBACK | {access.host.lower()} | {urlsplit(origin).hostname
                                                           for origin in self._origins}
@@ -54,18 +53,6 @@ class AccessCheck:
                               "wrong.",
                          ("WWW-Authenticate", 'Bearer realm="MCP Local Router"')), cors
         return None, cors
-
-    def __call__(self, environ, start_response):
-        def header(name, default):
-            return environ.get("HTTP_" + name.upper().replace("-", "_"), default)
-        refused, cors = self.judge(environ["REQUEST_METHOD"], header)
-        if refused:
-            start_response(refused.status, refused.headers + cors)
-            return [refused.body]
-        if not cors:
-            return self._app(environ, start_response)
-        return self._app(environ, lambda status, headers, *more: start_response(
-            status, headers + cors, *more))
 
     def _is_host(self, host):
         return _hostname(f"//{host}") in self._hosts

@@ -3,6 +3,7 @@
 import flask
 
 from transports.fabric.session import SessionsUsedUp
+from transports.http.engine.connection import client_connection_of
 
 from .replies import BUG, plain, used_up
 from .stream_threads import StreamsUsedUp
@@ -14,6 +15,12 @@ def create_app(router, stream_threads, *transports):
     for transport in transports:
         app.register_blueprint(transport.views())
     _explain_errors(app, router)
+
+    @app.after_request
+    def tell_web_pages(response):
+        (request, *_) = client_connection_of(flask.request.environ).requests
+        response.headers.extend(request.cors)
+        return response
 
     @app.get("/health")
     def health():

@@ -33,7 +33,7 @@ class StreamThreads:
         """
         self._count(1, self.most if refuse else None)
         client_connection.on_disconnect = on_disconnect
-        if not client_connection.connected:  # it vanished before the line above
+        if client_connection.has_hung_up():  # before the line above
             on_disconnect()
 
     def closed(self):

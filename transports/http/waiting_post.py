@@ -70,7 +70,7 @@ class WaitingPost:
         if self.stream.has_news():  # it came before the line above
             self.ready()
         # A connection that closed before on_disconnect was set does not call it.
-        if not self._client_connection.connected and self._client_connection.on_disconnect is gone:
+        if self._client_connection.has_hung_up() and self._client_connection.on_disconnect is gone:
             self.gone()
 
     def ready(self):
