@@ -30,12 +30,14 @@ def ask(access, method="GET", **headers):
     ("localhost", 200), ("localhost:8080", 200), ("127.0.0.1:1", 200), ("[::1]:8080", 200),
     ("LOCALHOST", 200), ("evil.example", 403), ("localhost.evil.example", 403), ("", 403),
     ("127.0.0.1.evil.example", 403), ("evil.example:127", 403), ("[::1", 403),
-    ("a@localhost", 200), ("localhost@evil.example", 403), ("app.example", 403),
+    ("a@localhost", 403), ("localhost@evil.example", 403), ("app.example", 403), (None, 403),
+    ("localhost/", 403), ("localhost:x", 403), ("[::1]evil", 403), ("::1", 403),
 ])
 @pytest.mark.parametrize("origin, allowed", [
     (None, True), (LOCAL, True), ("http://127.0.0.1", True), (EVIL, False), ("null", False),
     ("", False), ("http://localhost.evil.example", False), ("file://localhost", False),
-    ("http://[", False), ("http://localhost/" + "x" * 300, False),
+    ("http://[", False), ("http://localhost/" + "x" * 300, False), ("http://localhost/", False),
+    ("http://a@localhost", False), ("https://[::1]:1", True),
 ])
 @pytest.mark.parametrize("token", [None, b"t0ken"])
 def test_the_matrix_on_loopback(host, status, origin, allowed, token):
@@ -126,6 +128,10 @@ def test_the_token_of_the_environment_is_used_and_no_server_inherits_it(start_ro
     (["--host", "0.0.0.0"], b"lets the whole network in"),
     (["--token-file", "/no/such/file"], b"--token-file /no/such/file: No such file"),
     (["--token-file", os.devnull], b"is empty"),
+    (["--allow-origin", "app.example"], b"--allow-origin app.example: an origin looks like"),
+    (["--allow-origin", "*"], b"--allow-origin *: an origin"),
+    (["--allow-origin", "http://["], b"--allow-origin http://[: an origin"),
+    (["--allow-origin", "https://app.example/path"], b"an origin looks like https://app.example"),
 ])
 def test_what_would_leave_the_door_open_is_refused(run, tmp_path, options, words, repository):
     done = run(sys.executable, str(repository / "router.py"),
