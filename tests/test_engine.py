@@ -41,8 +41,8 @@ def used_of_waitress():
     data = post("/mcp", HELLO)
     while not request.completed:
         data = data[request.received(data):]
-    yield from (server, channel, request, request.body_rcv, ChunkedReceiver(None),
-                Task(channel, request), WSGITask(channel, request))
+    yield from (server, server.task_dispatcher, channel, request, request.body_rcv,
+                ChunkedReceiver(None), Task(channel, request), WSGITask(channel, request))
     channel.handle_close()
     client[1].close()
     server.close()
@@ -121,6 +121,7 @@ def test_a_client_that_reads_nothing_for_a_while_is_ended_and_a_slow_one_is_not(
         ask = post("/mcp", {"id": 1, "method": "tools/list"}, f"Mcp-Session-Id: {http.id}")
         with socket.create_connection(address) as rude, socket.create_connection(address) as slow:
             for one in (rude, slow):
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**16)
                 one.sendall(ask)
             assert wait_until(lambda: sum(one.total_outbufs_len > 0 for one in
                                           server._client_connections()) == 2)
@@ -129,8 +130,10 @@ def test_a_client_that_reads_nothing_for_a_while_is_ended_and_a_slow_one_is_not(
             for _ in range(LOOKS):
                 assert not poll.poll(0)
                 sent = [one.last_activity for one in server._client_connections()]
-                while sent == [one.last_activity for one in server._client_connections()]:
-                    slow.recv(2**16)
+                for _ in range(50):
+                    assert slow.recv(2**16, socket.MSG_WAITALL)
+                assert wait_until(lambda: sent != [one.last_activity for one in
+                                                   server._client_connections()])
                 world.clock.advance(STUCK / LOOKS)
             world.clock.advance(STUCK / LOOKS)
             assert poll.poll(10_000)

@@ -330,6 +330,25 @@ def test_what_is_no_http_is_refused(start_router, garbage):
     assert get(f"{running.url}/health")[0] == 200
 
 
+@pytest.mark.parametrize("method, path, allowed, words", [
+    ("POST", "/sse", "GET", "Use GET here. Streamable HTTP is at /mcp."),
+    ("HEAD", "/sse", "GET", ""), ("HEAD", "/mcp", "GET", ""),
+    ("PUT", "/mcp/fake", "DELETE, GET, POST", "Use DELETE or GET or POST here."),
+    ("GET", "/message", "POST", "Use POST here."), ("DELETE", "/health", "GET", "Use GET here.")])
+def test_a_wrong_method_is_told_the_right_one(start_router, method, path, allowed, words):
+    running = start_router({"fake": fake()})
+    connection = http.client.HTTPConnection(running.url.split("/")[2], timeout=20)
+    for _ in range(2):  # no byte of a body is left that would be taken for the next answer
+        connection.request(method, path)
+        response = connection.getresponse()
+        assert (response.status, response.headers["Allow"]) == (405, allowed)
+        assert words in response.read().decode()
+    connection.request("HEAD", "/health")
+    assert connection.getresponse().status == 200
+    connection.close()
+    assert '"streams":0' in get(f"{running.url}/health")[1]
+
+
 @pytest.mark.parametrize("options, files", [(["--max-sessions", "1"], None), ([], 100)])
 def test_more_connections_than_allowed_wait_until_others_have_gone(start_router, options, files):
     running = start_router({"fake": fake()}, *options, files=files)

@@ -6,6 +6,7 @@ import pytest
 
 from transports.fabric.outbox import CLOSE
 from transports.http import streams as streams_module
+from transports.http.stream_threads import StreamThreads
 from transports.http.streamable import StreamableHttp
 from transports.http.streams import ResumableStream
 from transports.program.options import Limits
@@ -96,7 +97,7 @@ def test_nothing_is_forgotten_before_it_is_read_but_a_slow_reader_is_disconnecte
 
 def test_an_idle_session_ends_and_a_call_or_a_stream_holds_that_off():
     world = World(a=offers(tools=["t"]))
-    transport = StreamableHttp(world.router, world.clock, None, 15)
+    transport = StreamableHttp(world.router, world.clock, StreamThreads(10), 15)
     session = transport._open(None)
     session.last_used -= 2 * Limits().idle  # the session's own clock is the real one
     call = session.calls.open({"id": 1, "method": "tools/call"}, session.outbox)

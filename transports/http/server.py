@@ -29,6 +29,7 @@ import waitress
 from transports.http.engine.connection import MOST_UNSENT, ClientConnection
 from transports.http.engine.parser import Parser
 from transports.http.engine.sockets import Sockets
+from transports.http.engine.workers import Workers
 from transports.program.options import BACKLOG
 
 from .access_check import AccessCheck
@@ -52,10 +53,12 @@ class Server:
         streamable_http = StreamableHttp(router, clock, self._stream_threads, HEARTBEAT)
         new_parser = functools.partial(Parser, AccessCheck(access).judge, {})
         self._sockets = Sockets()
+        workers = self._stream_threads.dispatcher = Workers()
+        workers.set_thread_count(SPARE_THREADS)
         # A body that is too large is answered with 413 by waitress, before it is read.
         self._server = waitress.create_server(
             create_app(router, self._stream_threads, sse, streamable_http),
-            map=self._sockets, sockets=sockets, backlog=BACKLOG, threads=SPARE_THREADS,
+            map=self._sockets, sockets=sockets, backlog=BACKLOG, _dispatcher=workers,
             connection_limit=router.limits.make_room_for_connections(),
             channel_request_lookahead=1, max_request_body_size=router.limits.message, ident=None,
             outbuf_high_watermark=MOST_UNSENT, clear_untrusted_proxy_headers=True)
@@ -63,7 +66,6 @@ class Server:
             if one.accepting:  # several, if a name has several addresses
                 one.channel_class = ClientConnection
                 one.new_parser, one.posts = new_parser, Posts(sse, streamable_http)
-        self._stream_threads.dispatcher = self._server.task_dispatcher
         self._look()
 
     def run(self):

@@ -155,7 +155,8 @@ def read_options(options, transports):
                     number("--max-message", 1, 1024) * 2**20,
                     number("--idle-minutes", 1, 100_000) * 60)
     access = Access(options["--host"], number("--port", 0, 65535),
-                    tuple(map(_origin, options["--allow-origin"])), _token(options["--token-file"]))
+                    tuple(map(_origin, options["--allow-origin"])),
+                    _token(options["--token-file"]))
     if access.is_open() and options["--transport"] != "stdio" and not options["--insecure"]:
         raise ValueError(f"listening on {access.host} lets the whole network in: give a token "
                          "with --token-file or MCP_ROUTER_TOKEN, or say --insecure")

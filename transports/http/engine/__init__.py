@@ -64,6 +64,9 @@ name is there. What the files import is not in this list: without it they could 
     Task.content_length             None, or what the header will say
     WSGITask.execute                calls the application; the function that start_response
                                     returns may be called by any thread
+    ThreadedTaskDispatcher.threads      a number for each thread that runs
+    ThreadedTaskDispatcher.start_new_thread     called for each, under a lock
+    ThreadedTaskDispatcher.queue_logger     for warnings that requests wait
     TcpWSGIServer.channel_class     called with (server, socket, address, adj, map) by accept
     TcpWSGIServer.accepting         True for what listens
     TcpWSGIServer.pull_trigger      wakes the loop. Any thread, maybe under outbuf_lock
@@ -85,4 +88,5 @@ In reading order:
     connection.py   one TCP connection of a client
     parser.py       one request, with a cache of headers
     sockets.py      the socket loop
+    workers.py      the worker threads
 """
