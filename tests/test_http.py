@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import json
 import re
+import select
 import socket
 import threading
 import time
@@ -36,6 +37,7 @@ def connected(running):
                 line.partition(b": ") for line in head)}
             read.closes = headers.get(b"connection") == b"close"
             return status, incoming.read(int(headers[b"content-length"]))
+        read.line = incoming.readline
         yield connection, read
 
 
@@ -143,6 +145,47 @@ def test_a_client_that_pipelines_and_does_not_read_holds_up_nobody(start_router)
             assert status == 200 and f"untouched {id}" in body
 
 
+def test_clients_that_pipeline_and_do_not_read_hold_no_worker(start_router):
+    running = start_router({"fake": fake()})
+    client = Http(running)
+    with contextlib.ExitStack() as stack:
+        for id in range(0, 40, 2):
+            connection, _ = stack.enter_context(connected(running))
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.sendall(b"".join(post("/mcp", call(id + more, "fake__big", bytes=6_000_000),
+                                             session_header(client)) for more in (0, 1)))
+        assert wait_until(lambda: '"callsInFlight":0' in get(
+            f"{running.url}/health")[1])
+        Http(running)  # initialize is a worker's work too
+        connection, read = stack.enter_context(connected(running))
+        connection.sendall(b"".join(post("/mcp", call(id, "fake__big", bytes=6_000_000),
+                                         session_header(client)) for id in (100, 101)))
+        assert [json.loads(read()[1])["id"] for _ in range(2)] == [100, 101]
+
+
+def test_a_client_that_is_too_far_behind_is_closed_even_if_it_never_reads(start_router):
+    running = start_router({"fake": fake()})
+    with Sse(running.url) as sender, connected(running) as (connection, _):
+        stream_by_hand(sender, connection)
+        for id in range(20):
+            sender.post(call(id, "fake__big", bytes=6_000_000))
+        running.wait_for("bytes\\) behind")
+        poll = select.poll()
+        poll.register(connection, select.POLLRDHUP)
+        assert poll.poll(10_000)
+
+
+def test_a_client_that_closes_its_side_gets_the_answers_to_what_it_has_sent(start_router):
+    running = start_router({"fake": fake()})
+    client = Http(running)
+    for _ in range(20):
+        with connected(running) as (connection, read):
+            connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n" * 3
+                               + post("/mcp", {"id": 1, "method": "ping"}, session_header(client)))
+            connection.shutdown(socket.SHUT_WR)
+            assert [read()[0] for _ in range(4)] == [200] * 4 and connection.recv(1) == b""
+
+
 def test_a_stream_to_a_slow_reader_never_stands_still(start_router):
     running = start_router({"fake": fake()})
     with Sse(running.url) as sender, connected(running) as (connection, _):
@@ -198,6 +241,83 @@ def test_old_and_impolite_clients_get_their_answer_and_the_end_of_the_connection
         assert read()[0] == 200 and read.closes and connection.recv(1) == b""
 
 
+@pytest.mark.parametrize("body", ["", "Content-Length: 0"])
+def test_a_client_that_expects_to_go_on_without_a_body_poisons_no_header(start_router, body):
+    """waitress would feed two requests to one parser, and the cache would keep what came out."""
+    running = start_router({"fake": fake()})
+    client = Http(running)
+    message = post("/mcp", call(1, "fake__echo", text="clean"), session_header(client))
+    with connected(running) as (connection, read):
+        head = ["GET /health HTTP/1.1", "Host: localhost", "Expect: 100-continue", body]
+        connection.sendall("\r\n".join(filter(None, head)).encode() + b"\r\n\r\n")
+        assert read()[0] == 200
+        connection.sendall(message)
+        assert b"clean" in read()[1]
+    with connected(running) as (connection, read):
+        connection.sendall(message)
+        assert b"clean" in read()[1]
+
+
+def test_a_client_that_asks_first_sends_its_body_only_if_it_is_wanted(start_router):
+    running = start_router({"fake": fake()}, "--max-message", "1")
+    client = Http(running)
+    head, _, body = post("/mcp", call(1, "fake__echo", text="asked"), session_header(client),
+                         "Expect: 100-continue").partition(b"\r\n\r\n")
+    with connected(running) as (connection, read):
+        connection.sendall(head + b"\r\n\r\n")
+        assert read.line() == b"HTTP/1.1 100 Continue\r\n" and read.line() == b"\r\n"
+        connection.sendall(body)
+        assert b"asked" in read()[1]
+    for old, new, status in ((b"Content-Length: ", b"Content-Length: 99999", 413),
+                             (b"Host: localhost", b"Host: evil.example", 403)):
+        with connected(running) as (connection, read):
+            connection.sendall(head.replace(old, new) + b"\r\n\r\n")
+            assert read()[0] == status and read.closes and connection.recv(1) == b""
+
+
+def test_a_sender_is_judged_before_its_body_is_read(start_router):
+    running = start_router({"fake": fake()})
+    with connected(running) as (connection, read):
+        connection.sendall(b"POST /mcp HTTP/1.1\r\nHost: evil.example\r\n"
+                           b"Content-Length: 40000000\r\n\r\n" + b"x" * 10_000)
+        assert read()[0] == 403 and read.closes
+        assert connection.recv(1) == b""
+
+
+def test_a_chunk_whose_size_never_ends_is_refused(start_router):
+    running = start_router({"fake": fake()})
+    for endless in (b"1" * 20_000, b"0\r\n" + b"X: y\r\n" * 20_000):
+        with connected(running) as (connection, read):
+            connection.sendall(b"POST /mcp HTTP/1.1\r\nHost: localhost\r\n"
+                               b"Transfer-Encoding: chunked\r\n\r\n" + endless)
+            assert read()[0] == 400 and read.closes
+
+
+@pytest.mark.parametrize("first, headers", [
+    ("POST /mcp HTTP/1.1", ["Transfer-Encoding: chunked", "Content-Length: 5"]),
+    ("POST /mcp HTTP/1.1", ["Transfer-Encoding: chunked, chunked"]),
+    ("POST /mcp HTTP/1.1", ["Transfer-Encoding: chunked", "Transfer-Encoding: chunked"]),
+    ("POST /mcp HTTP/1.1", ["Transfer-Encoding: chunked", " , chunked"]),
+    ("POST /mcp HTTP/1.1", ["Transfer-Encoding:"]),
+    ("POST /mcp HTTP/1.0", ["Connection: keep-alive", "Transfer-Encoding: chunked"])])
+def test_where_a_body_ends_is_never_in_doubt(start_router, first, headers):
+    """RFC 9112, 6.1 and 11.2: else a proxy and we could see different requests."""
+    running = start_router({"fake": fake()})
+    with connected(running) as (connection, read):
+        connection.sendall("\r\n".join([first, "Host: localhost", *headers, "",
+                                        "0\r\n\r\nGET /health HTTP/1.1\r\n"
+                                        "Host: localhost\r\n\r\n"]).encode())
+        assert read()[0] == 400 and connection.recv(1) == b""
+
+
+def test_a_client_that_says_close_among_other_things_is_heard(start_router):
+    running = start_router({"fake": fake()})
+    with connected(running) as (connection, read):
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n"
+                           b"Connection: keep-alive, close\r\n\r\n")
+        assert read()[0] == 200 and read.closes and connection.recv(1) == b""
+
+
 @pytest.mark.parametrize("garbage", [
     b"POST /mcp HTTP/1.1\r\nContent-Length: x\r\n\r\n", b"POST\r\n\r\n", b"\x16\x03\x01\r\n\r\n",
     b"POST /mcp HTTP/1.1\r\nBad Header\r\n\r\n",
@@ -208,6 +328,25 @@ def test_what_is_no_http_is_refused(start_router, garbage):
         connection.sendall(garbage)
         assert read()[0] in (400, 501) and connection.recv(1) == b""
     assert get(f"{running.url}/health")[0] == 200
+
+
+@pytest.mark.parametrize("method, path, allowed, words", [
+    ("POST", "/sse", "GET", "Use GET here. Streamable HTTP is at /mcp."),
+    ("HEAD", "/sse", "GET", ""), ("HEAD", "/mcp", "GET", ""),
+    ("PUT", "/mcp/fake", "DELETE, GET, POST", "Use DELETE or GET or POST here."),
+    ("GET", "/message", "POST", "Use POST here."), ("DELETE", "/health", "GET", "Use GET here.")])
+def test_a_wrong_method_is_told_the_right_one(start_router, method, path, allowed, words):
+    running = start_router({"fake": fake()})
+    connection = http.client.HTTPConnection(running.url.split("/")[2], timeout=20)
+    for _ in range(2):  # no byte of a body is left that would be taken for the next answer
+        connection.request(method, path)
+        response = connection.getresponse()
+        assert (response.status, response.headers["Allow"]) == (405, allowed)
+        assert words in response.read().decode()
+    connection.request("HEAD", "/health")
+    assert connection.getresponse().status == 200
+    connection.close()
+    assert '"streams":0' in get(f"{running.url}/health")[1]
 
 
 @pytest.mark.parametrize("options, files", [(["--max-sessions", "1"], None), ([], 100)])

@@ -7,6 +7,7 @@ from waitress.adjustments import Adjustments
 
 from transports.fabric.outbox import CLOSE
 from transports.http.engine.parser import Parser
+from transports.http.stream_threads import StreamThreads
 from transports.http.streamable import StreamableHttp
 
 from test_streamable_http import BOTH, HELLO
@@ -24,6 +25,7 @@ class Connection:
         self.answers, self.streams = [], []
         self.become_stream = self.streams.append
         self.closes = False     # at once when it has its answer
+        self.has_hung_up = lambda: not self.connected
 
     def answer(self, reply):
         self.answers.append(reply)
@@ -49,7 +51,7 @@ def request(message, session=None):
             f"Content-Length: {len(body)}"]
     if session:
         head.append(f"Mcp-Session-Id: {session.id}")
-    parser = Parser(Adjustments())
+    parser = Parser(lambda method, header: (None, []), {}, Adjustments())
     data = "\r\n".join([*head, "", body]).encode()
     while not parser.completed:
         data = data[parser.received(data):]
@@ -59,7 +61,7 @@ def request(message, session=None):
 @pytest.fixture
 def world():
     world = World(a=offers(tools=["t"]))
-    world.transport = StreamableHttp(world.router, world.clock, None, HEARTBEAT)
+    world.transport = StreamableHttp(world.router, world.clock, StreamThreads(10), HEARTBEAT)
     connection = Connection()
     assert world.transport.post(request(HELLO), connection) is None
     (answer,) = connection.answers
@@ -114,6 +116,16 @@ def test_silence_makes_a_stream_of_the_post_too(world, call):
     assert call.answers == [] and call.streams == [post]
 
 
+def test_a_post_goes_on_waiting_in_silence_if_no_stream_may_be_opened(world, call):
+    world.transport._stream_threads.most = 0
+    (post,) = world.transport._waiting_posts.all()
+    post.since -= HEARTBEAT
+    world.clock.advance(HEARTBEAT)
+    assert call.streams == []
+    world["a"].says(id=call.id, result={})
+    assert len(call.answers) == 1
+
+
 def test_of_a_post_whose_client_has_hung_up_nothing_is_kept(world, call):
     call.connected = False
     call.breaks()
@@ -126,7 +138,7 @@ def test_of_a_post_whose_client_has_hung_up_nothing_is_kept(world, call):
 
 def test_a_client_that_hangs_up_on_initialize_leaves_no_session():
     world = World(a=offers(slow=True))
-    transport = StreamableHttp(world.router, world.clock, None, HEARTBEAT)
+    transport = StreamableHttp(world.router, world.clock, StreamThreads(10), HEARTBEAT)
     connection = Connection()
     assert transport.post(request(HELLO), connection) is None
     assert len(world.router.sessions.all()) == 1
@@ -138,7 +150,7 @@ def test_a_client_that_hangs_up_on_initialize_leaves_no_session():
 
 def test_a_client_that_hangs_up_once_it_has_its_answer_keeps_its_session():
     world = World(a=offers())
-    transport = StreamableHttp(world.router, world.clock, None, HEARTBEAT)
+    transport = StreamableHttp(world.router, world.clock, StreamThreads(10), HEARTBEAT)
     connection = Connection()
     connection.closes = True
     assert transport.post(request(HELLO), connection) is None

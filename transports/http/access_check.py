@@ -6,28 +6,25 @@ point here (DNS rebinding). What gives it away is its Host and its Origin, so bo
 """
 
 import hmac
-from urllib.parse import urlsplit
 
-from transports.program.options import LOOPBACK
+from transports.program.options import LOOPBACK, host_of, host_of_origin
 
 from .replies import Reply, plain
 
-LONGEST_ORIGIN = 300    # characters; it becomes a part of our answer
 METHODS = "GET, POST, DELETE, OPTIONS"
 REQUEST_HEADERS = ("Content-Type, Accept, Authorization, Last-Event-ID, Mcp-Session-Id, "
                    "Mcp-Protocol-Version, Mcp-Method, Mcp-Name")
 
 
 class AccessCheck:
-    """Judges every request; as WSGI middleware, those that go through WSGI."""
+    """Judges every request when its header is complete, before anything else of it is read."""
 
-    def __init__(self, app, access):
+    def __init__(self, access):
         """`access`: see program/options.py. If we listen on more than this machine's addresses,
         our name can be anything, and the token keeps strangers out instead."""
-        self._app = app
         self._origins = {origin.rstrip("/").lower() for origin in access.origins}
-        self._hosts = LOOPBACK | {access.host.lower()} | {urlsplit(origin).hostname
-                                                          for origin in self._origins}
+        self._hosts = LOOPBACK | {access.host.lower()} | {
+            host_of_origin(origin) for origin in self._origins} - {None}
         self._any_host = access.host not in LOOPBACK
         self._token = access.token
 
@@ -38,7 +35,7 @@ class AccessCheck:
         a header of the request.
         """
         origin = header("Origin", None)
-        if not self._any_host and not self._is_host(header("Host", "")):
+        if not self._any_host and host_of(header("Host", "")) not in self._hosts:
             return plain(403, "This Host is not served here."), []
         if origin is not None and not self._is_origin(origin):
             return plain(403, "This Origin is not allowed here; --allow-origin allows one."), []
@@ -55,24 +52,9 @@ class AccessCheck:
                          ("WWW-Authenticate", 'Bearer realm="MCP Local Router"')), cors
         return None, cors
 
-    def __call__(self, environ, start_response):
-        def header(name, default):
-            return environ.get("HTTP_" + name.upper().replace("-", "_"), default)
-        refused, cors = self.judge(environ["REQUEST_METHOD"], header)
-        if refused:
-            start_response(refused.status, refused.headers + cors)
-            return [refused.body]
-        if not cors:
-            return self._app(environ, start_response)
-        return self._app(environ, lambda status, headers, *more: start_response(
-            status, headers + cors, *more))
-
-    def _is_host(self, host):
-        return _hostname(f"//{host}") in self._hosts
-
     def _is_origin(self, origin):
-        return origin.lower() in self._origins or len(origin) < LONGEST_ORIGIN and (
-            origin.startswith(("http://", "https://")) and _hostname(origin) in LOOPBACK)
+        return origin.lower() in self._origins or (
+            origin.startswith(("http://", "https://")) and host_of_origin(origin) in LOOPBACK)
 
     def _has_token(self, authorization):
         if self._token is None:
@@ -80,13 +62,6 @@ class AccessCheck:
         scheme, _, given = authorization.partition(" ")
         given = given.strip().encode("latin-1", "replace")
         return scheme.lower() == "bearer" and hmac.compare_digest(given, self._token)
-
-
-def _hostname(url):
-    try:
-        return urlsplit(url).hostname
-    except ValueError:
-        return None
 
 
 def _cors(origin):

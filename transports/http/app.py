@@ -3,6 +3,7 @@
 import flask
 
 from transports.fabric.session import SessionsUsedUp
+from transports.http.engine.connection import client_connection_of
 
 from .replies import BUG, plain, used_up
 from .stream_threads import StreamsUsedUp
@@ -15,15 +16,34 @@ def create_app(router, stream_threads, *transports):
         app.register_blueprint(transport.views())
     _explain_errors(app, router)
 
+    @app.after_request
+    def tell_web_pages(response):
+        (request, *_) = client_connection_of(flask.request.environ).requests
+        response.headers.extend(request.cors)
+        return response
+
     @app.get("/health")
     def health():
         return {**router.health(), "streams": stream_threads.count()}
 
-    @app.get("/message")
-    def not_a_post():
-        return plain(405, "Use POST here.", ("Allow", "POST")).response()
+    # A POST bypasses Flask, see posts.py: this is for the error of other methods.
+    app.add_url_rule("/message", "message", methods=["POST"])
+
+    @app.before_request
+    def no_stream_without_a_body():
+        if flask.request.method == "HEAD" and flask.request.blueprint:
+            return wrong_method(["GET"])
+        return None
 
     return app
+
+
+def wrong_method(allowed):
+    """405 for the request, and what it may use instead."""
+    allowed = sorted({*allowed} - {"HEAD", "OPTIONS"})
+    more = " Streamable HTTP is at /mcp." if flask.request.path.startswith("/sse") else ""
+    return plain(405, f"Use {' or '.join(allowed)} here.{more}",
+                 ("Allow", ", ".join(allowed))).response()
 
 
 def _explain_errors(app, router):
@@ -34,9 +54,7 @@ def _explain_errors(app, router):
             ["/mcp", "/sse", *(f"{way}/{name}" for way in ("/mcp", "/sse")
                                for name in router.names())])).response()
 
-    @app.errorhandler(405)
-    def wrong_method(problem):
-        return plain(405, f"Use {' or '.join(problem.valid_methods or [])} here.").response()
+    app.register_error_handler(405, lambda problem: wrong_method(problem.valid_methods))
 
     for problem in (StreamsUsedUp, SessionsUsedUp):
         app.register_error_handler(problem, lambda problem: used_up(problem).response())

@@ -15,13 +15,12 @@ log = logging.getLogger("router")
 class Posts:
     """Which requests carry messages, and the way of one to its transport."""
 
-    def __init__(self, access_check, sse, streamable_http):
-        self._access_check = access_check
+    def __init__(self, sse, streamable_http):
         self._sse, self._streamable_http = sse, streamable_http
 
     def find(self, request):
         """The transport whose `post` serves a request (a Parser); None if a view serves it."""
-        if request.error or request.command != "POST":
+        if request.error or request.refused or request.command != "POST":
             return None
         path = request.path.lstrip("/")
         if path == "message":
@@ -37,10 +36,8 @@ class Posts:
 
     def begin(self, transport, client_connection):
         """The Reply to the connection's request; None if the connection gets it later."""
-        request = client_connection.requests[0]
         try:
-            refused, client_connection.cors = self._access_check.judge("POST", request.header)
-            return refused or transport.post(request, client_connection)
+            return transport.post(client_connection.requests[0], client_connection)
         except Exception:  # a bug of ours
             log.exception("a POST failed")
             return BUG

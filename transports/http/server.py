@@ -7,7 +7,8 @@
 A client that closes its connection is seen by MainThread at once. One that vanishes without that
 (a laptop that sleeps, a cable) is found by the heartbeat: what is written to an idle stream is
 never acknowledged, and in the end the system says that the connection is broken. A POST that
-waits in silence becomes a stream, so that holds for it too.
+waits in silence becomes a stream, so that holds for it too. One that stays, but does not read
+what we send, is ended as well: it would keep its bytes here, and a worker if it is a stream.
 
 The end: a signal raises SystemExit in MainThread, out of the socket loop. Then
 
@@ -21,10 +22,14 @@ The end: a signal raises SystemExit in MainThread, out of the socket loop. Then
     6. the sockets that listen are closed; the others close with the process
 """
 
+import functools
+
 import waitress
 
 from transports.http.engine.connection import MOST_UNSENT, ClientConnection
+from transports.http.engine.parser import Parser
 from transports.http.engine.sockets import Sockets
+from transports.http.engine.workers import Workers
 from transports.program.options import BACKLOG
 
 from .access_check import AccessCheck
@@ -35,29 +40,33 @@ from .stream_threads import SPARE_THREADS, StreamThreads
 from .streamable import StreamableHttp
 
 HEARTBEAT = 15.0            # seconds between signs of life on an idle stream
+STUCK, LOOKS = 30.0, 3      # seconds without progress that end a connection; looks in that time
 
 
 class Server:
     """waitress, on sockets that listen already."""
 
     def __init__(self, router, clock, access, sockets):
-        self._router, self._stream_threads = router, StreamThreads(2 * router.limits.sessions)
+        self._router, self._clock = router, clock
+        self._stream_threads = StreamThreads(2 * router.limits.sessions)
         sse = HttpSse(router, self._stream_threads, HEARTBEAT)
         streamable_http = StreamableHttp(router, clock, self._stream_threads, HEARTBEAT)
-        access_check = AccessCheck(
-            create_app(router, self._stream_threads, sse, streamable_http), access)
+        new_parser = functools.partial(Parser, AccessCheck(access).judge, {})
         self._sockets = Sockets()
+        workers = self._stream_threads.dispatcher = Workers()
+        workers.set_thread_count(SPARE_THREADS)
         # A body that is too large is answered with 413 by waitress, before it is read.
         self._server = waitress.create_server(
-            access_check, map=self._sockets, sockets=sockets, backlog=BACKLOG,
-            threads=SPARE_THREADS, connection_limit=router.limits.make_room_for_connections(),
+            create_app(router, self._stream_threads, sse, streamable_http),
+            map=self._sockets, sockets=sockets, backlog=BACKLOG, _dispatcher=workers,
+            connection_limit=router.limits.make_room_for_connections(),
             channel_request_lookahead=1, max_request_body_size=router.limits.message, ident=None,
             outbuf_high_watermark=MOST_UNSENT, clear_untrusted_proxy_headers=True)
         for one in self._sockets.values():
             if one.accepting:  # several, if a name has several addresses
                 one.channel_class = ClientConnection
-                one.posts = Posts(access_check, sse, streamable_http)
-        self._stream_threads.dispatcher = self._server.task_dispatcher
+                one.new_parser, one.posts = new_parser, Posts(sse, streamable_http)
+        self._look()
 
     def run(self):
         """Serve until a signal raises SystemExit in the main thread."""
@@ -71,9 +80,18 @@ class Server:
             self._server.task_dispatcher.shutdown()
             self._server.close()
 
+    def _look(self):
+        """End what is stuck. Called by the clock."""
+        self._clock.after(STUCK / LOOKS, self._look)
+        for one in self._client_connections():
+            one.look(LOOKS)
+
+    def _client_connections(self):
+        return [one for one in list(self._sockets.values()) if isinstance(one, ClientConnection)]
+
     def _let_no_worker_wait(self):
         """No worker waits from now on (the mark), and none goes on waiting (disconnect)."""
         self._server.adj.outbuf_high_watermark = float("inf")
-        for one in list(self._sockets.values()):
-            if isinstance(one, ClientConnection) and one.total_outbufs_len > MOST_UNSENT:
+        for one in self._client_connections():
+            if one.total_outbufs_len > MOST_UNSENT:
                 one.disconnect()

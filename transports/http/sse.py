@@ -8,8 +8,7 @@ waitress runs it: that thread is the feeder of the session's outbox. A message t
 at once is written by the thread that sends it, see fabric/outbox.py.
 """
 
-import functools
-from urllib.parse import parse_qs
+import re
 
 import flask
 
@@ -23,9 +22,8 @@ from .replies import (ACCEPTED, NO_JSON, STILL_HERE, EventResponse, event, is_js
 TRANSPORT = "sse"   # what our sessions say of themselves
 
 
-@functools.lru_cache(maxsize=1000)  # measured: 3 % of the time of a call
-def _session_id(query):
-    return parse_qs(query).get("sessionId", [""])[0]
+# An id needs no unquoting, and parse_qs would take 3 % of the time of a call (measured).
+SESSION_ID = re.compile("(?:^|&)sessionId=([^&]*)")
 
 
 class HttpSse:
@@ -79,7 +77,8 @@ class HttpSse:
 
     def session_of(self, request):
         """The session that a request names, or None."""
-        session = self._router.sessions.find(_session_id(request.query))
+        id = SESSION_ID.search(request.query)
+        session = id and self._router.sessions.find(id[1])
         return session if session and session.transport == TRANSPORT else None
 
     def post(self, request, _client_connection):

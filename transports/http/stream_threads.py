@@ -25,15 +25,14 @@ class StreamThreads:
         self._open = 0
         self._threads = SPARE_THREADS
 
-    def open(self, client_connection, on_disconnect, refuse=True):
+    def open(self, client_connection, on_disconnect):
         """One more stream; on_disconnect() is called if its client vanishes.
 
-        Raises StreamsUsedUp, unless `refuse` is False. If it does not raise, `closed` must be
-        called later.
+        Raises StreamsUsedUp. If it does not, `closed` must be called later.
         """
-        self._count(1, self.most if refuse else None)
+        self._count(1)
         client_connection.on_disconnect = on_disconnect
-        if not client_connection.connected:  # it vanished before the line above
+        if client_connection.has_hung_up():  # before the line above
             on_disconnect()
 
     def closed(self):
@@ -43,17 +42,26 @@ class StreamThreads:
         with self._lock:
             return self._open
 
-    def _count(self, change, most=None):
+    def has_room(self):
         with self._lock:
-            if most is not None and self._open + change > most:
-                raise StreamsUsedUp(f"{most} streams are open already.")
-            self._open += change
-            needed, before = self._open + SPARE_THREADS, self._threads
+            return self._open < self.most
+
+    def _count(self, change):
+        with self._lock:
+            if self._open + change > self.most:
+                raise StreamsUsedUp(f"{self.most} streams are open already.")
+            needed, before = self._open + change + SPARE_THREADS, self._threads
             # In steps: starting and stopping a thread for every stream would cost more.
-            if needed > before or needed + 8 * SPARE_THREADS < before or (
-                    self._open == 0 and before > 2 * SPARE_THREADS):
-                self._threads = needed + SPARE_THREADS
-            if self._threads != before and self.dispatcher:
-                # With the lock held, or an older count may win. It only starts threads, or tells
-                # some to end.
-                self.dispatcher.set_thread_count(self._threads)
+            if needed > before or needed + 3 * SPARE_THREADS < before:
+                self._have(needed + SPARE_THREADS)
+            self._open += change
+
+    def _have(self, threads):
+        """Requires _lock: or an older count may win. It only starts threads, or tells some to
+        end."""
+        if self.dispatcher:
+            try:
+                self.dispatcher.set_thread_count(threads)
+            except RuntimeError:
+                raise StreamsUsedUp("The system has no thread left for a stream.") from None
+        self._threads = threads

@@ -21,6 +21,7 @@ from transports.http.engine.connection import client_connection_of
 
 from .replies import (ACCEPTED, NO_JSON, STILL_HERE, EventResponse, event, is_json, json_error,
                       plain, used_up)
+from .stream_threads import StreamsUsedUp
 from .streams import ResumableStream
 from .waiting_post import WaitingPost, WaitingPosts
 
@@ -45,7 +46,7 @@ class StreamableHttp:
     def __init__(self, router, clock, stream_threads, heartbeat):
         self._router, self._clock = router, clock
         self._stream_threads, self._heartbeat = stream_threads, heartbeat
-        self._waiting_posts = WaitingPosts(clock, heartbeat)
+        self._waiting_posts = WaitingPosts(clock, heartbeat, stream_threads)
         self._end_idle_sessions()
 
     def views(self):
@@ -104,13 +105,18 @@ class StreamableHttp:
         return self._session(name, request.header), False
 
     def post_as_stream(self, name=None):
-        """The view of a POST that becomes a stream. It is never refused: its call has run."""
+        """The view of a POST that becomes a stream. If there is no room for it, its client hears
+        that; its call goes on."""
         client_connection = client_connection_of(flask.request.environ)
         post, client_connection.post = client_connection.post, None
+        try:
+            self._stream_threads.open(client_connection, functools.partial(
+                _release, post.session, post.stream, client_connection))
+        except StreamsUsedUp:
+            post.gone()
+            raise
         # Its last message may come while nobody reads it.
         post.stream.on_news = functools.partial(_forget_oldest, post.session)
-        self._stream_threads.open(client_connection, functools.partial(
-            _release, post.session, post.stream, client_connection), refuse=False)
         return self._event_response(post.session, post.stream, client_connection, 0,
                                     post.headers())
 
@@ -120,7 +126,8 @@ class StreamableHttp:
         """The session's own stream, or what a broken one had after Last-Event-ID."""
         header = flask.request.headers.get
         if not _accepts(header, "text/event-stream"):
-            raise HttpError(406, "Accept text/event-stream.")
+            raise HttpError(406, "A GET here is for a stream: Accept text/event-stream. Messages "
+                                 "are POSTed here; the older HTTP+SSE is at /sse.")
         session = self._session(name, header)
         stream, after = _stream_to_read(session, header("Last-Event-ID"))
         client_connection = client_connection_of(flask.request.environ)

@@ -20,9 +20,10 @@ log = logging.getLogger("router")
 class WaitingPosts:
     """The POSTs about which nothing is decided. Only the thread that takes one out decides."""
 
-    def __init__(self, clock, heartbeat):
-        """`heartbeat`: seconds that a POST may wait in silence."""
+    def __init__(self, clock, heartbeat, stream_threads):
+        """`heartbeat`: seconds that a POST may wait in silence, if a stream may be opened then."""
         self._clock, self._heartbeat = clock, heartbeat
+        self._stream_threads = stream_threads
         self._lock = threading.Lock()
         self._posts = set()     # protected by _lock
         self._hurry()
@@ -47,7 +48,8 @@ class WaitingPosts:
         """Called by the clock."""
         self._clock.after(self._heartbeat / 3, self._hurry)
         for post in self.all():
-            post.hurry(self._heartbeat)
+            if self._stream_threads.has_room():
+                post.hurry(self._heartbeat)
 
 
 class WaitingPost:
@@ -70,7 +72,7 @@ class WaitingPost:
         if self.stream.has_news():  # it came before the line above
             self.ready()
         # A connection that closed before on_disconnect was set does not call it.
-        if not self._client_connection.connected and self._client_connection.on_disconnect is gone:
+        if self._client_connection.has_hung_up() and self._client_connection.on_disconnect is gone:
             self.gone()
 
     def ready(self):

@@ -19,6 +19,26 @@ BACKLOG = 1024  # connections that we have not accepted yet
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
+def host_of(text):
+    """The name in `host` or `host:port`, as the header Host has it; None if it is neither.
+
+    >>> host_of("LocalHost:8080"), host_of("[::1]"), host_of("me@localhost"), host_of("")
+    ('localhost', '::1', None, None)
+    """
+    found = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([\w.-]+))(?::[0-9]{0,5})?", text)
+    return found and (found[1] or found[2]).lower()
+
+
+def host_of_origin(text):
+    """The name in an origin, scheme://host or scheme://host:port; None if it is none.
+
+    >>> host_of_origin("https://app.example"), host_of_origin("app.example")
+    ('app.example', None)
+    """
+    scheme, _, host = text.partition("://")
+    return host_of(host) if scheme else None
+
+
 class CannotServe(Exception):
     """A transport cannot begin. The text says why and what to do; the exit status is 1."""
 
@@ -138,9 +158,15 @@ def read_options(options, transports):
                     number("--max-message", 1, 1024) * 2**20,
                     number("--idle-minutes", 1, 100_000) * 60)
     access = Access(options["--host"], number("--port", 0, 65535),
-                    tuple(options["--allow-origin"]), _token(options["--token-file"]),
-                    options["--insecure"])
+                    tuple(map(_origin, options["--allow-origin"])),
+                    _token(options["--token-file"]), options["--insecure"])
     return Options(limits, access, options)
+
+
+def _origin(text):
+    if host_of_origin(text.rstrip("/")) is None:
+        raise ValueError(f"--allow-origin {text}: an origin looks like https://app.example")
+    return text
 
 
 def _token(path):
