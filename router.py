@@ -18,7 +18,8 @@ Options:
   --max-sessions N       HTTP: sessions at the same time [default: 1000].
   --idle-minutes N       HTTP: a session that does nothing for so long ends [default: 30].
   --max-calls N          Requests of one session that wait for an answer [default: 1000].
-  --max-processes N      Server processes that belong to single clients [default: 100].
+  --max-processes N      Server processes beside one of each server [default: 100].
+  --list-wait SECONDS    How long a client's first list waits for slow servers [default: 20].
   --max-message MB       The largest message, from a client or a server [default: 64].
   --log-level LEVEL      debug, info, warning or error, to standard error [default: info].
   --check                Start every server, say how that went, and exit: 0, or 1 if one failed.
@@ -97,7 +98,7 @@ class Router:
         self._pool, self._report = pool, report
         self.clock, self.limits = clock, limits
         self.sessions = Sessions(limits.sessions)
-        self._aggregate = Aggregate(clock, SERVER_INFO)
+        self._aggregate = Aggregate(pool, clock, SERVER_INFO, limits.list_wait)
         handshake = Handshake(pool, clock, self.sessions, report)
         self._requests = {"initialize": handshake.initialize, "ping": self._ping}
         self._notifications = {"notifications/initialized": self._ready,
@@ -114,7 +115,8 @@ class Router:
     def start(self, url=None):
         """Start the servers that clients share; `url` is where HTTP clients find us."""
         self._pool.start()
-        self._report(self._pool.shared.values(), url)
+        self._report([upstream for server in self._pool.upstreams().values()
+                      for upstream in server], url)
 
     def open(self, transport, name=None, make_outbox=Outbox):
         """A new session by this transport: of all servers, or of the one with this name.
@@ -125,7 +127,8 @@ class Router:
         if name is not None and name not in self._pool.entries:
             raise LookupError(f"There is no server {name!r} here. There are: "
                               f"{', '.join(self.names())}")
-        session = Session(self._aggregate if name is None else Single(name), transport, name,
+        session = Session(self._aggregate if name is None else Single(self._pool, name),
+                          transport, name,
                           make_outbox, self.limits.calls)
         while not self.sessions.add(session):
             other = self.sessions.longest_silent()
@@ -190,7 +193,7 @@ class Router:
         if row is None:
             log.debug("%s: dropped an answer that no request waits for", session.name)
         elif task_id := task_id_in(message):  # the client answers with a task, for the server
-            session.tasks[task_id] = row.call.asker
+            session.tasks.add(task_id, row.call.asker)
 
     def _notification(self, session, message):
         try:
@@ -263,8 +266,8 @@ class Router:
         session.pending.progress(message)
 
     def _roots_changed(self, session, message):
-        for upstream in session.upstreams.values():
-            if upstream.asked_for_roots and upstream.audience.owner is session:
+        for upstream in self._pool.owned(session):
+            if upstream.asked_for_roots:
                 upstream.send(message)
 
 

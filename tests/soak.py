@@ -113,8 +113,11 @@ def measure(running):
                for line in status.splitlines() if len(line.split()) > 1}
     files = len(os.listdir(f"/proc/{pid}/fd"))  # before the next line opens a connection
     health = json.loads(get(f"{running.url}/health")[1])
+    processes = [process for server in health["servers"].values()
+                 for process in server["processes"]]
     return {"sessions": health["sessions"], "calls": health["callsInFlight"],
-            "streams": health["streams"], "own": len(health["own"]),
+            "streams": health["streams"],
+            "own": sum(bool(process["owner"] or process["heldBy"]) for process in processes),
             "threads": int(numbers["Threads"]), "files": files,
             "children": len(children(pid)), "MB": int(numbers["VmRSS"]) // 1024}
 
@@ -138,7 +141,7 @@ def at_rest(running, before=None):
         samples.append(measure(running))
         now = samples[-1]
         servers = json.loads(get(f"{running.url}/health")[1])["servers"].values()
-        return (now["sessions"] == now["calls"] == now["streams"] == now["own"] == 0
+        return (now["sessions"] == now["streams"] == 1 and now["calls"] == now["own"] == 0
                 and now["children"] == len(SERVERS) + 1
                 and all(server["state"] == "running" for server in servers)
                 and (before is None or all(now[what] <= before[what] for what in
@@ -153,6 +156,7 @@ def main(minutes, seed):
     with tempfile.TemporaryDirectory() as folder:
         running = Running(Path(folder), {name: {**fake(), **QUICK} for name in SERVERS},
                           ready=False)
+        stays = Sse(running.url)  # else nobody would need a server at rest
         try:
             work(running, min(30, minutes * 15), seed, Counter())  # to warm up
             before = at_rest(running)
@@ -161,6 +165,7 @@ def main(minutes, seed):
             after = at_rest(running, before)
             print("after: ", after, "\n", dict(counts))
         finally:
+            stays.close()
             status = running.stop()
     tracebacks = [line for line in running.lines
                   if re.search("Traceback|a bug in|survived an error", line)]

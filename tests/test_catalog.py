@@ -28,14 +28,17 @@ def test_the_names_of_prompts_are_not_cut():
     assert outer_name(PROMPTS, "s__", "x" * 100) == "s__" + "x" * 100
 
 
-def test_an_unknown_name_is_unknown_once_the_list_is_known():
-    catalog = Catalog("s__")
-    assert catalog.inner_name(TOOLS, "s__new") == "new"  # not known yet: let the server decide
+def test_a_name_with_the_prefix_is_the_servers_to_judge_even_if_it_did_not_list_it():
+    catalog = Catalog("s__", hides=lambda tool: tool == "hidden")
     catalog.learn(TOOLS, [{"name": "old"}])
-    assert catalog.inner_name(TOOLS, "s__new") is None
-    catalog.forget(TOOLS)
     assert catalog.inner_name(TOOLS, "s__new") == "new"
     assert catalog.inner_name(TOOLS, "other__new") is None
+    assert catalog.inner_name(TOOLS, "s__hidden") is None
+
+
+def test_a_cut_name_that_was_never_listed_stands_for_no_name():
+    catalog = Catalog("s__")
+    assert catalog.inner_name(TOOLS, outer_name(TOOLS, "s__", "x" * 80)) is None
 
 
 def test_items_that_are_none_are_left_out():

@@ -65,17 +65,30 @@ def direct():
 def test_the_tour_over_http_is_that_of_the_server_itself(start_router, direct, path, prefix,
                                                          askable):
     running = start_router({"everything": everything(), "time": TIME})
-    seen, expected = travel(over_http(running.url + path), prefix, askable), direct[askable]
-    if not askable:
-        # The server said so once, when it had started; a shared one had before this client came.
-        expected = {**expected, "heard": [message for message in expected["heard"] if
-                                          message["method"] != "notifications/tools/list_changed"]}
-    same(seen, expected)
+    seen = travel(over_http(running.url + path), prefix, askable)
+    same(seen, expected_from(direct[askable], prefix))
+
+
+def expected_from(direct, prefix):
+    """What a client hears of the server itself, but for two things.
+
+    The server says when it has started that its tools have changed: a client that has not asked
+    for any list is not told. And if all servers are seen together and none knows a resource, it is
+    not found; the error of one of them is not the answer.
+    """
+    expected = {**direct, "heard": [message for message in direct["heard"] if
+                                    message["method"] != "notifications/tools/list_changed"]}
+    if not prefix:
+        return expected
+    uri = "demo://resource/nowhere"
+    return {**expected, uri: {"error": {
+        "code": -32002, "message": f"Resource not found: {uri}", "data": {"uri": uri}}}}
 
 
 def test_the_tour_over_stdio_is_that_of_the_server_itself(start_router, direct):
     config = start_router({"everything": everything(), "time": TIME}).config
-    same(travel(router_over_stdio(config), "everything__"), direct[True])
+    prefix = "everything__"
+    same(travel(router_over_stdio(config), prefix), expected_from(direct[True], prefix))
 
 
 def same(seen, expected):

@@ -186,3 +186,21 @@ def test_where_a_text_is_cut_no_beginning_of_a_secret_is_left(write, text, shown
     entry = load(write(servers(one={"command": "x", "env": {
         "A": "hunter22", "B": "hunter22-and-more"}})))["one"]
     assert entry.redact(text, most=10) == shown
+
+
+def test_what_a_package_keeps_of_its_client_is_never_shared_unless_the_server_says_so(write):
+    browser = {"command": "npx", "args": ["-y", "@playwright/mcp@latest"]}
+    plain = {"command": "npx", "args": ["-y", "some-server"]}
+    path = write({"shared": True, "mcpServers": {
+        "browser": browser, "mine": {**browser, "shared": True}, "plain": plain,
+        "not": {**plain, "shared": False}}})
+    assert {name: entry.shared for name, entry in load(path).items()} == {
+        "browser": False, "mine": True, "plain": True, "not": False}
+    assert load(write(servers(plain=plain)))["plain"].shared is None
+
+
+@pytest.mark.parametrize("command, args", [
+    ("npx.cmd", ["-y", "chrome-devtools-mcp@1.2.3"]), ("uvx", ["jupyter-mcp-server[all]==2.0"]),
+    ("docker", ["run", "-i", "mcp/playwright:latest"]), ("/opt/bin/desktop-commander", [])])
+def test_a_known_package_is_found_however_it_is_started(write, command, args):
+    assert load(write(servers(a={"command": command, "args": args})))["a"].shared is False

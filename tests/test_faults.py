@@ -56,6 +56,8 @@ def test_a_fault_is_the_callers_alone_and_leaves_nothing(start_router, row):
     with Sse(running.url) as caller, Sse(running.url) as other:
         for client in (caller, other):
             client.post({"method": "notifications/initialized"})
+            client.post({"id": "list", "method": "tools/list"})
+            answer(client, "list")
         pid = health(running)["bad"]["pid"]
         caller.post(call(1, f"bad__{row.fault}", **row.arguments))
         other.post(call(1, "good__echo", text="untouched"))
@@ -65,7 +67,7 @@ def test_a_fault_is_the_callers_alone_and_leaves_nothing(start_router, row):
         if row.comes_back:
             assert wait_until(lambda: health(running)["bad"]["state"] == "running")
         if row.comes_back and row.restarted:
-            # Everybody who sees it hears that its lists are to be read again.
+            # Every client that has listed its tools hears that its lists are to be read again.
             for client in (caller, other):
                 assert until(client, lambda m: m.get("method", "").endswith("tools/list_changed"))
         for id, client in enumerate((caller, other), 2):
@@ -109,10 +111,11 @@ def test_progress_holds_the_timeout_off(start_router, repository):
 def test_a_server_that_fails_again_and_again_is_left_alone(start_router):
     running = start_router({"dies": {**fake("dies"), "restart": {"attempts": 3, "pause": 0.05}},
                             "good": fake()})
-    running.wait_for('server "dies" is not started again: it failed 4 times in a row')
-    assert health(running)["dies"]["restarts"] == 3
-    assert "this server was told to die" in health(running)["dies"]["lastError"]
-    assert health(running)["good"]["state"] == "running"
+    with Sse(running.url):  # without a client nobody would want it
+        running.wait_for('server "dies" is not started again: it failed 4 times in a row')
+        assert health(running)["dies"]["restarts"] == 3
+        assert "this server was told to die" in health(running)["dies"]["lastError"]
+        assert health(running)["good"]["state"] == "running"
 
 
 def test_a_restarted_server_is_told_its_level_and_subscriptions_again():
@@ -120,6 +123,7 @@ def test_a_restarted_server_is_told_its_level_and_subscriptions_again():
     client = world.client()
     client.asks("logging/setLevel", level="error")
     client.asks("resources/subscribe", uri="x:/")
+    client.asks("resources/list")
     for message in world["a"].takes():
         world["a"].says(id=message["id"], result={})
     client.gets()
@@ -135,7 +139,9 @@ def test_a_restarted_server_is_told_its_level_and_subscriptions_again():
 def test_clients_hear_that_the_lists_of_a_server_that_is_left_alone_are_gone():
     world = World(a=offers(tools=["t"]))
     client = world.client()
-    world._offers["a"]["missing"] = True  # it ran once, and cannot be started again
+    client.asks("tools/list")
+    client.gets()
+    world.offers["a"]["missing"] = True  # it ran once, and cannot be started again
     world["a"].dies()
     world.clock.advance(1 + 2 + 4 + 8)  # and a fifth attempt comes after 16 seconds more
     assert client.gets() == []
@@ -145,28 +151,32 @@ def test_clients_hear_that_the_lists_of_a_server_that_is_left_alone_are_gone():
 
 def test_a_server_whose_command_is_away_for_a_moment_is_started_when_it_is_back():
     world = World(a=offers(tools=["t"]))
-    world._offers["a"]["missing"] = True
+    client = world.client()
+    world.offers["a"]["missing"] = True
     world["a"].dies()
     world.clock.advance(1 + 2)
-    del world._offers["a"]["missing"]
-    assert world.pool.shared["a"].state == "failed"
+    del world.offers["a"]["missing"]
+    assert client.session.upstreams["a"].state == "failed"
     world.clock.advance(4)
-    assert world.pool.shared["a"].state == "running"
+    assert client.session.upstreams["a"].state == "running"
 
 
 def test_a_server_that_fails_thousands_of_times_is_started_every_minute():
     world = World(entries={"a": Entry("a", "-", restart_attempts=10_000)}, a=offers())
+    client = world.client()
     for _ in range(2000):
         world["a"].dies()
         world.clock.advance(60)
-    assert world.pool.shared["a"].state == "running"
-    assert world.pool.shared["a"].restarts.count == 2000
+    assert client.session.upstreams["a"].state == "running"
+    assert client.session.upstreams["a"].restarts.count == 2000
 
 
 def test_a_server_that_cannot_be_started_at_all_is_not_tried_again():
     world = World(a=offers(missing=True))
+    client = world.client()
     world.clock.advance(600)
-    assert world.pool.shared["a"].restarts.count == 0 and world.pool.shared["a"].ended()
+    upstream = client.session.upstreams["a"]
+    assert upstream.restarts.count == 0 and upstream.ended()
 
 
 def test_a_client_that_never_reads_is_closed_and_nobody_else_notices(start_router):

@@ -19,12 +19,12 @@ def test_500_open_sessions_with_20_of_them_calling_stay_correct(start_router):
             return {answer["id"]: answer["result"]["content"][0]["text"] for answer in answers}
         for number, answers in enumerate(pool.map(talk, range(20))):
             assert answers == {id: f"{number} {id}" for id in range(50)}
-        news = '{"jsonrpc": "2.0", "method": "notifications/tools/list_changed"}'
+        news = '{"jsonrpc": "2.0", "method": "notifications/news"}'
         clients[0].post(call(99, "fake__say", line=news))
         assert sorted(str(clients[0].get().get("method")) for _ in range(2)) == [
-            "None", "notifications/tools/list_changed"]
+            "None", "notifications/news"]
         for client in clients[1:]:
             client.post({"method": "notifications/initialized"})
-            assert client.get()["method"] == "notifications/tools/list_changed"
+            assert client.get()["method"] == "notifications/news"
         list(pool.map(lambda client: client.close(), clients))
     assert running.stop() == 0

@@ -1,37 +1,82 @@
-"""Random histories: whatever happens in whatever order, messages reach only those they are for.
+"""Random histories: whatever happens in whatever order, messages reach only those they are for,
+and processes follow the calls.
 
-One to five clients, some of which can be asked, over one to three servers, in one thread. Every
-message carries whose it is, so that a wrong delivery shows itself; at the end everybody leaves,
-and every table must be empty.
+One to five clients, some of which can be asked, before three servers: a as most are, b with
+"shared": true and c with "shared": false. Every message carries a serial number, so that a wrong
+delivery shows itself. At the end everybody leaves, time passes, and nothing may be left.
 """
+
+import dataclasses
+
+from collections import Counter
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from transports.fabric.outbox import CLOSE
+from upstreams.config.entries import Entry
+from upstreams.kinds import COMMON, OWN
+from upstreams.turns import CALL_PATIENCE, IDLE_SECONDS, LATE_SECONDS
+from upstreams.upstream import STARTING
 
 from world import Client, World, offers
 
+SERVERS = {"a": None, "b": True, "c": False}    # name → "shared"
+ASKABLE = {"sampling": {}, "roots": {}}
+# Equal ones often enough that clients meet at one process.
+CAPABILITIES = [ASKABLE, ASKABLE, ASKABLE, {}, {"roots": {}, "experimental": {"x": 1}}]
 PICK = st.integers(0, 10**6)  # taken modulo how many there are
 IDS = st.sampled_from([0, 1, 2, "1", "a", 7.5])
 TOKENS = st.sampled_from([None, 0, 1, "1", "t"])
 
 
+@dataclasses.dataclass
+class Sent:
+    """A request of a client."""
+
+    client: Client
+    id: object
+    token: object = None
+    calls: str = None       # the server whose tool it calls
+    ended: bool = False     # by an answer, by its client, or with it
+
+
+@dataclasses.dataclass(eq=False)
+class Question:
+    """A request of a server."""
+
+    server: object          # a FakeServer
+    id: object
+    roots: bool
+    client: Client = None   # that may get it
+    open: bool = True
+
+
 class History(RuleBasedStateMachine):
-    def __init__(self):
-        super().__init__()
-        self.world = World(**{name: offers(tools=["t"], resources=[f"{name}:/"],
-                                           capabilities={"logging": {}})
-                              for name in ("a", "b", "c")})
-        self.clients = {}       # name → Client
-        self.sent = {}          # serial → (client's name, id, token)
-        self.answered = set()   # serials
-        self.in_flight = {}     # client's name → {id: serial}
-        self.asked = {}         # (label, question id) → "open", "answered" or "over"
-        self.to_answer = {}     # client's name → [(our id, label, question id)]
+    @initialize(limit=st.sampled_from([1, 2, 3, 100]))
+    def the_router_starts(self, limit):
+        entries = {name: Entry(name, "-", prefix=f"{name}__", shared=shared, healthy=0)
+                   for name, shared in SERVERS.items()}
+        self.world = World(limit=limit, entries=entries, **{
+            name: offers(tools=["t"], resources=[f"{name}:/"], capabilities={"logging": {}})
+            for name in SERVERS})
+        self.pool, self.processes = self.world.pool, self.world.pool._processes
+        self.limit, self.clock = limit, self.world.clock
+        self.clients = []       # that are connected
+        self.everybody = {}     # Session → Client, of those that have left as well
+        self.alone_since = 0    # when the number of clients was last other than one
         self.serial = 0
-        self.dead = set()
+        self.sent = {}          # serial → Sent
+        self.questions = {}     # serial → Question
+        self.for_whom = {}      # serial → the clients that may get this log line or news
+        self.withdrawn = []     # (when, Sent): calls whose client took them back, or left
+        self.callers = {}       # Upstream → the clients whose calls it had
+        self.learned = {}       # FakeServer → the client whose roots it asked for
+
+    def number(self):
+        self.serial += 1
+        return self.serial
 
     def pick(self, things, number):
         things = list(things)  # in the order they came: their random ids must not matter
@@ -40,210 +85,402 @@ class History(RuleBasedStateMachine):
     # -- clients
 
     @precondition(lambda self: len(self.clients) < 5)
-    @rule(askable=st.booleans(), surface=st.sampled_from([None, None, "a", "b"]))
-    def a_client_comes(self, askable, surface):
-        self.serial += 1
-        name = f"client {self.serial}"
-        self.clients[name] = client = Client(self.world, surface)
+    @rule(capabilities=st.sampled_from(CAPABILITIES),
+          surface=st.sampled_from([None, None, None, "a", "b"]))
+    def a_client_comes(self, capabilities, surface):
+        client = Client(self.world, surface)
         client.surface = surface
-        client.initialize({"sampling": {}} if askable else {})
-        self.in_flight[name], self.to_answer[name] = {}, []
+        client.in_flight = {}       # id → serial
+        client.to_answer = []       # (our id, serial of the question)
+        client.uris = set()         # that it is subscribed to
+        self.clients.append(client)
+        self.everybody[client.session] = client
+        self.one_request(client, "initialize", "initialize", protocolVersion="2025-11-25",
+                         capabilities=capabilities, clientInfo={"name": "test", "version": "1"})
+
+    def one_request(self, client, id, method, token=None, calls=None, **params):
+        self.read(client)  # what was answered meanwhile has freed its id
+        serial, in_use = self.number(), id in client.in_flight
+        if not in_use:
+            self.sent[serial] = Sent(client, id, token, calls)
+            client.in_flight[id] = serial
+        meta = {} if token is None else {"_meta": {"progressToken": token}}
+        arguments = {"arguments": {"serial": serial}} if calls else {}
+        client.asks(method, id, **params, **arguments, **meta)
+        if in_use:  # it is refused; the first goes on
+            self.read(client, refused=id)
 
     @precondition(lambda self: self.clients)
-    @rule(calls=st.lists(st.tuples(PICK, PICK, IDS, TOKENS), min_size=1, max_size=6))
+    @rule(calls=st.lists(st.tuples(PICK, st.sampled_from("bbbac"), IDS, TOKENS), min_size=1,
+                         max_size=6))
     def clients_call(self, calls):
-        for call in calls:
-            self.one_call(*call)
+        for who, server, id, token in calls:
+            client = self.pick(self.clients, who)
+            name = "t" if client.surface else f"{server}__t"
+            self.one_request(client, id, "tools/call", token, client.surface or server, name=name)
 
-    def one_call(self, who, server, id, token):
-        name = self.pick(self.clients, who)
-        client = self.clients[name]
-        self.read(name)  # what was answered meanwhile has freed its id
-        self.serial += 1
-        server = client.surface or "abc"[server % 3]
-        new = id not in self.in_flight[name]
-        if new:
-            self.sent[self.serial] = (name, id, token)
-            self.in_flight[name][id] = self.serial
-        meta = {} if token is None else {"_meta": {"progressToken": token}}
-        client.sends(id=id, method="tools/call", params={
-            "name": "t" if client.surface else f"{server}__t",
-            "arguments": {"serial": self.serial}, **meta})
-        if not new:  # refused; the first goes on
-            self.read(name, refused=id)
+    @precondition(lambda self: self.clients)
+    @rule(who=PICK, server=st.sampled_from("abc"), method=st.sampled_from(
+        ["tools/list", "resources/subscribe", "resources/unsubscribe", "logging/setLevel"]))
+    def a_client_asks_for_something_else(self, who, server, method):
+        client = self.pick(self.clients, who)
+        uri, params = f"{client.surface or server}:/", {}
+        if method == "resources/subscribe":
+            client.uris.add(uri)
+        if method == "resources/unsubscribe":
+            client.uris.discard(uri)
+        if method.startswith("resources"):
+            params = {"uri": uri}
+        if method == "logging/setLevel":
+            params = {"level": "info"}
+        self.one_request(client, f"{method} {self.number()}", method, **params)
 
-    @precondition(lambda self: any(self.in_flight.values()))
+    def calling(self):
+        return [client for client in self.clients
+                if any(self.sent[serial].calls for serial in client.in_flight.values())]
+
+    @precondition(lambda self: self.calling())
     @rule(who=PICK, which=PICK)
     def a_client_cancels(self, who, which):
-        name = self.pick([name for name, calls in self.in_flight.items() if calls], who)
-        id = self.pick(self.in_flight[name], which)
-        self.clients[name].sends(method="notifications/cancelled", params={"requestId": id})
-        serial = self.in_flight[name].pop(id, None)
-        if serial:
-            self.answered.add(serial)  # it must never be
+        client = self.pick(self.calling(), who)
+        serial = self.pick([serial for serial in client.in_flight.values()
+                            if self.sent[serial].calls], which)
+        self.withdraw(self.sent[serial])
+        client.sends(method="notifications/cancelled",
+                     params={"requestId": self.sent[serial].id})
 
-    @precondition(lambda self: any(self.to_answer.values()))
+    def withdraw(self, sent):
+        """It must never be answered."""
+        del sent.client.in_flight[sent.id]
+        sent.ended = True
+        self.withdrawn.append((self.clock.now, sent))
+
+    @precondition(lambda self: any(client.to_answer for client in self.clients))
     @rule(who=PICK, which=PICK, twice=st.booleans())
     def a_client_answers_a_question(self, who, which, twice):
-        name = self.pick([name for name, open in self.to_answer.items() if open], who)
-        our_id, label, id = self.to_answer[name].pop(which % len(self.to_answer[name]))
+        client = self.pick([client for client in self.clients if client.to_answer], who)
+        our_id, serial = client.to_answer.pop(which % len(client.to_answer))
         for _ in range(1 + twice):
-            self.clients[name].sends(id=our_id, result={"to": label, "question": id})
+            client.sends(id=our_id, result={"serial": serial})
 
-    @precondition(lambda self: len(self.clients) > 2)
+    @precondition(lambda self: self.clients)
     @rule(who=PICK)
     def a_client_leaves(self, who):
         self.leave(self.pick(self.clients, who))
 
-    def leave(self, name):
-        client = self.clients.pop(name)
+    def leave(self, client):
+        self.read(client)
+        self.clients.remove(client)
+        for serial in list(client.in_flight.values()):
+            self.withdraw(self.sent[serial])
         client.leaves()
-        self.own_questions_are_answered(client)
+        for server in self.world.made:
+            self.read_answers(server)
+        assert not any(question.open and question.client is client and not question.server.closing
+                       for question in self.questions.values())
         assert len(client.session.calls) == len(client.session.pending) == 0
-        for id, serial in self.in_flight.pop(name).items():
-            self.answered.add(serial)
-        self.to_answer.pop(name)
-
-    def own_questions_are_answered(self, client):
-        """Before its processes ended, each was told of every question that nobody will answer."""
-        for label, server in self.world.servers.items():
-            if label.endswith(client.session.id[:6]) and label not in self.dead:
-                self.read_answers(label, server)
-                assert "open" not in [state for (asker, _), state in self.asked.items()
-                                      if asker == label]
 
     # -- servers
 
-    def labels(self):
-        return [label for label, server in self.world.servers.items() if not server.closed]
+    def alive(self):
+        return [server for server in self.world.made if server.started and not server.closed]
 
-    def calls_in_flight(self):
-        return [(server, message) for server in self.world.servers.values()
-                if not server.closed for message in server.received
-                if message.get("method") == "tools/call"]
+    def upstream_of(self, server):
+        (upstream,) = [upstream for upstream in [*self.processes.all(), *self.processes.ending]
+                       if upstream.life.connection is server]
+        return upstream
 
-    @precondition(lambda self: self.calls_in_flight())
+    def user(self, upstream):
+        """The client that owns or holds this process, or None."""
+        return self.everybody.get(upstream.owner or upstream.holder)
+
+    @rule(server=st.sampled_from("abc"), slow=st.booleans(), stubborn=st.booleans())
+    def the_next_processes_are(self, server, slow, stubborn):
+        """Slow to answer initialize, or stubborn when they are told to end."""
+        self.world.offers[server].update(slow=slow, stubborn=stubborn)
+
+    def starting(self):
+        return [server for server in self.alive()
+                if not server.closing and self.upstream_of(server).state == STARTING]
+
+    @precondition(lambda self: self.starting())
+    @rule(which=PICK)
+    def a_process_answers_initialize(self, which):
+        self.pick(self.starting(), which).answer_initialize()
+
+    def asked(self):
+        return [(server, message) for server in self.alive() for message in server.received
+                if "method" in message and "id" in message]
+
+    @precondition(lambda self: self.asked())
     @rule(picks=st.lists(PICK, min_size=1, max_size=5), progress=st.booleans(),
           again=st.booleans())
     def servers_answer(self, picks, progress, again):
         for pick in picks:
-            calls = self.calls_in_flight()
-            if calls:
-                self.one_answer(*calls[pick % len(calls)], progress, again)
+            if asked := self.asked():
+                self.one_answer(*asked[pick % len(asked)], progress, again)
 
-    def one_answer(self, server, message, progress, again):
-        serial, id = message["params"]["arguments"]["serial"], message["id"]
-        if progress and "_meta" in message["params"]:
+    def one_answer(self, server, message, progress=False, again=False):
+        params = message["params"]
+        result = params.get("arguments", {})  # that is, {"serial": …} for a call
+        if progress and "_meta" in params:
             server.says(method="notifications/progress", params={
-                "progressToken": message["params"]["_meta"]["progressToken"], "progress": serial})
+                "progressToken": params["_meta"]["progressToken"], **result, "progress": 1})
             return
         server.received.remove(message)
         for _ in range(1 + again):
-            server.says(id=id, result={"serial": serial})
+            server.says(id=message["id"], result=result)
 
-    def own_labels(self):
-        return [label for label in self.labels() if "@" in label]
-
-    @precondition(lambda self: self.labels())
-    @rule(which=PICK, id=IDS, own=st.booleans())
-    def a_server_asks(self, which, id, own):
-        label = self.pick(own and self.own_labels() or self.labels(), which)
-        if self.asked.get((label, id)) == "open":
+    @precondition(lambda self: self.alive())
+    @rule(which=PICK, id=IDS, roots=st.sampled_from([False, False, False, True]))
+    def a_server_asks(self, which, id, roots):
+        server = self.pick(self.alive(), which)
+        if any(question.open and (question.server, question.id) == (server, id)
+               for question in self.questions.values()):
             return  # a server that reuses an id is another test's matter
-        self.asked[label, id] = "open"
-        self.world[label].says(id=id, method="sampling/createMessage",
-                               params={"from": label, "question": id})
+        upstream, serial = self.upstream_of(server), self.number()
+        self.questions[serial] = question = Question(server, id, roots)
+        if upstream.kind.can_ask and not server.closing:
+            question.client = self.user(upstream)
+            if question.client is None and not upstream.used:
+                # It was started for this client; or else any that has none of its own answers.
+                alone = [session for session in upstream.kind.sessions
+                         if not upstream.kind.of(session)]
+                first = upstream.started_for
+                session = first if first in alone else next(iter(alone), None)
+                question.client = self.everybody.get(session)
+        server.says(id=id, method="roots/list" if roots else "sampling/createMessage",
+                    params={"serial": serial})
+        self.read_answers(server)
+        assert question.open == (question.client in self.clients)
+        if roots and question.open:
+            self.learned[server] = question.client
 
-    @precondition(lambda self: "open" in self.asked.values())
+    def open_questions(self):
+        return [question for question in self.questions.values() if question.open]
+
+    @precondition(lambda self: self.open_questions())
     @rule(which=PICK)
     def a_server_takes_its_question_back(self, which):
-        label, id = self.pick([key for key, state in self.asked.items() if state == "open"], which)
-        if label not in self.dead:
-            self.world[label].says(method="notifications/cancelled", params={"requestId": id})
-            self.asked[label, id] = "over"
-            for name in self.clients:  # whoever was asked has heard that it need not answer
-                self.read(name)
-                assert (label, id) not in [question[1:] for question in self.to_answer[name]]
+        question = self.pick(self.open_questions(), which)
+        question.server.says(method="notifications/cancelled", params={"requestId": question.id})
+        self.is_over(question)
 
-    @precondition(lambda self: self.labels())
+    def is_over(self, question):
+        """Whoever was asked has heard that it need not answer."""
+        question.open = False
+        for client in self.clients:
+            self.read(client)
+            assert question not in [self.questions[serial] for _, serial in client.to_answer]
+
+    @precondition(lambda self: self.alive())
     @rule(which=PICK, level=st.sampled_from(["debug", "error"]))
     def a_server_logs(self, which, level):
-        label = self.pick(self.labels(), which)
-        self.world[label].says(method="notifications/message",
-                               params={"level": level, "data": label})
+        server, serial = self.pick(self.alive(), which), self.number()
+        upstream = self.upstream_of(server)
+        user = self.user(upstream)
+        callers = [user] if user else {self.sent[call].client for call in self.calls_at(server)}
+        self.for_whom[serial] = callers or {self.everybody[session]
+                                            for session in upstream.kind.sessions}
+        if len(callers) > 1:
+            self.for_whom[serial] = []
+        server.says(method="notifications/message", params={"level": level, "data": serial})
 
-    @precondition(lambda self: len(self.own_labels()) > 3)
+    @precondition(lambda self: self.alive())
+    @rule(which=PICK)
+    def a_resource_changes(self, which):
+        server, serial = self.pick(self.alive(), which), self.number()
+        uri = f"{server.label[0]}:/"
+        self.for_whom[serial] = [client for client in self.clients if uri in client.uris]
+        server.says(method="notifications/resources/updated",
+                    params={"uri": uri, "serial": serial})
+
+    @precondition(lambda self: self.alive())
     @rule(which=PICK)
     def a_server_dies(self, which):
-        label = self.pick(self.own_labels(), which)
-        self.dead.add(label)
-        self.world[label].dies()
+        self.die(self.pick(self.alive(), which))
+
+    def die(self, server):
+        self.read_answers(server)
+        server.dies()
+        for question in self.open_questions():
+            if question.server is server:
+                self.is_over(question)
+
+    @rule(seconds=st.sampled_from([1, 5, 31, 61]))
+    def time_passes(self, seconds):
+        self.clock.advance(seconds)
 
     # -- what must hold after every step
 
     @invariant()
-    def everybody_got_only_what_is_their_own(self):
-        for label, server in self.world.servers.items():
-            self.read_answers(label, server)
-        for name in list(self.clients):
-            self.read(name)
+    def all_of_this_holds(self):
+        self.everybody_got_only_what_is_their_own()
+        self.a_process_works_for_one_client_at_a_time()
+        self.a_process_is_owned_or_held_by_a_client_that_is_here()
+        self.a_process_is_held_for_as_many_calls_as_are_under_way_there()
+        self.there_are_no_more_processes_than_allowed()
+        self.one_client_means_one_process_of_each_server()
 
-    def read_answers(self, label, server):
+    def everybody_got_only_what_is_their_own(self):
+        for server in self.world.made:
+            self.read_answers(server)
+        for question in self.open_questions():
+            if question.server.closed:
+                self.is_over(question)
+        for client in self.clients:
+            self.read(client)
+
+    def read_answers(self, server):
         for message in [m for m in server.received if "method" not in m]:
             server.received.remove(message)
-            self.a_question_was_answered(label, message)
+            (serial,) = [serial for serial, question in self.questions.items() if question.open
+                         and (question.server, question.id) == (server, message["id"])]
+            self.questions[serial].open = False
+            if "result" in message:
+                assert message["result"] == {"serial": serial}
 
-    def a_question_was_answered(self, label, message):
-        state = self.asked[label, message["id"]]
-        assert state == "open", f"{label} had {message} though its question was {state}"
-        if "result" in message:
-            assert message["result"] == {"to": label, "question": message["id"]}
-        self.asked[label, message["id"]] = "answered"
-
-    def read(self, name, refused=None):
-        client = self.clients[name]
+    def read(self, client, refused=None):
         for message in client.gets():
             if message is CLOSE:
                 continue
-            method = message.get("method")
-            if method is None:
-                if refused is not None and "still in use" in str(message.get("error")):
-                    assert message["id"] == refused
-                    continue
-                self.answer_is_mine(name, message)
+            method, params = message.get("method"), message.get("params", {})
+            if method is None and refused is not None and (
+                    "still in use" in str(message.get("error"))):
+                assert message["id"] == refused
+            elif method is None:
+                self.read_answer(client, message)
             elif method == "notifications/progress":
-                sender, id, token = self.sent[message["params"]["progress"]]
-                assert (sender, token) == (name, message["params"]["progressToken"])
-                assert self.in_flight[name].get(id) == message["params"]["progress"]
-            elif method == "sampling/createMessage":
-                label = message["params"]["from"]
-                assert label == self.world.own(label[0], client).label
-                self.to_answer[name].append((message["id"], label, message["params"]["question"]))
+                sent = self.sent[params["serial"]]
+                assert (sent.client, sent.token) == (client, params["progressToken"])
+                assert not sent.ended
+            elif "id" in message:
+                assert self.questions[params["serial"]].client is client
+                client.to_answer.append((message["id"], params["serial"]))
             elif method == "notifications/cancelled":
-                self.to_answer[name] = [question for question in self.to_answer[name]
-                                        if question[0] != message["params"]["requestId"]]
-            elif method == "notifications/message" and "@" in message["params"]["data"]:
-                assert client.session.id[:6] in message["params"]["data"]
+                client.to_answer = [(our_id, serial) for our_id, serial in client.to_answer
+                                    if our_id != params["requestId"]]
+            elif method == "notifications/message":
+                assert client in self.for_whom.pop(params["data"])
+            elif method == "notifications/resources/updated":
+                assert client in self.for_whom[params["serial"]]
 
-    def answer_is_mine(self, name, message):
-        serial = self.in_flight[name].pop(message["id"])
-        assert serial not in self.answered
-        self.answered.add(serial)
-        sender, id, _ = self.sent[serial]
-        assert sender == name and type(id) is type(message["id"])
-        if "result" in message:
+    def read_answer(self, client, message):
+        serial = client.in_flight.pop(message["id"])
+        sent = self.sent[serial]
+        assert not sent.ended and type(sent.id) is type(message["id"])
+        sent.ended = True
+        if "result" in message and sent.calls:
             assert message["result"] == {"serial": serial}
+        if "result" in message and sent.id == "initialize":
+            client.sends(method="notifications/initialized")
+
+    def calls_at(self, server):
+        """The serials of the calls that this process was sent and that have not ended."""
+        return [serial for message in server.received if message.get("method") == "tools/call"
+                if not self.sent[serial := message["params"]["arguments"]["serial"]].ended]
+
+    def a_process_works_for_one_client_at_a_time(self):
+        for server in self.alive():
+            upstream = self.upstream_of(server)
+            callers = {self.sent[serial].client for serial in self.calls_at(server)}
+            assert all(self.sent[serial].calls == upstream.name
+                       for serial in self.calls_at(server))
+            if upstream.kind.policy is COMMON or not callers:
+                continue
+            (caller,) = callers
+            assert self.learned.get(server, caller) is caller
+            if upstream.kind.policy is OWN:
+                assert self.callers.setdefault(upstream, caller) is caller
+
+    def a_process_is_owned_or_held_by_a_client_that_is_here(self):
+        used = [upstream for upstream in self.processes.all()
+                if upstream.owner or upstream.holder]
+        for upstream in used:
+            assert upstream.owner is None or upstream.holder in (None, upstream.owner)
+            client = self.user(upstream)
+            assert client in self.clients or self.withdrawn_of(client, upstream)
+            assert upstream.owner is None or client in self.clients
+        keys = [(upstream.name, upstream.owner) for upstream in used if upstream.owner]
+        assert len(keys) == len(set(keys))
+
+    def a_process_is_held_for_as_many_calls_as_are_under_way_there(self):
+        for upstream in self.processes.all():
+            assert (upstream.holds > 0) == (upstream.holder is not None)
+            if upstream.holder and not upstream.owner and not upstream.kind.of(upstream.holder):
+                client = self.user(upstream)
+                calls = sum(self.sent[serial].calls == upstream.name
+                            for serial in client.in_flight.values())
+                calls -= sum(turn.session is upstream.holder for turn in upstream.kind.turns)
+                # It may hold two: of one that did not answer a withdrawn call, it gets no more.
+                holds = sum(each.holds for each in [*self.processes.all(), *self.processes.ending]
+                            if each.kind is upstream.kind and each.holder is upstream.holder)
+                assert calls <= holds <= calls + self.withdrawn_of(client, upstream)
+
+    def withdrawn_of(self, client, upstream):
+        """How many calls to this server its client took back a moment ago."""
+        return sum(sent.client is client and sent.calls == upstream.name
+                   and when > self.clock.now - LATE_SECONDS for when, sent in self.withdrawn)
+
+    def there_are_no_more_processes_than_allowed(self):
+        """The first process of each server, and those for clients that can be asked nothing, are
+        always allowed."""
+        counts = Counter(server.label[0] for server in self.alive())
+        plain = sum(server.label == server.label[0] and counts[server.label] > 1
+                    for server in self.alive())
+        assert sum(counts.values()) - len(counts) - plain <= self.limit
+
+    def one_client_means_one_process_of_each_server(self):
+        """With "shared": true, a process of a client that has left stays for a minute."""
+        if len(self.clients) != 1:
+            self.alone_since = self.clock.now
+        elif not any(server.closing for server in self.alive()):
+            names = [server.label[0] for server in self.alive()]
+            alone = self.clock.now - self.alone_since
+            for name in "abc" if alone > IDLE_SECONDS + LATE_SECONDS else "ac":
+                assert names.count(name) <= 1
+
+    # -- the end
 
     def teardown(self):
-        for name in list(self.clients):
-            self.leave(name)
-        for (label, _), state in self.asked.items():
-            assert state != "open" or label in self.dead, "a question was never answered"
-        assert self.world.router.sessions.all() == []
-        for upstream in [*self.world.pool.shared.values(), *self.world.pool._own]:
-            assert upstream.life.pending.calls() == [] and len(upstream.life.calls) == 0
-            assert upstream.audience.sessions() == []
+        for _ in range(6):
+            self.what_is_open_goes_on()
+            self.clock.advance(CALL_PATIENCE + 1)
+        self.everybody_got_only_what_is_their_own()
+        assert [client.in_flight for client in self.clients if client.in_flight] == []
+        for client in list(self.clients):
+            self.leave(client)
+        for _ in range(4):
+            self.what_is_open_goes_on()
+            self.clock.advance(IDLE_SECONDS + 1)
+        self.nothing_is_left()
+
+    def what_is_open_goes_on(self):
+        for server in SERVERS:
+            self.the_next_processes_are(server, slow=False, stubborn=False)
+        for server in self.starting():
+            server.answer_initialize()
+        for server in self.alive():
+            if server.closing:
+                self.die(server)
+        while asked := self.asked():
+            for server, message in asked:
+                self.one_answer(server, message)
+
+    def nothing_is_left(self):
+        assert self.open_questions() == [] and self.world.router.sessions.all() == []
+        names = [server.label for server in self.alive()]
+        assert set(names) <= set(SERVERS) and len(names) == len(set(names))
+        processes = self.processes
+        assert processes.to_start == processes.ending == [] and not processes.starting
+        for kind in processes.kinds.values():
+            assert not (kind.capabilities or kind.sessions or kind.turns)
+            for upstream in kind.upstreams:
+                assert upstream.owner is upstream.holder is None and upstream.holds == 0
+                assert upstream.life.pending.calls() == [] and len(upstream.life.calls) == 0
+                assert upstream.audience.sessions() == []
+        assert self.clock.events == []
 
 
 TestHistory = History.TestCase
-TestHistory.settings = settings(max_examples=120, stateful_step_count=60, deadline=None)
+TestHistory.settings = settings(max_examples=400, stateful_step_count=60, deadline=None)

@@ -6,7 +6,6 @@ import logging
 import pytest
 
 from transports.fabric.messages import InvalidMessage
-from transports.fabric.outbox import CLOSE
 from upstreams import handshake
 from upstreams.config.entries import Entry
 from upstreams.surfaces.aggregate import INITIALIZE_PATIENCE
@@ -63,7 +62,9 @@ def test_initialize_waits_for_slow_servers_but_not_for_long():
     answer = client.get()["result"]
     # The slow one will have something, so the client must be told to listen.
     assert answer["capabilities"]["tools"] == {"listChanged": True}
-    client.asks("tools/list")
+    client.asks("tools/list")  # the first list waits for it, too, and for longer
+    assert client.gets() == []
+    world.clock.advance(20)
     assert [tool["name"] for tool in client.get()["result"]["tools"]] == ["fast__f"]
     world["slow"].answer_initialize()
     assert client.get() == {"method": "notifications/tools/list_changed"}
@@ -115,10 +116,11 @@ def test_a_single_surface_of_a_broken_server_says_why_and_can_be_tried_again():
 
 def test_a_server_that_does_not_answer_in_time_fails_and_the_rest_is_served(caplog):
     world = World(slow=offers(slow=True), fast=offers(tools=["f"]))
+    client = world.client()
     world.clock.advance(60.5)
     assert world["slow"].closed
     assert 'server "slow" is not running: did not answer initialize within 60 s' in caplog.text
-    client = world.client()
+    client.gets()
     client.asks("tools/call", name="slow__x")
     assert error_of(client.get())[1].startswith('server "slow" is not running: did not answer')
 
@@ -206,64 +208,7 @@ def test_an_over_long_name_is_cut_and_called_by_its_cut_form():
     assert world["a"].take()["params"]["name"] == "x" * 80
 
 
-# -- which process serves whom
-
-
-def test_a_client_that_can_be_asked_has_processes_with_exactly_its_capabilities():
-    world = World(a=offers(tools=["t"]), b=offers())
-    capabilities = {"sampling": {"tools": {}}, "experimental": {"x": 1}, "future": [2]}
-    client = world.client("a", capabilities)
-    own = world.own("a", client)
-    assert own.initialize["params"]["capabilities"] == capabilities
-    assert world["a"].initialize["params"]["capabilities"] == {}
-    assert set(world.servers) == {"a", "b", own.label}  # only what its surface shows
-    client.leaves()
-    assert own.closed and not world["a"].closed
-
-
-@pytest.mark.parametrize("capability", ["sampling", "elicitation", "roots"])
-def test_any_of_the_three_makes_a_process_its_own(capability):
-    world = World(a=offers())
-    assert world.own("a", world.client(capabilities={capability: {}}))
-
-
-@pytest.mark.parametrize("shared, capabilities, own", [
-    (True, {"roots": {}}, False), (False, {}, True), (None, {"tasks": {}}, False)])
-def test_the_config_may_say_what_is_shared(shared, capabilities, own):
-    world = World(entries={"a": Entry("a", "-", prefix="a__", shared=shared)}, a=offers())
-    world.client(capabilities=capabilities)
-    assert len(world.servers) == (2 if own and shared is not False else 1)
-    assert any("@" in label for label in world.servers) == own
-
-
-def test_own_processes_are_limited_and_the_error_says_what_to_do():
-    world = World(most_own=3, a=offers(), b=offers())
-    first = world.client(capabilities={"roots": {}})
-    client = world.new_client()
-    client.asks("initialize", capabilities={"roots": {}})
-    code, text = error_of(client.get())
-    assert code == -32000 and "--max-processes" in text and '"shared": true' in text
-    first.leaves()
-    client.asks("initialize", capabilities={"roots": {}})
-    assert "result" in client.get()
-
-
-def test_an_own_process_that_is_going_to_be_started_again_counts_towards_the_limit():
-    world = World(most_own=1, a=offers())
-    first = world.client(capabilities={"roots": {}})
-    world.own("a", first).dies()
-    other = world.new_client()
-    other.asks("initialize", capabilities={"roots": {}})
-    assert "--max-processes" in error_of(other.get())[1]
-    world.clock.advance(2)
-    assert world.pool.own() == list(first.session.upstreams.values())
-
-
-def test_an_own_process_that_failed_for_good_does_not_count_towards_the_limit():
-    world = World(most_own=1, a=offers(missing=True))
-    world.client(capabilities={"roots": {}})
-    assert world.client(capabilities={"roots": {}}).session.initialized
-    assert world.pool.own() == []
+# -- questions and news
 
 
 def test_questions_and_news_wait_until_the_client_is_ready_for_them():
@@ -287,63 +232,6 @@ def test_a_client_that_forgets_to_say_initialized_is_asked_once_it_asks():
     client.gets()
     client.asks("tools/list")
     assert client.gets()[0]["method"] == "roots/list"
-
-
-def test_with_one_client_only_everything_is_its_own():
-    world = World(share=False, a=offers(tools=["t"]))
-    assert world.servers == {}  # they start when the client says what it can be asked
-    client = world.client(capabilities={"roots": {}})
-    assert world["a"].initialize["params"]["capabilities"] == {"roots": {}}
-    client.leaves()
-    assert world["a"].closed
-
-
-def test_a_client_that_leaves_while_it_initializes_leaves_no_process_behind():
-    world = World(a=offers(slow=True))
-    client = world.new_client()
-    client.asks("initialize", capabilities={"roots": {}})
-    own = world.own("a", client)
-    client.leaves()
-    assert own.closed
-    own.answer_initialize()  # too late, and no harm
-    refused, end = client.gets()
-    assert error_of(refused)[1] == "the session has ended" and end is CLOSE
-
-
-def test_a_client_that_leaves_before_its_server_is_started_again_leaves_no_process_behind():
-    world = World(a=offers(tools=["t"]))
-    client = world.client(capabilities={"roots": {}})
-    upstream, connect = client.session.upstreams["a"], client.session.upstreams["a"]._connect
-
-    def leave_then_connect():
-        client.leaves()
-        return connect()
-    upstream._connect = leave_then_connect
-    first_life = world.own("a", client)
-    first_life.dies()
-    world.clock.advance(2)
-    assert world.own("a", client) is not first_life
-    assert not world.own("a", client).started
-
-
-def test_a_client_that_leaves_while_its_server_is_started_again_leaves_no_process_behind():
-    world = World(a=offers(tools=["t"]))
-    client = world.client(capabilities={"roots": {}})
-    upstream, connect = client.session.upstreams["a"], client.session.upstreams["a"]._connect
-
-    def connect_to_one_that_starts_as_the_client_leaves():
-        server = connect()
-        start = server.start
-
-        def leave_then_start(on_message, on_closed):
-            client.leaves()
-            start(on_message, on_closed)
-        server.start = leave_then_start
-        return server
-    upstream._connect = connect_to_one_that_starts_as_the_client_leaves
-    world.own("a", client).dies()
-    world.clock.advance(2)
-    assert world.own("a", client).started and world.own("a", client).closed
 
 
 # -- questions on the right stream
@@ -485,6 +373,26 @@ def test_progress_of_a_subscription_is_not_its_answer():
     assert client.get() == {"id": 1, "result": {}}
 
 
+def test_a_subscription_to_what_no_server_lists_goes_to_the_first_that_knows_it():
+    world = World(a=offers(resources=["x:/"]), b=offers(resources=["y:/"]))
+    client = world.client()
+    client.asks("resources/subscribe", id=1, uri="z:/")
+    world["a"].says(id=world["a"].take()["id"], error={"code": -32002, "message": "not found"})
+    world["b"].says(id=world["b"].take()["id"], result={})
+    assert client.get() == {"id": 1, "result": {}}
+
+
+def test_a_subscription_that_is_ended_and_begun_again_before_the_server_answers_is_answered():
+    world = World(a=offers(resources=["x:/"]))
+    client = world.client()
+    for id, method in enumerate(["resources/subscribe", "resources/unsubscribe",
+                                 "resources/subscribe"]):
+        client.asks(method, id=id, uri="x:/")
+    for asked in world["a"].takes():
+        world["a"].says(id=asked["id"], result={})
+    assert [message["id"] for message in client.gets()] == [0, 1, 2]
+
+
 # -- tools that are not offered
 
 
@@ -526,4 +434,4 @@ def test_of_two_initialize_at_once_one_is_refused(monkeypatch):
     answers = {message["id"]: message for message in client.gets()}
     assert "result" in answers[2] and "already" in answers[1]["error"]["message"]
     client.leaves()
-    assert world.pool.own() == []
+    assert world.pool.owned(client.session) == []

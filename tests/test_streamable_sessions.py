@@ -4,6 +4,7 @@ Real views and sessions; the TCP connections are played, and so is the time that
 """
 
 import gc
+import types
 import weakref
 
 import flask
@@ -171,7 +172,7 @@ def test_a_session_ends_when_its_own_stream_was_closed_for_being_too_far_behind(
 
 def asked(http, session):
     """The question that a server asks on behalf of its only call: on which stream is it?"""
-    server = http.world.servers[f"a@{session.id[:6]}"]
+    server = http.world.own("a", types.SimpleNamespace(session=session))
     server.says(id="q", method="roots/list")
     return "own" if session.outbox.has_news() else "of its call"
 

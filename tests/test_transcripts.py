@@ -7,7 +7,7 @@
     C> {…}          the client sends this           S> {…}          and gets this
     C2> {…}         likewise, the second            S2> {…}
     github< {…}     the server is sent this         github> {…}     and says this
-    github@C2< {…}  likewise the process of C2's own
+    github@C2< {…}  likewise the process that C2 owns or holds, or else lists from
     C leaves        github dies        12 seconds pass
 
 "jsonrpc" is left out of every message. "$name" stands for a value that the router chose: at its

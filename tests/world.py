@@ -51,9 +51,9 @@ class FakeServer:
     """
 
     def __init__(self, label, offers):
-        self.label, self.offers = label, offers
+        self.label, self.offers, self.pid = label, offers, 1
         self.received = []
-        self.started = self.closed = False
+        self.started = self.closing = self.closed = False
 
     def start(self, on_message, on_closed):
         if self.offers.get("missing"):
@@ -101,7 +101,8 @@ class FakeServer:
         self._on_closed(reason)
 
     def close(self):
-        if self.started and not self.closed:
+        self.closing = True
+        if self.started and not self.closed and not self.offers.get("stubborn"):
             self.dies("exited with status 0")
 
     def join(self, seconds):
@@ -162,26 +163,30 @@ class Client:
 class World:
     """Servers by what they offer: World(github=offers(tools=["search"])). Clients come later."""
 
-    def __init__(self, share=True, most_own=100, entries=None, **servers):
+    def __init__(self, share=True, limit=100, entries=None, **servers):
         self.clock = FakeClock()
-        self.servers = {}       # label → FakeServer: "github", or "github@…" for an own one
-        self._offers = servers
+        self.servers = {}       # label → FakeServer: "github", then "github#7" and so on
+        self.made = []          # every FakeServer there ever was
+        self.offers = servers      # may be changed: the next process offers that
         entries = entries or {name: Entry(name, "-", prefix=f"{name}__") for name in servers}
         self.pool = Pool(entries, self._connect, self.clock, {"name": "router", "version": "0"},
-                         most_own, share)
+                         limit, share)
         self.router = Router(self.pool, self.clock)
         self.pool.start()
 
     def _connect(self, entry, label):
-        self.servers[label] = FakeServer(label, self._offers[entry.name])
+        self.servers[label] = FakeServer(label, self.offers[entry.name])
+        self.made.append(self.servers[label])
         return self.servers[label]
 
     def __getitem__(self, label):
         return self.servers[label]
 
     def own(self, name, client):
-        """The server process that belongs to this client."""
-        return self.servers[f"{name}@{client.session.id[:6]}"]
+        """The server process that this client owns, holds, or lists from."""
+        owned = [upstream for upstream in self.pool.owned(client.session)
+                 if upstream.name == name]
+        return self.servers[(owned or [client.session.upstreams[name]])[0].label]
 
     def client(self, name=None, capabilities=None, version="2025-11-25"):
         """A client that is past its initialize."""

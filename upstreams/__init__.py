@@ -4,6 +4,9 @@ May import: transports.fabric, and its own rooms `config` and `connections`.
 
 In reading order:
     upstream.py     our half of one server: its start, its requests, its messages, its end
+    kinds.py        processes with equal capabilities, and who may use which
+    processes.py    which processes there are, and which may start now
+    turns.py        the way of a call to a process
     pool.py         which process serves which session
     handshake.py    a session's initialize
     catalog.py      names: prefixes, over-long ones, and the way back

@@ -22,12 +22,12 @@ class FirstGoodAnswer:
     """Asks one upstream after another until one gives an answer that is no error.
 
     `ask(upstream, reply_to)` asks one of them, and may raise Refused. If all of them answer with
-    an error, the call gets the error of the first, which was the likeliest to know.
+    an error, the call gets the answer `otherwise`; without it, the error of the first.
     """
 
-    def __init__(self, upstreams, ask, call):
+    def __init__(self, upstreams, ask, call, otherwise=None):
         self._upstreams, self._ask, self._call = list(upstreams), ask, call
-        self._first_error = None
+        self._otherwise = otherwise
 
     def ask_next(self):
         try:
@@ -39,38 +39,40 @@ class FirstGoodAnswer:
         if "error" not in message:
             self._call.send(message)
             return
-        self._first_error = self._first_error or message
+        self._otherwise = self._otherwise or message
         if self._upstreams and not self._call.ended:
             self.ask_next()
         else:
-            self._call.send(self._first_error)
+            self._call.send(self._otherwise)
 
 
 class TaskRecorder:
     """If the answer creates a task, notes in the session which upstream has it (2025-11-25,
-    Tasks, Creating Tasks). Passes everything on to the call."""
+    Tasks, Creating Tasks), and lets the session own that. Passes everything on."""
 
-    def __init__(self, upstream, session, call):
-        self._upstream, self._session, self._call = upstream, session, call
+    def __init__(self, session, reply_to, pool):
+        self.upstream = None    # the process that runs the call, once that is known
+        self._session, self._reply_to, self._pool = session, reply_to, pool
 
     def send(self, message):
         task_id = task_id_in(message)
         if task_id is not None:
-            self._session.tasks[task_id] = self._upstream
-        self._call.send(message)
+            self._session.tasks.add(task_id, self.upstream)
+            self._pool.own(self.upstream, self._session)
+        self._reply_to.send(message)
 
 
-class HiddenToolsFilter:
-    """Takes the tools that the config hides out of an answer to tools/list, and changes nothing
-    else of it. Passes everything on to the call."""
+class PageFilter:
+    """Takes the items of a list that the session must not see out of an answer, and changes
+    nothing else of it. Passes everything on to the call."""
 
-    def __init__(self, hides, call):
-        self._hides, self._call = hides, call
+    def __init__(self, key, keeps, call):
+        self._key, self._keeps, self._call = key, keeps, call
 
     def send(self, message):
         page = message.get("result")
-        if isinstance(page, dict) and isinstance(page.get("tools"), list):
-            tools = [tool for tool in page["tools"] if not isinstance(tool, dict)
-                     or not self._hides(str(tool.get("name")))]
-            message = {**message, "result": {**page, "tools": tools}}
+        if isinstance(page, dict) and isinstance(page.get(self._key), list):
+            items = [item for item in page[self._key]
+                     if not isinstance(item, dict) or self._keeps(item)]
+            message = {**message, "result": {**page, self._key: items}}
         self._call.send(message)

@@ -9,25 +9,28 @@ import functools
 import logging
 import threading
 
-from transports.fabric.messages import LOG_LEVELS, Refused, error, notification, request, result
+from transports.fabric.messages import (LOG_LEVELS, SERVER_UNAVAILABLE, Refused, error,
+                                        notification, request, result)
 
 from .answers import OnAnswer
 from .catalog import CHANGED
 
 log = logging.getLogger("router")
 
+MOST_SUBSCRIPTIONS = 1000   # of one session at one server
+
 
 class Audience:
     """The sessions of one upstream. Any thread may call anything here."""
 
-    def __init__(self, upstream, owner=None):
-        self.owner = owner      # the one session that this upstream works for; None: it is shared
+    def __init__(self, upstream):
         self._upstream = upstream
         self._lock = threading.Lock()
         # protected by _lock:
         self._sessions = set()
         self._subscribers = {}  # URI → {session}
-        self._unanswered = {}   # URI → [Call]: subscriptions that the server has not answered yet
+        # URI → [(id, Peer)]: subscriptions that the server has not answered yet
+        self._unanswered = {}
         self._told_level = None     # the log level that the server was told last
 
     def sessions(self):
@@ -35,24 +38,40 @@ class Audience:
         with self._lock:
             return list(self._sessions)
 
-    def tell_initialized(self, message):
-        """Send a notification to every session whose `initialize` is answered."""
-        for session in self.sessions():
-            if session.initialized:
+    def tell(self, message, only=None):
+        """Send a notification to every session that lists from this process and is initialized.
+
+        That a list has changed is of no use to a session that has not asked for any list yet, and
+        one host has a deadlock then.
+        """
+        is_change = message["method"] in CHANGED
+        for session in self.sessions() if only is None else [only]:
+            looks_here = session.upstreams.get(self._upstream.name) is self._upstream
+            if session.initialized and looks_here and (session.listed or not is_change):
                 session.send(message)
 
     # -- sessions come and go, and so does the server
 
-    def join(self, session):
-        """The session sees this server from now on."""
+    def join(self, session, uris=()):
+        """The session lists from this process from now on, and is subscribed to these URIs."""
         with self._lock:
             self._sessions.add(session)
+            new = [uri for uri in uris if uri not in self._subscribers]
+            for uri in uris:
+                self._subscribers.setdefault(uri, set()).add(session)
+        for uri in new:
+            self._ask("resources/subscribe", {"uri": uri})
         self.tell_level()
 
     def leave(self, session):
-        """The session has ended, and what it wanted is wanted no more. No error if it is gone."""
+        """The session does not list from this process any more. No error if it never did.
+
+        Returns the URIs that it was subscribed to.
+        """
         with self._lock:
             self._sessions.discard(session)
+            subscribed = [uri for uri, sessions in self._subscribers.items()
+                          if session in sessions]
             unwanted = [uri for uri, sessions in self._subscribers.items()
                         if sessions == {session}]
             for uri in unwanted:
@@ -63,6 +82,7 @@ class Audience:
             self._ask("resources/unsubscribe", {"uri": uri})
             self._renew_subscription(uri)
         self.tell_level()
+        return subscribed
 
     def came_up(self):
         """The server has started, for the first time or again. Tell it what a new process does
@@ -75,25 +95,28 @@ class Audience:
             self._ask("resources/subscribe", {"uri": uri})
         self.lists_changed()
 
-    def lists_changed(self):
-        """Tell the sessions to list everything again that the server had, or may have now."""
+    def lists_changed(self, only=None):
+        """Tell the sessions, or only one, to list everything again that the server had, or may
+        have now."""
         capabilities = self._upstream.info.get("capabilities")
         capabilities = capabilities if isinstance(capabilities, dict) else {}
         for method, lists in CHANGED.items():
             if lists[0].split("/")[0] in capabilities:
-                self.tell_initialized(notification(method))
+                self.tell(notification(method), only)
 
     # -- log level
 
-    def tell_level(self):
-        """Tell the server the lowest level that any of its sessions asked for, if that is new.
+    def tell_level(self, holder=None):
+        """Tell the server the lowest level that any of its sessions, or its holder, asked for, if
+        that is new.
 
         Sessions that never asked for a level do not count; if none did, the server chooses.
         """
         if "logging" not in self._upstream.capabilities:
             return
         with self._lock:
-            asked_for = [LOG_LEVELS.index(session.log_level) for session in self._sessions
+            sessions = [*self._sessions, *([holder] if holder else [])]
+            asked_for = [LOG_LEVELS.index(session.log_level) for session in sessions
                          if session.log_level]
             level = LOG_LEVELS[min(asked_for)] if asked_for else self._told_level
             is_new = level != self._told_level
@@ -103,35 +126,41 @@ class Audience:
 
     # -- subscriptions
 
-    def subscribe(self, session, message, call):
+    def subscribe(self, session, message, reply_to):
         """Only the first subscription to a URI is passed on to the server. Those that come before
         it is answered get the same answer; those that come later are answered here."""
         uri = message["params"]["uri"]
         with self._lock:
+            count = sum(session in sessions for sessions in self._subscribers.values())
+            if count >= MOST_SUBSCRIPTIONS:
+                raise Refused(SERVER_UNAVAILABLE, f"this session has {count} subscriptions here, "
+                                                  "and no more are possible: end some of them")
             subscribers = self._subscribers.setdefault(uri, set())
             is_first = not subscribers
             subscribers.add(session)
             if is_first:
                 self._unanswered[uri] = []
-            unanswered = self._unanswered.get(uri)
-            if unanswered is not None:
-                unanswered.append(call)
+            waiting = self._unanswered.get(uri)
+            if waiting is not None:
+                waiting.append((message["id"], reply_to))
         if is_first:
             try:
                 self._upstream.request(message, reply_to=OnAnswer(
-                    functools.partial(self._subscription_answered, uri)))
+                    functools.partial(self._subscription_answered, uri, waiting)))
             except Refused as problem:
-                self._subscription_answered(uri, error(call.id, problem.code, str(problem)))
-        elif unanswered is None:
-            call.send(result(call.id, {}))
+                self._subscription_answered(uri, waiting, error(message["id"], problem.code,
+                                                                str(problem)))
+        elif waiting is None:
+            reply_to.send(result(message["id"], {}))
 
-    def _subscription_answered(self, uri, response):
+    def _subscription_answered(self, uri, waiting, response):
         with self._lock:
-            calls = self._unanswered.pop(uri, [])
-            if "error" in response:
-                self._subscribers.pop(uri, None)
-        for call in calls:
-            call.send({**response, "id": call.id})
+            if self._unanswered.get(uri) is waiting:  # else it was ended and begun again meanwhile
+                del self._unanswered[uri]
+                if "error" in response:
+                    self._subscribers.pop(uri, None)
+        for id, reply_to in waiting:
+            reply_to.send({**response, "id": id})
 
     def unsubscribe(self, session, message, call):
         """Only the end of the last subscription to a URI is passed on to the server."""
@@ -151,9 +180,10 @@ class Audience:
 
     def _renew_subscription(self, uri):
         """A session may have subscribed just before the server was told that none is left: then
-        the server ends that subscription too, so it has to be told of it again."""
+        the server ends that subscription too, so it has to be told of it again. If it was told
+        anyway, in the right order, once more does no harm."""
         with self._lock:
-            wanted = bool(self._subscribers.get(uri)) and uri not in self._unanswered
+            wanted = bool(self._subscribers.get(uri))
         if wanted:
             self._ask("resources/subscribe", {"uri": uri})
 
@@ -178,6 +208,7 @@ class Audience:
             log.debug("%s: %s: %s", self._upstream.name, method, problem)
 
     def _log_error(self, response):
-        if "error" in response:
+        problem = response.get("error")
+        if problem and self._upstream.is_running():  # or it has ended, and that is logged
             log.warning("%s: refused what we asked on behalf of its sessions: %s",
                         self._upstream.name, response["error"])

@@ -44,6 +44,9 @@ def outer_name(method, prefix, name):
     return full
 
 
+_CUT = re.compile("_[0-9a-f]{8}$")
+
+
 def literals_of(template):
     """A URI template (RFC 6570) as the texts between its expressions.
 
@@ -89,7 +92,6 @@ class Catalog:
         self._hides = hides         # whether a tool is not offered, by the server's name for it
         self._inner = {}            # method → {the client's name: the server's}
         self._bare = {}             # method → {the server's names}
-        self._complete = frozenset()    # the methods whose table has all that the server has
         self._uris = frozenset()
         self._templates = {}        # template → its literals
 
@@ -103,7 +105,6 @@ class Catalog:
                  and isinstance(item.get(key), str)]
         if method == TASKS:  # they come and go; each session remembers its own
             return items
-        self._complete |= {method}
         if method == RESOURCES:
             self._uris = frozenset(item[key] for item in items)
             return items
@@ -117,18 +118,18 @@ class Catalog:
         self._bare = {**self._bare, method: frozenset(inner.values())}
         return [{**item, key: outer_name(method, self._prefix, item[key])} for item in items]
 
-    def forget(self, method):
-        """The server says that this list has changed: the table may lack something now."""
-        self._complete -= {method}
-
     def inner_name(self, method, name):
-        """The server's name for the client's; None if it is not this server's."""
+        """The server's name for the client's; None if it is not this server's.
+
+        Any name with our prefix is: the server may have something that it has not listed yet.
+        """
         inner = self._inner.get(method, {}).get(name)
-        if inner is None and method not in self._complete and self._prefix:
-            # The table may lack it: any name with our prefix may be the server's.
-            guess = name[len(self._prefix):] if name.startswith(self._prefix) else None
-            return None if guess and method == TOOLS and self._hides(guess) else guess
-        return inner
+        if inner is None and self._prefix and name.startswith(self._prefix):
+            inner = name[len(self._prefix):]
+            if method == TOOLS and (self._hides(inner) or len(name) == LONGEST_TOOL_NAME
+                                    and _CUT.search(name)):  # which stands for another name
+                return None
+        return inner or None
 
     def has_bare(self, method, name):
         return name in self._bare.get(method, ())

@@ -1,8 +1,9 @@
 """What a server says of its own accord, and which session gets it.
 
 A legacy server over stdio does not say on whose behalf it asks or logs. A guess could show one
-person's question to another. So only a server that belongs to one session, its owner, may ask
-anything; and a log line of a shared server goes to a session only if it cannot concern another.
+person's question to another. So a question goes to the session that owns or holds the process
+(pool.py), or it is answered with an error. A log line of a process that several sessions use goes
+to a session only if it cannot concern another.
 
 Everything here runs in the server's reader thread.
 """
@@ -12,15 +13,18 @@ import logging
 from transports.fabric.messages import (LOG_LEVELS, METHOD_NOT_FOUND, Refused, error, is_id,
                                         params_of, result)
 
+from .catalog import CHANGED
+
 log = logging.getLogger("router")
+
+LATE_SECONDS = 1.0  # after an answer, for log lines that may still concern its call
 
 
 class FromServer:
     """Routes the requests and notifications of one upstream."""
 
-    def __init__(self, upstream):
-        self._upstream = upstream
-        self._owner = upstream.audience.owner
+    def __init__(self, upstream, pool):
+        self._upstream, self._pool = upstream, pool
         self._routes = {
             "ping": self._ping,
             "notifications/progress": self._progress,
@@ -39,10 +43,10 @@ class FromServer:
                 route(message, params)
             elif "id" in message:
                 self._question(message)
-            elif self._owner:
-                self._owner.send(message)
+            elif self._upstream.owner and message["method"] not in CHANGED:
+                self._upstream.owner.send(message)
             else:
-                self._upstream.audience.tell_initialized(message)
+                self._upstream.audience.tell(message)
         except Refused as problem:
             if "id" in message:
                 self._upstream.send(error(message["id"], problem.code, str(problem), problem.data))
@@ -55,19 +59,25 @@ class FromServer:
 
     def _question(self, message):
         """Sampling, elicitation, roots, or a request that a future revision adds."""
-        if self._owner is None:
-            raise Refused(METHOD_NOT_FOUND, f"Method not found: {message['method']}: this server "
-                                            "is shared, so there is nobody it could ask")
+        session = self._pool.asked_by(self._upstream)
+        if session is None:
+            raise Refused(METHOD_NOT_FOUND, f"Method not found: {message['method']}: no client "
+                                            "uses this server now that it could ask")
         life = self._upstream.life
-        calls = life.pending.calls()
+        calls = self._calls_of(session)
         question = life.calls.open(message, reply_to=self._upstream,
                                    within=calls[0] if len(calls) == 1 else None)
         if message["method"] == "roots/list":
             self._upstream.asked_for_roots = True
+            self._pool.own(self._upstream, session)
         try:
-            self._owner.ask(message, question)
+            session.ask(message, question)
         except Refused as problem:
             question.fail(problem.code, str(problem), problem.data)
+
+    def _calls_of(self, session):
+        """The session's calls here. Others may list from the process that it owns."""
+        return [call for call in self._upstream.life.pending.calls() if call.asker is session]
 
     def _cancelled(self, _message, params):
         """The server takes back a question."""
@@ -79,17 +89,21 @@ class FromServer:
             log.debug("%s: dropped progress that nobody waits for", self._upstream.name)
 
     def _log_line(self, message, params):
-        """To the one session that it can concern; if there are several, to our own log only."""
-        calls = self._upstream.life.pending.calls()
-        concerned = {self._owner} if self._owner else (
-            {call.asker for call in calls} or set(self._upstream.audience.sessions()))
-        if len(concerned) != 1:
+        """To the one session that it can concern; if there are several, to our own log only.
+
+        It may be late, and concern a call that was answered shortly before.
+        """
+        pending, owner = self._upstream.life.pending, self._upstream.owner
+        users = {*filter(None, [self._upstream.holder]), *pending.askers(LATE_SECONDS)}
+        concerned = {owner} if owner else users or set(self._upstream.audience.sessions())
+        if len(concerned) != 1 or None in concerned:
             log.debug("%s: a log line that may concern any of several sessions: %s",
                       self._upstream.name, message)
             return
         session = concerned.pop()
         if not _wants(session, params.get("level")):
             return
+        calls = self._calls_of(session)
         if len(calls) == 1:
             session.when_ready(calls[0].send, message)
         else:
@@ -97,14 +111,14 @@ class FromServer:
 
     def _updated(self, message, params):
         uri = str(params.get("uri"))
-        for session in [self._owner] if self._owner else self._upstream.audience.subscribers(uri):
+        for session in self._upstream.audience.subscribers(uri):
             session.send(message)
 
     def _task_status(self, message, params):
         """To the session that has the task; an owner has them all."""
-        task_id = str(params.get("taskId"))
-        for session in [self._owner] if self._owner else self._upstream.audience.sessions():
-            if session is self._owner or session.tasks.get(task_id) is self._upstream:
+        task_id, owner = str(params.get("taskId")), self._upstream.owner
+        for session in [owner] if owner else self._upstream.audience.sessions():
+            if session is owner or session.tasks.has(task_id, self._upstream):
                 session.send(message)
 
 

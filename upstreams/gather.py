@@ -8,6 +8,7 @@ piece: mostly the reader thread of a server, or the clock.
 import functools
 import logging
 import threading
+import time
 
 from transports.fabric.messages import Refused, request
 
@@ -75,6 +76,25 @@ def when_settled(upstreams, function, clock=None, seconds=None):
         lambda upstream, put: upstream.when_settled(functools.partial(put, None)))
 
 
+def when_session_settled(session, function, clock, seconds):
+    """Call function() once, when all processes that the session lists from have started or failed,
+    or after so many seconds. Such a process may end while we wait; then we wait for the next."""
+    starting = [upstream for upstream in session.upstreams.values()
+                if upstream.is_starting()]
+    when_settled(starting, functools.partial(
+        _wait_on, session, function, clock, time.monotonic() + seconds, starting), clock, seconds)
+
+
+def _wait_on(session, function, clock, end, waited_for):
+    """One round is over: because all have settled, or because its time is."""
+    seconds = end - time.monotonic()
+    in_time = seconds > 0 and not any(upstream.is_starting() for upstream in waited_for)
+    if waited_for and in_time:
+        when_session_settled(session, function, clock, seconds)
+    else:
+        function()
+
+
 class Pages:
     """One whole list of one upstream; a Peer: each page is sent to it.
 
@@ -109,5 +129,10 @@ class Pages:
         return self.ask(cursor)
 
     def _failed(self, problem):
+        session = self._call.asker if self._call else None
+        other = session.upstreams.get(self._upstream.name) if session else None
+        if other not in (None, self._upstream):  # which has ended; the session lists here now
+            self._upstream, self._items, self._cursors = other, [], set()
+            return other.when_settled(self.ask)
         log.warning("%s: %s failed: %s", self._upstream.name, self._method, problem)
-        self._done(None)
+        return self._done(None)

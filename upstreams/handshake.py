@@ -10,7 +10,7 @@ import threading
 from transports.fabric.messages import (INVALID_REQUEST, LATEST, REVISIONS, Refused, params_of,
                                         result)
 
-from .gather import when_settled
+from .gather import when_session_settled
 
 
 class Handshake:
@@ -30,7 +30,7 @@ class Handshake:
             session.version = asked if asked in REVISIONS else LATEST
         session.capabilities = capabilities if isinstance(capabilities, dict) else {}
         try:
-            self._pool.assign(session, session.surface.names(list(self._pool.entries)))
+            self._pool.join(session, session.surface.names(list(self._pool.entries)))
         except Exception:
             session.version = None  # the client may try again
             self._pool.release(session)
@@ -39,9 +39,8 @@ class Handshake:
             self._pool.release(session)
         if not self._pool.share:
             self._report(session.upstreams.values())
-        when_settled(session.upstreams.values(),
-                     functools.partial(self._answer, session, call),
-                     self._clock, session.surface.patience(session))
+        when_session_settled(session, functools.partial(self._answer, session, call),
+                             self._clock, session.surface.patience(session))
 
     def _answer(self, session, call):
         """The session's servers are up, or have failed, or are too slow to wait for."""

@@ -1,10 +1,12 @@
 """Which process serves which session.
 
-A legacy server over stdio does not say on whose behalf it asks or logs, and what it offers may
-depend on what its client can be asked. So a server that may ask is never shared. A client that
-can be asked gets processes of its own: they are initialized with exactly its capabilities, and
-end with its session. All other clients use the shared processes, which are told that nobody can
-be asked.
+A legacy server over stdio does not say on whose behalf it asks or logs, and it may keep in its
+process what it has learned of its client: a browser, a shell, a project. So processes are handed
+to sessions by the rules in kinds.py. The pool answers two questions:
+
+    session.upstreams[name]     the process that lists for the session; it may change at any time
+    run(…)                      the process that runs a call: now, when it is up, or when it is
+                                this call's turn. No thread waits for that
 """
 
 import functools
@@ -12,81 +14,134 @@ import logging
 import threading
 import time
 
-from transports.fabric.messages import SERVER_UNAVAILABLE, Refused
-
-from .upstream import Upstream
+from .kinds import COMMON
+from .processes import Processes
+from .turns import Turns
+from .upstream import RUNNING
 
 log = logging.getLogger("router")
 
 CLOSE_SECONDS = 8.0     # for all servers together; the three steps of a process's end take 4
-CAN_BE_ASKED = {"sampling", "elicitation", "roots"}
+SLOW_START = 10.0       # seconds, after which a start does not count among those at once
+LOOK_AGAIN = 0.05       # seconds, while a process is ending or waits to start
 
 
 class Pool:
-    """All upstreams: the shared ones by name, and those that belong to a session."""
+    """All processes. Any thread may call anything here."""
 
-    def __init__(self, entries, connect, clock, client_info, most_own=100, share=True):
+    def __init__(self, entries, connect, clock, client_info, limit=100, share=True):
         """`entries` as from config.load; `connect(entry, label)` makes a connection.
 
-        `share` is False where there is only one client: then it owns every process.
+        `limit` is for the processes beside those that the router starts for itself. `share` is
+        False if there is only one client: then it owns every process from the start.
         """
-        self.entries = entries
-        self._connect, self._clock, self._client_info = connect, clock, client_info
-        self._most_own = most_own
-        self.shared = {name: self._upstream(entry, name) for name, entry in entries.items()
-                       if share and entry.shared is not False}
-        self.share = share
-        self._lock = threading.Lock()
-        self._own = set()  # the upstreams that belong to a session; protected by _lock
+        self.entries, self.share = entries, share
+        self.have_run = set()   # the names of the servers that have been up once
+        self._clock = clock
+        self.lock = threading.Lock()
+        # protected by lock:
+        self._processes = Processes(entries, connect, clock, client_info, limit, share)
+        self._tending = self._changed = self._tick_planned = False
+        self._turns = Turns(self, self._processes, clock)
+        self.run = self._turns.run                      # a call, on its way to a process
+        self.answered_late = self._turns.answered_late
 
-    def _upstream(self, entry, label, owner=None):
-        client = {"capabilities": owner.capabilities if owner else {},
-                  "clientInfo": self._client_info}
-        return Upstream(entry, functools.partial(self._connect, entry, label), self._clock,
-                        client, owner)
+    # -- what the router and the surfaces want
 
     def start(self):
-        """Start the shared servers, all at the same time."""
-        for upstream in self.shared.values():
-            upstream.start()
+        """Start a process of each server, for clients that can be asked nothing."""
+        nothing = self._processes.digest({})
+        with self.lock:
+            for name in self.entries if self.share else ():
+                self.new(self._processes.kind(name, *nothing), None)
+        self.changed()
 
-    def assign(self, session, names):
-        """Give the session its upstreams, and start those that are its own.
-
-        Raises Refused when that would be too many processes.
-        """
-        own = {name: self._upstream(self.entries[name], self._label(name, session), session)
-               for name in names if self._is_own(self.entries[name], session)}
-        with self._lock:
-            self._own = {upstream for upstream in self._own if not upstream.ended()}
-            if len(self._own) + len(own) > self._most_own:
-                raise Refused(SERVER_UNAVAILABLE, (
-                    f"{len(self._own)} server processes belong to clients already, and "
-                    f"{self._most_own} are allowed: close a client, raise --max-processes, or "
-                    'set "shared": true for servers that need not ask their user'))
-            self._own.update(own.values())
-        session.upstreams = {name: own.get(name) or self.shared[name] for name in names}
-        for upstream in own.values():
-            upstream.start()
-        for upstream in session.upstreams.values():
+    def join(self, session, names):
+        """The session sees these servers from now on; what it needs to list them is started."""
+        upstreams, key = {}, self._processes.digest(session.capabilities)
+        with self.lock:
+            for name in names:
+                kind = self._processes.kind(name, *key)
+                kind.sessions.add(session)
+                upstreams[name] = kind.lister(session) or self.new(kind, session)
+                if not self.share:
+                    upstreams[name].owner = session
+            session.upstreams = upstreams
+        for upstream in upstreams.values():
             upstream.audience.join(session)
+        self.changed()
+
+    def asked_by(self, upstream):
+        """The session that a question of this process is for, or None.
+
+        A process that asks before anybody called belongs to the session that it was started for.
+        """
+        if not upstream.kind.can_ask:
+            return None
+        with self.lock:
+            kind = upstream.kind
+            if not (upstream.owner or upstream.holder or upstream.used):
+                candidates = [session for session in kind.sessions if not kind.of(session)]
+                first = upstream.started_for
+                upstream.owner = first if first in candidates else next(iter(candidates), None)
+            session = upstream.owner or upstream.holder
+            return session if session in kind.sessions else None
+
+    def own(self, upstream, session):
+        """The process has learned something of this session: from now on it serves no other."""
+        kind = upstream.kind
+        with self.lock:
+            if (kind.policy is COMMON or upstream.owner or upstream not in kind.upstreams
+                    or session not in kind.sessions):
+                return
+            upstream.owner = session
+        self._look_again(session, kind)
+
+    def owned(self, session):
+        """The processes that the session owns or holds."""
+        with self.lock:
+            return [upstream for upstream in self._processes.all()
+                    if session in (upstream.owner, upstream.holder)]
 
     def release(self, session):
         """The session has ended, and so do the processes that it owns. May be called twice."""
-        for upstream in session.upstreams.values():
-            upstream.audience.leave(session)
-            if upstream.audience.owner is session:
-                upstream.close()
+        audiences, over, orphans = [], [], []
+        with self.lock:
+            for kind in [upstream.kind for upstream in session.upstreams.values()]:
+                kind.sessions.discard(session)
+                kind.turns = [turn for turn in kind.turns if turn.session is not session]
+                for upstream in kind.upstreams:
+                    audiences.append(upstream.audience)
+                    if upstream.started_for is session:
+                        upstream.started_for = None
+                ending = [upstream for upstream in kind.upstreams if upstream.owner is session
+                          or kind.capabilities and not kind.sessions]
+                orphans += [(other, kind) for other in kind.sessions
+                            if other.upstreams.get(kind.entry.name) in ending]
+                over += ending
+                self._processes.forget_kind(kind)
+            for upstream in over:
+                self._processes.forget(upstream)
+        for audience in audiences:
+            audience.leave(session)
+        for other, kind in orphans:  # before its process ends: what it asks there is asked again
+            self._look_again(other, kind, tell=True)
+        for upstream in over:
+            upstream.close()
+        self.changed()
 
-    def own(self):
-        """The upstreams that belong to sessions."""
-        with self._lock:
-            return [upstream for upstream in self._own if not upstream.ended()]
+    def upstreams(self):
+        """{server: [upstream]}, in the config's order, without those that were told to end."""
+        with self.lock:
+            upstreams = self._processes.all()
+        return {name: [upstream for upstream in upstreams if upstream.name == name]
+                for name in self.entries}
 
     def close(self):
         """End every server, all at the same time, and wait until they have ended."""
-        with self._lock:
-            upstreams = [*self.shared.values(), *self._own]
+        with self.lock:
+            upstreams = [*self._processes.all(), *self._processes.ending]
+            self._processes.to_start.clear()
         deadline = time.monotonic() + CLOSE_SECONDS
         for upstream in upstreams:
             upstream.close()
@@ -94,13 +149,138 @@ class Pool:
             if not upstream.wait_closed(max(0.1, deadline - time.monotonic())):
                 log.error('server "%s" has not ended', upstream.name)
 
-    def _is_own(self, entry, session):
-        """Whether the session gets a process of its own for this entry."""
-        if not self.share:
-            return True
-        if entry.shared is not None:
-            return not entry.shared
-        return not CAN_BE_ASKED.isdisjoint(session.capabilities)
+    # -- the lives of servers
 
-    def _label(self, name, session):
-        return f"{name}@{session.id[:6]}" if self.share else name
+    def retire(self, upstream):
+        """This process must not serve another session: it ends."""
+        kind = upstream.kind
+        with self.lock:
+            if upstream not in kind.upstreams:
+                return
+            self._processes.forget(upstream)
+        self._close(upstream)
+        self.changed()
+
+    def stops(self, upstream):
+        """Whether a server that has ended is not to be started again, since nobody uses it."""
+        with self.lock:
+            upstream.restarts.stopped = not (upstream.owner or upstream.kind.sessions)
+            return upstream.restarts.stopped
+
+    def start_again(self, upstream):
+        """It is to be started again as soon as it may. Called by the clock."""
+        with self.lock:
+            if upstream in upstream.kind.upstreams:
+                self._processes.to_start.append(upstream)
+        self.changed()
+
+    def failed(self, upstream):
+        """A server has ended by itself. Sessions that list from it list from another one."""
+        kind = upstream.kind
+        with self.lock:
+            orphans = [session for session in kind.sessions
+                       if session.upstreams.get(upstream.name) is upstream
+                       and kind.lister(session) not in (upstream, None)]
+        for session in orphans:
+            self._look_again(session, kind, tell=True)
+        self.changed()
+
+    # -- what follows from a change
+
+    def new(self, kind, session):
+        return self._processes.new(self, kind, session)
+
+    def changed(self):
+        """Start what may start and hand out what is free, until nothing changes any more.
+
+        One thread does it at a time; a thread that comes meanwhile leaves its work to that.
+        """
+        with self.lock:
+            self._changed = True
+            if self._tending:
+                return
+            self._tending = True
+        while True:
+            with self.lock:
+                if not self._changed:
+                    self._tending = False
+                    tick = not self._tick_planned and bool(
+                        self._processes.ending or self._processes.to_start)
+                    self._tick_planned = self._tick_planned or tick
+                    break
+                self._changed = False
+            try:
+                self._tend_once()
+            except Exception:  # a bug of ours must not stop the pool for good
+                log.exception("a change of the processes failed")
+        if tick:
+            self._clock.after(LOOK_AGAIN, self._tick)
+
+    def _tend_once(self):
+        processes = self._processes
+        ended = [upstream for upstream in list(processes.ending) if upstream.wait_closed(0)]
+        with self.lock:
+            processes.ending = [each for each in processes.ending if each not in ended]
+            starts, unused = processes.next_to_start()
+            served = self._turns.hand_out()
+            if not (starts or served):
+                unused += processes.in_the_way()
+            for upstream in unused:
+                processes.forget(upstream)
+            unused, processes.replaced = [*unused, *processes.replaced], []
+            self._changed = bool(self._changed or ended or starts or unused or served)
+        for upstream in unused:
+            self._close(upstream)
+        if starts:
+            starts.start()
+            slow = self._clock.after(SLOW_START, self._started, starts)
+            starts.when_settled(functools.partial(self._settled, starts, slow))
+        for upstream, turn in served:
+            self._turns.begin_served(upstream, turn)
+
+    def _close(self, upstream):
+        """End a process that is forgotten already. Sessions that list from it look elsewhere."""
+        for session in list(upstream.audience.sessions()):
+            if session.upstreams.get(upstream.name) is upstream:
+                self._look_again(session, upstream.kind, tell=True)
+        upstream.close()
+
+    def _tick(self):
+        """Called by the clock."""
+        with self.lock:
+            self._tick_planned = False
+        self.changed()
+
+    def _settled(self, upstream, slow):
+        """It is up, or could not be started. Its owner lists from it from now on."""
+        self._clock.forget(slow)
+        owner = upstream.owner
+        if owner and upstream.state == RUNNING:
+            self._look_again(owner, upstream.kind)
+        self._started(upstream)
+
+    def _started(self, upstream):
+        """It does not count any more among those that start at once."""
+        with self.lock:
+            self._processes.starting.discard(upstream)
+        self.changed()
+
+    def _look_again(self, session, kind, tell=False):
+        """Let the session list from the process that is the best for it now.
+
+        With `tell`, it is told that its lists may have changed, if that process is up already.
+        """
+        name = kind.entry.name
+        with self.lock:
+            if session not in kind.sessions:
+                return
+            before = session.upstreams[name]
+            upstream = kind.lister(session) or self.new(kind, session)
+            session.upstreams = {**session.upstreams, name: upstream}
+        if before is upstream:
+            return
+        upstream.audience.join(session, before.audience.leave(session))
+        if session not in kind.sessions:  # it has left meanwhile
+            upstream.audience.leave(session)
+        elif tell and upstream.state == RUNNING:
+            upstream.audience.lists_changed(session)

@@ -19,19 +19,22 @@ class Restarts:
     """The failures of one server. A failure is followed by a restart, never by a second failure,
     so its threads (of the connection, the clock) take turns and need no lock."""
 
-    def __init__(self, upstream, clock):
+    def __init__(self, upstream, clock, pool):
         self.count = 0          # how often it was started again
         self.given_up = False   # whether it will not be started again
+        self.stopped = False    # the same, but only because no session used it; set by the Pool
         self._failures = 0      # in a row
-        self._upstream, self._clock = upstream, clock
+        self._upstream, self._clock, self._pool = upstream, clock, pool
 
     def plan(self, life, hopeless):
         """This life has failed. Let the clock begin the next one, unless it would be one too many
-        or is `hopeless`."""
+        or is `hopeless`, or no session would use it."""
         entry = self._upstream.entry
         if life.running_since and time.monotonic() - life.running_since >= entry.healthy:
             self._failures = 0
         self._failures += 1
+        if not hopeless and self._pool.stops(self._upstream):
+            return
         if self._failures <= entry.restart_attempts and not hopeless:
             doublings = min(self._failures - 1, 64)  # 2 ** 1024 would be too large for a float
             pause = min(entry.restart_pause * 2 ** doublings, LONGEST_PAUSE)
@@ -45,8 +48,10 @@ class Restarts:
 
     def _restart(self):
         """Called by the clock."""
+        if self._pool.stops(self._upstream):
+            return
         if self._upstream.wait_closed(0):
             self.count += 1
-            self._upstream.start_again()
+            self._pool.start_again(self._upstream)
         else:  # never two lives at once: they may share files
             self._clock.after(LOOK_AGAIN, self._restart)

@@ -10,7 +10,8 @@ from .gather import INITIALIZE_PATIENCE, when_settled
 from .upstream import RUNNING
 
 _HEADINGS = ("server", "state", "tools", "prompts", "resources", "templates", "seconds",
-             "revision", "is", "URL")
+             "revision", "process", "is", "URL")
+_PROCESS = {True: "in turns", False: "one a client", None: "by the client"}
 
 
 def report(clock, show, upstreams, url=None):
@@ -22,29 +23,47 @@ def report(clock, show, upstreams, url=None):
 def check(pool):
     """--check: wait until every server has started or failed.
 
-    Returns the table, and the exit status: 0, or 1 if a server failed.
+    Each is started once, since no session uses it. Returns the table, and the exit status: 0, or 1
+    if a server failed or could not list its tools.
     """
     done = threading.Event()
-    upstreams = pool.shared.values()
+    upstreams = [upstream for server in pool.upstreams().values() for upstream in server]
     when_settled(upstreams, done.set)
     done.wait()
-    return table(upstreams), int(any(upstream.state != RUNNING for upstream in upstreams))
+    return table(upstreams), int(any(upstream.state != RUNNING or TOOLS in upstream.unlisted
+                                     for upstream in upstreams))
 
 
 def health(pool):
-    """{"servers": {name: …}, "own": […]}, for machines. No secret of the config is in it."""
-    return {"servers": {name: _health(upstream) for name, upstream in pool.shared.items()},
-            "own": [{"server": upstream.name, **_health(upstream)} for upstream in pool.own()]}
+    """{"servers": {name: {…, "processes": […]}}}, for machines. No secret of the config is in it.
+
+    What is said of a server is said of the first of its processes that is up.
+    """
+    return {"servers": {name: _server(upstreams) for name, upstreams in pool.upstreams().items()}}
 
 
-def _health(upstream):
-    life = upstream.life
+def _server(upstreams):
+    processes = [_process(upstream) for upstream in upstreams]
+    best = next((process for process in processes if process["state"] == RUNNING),
+                processes[0] if processes else {"state": "not needed"})
+    return {**{key: best.get(key) for key in (
+        "state", "lastError", "restarts", "pid", "revision", "secondsUp", "tools", "prompts",
+        "resources")}, "sessions": len({session for upstream in upstreams
+                                        for session in upstream.audience.sessions()}),
+        "callsInFlight": sum(process["callsInFlight"] for process in processes),
+        "processes": processes}
+
+
+def _process(upstream):
+    life, owner, holder = upstream.life, upstream.owner, upstream.holder
     running = life.state == RUNNING
     return {
         "state": life.state, "lastError": upstream.problem, "restarts": upstream.restarts.count,
         "pid": life.connection.pid if running else None,
         "revision": upstream.info.get("protocolVersion") if running else None,
         "secondsUp": round(time.monotonic() - life.running_since) if running else None,
+        "capabilities": sorted(upstream.kind.capabilities),
+        "owner": owner.name if owner else None, "heldBy": holder.name if holder else None,
         "sessions": len(upstream.audience.sessions()), "callsInFlight": len(life.pending),
         "tools": upstream.catalog.count(TOOLS), "prompts": upstream.catalog.count(PROMPTS),
         "resources": upstream.catalog.count(RESOURCES)}
@@ -54,7 +73,7 @@ def table(upstreams, url=None):
     """A row for each server, the problems below; `url` is where HTTP clients find us, or None."""
     rows = [_HEADINGS] + [_row(upstream, url) for upstream in upstreams]
     if url:
-        rows.append(("all together", *[""] * 8, f"{url}/mcp or /sse"))
+        rows.append(("all together", *[""] * 9, f"{url}/mcp or /sse"))
     columns = [column for column in zip(*rows) if any(column[1:])]
     widths = [max(map(len, column)) for column in columns]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip()
@@ -67,14 +86,19 @@ def table(upstreams, url=None):
 def _row(upstream, url):
     address = f"{url}/mcp/{upstream.name} or /sse/{upstream.name}" if url else ""
     if upstream.state != RUNNING:
-        return (upstream.name, upstream.state, *[""] * 7, address)
+        return (upstream.name, upstream.state, *[""] * 8, address)
     info = upstream.info.get("serverInfo")
     info = info if isinstance(info, dict) else {}
-    counts = [str(upstream.catalog.count(method)) if LISTS[method][0] in upstream.capabilities
-              else "-" for method in (TOOLS, PROMPTS, RESOURCES, TEMPLATES)]
+    counts = [_count(upstream, method) for method in (TOOLS, PROMPTS, RESOURCES, TEMPLATES)]
     return (upstream.name, upstream.state, *counts, f"{upstream.life.seconds_to_start():.1f}",
-            upstream.info["protocolVersion"],
+            upstream.info["protocolVersion"], _PROCESS[upstream.entry.shared],
             printable(f"{info.get('name', '?')} {info.get('version', '?')}"), address)
+
+
+def _count(upstream, method):
+    if LISTS[method][0] not in upstream.capabilities:
+        return "-"
+    return "?" if method in upstream.unlisted else str(upstream.catalog.count(method))
 
 
 def _problems(upstream):
@@ -82,6 +106,8 @@ def _problems(upstream):
         yield f"{upstream.name}: {upstream.problem}"
         for line in upstream.last_lines():
             yield f"    {line}"
+    for method, problem in upstream.unlisted.items():
+        yield f"{upstream.name}: {method} {problem}"
     for name, shown in upstream.catalog.cut_names():
         yield (f"{upstream.name}: {printable(name)} is too long with its prefix and is shown as "
                f'{printable(shown)}; a short "prefix" in the config helps')

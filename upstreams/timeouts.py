@@ -9,7 +9,6 @@ import threading
 import time
 
 from transports.fabric.messages import SERVER_UNAVAILABLE, error
-from transports.fabric.pending import cancel_notification
 
 
 class CallTimeouts:
@@ -35,9 +34,9 @@ class CallTimeouts:
         life, seconds = self._upstream.life, self._upstream.entry.timeout
         text = f'server "{self._upstream.name}" did not answer within {seconds:g} seconds'
         for our_id in life.pending.silent_since(time.monotonic() - seconds):
-            row = life.pending.take(our_id)
-            if row:
-                life.connection.send(cancel_notification(our_id, text))
+            row = life.pending.find(our_id)
+            if row:  # answered first: its call ends while the request is still in the table
                 row.reply_to.send(error(row.id, SERVER_UNAVAILABLE, text))
+                self._upstream.withdraw(our_id, text)
         if life.pending.calls():
             self.watch()

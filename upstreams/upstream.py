@@ -21,7 +21,7 @@ from upstreams.connections.process import StartFailed
 
 from .answers import OnAnswer
 from .audience import Audience
-from .catalog import CHANGED, LISTS, TASKS, Catalog
+from .catalog import LISTS, TASKS, Catalog
 from .from_server import FromServer
 from .gather import LIST_SECONDS, Gather, Pages
 from .restarts import Restarts
@@ -57,23 +57,35 @@ class Upstream:
     """Our client half of one server.
 
     `connect()` makes a connection (transports/fabric/peers.py), one for each life; its `close`
-    and `join` do nothing until it is started. `client` is what we say of ourselves in initialize,
-    {"clientInfo": …, "capabilities": …}. `owner` is the one session that the server works for, or
-    None if it is shared.
+    and `join` do nothing until it is started. `kind` (kinds.py) says which capabilities we have
+    for this server, `client_info` who we are.
     """
 
-    def __init__(self, entry, connect, clock, client, owner=None):
+    def __init__(self, kind, label, connect, clock, client_info, pool):
+        self.kind, self.label = kind, label     # the label is in thread names and log lines
+        self.entry = entry = kind.entry
         self.name = entry.name
-        self.entry = entry
+        # Who has it; written by the Pool, under its lock.
+        self.owner = None               # the one session that it works for, to its end
+        self.holder = None              # the session that has calls under way here, in turns
+        self.holds = 0                  # how many
+        self.used = 0                   # when it was let go of last: a number that only grows
+        self.late = {}                  # our ids that were withdrawn while it was held → Call
+        self.spoilt = False             # whether one of these was not answered in time
+        self.look_planned = False       # whether the clock will look if it is still used
+        self.last_user = None           # the id of the session that held it last
+        self.started_for = None         # the session that it was started for
         self.catalog = Catalog(entry.prefix, entry.hides)
-        self.audience = Audience(self, owner)
-        self.restarts = Restarts(self, clock)
+        self.audience = Audience(self)
+        self.restarts = Restarts(self, clock, pool)
         self.problem = None             # why it is not running, in a sentence
         self.info = {}                  # its answer to initialize, whole
+        self.unlisted = {}              # method of a list → why we could not learn it at the start
         self.asked_for_roots = False
-        self._from_server = FromServer(self)
+        self._from_server = FromServer(self, pool)
         self._timeouts = CallTimeouts(self, clock)
-        self._connect, self._clock, self._client = connect, clock, client
+        self._connect, self._clock, self._pool = connect, clock, pool
+        self._client = {"capabilities": kind.capabilities, "clientInfo": client_info}
         self._ids = itertools.count(1)  # one counter for all lives of the server
         self._lock = threading.Lock()   # protects `life` and its state
         self.life = self._new_life()
@@ -84,6 +96,12 @@ class Upstream:
     @property
     def state(self):
         return self.life.state
+
+    def is_starting(self):
+        return self.life.state == STARTING
+
+    def is_running(self):
+        return self.life.state == RUNNING
 
     @property
     def calls(self):
@@ -99,8 +117,11 @@ class Upstream:
     # -- called by any thread
 
     def start(self):
-        """Start the process and send `initialize`; `when_settled` tells how that went."""
-        self._begin(self.life)
+        """Start the process, or start it again; `when_settled` tells how that went."""
+        if self.life.started is None:
+            self._begin(self.life)
+        else:
+            self._start_again()
 
     def request(self, message, reply_to, call=None):
         """Pass a request on; reply_to.send(response) gets the answer, under the asker's id.
@@ -141,6 +162,8 @@ class Upstream:
             life = self.life
             life.state = CLOSING
         life.connection.close()
+        if life.started is None:  # its connection will not tell that it has ended
+            self._closed(life, "it was closed")
 
     def wait_closed(self, seconds):
         """Wait until the process has ended; False if it has not by then."""
@@ -148,7 +171,8 @@ class Upstream:
 
     def ended(self):
         """Whether no process of it is left, and none will be started."""
-        final = self.state == CLOSING or self.state == FAILED and self.restarts.given_up
+        final = self.state == CLOSING or self.state == FAILED and (
+            self.restarts.given_up or self.restarts.stopped)
         return final and self.wait_closed(0)
 
     def last_lines(self):
@@ -168,15 +192,14 @@ class Upstream:
         elif kind_of(message) is RESPONSE:
             if not self.life.pending.answer(message):
                 log.debug("%s: dropped an answer that nobody waits for", self.name)
+                self._pool.answered_late(self, message["id"])
         else:
-            for method in CHANGED.get(message["method"], ()):
-                self.catalog.forget(method)
             self._from_server.route(message)
 
     # -- the start of a life: called by the thread that starts it, the reader and the clock
 
-    def start_again(self):
-        """Begin a new life in place of the one that has ended. Called by the clock."""
+    def _start_again(self):
+        """Begin a new life in place of the one that has ended."""
         life = self._new_life()
         with self._lock:
             if self.life.state == CLOSING:
@@ -193,7 +216,7 @@ class Upstream:
             life.connection.start(self.receive, functools.partial(self._closed, life))
         except StartFailed as problem:
             # Later the reason may pass: its command is being updated, the system is out of files.
-            self._closed(life, str(problem), hopeless=not self.restarts.count)
+            self._closed(life, str(problem), hopeless=self.name not in self._pool.have_run)
         else:
             # Lifecycle, Initialization: we offer the newest revision that we know.
             hello = request("initialize", {"protocolVersion": LATEST, **self._client})
@@ -214,6 +237,7 @@ class Upstream:
         self._clock.forget(life.deadline)
         self.info, self.problem = answer, None
         life.running_since = time.monotonic()
+        self._pool.have_run.add(self.name)
         # Before the state changes, since from then on any thread may send a request.
         life.connection.send(notification("notifications/initialized"))
         with self._lock:
@@ -226,15 +250,23 @@ class Upstream:
         """Fetch its lists into the catalog; with them, or at the deadline, it has settled."""
         methods = [method for method, (capability, _, _) in LISTS.items()
                    if capability in self.capabilities and method != TASKS]
-        gather = Gather(methods, lambda _lists, _missing: self._settled(life), self._clock,
+        gather = Gather(methods, functools.partial(self._learned, life), self._clock,
                         LIST_SECONDS)
         gather.start(lambda method, put: Pages(self, method, put).ask())
 
+    def _learned(self, life, lists, missing):
+        self.unlisted = {
+            **{method: "answered with an error" for method, items in lists.items()
+               if items is None},
+            **{method: f"did not answer within {LIST_SECONDS:g} seconds" for method in missing}}
+        self._settled(life)
+
     def _settled(self, life):
         if life.state == RUNNING:  # or it has ended while its lists were fetched
-            log.info('server "%s" is running (%.1f s)', self.name, life.seconds_to_start())
+            log.info('server "%s" is running (%.1f s)', self.label, life.seconds_to_start())
             self.audience.came_up()
         life.settled_gate.open()
+        self._pool.changed()
 
     # -- the end of a life: called by a thread of the connection, or by the clock
 
@@ -256,7 +288,7 @@ class Upstream:
                 life.state = FAILED
         if failed:
             self.problem = printable(self.entry.redact(reason))
-            log.error('server "%s" is not running: %s', self.name, self.problem)
+            log.error('server "%s" is not running: %s', self.label, self.problem)
         text = f'server "{self.name}" is not running: {self.problem or "it was closed"}'
         life.pending.close(text)
         for call in life.calls.close():
@@ -264,3 +296,4 @@ class Upstream:
         life.settled_gate.open()
         if failed:
             self.restarts.plan(life, hopeless)
+            self._pool.failed(self)

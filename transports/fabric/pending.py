@@ -9,12 +9,16 @@ A client's tools/call opens a Call in the session's `calls` and an entry in the 
 `pending`. A server's question is the mirror image.
 """
 
+import collections
 import itertools
 import threading
 import time
+import weakref
 
 from .messages import (INVALID_REQUEST, SERVER_UNAVAILABLE, Refused, error, is_id, notification,
                        with_params)
+
+LATE_CALLS = 100    # of which it is remembered who asked, for what a server says too late
 
 
 class Call:
@@ -24,7 +28,8 @@ class Call:
     `reply_to`. The answer goes last; nothing follows it.
     """
 
-    __slots__ = ("asker", "id", "method", "reply_to", "within", "ended", "_passed_on")
+    __slots__ = ("asker", "id", "method", "reply_to", "within", "ended", "_passed_on",
+                 "_on_end")
 
     def __init__(self, asker, message, reply_to, within=None):
         self.asker = asker          # the Session or Upstream that asked
@@ -34,6 +39,7 @@ class Call:
         self.within = within        # for a server's question: the client's call it belongs to
         self.ended = False
         self._passed_on = []        # [(peer, our id)]: where to withdraw it
+        self._on_end = []           # functions; protected by the lock of the asker's Calls
 
     def send(self, message):
         if "method" not in message:  # an answer; its table checks whether it is the first
@@ -53,6 +59,10 @@ class Call:
         # nothing to do.
         if self.ended:
             peer.withdraw(our_id, "the caller has left")
+
+    def on_end(self, function):
+        """Call function() once the call has ended, however it did; at once if it has."""
+        self.asker.calls.on_end(self, function)
 
     def cancel(self, reason):
         """End it without an answer, and withdraw it from the peers that it was passed on to.
@@ -110,6 +120,9 @@ class Calls:
             del self._open[call.id]
             call.ended = True
             self._leaving += 1
+            on_end = call._on_end
+        for function in on_end:  # first: the peer may act on its answer at once
+            function()
         if answer is not None:
             call.reply_to.send(answer)
         with self._lock:
@@ -117,6 +130,14 @@ class Calls:
             if not self._leaving and not self._open:
                 self._emptied.notify_all()
         return True
+
+    def on_end(self, call, function):
+        """See Call.on_end."""
+        with self._lock:
+            if not call.ended:
+                call._on_end.append(function)
+                return
+        function()
 
     def cancel(self, id, reason):
         """The asker takes its request back; returns the Call that has ended by this, or None.
@@ -174,6 +195,7 @@ class PendingRequests:
         self._lock = threading.Lock()
         # protected by _lock:
         self._rows = {}
+        self._last_calls = collections.deque(maxlen=LATE_CALLS)  # (when, who asked)
         self._closed = None  # the reason, once it is closed; add() checks it under the lock
 
     def add(self, message, reply_to, call=None):
@@ -215,10 +237,18 @@ class PendingRequests:
         row.reply_to.send(with_params(message, progressToken=row.token))
         return True
 
+    def find(self, our_id):
+        """The row, or None if it was withdrawn or answered."""
+        with self._lock:
+            return self._rows.get(our_id)
+
     def take(self, our_id):
         """Remove a row and return it; None if it is gone already."""
         with self._lock:
-            return self._rows.pop(our_id, None)
+            row = self._rows.pop(our_id, None)
+            if row and row.call:
+                self._last_calls.append((time.monotonic(), weakref.ref(row.call.asker)))
+            return row
 
     def close(self, reason):
         """Answer every row with an error, at once, and refuse new ones."""
@@ -238,6 +268,22 @@ class PendingRequests:
         """The Calls that have a request here."""
         with self._lock:
             return [row.call for row in self._rows.values() if row.call]
+
+    def ids_of(self, call):
+        """Our ids of the requests that belong to this call."""
+        with self._lock:
+            return [our_id for our_id, row in self._rows.items() if row.call is call]
+
+    def askers(self, seconds=0.0):
+        """The sessions that have a call here, or had one that many seconds ago or less.
+
+        None stands for those that have ended since.
+        """
+        moment = time.monotonic() - seconds
+        with self._lock:
+            here = [row.call.asker for row in self._rows.values() if row.call]
+            late = [asker() for ended, asker in self._last_calls if ended >= moment]
+        return {*here, *late}
 
     def __len__(self):
         with self._lock:

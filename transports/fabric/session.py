@@ -19,6 +19,9 @@ log = logging.getLogger("router")
 SILENT_SECONDS = 10.0   # of its client, until a session may have to make room for another
 
 
+MOST_TASKS = 1000       # of one session
+
+
 class SessionsUsedUp(Exception):
     """No further session may begin now; answered with 503."""
 
@@ -68,6 +71,32 @@ class Gate:
                     log.exception("a call that was kept for later failed")
 
 
+class Tasks:
+    """Which server has which task of a session: {task id: [Upstream]}. The oldest are forgotten.
+
+    Two servers may give the same id to two tasks.
+    """
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._upstreams = {}    # protected by _lock
+
+    def add(self, task_id, upstream):
+        with self._lock:
+            upstreams = self._upstreams.pop(task_id, [])
+            self._upstreams[task_id] = [upstream, *(u for u in upstreams if u is not upstream)]
+            if len(self._upstreams) > MOST_TASKS:
+                del self._upstreams[next(iter(self._upstreams))]
+
+    def of(self, task_id):
+        """The upstreams that have a task with this id, the newest first."""
+        with self._lock:
+            return list(self._upstreams.get(task_id, ()))
+
+    def has(self, task_id, upstream):
+        return upstream in self.of(task_id)
+
+
 class Session:
     """One client's conversation: what it asked, what it was asked, what it sees and wants.
 
@@ -94,7 +123,8 @@ class Session:
         self.ready_gate = Gate()                # what servers say waits for its `initialized`
         self.upstreams = {}                     # name → Upstream, in the config's order
         self.log_level = None                   # what it asked for with logging/setLevel
-        self.tasks = {}                         # task id → the Upstream that has the task
+        self.tasks = Tasks()                    # which Upstream has which of its tasks
+        self.listed = set()                     # the methods of the lists that it has asked for
 
     def close_streams(self):
         """Let the threads that feed its streams end, and keep nothing that was to be sent."""

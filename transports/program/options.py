@@ -51,6 +51,7 @@ class Limits:
     calls: int = 1000           # of one session that are not answered yet
     processes: int = 100        # that belong to single sessions
     message: int = 64 * 2**20   # bytes of one message, from a client or a server
+    list_wait: float = 20.0     # seconds that a session's first list waits for slow servers
     idle: float = 1800.0        # seconds without a stream, a waiting POST or a message
 
     def make_room_for_connections(self):
@@ -156,6 +157,7 @@ def read_options(options, transports):
     limits = Limits(number("--max-sessions", 1, 100_000), number("--max-calls", 1, 100_000),
                     number("--max-processes", 0, 100_000),
                     number("--max-message", 1, 1024) * 2**20,
+                    number("--list-wait", 0, 3600),
                     number("--idle-minutes", 1, 100_000) * 60)
     access = Access(options["--host"], number("--port", 0, 65535),
                     tuple(map(_origin, options["--allow-origin"])),

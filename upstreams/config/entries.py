@@ -18,6 +18,7 @@ import jsonschema
 from transports.fabric.text import without
 
 from .reading import ConfigError, read
+from .stateful import kept_by
 
 log = logging.getLogger("router")
 
@@ -39,7 +40,8 @@ class Entry:
     restart_attempts: int = 5   # failures in a row before it is left alone; 0: never again
     restart_pause: float = 1.0  # seconds, doubled with each failure
     healthy: float = 60         # seconds of running after which earlier failures do not count
-    shared: bool | None = None  # None: by what the client can be asked, see pool.py
+    shared: bool | None = None  # None: by what the client can be asked, see kinds.py
+    keeps: str = None           # what it is known to keep of a client, as "a browser"
     secrets: tuple = ()         # values that must not be shown, the longest first
 
     def hides(self, tool):
@@ -73,7 +75,12 @@ def load(path):
     _refuse_urls(path, config)
     _check(path, config)
     _warn_of_unknown_keys(path, config)
-    entries = {name: _entry(path, name, server) for name, server in config["mcpServers"].items()}
+    entries = {name: _entry(path, name, server, config.get("shared"))
+               for name, server in config["mcpServers"].items()}
+    for name, entry in entries.items():
+        if entry.keeps and entry.shared is False:
+            log.info('server "%s" is known to keep %s of its client: each client gets a process '
+                     "of its own", name, entry.keeps)
     _refuse_overlapping_prefixes(path, entries)
     return entries
 
@@ -170,8 +177,11 @@ _VARIABLE = re.compile(r"\$\{(?:env:)?([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}"
                        r"|\$\{((?:input|command|config):[^}]*)\}")
 
 
-def _entry(path, name, server):
-    """The Entry of one server. Raises ConfigError for a variable that is not set."""
+def _entry(path, name, server, shared):
+    """`shared` is for servers that do not say it themselves and are not known to keep anything.
+
+    Returns the Entry of one server. Raises ConfigError for a variable that is not set.
+    """
     secrets = set(server.get("env", {}).values())
 
     def expand(key, text):
@@ -199,6 +209,7 @@ def _entry(path, name, server):
     command = os.path.expanduser(expand("command", server["command"]))
     if os.path.basename(command) != command:  # a path, not a name to look up in PATH
         command = str(folder / command)
+    keeps = kept_by(command, args)
     return Entry(
         name=name, command=command, args=tuple(args), env=tuple(env.items()),
         cwd=str(folder / os.path.expanduser(expand("cwd", server.get("cwd", ".")))),
@@ -207,7 +218,8 @@ def _entry(path, name, server):
         deny=tuple(tools.get("deny", ())),
         start_timeout=server.get("startTimeout", 60), timeout=server.get("timeout", 0),
         restart_attempts=restart.get("attempts", 5), restart_pause=restart.get("pause", 1),
-        healthy=restart.get("healthy", 60), shared=server.get("shared"),
+        healthy=restart.get("healthy", 60),
+        shared=server.get("shared", False if keeps else shared), keeps=keeps,
         secrets=tuple(sorted(_with_lines(secrets), key=len, reverse=True)))
 
 

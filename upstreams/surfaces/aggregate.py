@@ -11,10 +11,10 @@ import logging
 from transports.fabric.messages import (INVALID_PARAMS, METHOD_NOT_FOUND, Refused, params_of,
                                         result, text_param, with_params)
 from upstreams.catalog import LISTS, PROMPTS, TOOLS
-from upstreams.gather import INITIALIZE_PATIENCE, LIST_SECONDS, Gather, Pages
+from upstreams.gather import INITIALIZE_PATIENCE, LIST_SECONDS, Gather, Pages, when_session_settled
 from upstreams.upstream import STARTING
 
-from .surface import Surface, pass_on
+from .surface import Surface
 
 log = logging.getLogger("router")
 
@@ -25,9 +25,10 @@ MOST_LOGGED_CLASHES = 1000
 class Aggregate(Surface):
     """All servers together: prefixed names, merged lists."""
 
-    def __init__(self, clock, server_info):
-        super().__init__()
-        self._clock = clock
+    def __init__(self, pool, clock, server_info, list_patience=20.0):
+        """`list_patience`: seconds that a session's first list waits for servers that start."""
+        super().__init__(pool)
+        self._clock, self._list_patience = clock, list_patience
         self._server_info = server_info
         self._logged_clashes = set()  # so that each is logged once
         self._requests.update({
@@ -37,7 +38,6 @@ class Aggregate(Surface):
             "prompts/get": functools.partial(self._by_name, PROMPTS),
             "resources/read": self._read,
             "completion/complete": self._complete,
-            **dict.fromkeys(("tasks/get", "tasks/result", "tasks/cancel"), self._by_task),
         })
 
     def names(self, known):
@@ -65,10 +65,9 @@ class Aggregate(Surface):
         return answer
 
     def notification(self, session, message):
-        task_id = params_of(message).get("taskId")
-        upstream = session.tasks.get(task_id) if isinstance(task_id, str) else None
-        if message["method"] == "notifications/tasks/status" and upstream:
-            upstream.send(message)  # the client answers a question of this server as a task
+        upstreams = session.tasks.of(str(params_of(message).get("taskId")))
+        if message["method"] == "notifications/tasks/status" and upstreams:
+            upstreams[0].send(message)  # the client answers a question of this server as a task
         else:
             log.debug("%s: %s was dropped: it names no server", session.name, message["method"])
 
@@ -82,33 +81,45 @@ class Aggregate(Surface):
     # -- lists
 
     def _list(self, session, message, call):
-        """Ask every server that has such a list, at the same time; answer with one page."""
+        """Ask every server that has such a list, at the same time; answer with one page.
+
+        The first list of a session waits for servers that are still starting: some hosts ignore
+        list_changed and would lack their tools for good.
+        """
         method = message["method"]
+        if params_of(message).get("cursor"):
+            raise Refused(INVALID_PARAMS, f"{method}: no such cursor: all is on the first page")
+        is_first = method not in session.listed
+        session.listed.add(method)
+        list_now = functools.partial(self._list_now, session, method, call)
+        if is_first:
+            when_session_settled(session, list_now, self._clock, self._list_patience)
+        else:
+            list_now()
+
+    def _list_now(self, session, method, call):
         capability, key, _ = LISTS[method]
         upstreams = [upstream for upstream in session.upstreams.values()
                      if capability in upstream.capabilities]
-        self._collect(message, upstreams, call, lambda lists: {
+        self._collect(method, upstreams, call, lambda lists: {
             key: self._merge(method, upstreams, lists)})
 
     def _list_tasks(self, session, message, call):
-        """Like other lists, but a session sees only its own tasks of a shared server."""
+        """Like other lists. Of a process that it does not own, a session sees only its tasks."""
         upstreams = [upstream for upstream in session.upstreams.values()
                      if "list" in (upstream.capabilities.get("tasks") or ())]
 
         def merge(lists):
             tasks = [(task, upstream) for upstream in upstreams
-                     for task in lists.get(upstream) or () if upstream.audience.owner
-                     or session.tasks.get(task["taskId"]) is upstream]
-            session.tasks.update((task["taskId"], upstream) for task, upstream in tasks)
+                     for task in lists.get(upstream) or () if upstream.owner is session
+                     or session.tasks.has(task["taskId"], upstream)]
+            for task, upstream in tasks:
+                session.tasks.add(task["taskId"], upstream)
             return {"tasks": [task for task, _ in tasks]}
-        self._collect(message, upstreams, call, merge)
+        self._collect(message["method"], upstreams, call, merge)
 
-    def _collect(self, message, upstreams, call, merge):
+    def _collect(self, method, upstreams, call, merge):
         """Answer with merge({upstream: items}) when all have given theirs, or at the deadline."""
-        method = message["method"]
-        if params_of(message).get("cursor"):
-            raise Refused(INVALID_PARAMS, f"{method}: no such cursor: all is on the first page")
-
         def finish(lists, missing):
             if missing and not call.ended:
                 log.warning("%s: left out after %g seconds without an answer: %s", method,
@@ -139,7 +150,7 @@ class Aggregate(Surface):
 
     def _by_name(self, listing, session, message, call):
         upstream, inner = self._find(session, listing, text_param(message, "name"))
-        pass_on(upstream, session, with_params(message, name=inner), call)
+        self._call(session, upstream, with_params(message, name=inner), call)
 
     def _find(self, session, listing, name):
         """The upstream that a client's name belongs to, and its own name for it."""
@@ -159,7 +170,7 @@ class Aggregate(Surface):
 
     def _read(self, session, message, call):
         self._ask_for_resource(session, message, call, lambda upstream, reply_to:
-                               upstream.request(message, reply_to=reply_to, call=call))
+                               self._call(session, upstream, message, call, reply_to))
 
     def _complete(self, session, message, call):
         """To the server whose prompt or resource template is to be completed."""
@@ -174,13 +185,6 @@ class Aggregate(Surface):
                 return upstream.request(message, reply_to=call, call=call)
         raise Refused(INVALID_PARAMS, "completion/complete: params.ref names no prompt and no "
                                       "resource template that is known here")
-
-    def _by_task(self, session, message, call):
-        task_id = text_param(message, "taskId")
-        upstream = session.tasks.get(task_id)
-        if upstream is None:
-            raise Refused(INVALID_PARAMS, f"Unknown task: {task_id}")
-        upstream.request(message, reply_to=call, call=call)
 
 
 def union(first, second):

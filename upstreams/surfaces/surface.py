@@ -1,29 +1,32 @@
-"""What a session sees: one server as it is, or all together (aggregate.py).
+"""What a session sees: one server as it is (single.py), or all together (aggregate.py).
 
-A surface decides, for each request of a client, which upstream gets it and under which name. Its
-methods run in the thread that brought the client's message. They send messages and wait for
-nothing: a send writes to a pipe or socket only if that cannot block.
+A surface decides, for each request of a client, which server gets it and under which name. Lists,
+completions, log levels and subscriptions go to the process that lists for the session; calls go
+where the pool lets them run. The methods run in the thread that brought the client's message. They
+send messages and wait for nothing.
 """
 
-from transports.fabric.messages import (INVALID_PARAMS, LOG_LEVELS, Refused, params_of, result,
-                                        text_param)
+from transports.fabric.messages import (INVALID_PARAMS, LOG_LEVELS, Refused, error, params_of,
+                                        result, text_param)
 from upstreams.answers import FirstGoodAnswer, TaskRecorder
 
 RESOURCE_NOT_FOUND = -32002     # 2025-11-25, Resources, Error Handling
 
 
 class Surface:
-    """What both surfaces have in common: the log level and the subscriptions of a session."""
+    """What both surfaces have in common."""
 
-    def __init__(self):
+    def __init__(self, pool):
+        self._pool = pool
         self._requests = {
             "logging/setLevel": self._set_level,
             "resources/subscribe": self._subscribe,
             "resources/unsubscribe": self._unsubscribe,
+            **dict.fromkeys(("tasks/get", "tasks/result", "tasks/cancel"), self._by_task),
         }
 
     def request(self, session, message, call):
-        """Pass a request on to the upstream that it is for, under its name there, or answer it.
+        """Pass a request on to the server that it is for, under its name there, or answer it.
 
         Raises Refused if neither can be done.
         """
@@ -35,9 +38,11 @@ class Surface:
             raise Refused(INVALID_PARAMS, f"Unknown log level: {level}; there are "
                                           f"{', '.join(LOG_LEVELS)}")
         session.log_level = level
-        for upstream in session.upstreams.values():
-            upstream.audience.tell_level()
+        for upstream in {*session.upstreams.values(), *self._pool.owned(session)}:
+            upstream.audience.tell_level(session)
         call.send(result(call.id, {}))
+
+    # -- resources
 
     def _subscribe(self, session, message, call):
         self._ask_for_resource(session, message, call, lambda upstream, reply_to:
@@ -51,7 +56,7 @@ class Surface:
         return call.send(result(call.id, {}))
 
     def _ask_for_resource(self, session, message, call, ask):
-        """ask(upstream, reply_to) the upstream that has the resource.
+        """ask(upstream, reply_to) the server that has the resource.
 
         That is the one that listed it. If none did, we ask one after another until one knows it:
         first those that listed a template of which the URI may be.
@@ -61,16 +66,37 @@ class Surface:
         for upstream in upstreams:
             if upstream.catalog.has_uri(uri):
                 return ask(upstream, call)
+        not_found = error(call.id, RESOURCE_NOT_FOUND, f"Resource not found: {uri}", {"uri": uri})
         if not upstreams:
-            raise Refused(RESOURCE_NOT_FOUND, f"Resource not found: {uri}", {"uri": uri})
-        # sort() is stable: in each of the two halves the config's order stays.
-        upstreams.sort(key=lambda upstream: not upstream.catalog.matches_template(uri))
-        return FirstGoodAnswer(upstreams, ask, call).ask_next()
+            return call.send(not_found)
+        likely = [upstream for upstream in upstreams if upstream.catalog.matches_template(uri)]
+        others = [upstream for upstream in upstreams if upstream not in likely]
+        # An error of the one server that knows such URIs says more than that there is none.
+        otherwise = None if len(likely) == 1 or len(upstreams) == 1 else not_found
+        return FirstGoodAnswer([*likely, *others], ask, call, otherwise).ask_next()
 
+    # -- calls
 
-def pass_on(upstream, session, message, call):
-    """Pass a request on; if it asks for a task, the session remembers which upstream has that."""
-    reply_to = call
-    if "task" in params_of(message):
-        reply_to = TaskRecorder(upstream, session, call)
-    upstream.request(message, reply_to=reply_to, call=call)
+    def _call(self, session, upstream, message, call, reply_to=None):
+        """Let the call run in a process of this server; `reply_to` gets the answer."""
+        reply_to = reply_to or call
+        if "task" in params_of(message):
+            reply_to = TaskRecorder(session, reply_to, self._pool)
+
+        def ask(process):
+            if isinstance(reply_to, TaskRecorder):
+                reply_to.upstream = process
+            process.request(message, reply_to=reply_to, call=call)
+        self._pool.run(session, upstream.name, call, ask, reply_to)
+
+    def _by_task(self, session, message, call):
+        """To the server that has the task. A session knows the ids of its own tasks only."""
+        task_id = text_param(message, "taskId")
+        upstreams = session.tasks.of(task_id)
+        if not upstreams:
+            raise Refused(INVALID_PARAMS, f"Unknown task: {task_id}")
+        if len(upstreams) > 1:
+            names = ", ".join(upstream.name for upstream in upstreams)
+            raise Refused(INVALID_PARAMS, f"Several servers have a task {task_id}: {names}; "
+                                          "connect to the one alone that is meant")
+        upstreams[0].request(message, reply_to=call, call=call)

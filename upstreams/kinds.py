@@ -1,0 +1,99 @@
+"""The processes of one server that were opened with the same capabilities, and who may use which.
+
+What a server lists may depend on what its client can be asked. So any process with a session's
+capabilities can list for it. Which process runs its calls depends on the policy:
+
+    COMMON   the session can be asked nothing: one process runs the calls of all such sessions
+    TURNS    "shared": true: a session holds a process while it has a call under way there
+    OWN      a session owns a process from its first call on, until the session ends
+
+A process that has learned something of one session is owned by it, under every policy: it asked
+before anybody called, or it asked for roots, or it made a task.
+"""
+
+from transports.fabric.messages import error
+
+from .upstream import CLOSING, FAILED, RUNNING, STARTING
+
+COMMON, TURNS, OWN = "common", "turns", "own"
+CAN_BE_ASKED = {"sampling", "elicitation", "roots"}
+
+_BEST_FIRST = {RUNNING: 0, STARTING: 1, FAILED: 2}
+
+
+class Turn:
+    """A call, and what to do with the process that runs it: function(upstream)."""
+
+    def __init__(self, session, call, function, reply_to):
+        self.session, self.call, self.function = session, call, function
+        self.holds = False      # whether the session holds the process because of this call
+        self.over = False       # whether it has failed
+        self.deadline = None    # while it waits: an event of the clock
+        self._reply_to = reply_to
+
+    def fail(self, problem):
+        """There is no process; `problem` is a Refused."""
+        self.over = True
+        self._reply_to.send(error(self.call.id, problem.code, str(problem), problem.data))
+
+
+class Kind:
+    """Protected by the lock of the Pool, as are the fields of an Upstream that it sets."""
+
+    def __init__(self, entry, capabilities, policy):
+        self.entry, self.capabilities, self.policy = entry, capabilities, policy
+        self.can_ask = not CAN_BE_ASKED.isdisjoint(capabilities)
+        self.upstreams = []     # its processes, without those that were told to end
+        self.sessions = set()   # that see the server with these capabilities
+        self.turns = []         # the Turns that wait for a process, in order
+
+    def of(self, session):
+        """The process that the session owns, or None."""
+        return next((upstream for upstream in self.upstreams if upstream.owner is session), None)
+
+    def lister(self, session):
+        """The process that lists for the session: its own, else any. None if there is none."""
+        return self.of(session) or min(self._usable(), default=None, key=lambda upstream: (
+            _BEST_FIRST[upstream.state], upstream.owner is not None))
+
+    def runner(self, turn):
+        """The process that runs this call from now on. None if it has to wait or needs a new one.
+
+        Of several it is the one that the session holds, else one that is up, else the one that
+        it used last, else the one that was used last by anybody. One that has failed is only the
+        session's if it owns it, or if it never ran: then another would fail as well.
+        """
+        session = turn.session
+        upstream = self.of(session)
+        if upstream is None:
+            states = (RUNNING,) if self.policy is TURNS else (RUNNING, STARTING)
+            free = [upstream for upstream in self._usable() if upstream.state in states
+                    and upstream.owner is None and not upstream.spoilt
+                    and upstream.holder in (None, session)]
+            upstream = min(free, default=None, key=lambda upstream: (
+                upstream.holder is not session, _BEST_FIRST[upstream.state],
+                upstream.last_user != session.id, -upstream.used))
+            if upstream:
+                self.give(upstream, turn)
+        return upstream or next((upstream for upstream in self.upstreams
+                                 if upstream.restarts.given_up and not upstream.info), None)
+
+    def needs_more(self):
+        """Whether more calls wait than processes are about to start for them."""
+        return len(self.turns) > sum(upstream.state == STARTING and upstream.owner is None
+                                     for upstream in self.upstreams)
+
+    def give(self, upstream, turn):
+        """The session owns this process from now on, or holds it for this call."""
+        if self.policy is TURNS:
+            upstream.holder, upstream.last_user = turn.session, turn.session.id
+            upstream.holds += 1
+            turn.holds = True
+        else:
+            upstream.owner = turn.session
+
+    def _usable(self):
+        """Those that are there for any session, or may be again."""
+        return [upstream for upstream in self.upstreams
+                if upstream.state != CLOSING and not upstream.restarts.stopped
+                and not (upstream.restarts.given_up and upstream.info)]

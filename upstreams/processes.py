@@ -1,0 +1,134 @@
+"""Which processes there are, and which of them may start now.
+
+A few start at a time, because many at once on a small machine would all be slow. None starts
+while another one of its server is ending, and a process for clients that can be asked nothing
+ends as soon as no session uses it and its server has another, before that one starts: some
+servers do not bear a second of their kind (one port, one lock file).
+"""
+
+import collections
+import functools
+import hashlib
+import itertools
+import json
+import os
+
+from .kinds import CAN_BE_ASKED, COMMON, OWN, TURNS, Kind
+from .upstream import FAILED, Upstream
+
+STARTS_AT_ONCE = 2 * (os.cpu_count() or 1)
+
+
+class Processes:
+    """Tables without a lock: the Pool holds its own around every use."""
+
+    def __init__(self, entries, connect, clock, client_info, limit, share):
+        self._entries, self._connect, self._clock = entries, connect, clock
+        self._client_info, self.limit, self._share = client_info, limit, share
+        self.numbers = itertools.count(1)
+        self.kinds = {}         # (server name, digest of the capabilities) → Kind
+        self.to_start = []      # upstreams that have not begun to start, in order
+        self.starting = set()   # those that have begun, and count among those at once
+        self.ending = []        # those that were told to end and may not have ended
+        self.replaced = []      # those that are in `ending` already and must still be told
+
+    def digest(self, capabilities):
+        """(what a server is told of these capabilities, a key that is the same if these are)."""
+        if self._share and CAN_BE_ASKED.isdisjoint(capabilities):
+            capabilities = {}
+        return capabilities, hashlib.sha256(
+            json.dumps(capabilities, sort_keys=True).encode()).digest()
+
+    def kind(self, name, capabilities, digest):
+        """The Kind of a server for sessions with these capabilities."""
+        entry = self._entries[name]
+        if (name, digest) not in self.kinds:
+            policy = (OWN if entry.shared is False or not self._share
+                      else COMMON if not capabilities else TURNS if entry.shared else OWN)
+            self.kinds[name, digest] = Kind(entry, capabilities, policy)
+        return self.kinds[name, digest]
+
+    def all(self):
+        """Every upstream that was not told to end."""
+        return [upstream for kind in self.kinds.values() for upstream in kind.upstreams]
+
+    def new(self, pool, kind, session):
+        """One more process of this kind. It starts for this session, as soon as it may."""
+        for upstream in list(kind.upstreams):  # the new one takes the place of those that failed
+            if upstream.restarts.stopped or (upstream.state == FAILED and not upstream.owner
+                                             and not upstream.holder):
+                self.forget(upstream)
+                self.replaced.append(upstream)
+        plain = not self._share or not kind.capabilities and not kind.upstreams
+        label = kind.entry.name if plain else f"{kind.entry.name}#{next(self.numbers)}"
+        upstream = Upstream(kind, label, functools.partial(self._connect, kind.entry, label),
+                            self._clock, self._client_info, pool)
+        upstream.started_for = session
+        kind.upstreams.append(upstream)
+        self.to_start.append(upstream)
+        return upstream
+
+    def forget(self, upstream):
+        """It is told to end. Until it has ended, it counts, and no other may take its place."""
+        kind = upstream.kind
+        kind.upstreams.remove(upstream)
+        if upstream in self.to_start:
+            self.to_start.remove(upstream)
+        else:
+            self.ending.append(upstream)
+        self.forget_kind(kind)
+
+    def forget_kind(self, kind):
+        """If nothing is left of it: there may be as many kinds as there were capabilities."""
+        if kind.capabilities and not (kind.upstreams or kind.sessions or kind.turns):
+            self.kinds = {key: other for key, other in self.kinds.items() if other is not kind}
+
+    def has_room(self, name, begun_only=False):
+        """Whether there may be one more of this server. The first of each server does not count.
+
+        With begun_only, those that have not begun to start do not count either.
+        """
+        counts = collections.Counter(upstream.name for upstream in [*self.all(), *self.ending]
+                                     if not (begun_only and upstream in self.to_start))
+        return not counts[name] or sum(counts.values()) - len(counts) < self.limit
+
+    def in_the_way(self):
+        """[the process that nobody has used for the longest time], if a call waits for room.
+
+        The last one of its kind stays, and only one ends at a time.
+        """
+        if self.ending or not any(kind.turns for kind in self.kinds.values()):
+            return []
+        idle = [upstream for kind in self.kinds.values() if len(kind.upstreams) > 1
+                for upstream in kind.upstreams
+                if upstream.used and not upstream.owner and not upstream.holder]
+        return sorted(idle, key=lambda upstream: upstream.used)[:1]
+
+    def next_to_start(self):
+        """(the upstream that may start now or None, those that must end before another may)."""
+        if unused := self._unused():
+            return None, unused
+        for upstream in self.to_start:
+            if any(other.name == upstream.name for other in self.ending):
+                continue
+            if len(self.starting) < STARTS_AT_ONCE and (is_the_routers(upstream)
+                                                        or self.has_room(upstream.name, True)):
+                self.to_start.remove(upstream)
+                self.starting.add(upstream)
+                upstream.problem = None
+                return upstream, []
+            if not self.has_room(upstream.name, True):
+                upstream.problem = (f"waits until one of {self.limit} more processes has ended: "
+                                    "close a client, or raise --max-processes")
+        return None, []
+
+    def _unused(self):
+        """The router's own processes that no session uses, where their server has another."""
+        names = [upstream.name for upstream in self.all()]
+        return [upstream for upstream in self.all() if is_the_routers(upstream)
+                and not upstream.kind.sessions and names.count(upstream.name) > 1]
+
+
+def is_the_routers(upstream):
+    """Whether it was started for clients that can be asked nothing, and nobody owns it."""
+    return not upstream.kind.capabilities and upstream.owner is None
