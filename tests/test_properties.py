@@ -7,7 +7,6 @@ delivery shows itself. At the end everybody leaves, time passes, and nothing may
 """
 
 import dataclasses
-
 from collections import Counter
 
 from hypothesis import settings
