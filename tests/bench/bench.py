@@ -173,16 +173,16 @@ async def measure(system, folder, scale):
         for _ in range(how_many):
             await attempt(client.call(size))
         got[name] = (time.perf_counter() - begun) * 1000 / how_many
-    got["mb1"] = megabytes(pid)
+    got["mb1"] = megabytes(tree(pid)[0])
     if system.path:
         await opened(10)
         got["10x1"] = await rate(10, 1, 50 * scale)
         await opened(50)
         got["50x1"] = await rate(50, 1, 10 * scale)
-        got["mb50"] = megabytes(pid)
+        got["mb50"] = megabytes(tree(pid)[0])
         await opened(200)
         await rate(200, 1, 1)
-        got["mb200"] = megabytes(pid)
+        got["mb200"] = megabytes(tree(pid)[0])
         await opened(501)
         got["idle"] = statistics.median(await one_by_one(100 * scale))
     for client in clients:
@@ -191,8 +191,11 @@ async def measure(system, folder, scale):
 
 
 def tree(pid):
-    """The processes of a system, without the server, which is the same everywhere; where there
-    is no more than the server, that."""
+    """(the processes of a system, those of the servers behind it), as {pid: fields of its stat}.
+
+    Servers are counted apart because they are the same in every system. Where the system is
+    nothing but the server, it counts as the system.
+    """
     table = {}
     for status in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -205,17 +208,20 @@ def tree(pid):
     while parents:
         parents = {child for child, (parent, _, _) in table.items() if parent in parents} - found
         found |= parents
-    return {one: table[one][1] for one in found if one == pid or
-            one in table and not table[one][2].startswith("\0".join(SERVER).encode())}
+    server = "\0".join(SERVER).encode()
+    servers = {one for one in found - {pid} if table[one][2].startswith(server)}
+    return ({one: table[one][1] for one in found - servers},
+            {one: table[one][1] for one in servers})
 
 
 def cpu_seconds(pid):
-    ticks = sum(int(stat[11]) + int(stat[12]) for stat in tree(pid).values())
+    ticks = sum(int(stat[11]) + int(stat[12]) for stat in tree(pid)[0].values())
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def megabytes(pid):
-    return sum(int(stat[21]) for stat in tree(pid).values()) * os.sysconf("SC_PAGESIZE") / 2**20
+def megabytes(processes):
+    """The memory of {pid: fields of its stat}."""
+    return sum(int(stat[21]) for stat in processes.values()) * os.sysconf("SC_PAGESIZE") / 2**20
 
 
 def free_port():

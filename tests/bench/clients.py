@@ -10,13 +10,14 @@ import itertools
 import json
 
 PATIENCE = 20.0     # seconds for one answer
-HELLO = {"protocolVersion": "2025-06-18", "capabilities": {},
-         "clientInfo": {"name": "bench", "version": "1"}}
+HELLO = {"protocolVersion": "2025-06-18", "clientInfo": {"name": "bench", "version": "1"}}
 _names = itertools.count()
 
 
 class Client:
     """What all of them do; `_send` carries one message, `_answers` are the futures by id."""
+
+    capabilities = {}   # what the client can be asked
 
     def __init__(self, tool):
         self.tool, self.name = tool, f"client {next(_names)}"
@@ -24,7 +25,7 @@ class Client:
 
     async def open(self):
         await self._connect()
-        await self._ask("initialize", HELLO)
+        await self._ask("initialize", {**HELLO, "capabilities": self.capabilities})
         await self._send({"jsonrpc": "2.0", "method": "notifications/initialized"})
         return self
 
