@@ -19,9 +19,8 @@ import urllib.request
 from datetime import date
 from pathlib import Path
 
-from clients import Mcp
-
 from bench import ROOT, SERVER, System, megabytes, tree
+from clients import Mcp
 
 SESSIONS = (1, 50, 200)
 COLUMNS = {
