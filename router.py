@@ -54,7 +54,7 @@ from transports.fabric.messages import (INTERNAL_ERROR, INVALID_REQUEST, METHOD_
                                         Refused, error, is_id, kind_of, params_of, result,
                                         task_id_in)
 from transports.fabric.outbox import Outbox
-from transports.fabric.session import Session, Sessions
+from transports.fabric.session import Session, Sessions, longest_silent
 from transports.program.clock import Clock
 from transports.program.log import Stderr, replace_closed_files
 from transports.program.options import CannotServe, Limits, read_options
@@ -96,6 +96,7 @@ class Router:
     def __init__(self, pool, clock, limits=Limits(), report=lambda upstreams, url=None: None):
         """`report(upstreams, url)` tells the user how these servers have started."""
         self._pool, self._report = pool, report
+        pool.make_room = self._make_room
         self.clock, self.limits = clock, limits
         self.sessions = Sessions(limits.sessions)
         self._aggregate = Aggregate(pool, clock, SERVER_INFO, limits.list_wait)
@@ -173,6 +174,17 @@ class Router:
         else:
             self._request(session, message, reply_to)
         return None
+
+    def _make_room(self, name):
+        """A call needs one more process of this server, and there may be no more: a session that
+        owns one ends, if its client has gone. The only process of another server makes no room.
+        """
+        owners = {upstream.owner for server, upstreams in self._pool.upstreams().items()
+                  for upstream in upstreams if server == name or len(upstreams) > 1}
+        other = longest_silent(owners - {None})
+        if other:
+            log.warning("%s ends to make room: there are --max-processes already", other.name)
+            self.leave(other)
 
     # -- the kinds of message
 

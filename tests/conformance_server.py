@@ -1,12 +1,17 @@
-"""What the official conformance suite asks for by name, on the official Python SDK."""
+"""What the official conformance suite asks for by name, on the official Python SDK.
+
+It speaks the era of the first request that it gets, as the SDK does it.
+"""
 
 import asyncio
+import contextvars
 import json
 import warnings
 
 import mcp_types as types
 from mcp.server.lowlevel import Server
 from mcp.server.stdio import stdio_server
+from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler
 from mcp.shared.exceptions import MCPError
 
 PNG = ("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8DwHwAFBQIAX8jx0gAAAABJRU5E"
@@ -31,6 +36,30 @@ def embedded(uri, mime_type, words):
 def strings(*names):
     return {"type": "object", "properties": {name: {"type": "string"} for name in names},
             "required": list(names)}
+
+
+# -- questions
+
+answered = contextvars.ContextVar("what a modern client has answered, by our keys")
+
+
+class Asks(Exception):
+    """Raised with the question of a tool that a modern client has not answered yet."""
+
+
+async def ask(ctx, question, kind):
+    """The client's answer, of this kind: at once, or when a modern client asks again."""
+    if ctx.protocol_version == "2025-11-25":
+        return await ctx.session.send_request(question, kind)
+    if "question" not in answered.get():
+        raise Asks(question)
+    return answered.get()["question"]
+
+
+async def fill_in(ctx, message, schema):
+    answer = await ask(ctx, types.ElicitRequest(params=types.ElicitRequestFormParams(
+        message=message, requested_schema={"type": "object", **schema})), types.ElicitResult)
+    return f"action={answer.action}, content={json.dumps(answer.content)}"
 
 
 # -- tools
@@ -78,25 +107,23 @@ async def test_tool_with_progress(ctx, arguments):
 
 
 async def test_sampling(ctx, arguments):
-    answer = await ctx.session.create_message(
+    answer = await ask(ctx, types.CreateMessageRequest(params=types.CreateMessageRequestParams(
         messages=[types.SamplingMessage(role="user", content=text(arguments["prompt"]))],
-        max_tokens=100)
+        max_tokens=100)), types.CreateMessageResult)
     return [text(f"LLM response: {answer.content.text}")]
 
 
 async def test_elicitation(ctx, arguments):
-    answer = await ctx.session.elicit_form(arguments["message"], {
-        "type": "object", "required": ["username", "email"], "properties": {
+    filled = await fill_in(ctx, arguments["message"], {
+        "required": ["username", "email"], "properties": {
             "username": {"type": "string", "description": "User's response"},
             "email": {"type": "string", "description": "User's email address"}}})
-    return [text(f"User response: action={answer.action}, content={json.dumps(answer.content)}")]
+    return [text(f"User response: {filled}")]
 
 
 async def complete(ctx, properties):
-    answer = await ctx.session.elicit_form("Please fill in the form", {
-        "type": "object", "properties": properties})
-    return [text(f"Elicitation completed: action={answer.action}, "
-                 f"content={json.dumps(answer.content)}")]
+    filled = await fill_in(ctx, "Please fill in the form", {"properties": properties})
+    return [text(f"Elicitation completed: {filled}")]
 
 
 async def test_elicitation_sep1034_defaults(ctx, arguments):
@@ -152,8 +179,11 @@ async def call_tool(ctx, params):
     tool = next((tool for tool in TOOLS if tool.__name__ == params.name), None)
     if tool is None:
         raise MCPError(-32602, f"Unknown tool: {params.name}")
+    answered.set(params.input_responses or {})
     try:
         return types.CallToolResult(content=await tool(ctx, params.arguments or {}))
+    except Asks as asks:
+        return types.InputRequiredResult(input_requests={"question": asks.args[0]})
     except ValueError as problem:
         return types.CallToolResult(content=[text(str(problem))], is_error=True)
 
@@ -232,6 +262,7 @@ async def main():
         on_list_resources=list_resources, on_list_resource_templates=list_templates,
         on_read_resource=read_resource, on_subscribe_resource=nothing,
         on_unsubscribe_resource=nothing, on_list_prompts=list_prompts, on_get_prompt=get_prompt,
+        on_subscriptions_listen=ListenHandler(InMemorySubscriptionBus()),
         on_completion=completion, on_set_logging_level=nothing)
     async with stdio_server() as (read, write):
         await server.run(read, write, server.create_initialization_options())

@@ -49,6 +49,19 @@ def start_router(tmp_path):
 
 
 @pytest.fixture
+def pipe():
+    """pipe("tests/sdk_server.py", "both") starts a server and returns its Pipe."""
+    started = []
+
+    def start(*arguments):
+        started.append(processes.Pipe(*arguments))
+        return started[-1]
+    yield start
+    for server in started:
+        server.end()
+
+
+@pytest.fixture
 def repository():
     return processes.ROOT
 

@@ -1,4 +1,4 @@
-"""Real processes for the tests: a router, official servers from npm, and looking at what runs."""
+"""Real processes for the tests: a router, servers, and looking at what runs."""
 
 import json
 import os
@@ -140,3 +140,46 @@ class Running:
             if self.process.poll() is None:
                 self.process.kill()
             self._reader.join()
+
+
+class Pipe:
+    """An MCP server over stdio without a router: pipe("tests/sdk_server.py", "both")."""
+
+    def __init__(self, script, *arguments):
+        self._process = subprocess.Popen(
+            [sys.executable, str(ROOT / script), *arguments],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self._ids = 0
+
+    def say(self, line):
+        print(line if isinstance(line, str) else json.dumps({"jsonrpc": "2.0", **line}),
+              file=self._process.stdin, flush=True)
+
+    def start(self, method, meta=None, **params):
+        """Send a request and return its id."""
+        self._ids += 1
+        self.say({"id": self._ids, "method": method,
+                  "params": {**params, **({"_meta": meta} if meta else {})}})
+        return self._ids
+
+    def hear(self):
+        return json.loads(self._process.stdout.readline())
+
+    def ask(self, method, meta=None, **params):
+        """Send a request; returns its result, or its error."""
+        request_id = self.start(method, meta, **params)
+        answer = self.hear()
+        assert answer["id"] == request_id
+        return answer["result"] if "result" in answer else answer["error"]
+
+    def initialize(self, revision="2025-11-25"):
+        answer = self.ask("initialize", protocolVersion=revision, capabilities={},
+                          clientInfo={"name": "tests", "version": "1"})
+        self.say({"method": "notifications/initialized"})
+        return answer
+
+    def end(self):
+        """Close its input, and return what else it has written: (messages, stderr)."""
+        said, complained = self._process.communicate(timeout=10)
+        assert self._process.returncode == 0
+        return [json.loads(line) for line in said.splitlines()], complained

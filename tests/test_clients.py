@@ -260,10 +260,13 @@ def test_the_typescript_sdk_over_streamable_http_and_as_it_falls_back(start_rout
         assert surface["ended"] == "session ended"
 
 
-def test_the_official_suite_scores_30_of_30(start_router, run):
+@pytest.mark.parametrize("era", ["legacy", "modern"])
+def test_the_official_suite_scores_30_of_30_in_front_of_a_server_of_either_era(
+        start_router, run, era):
     npm("conformance")
     running = start_router({"fixtures": {
-        "command": sys.executable, "args": [str(ROOT / "tests" / "conformance_server.py")]}})
+        "command": sys.executable, "args": [str(ROOT / "tests" / "conformance_server.py")],
+        "protocol": era}})
     suite = NPM_FOLDER / "node_modules" / ".bin" / "conformance"
     done = run("node", str(suite), "server", "--url", f"{running.url}/mcp/fixtures",
                "--requirements", "2025-11-25", timeout=110)

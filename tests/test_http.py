@@ -97,6 +97,15 @@ def test_requests_that_come_in_one_piece_are_answered_one_after_another(start_ro
         assert b'"servers"' in got[2][1]
 
 
+def test_a_header_of_more_than_32_kb_is_refused(start_router):
+    running = start_router({"fake": fake()})
+    for size, expected in [(30_000, 200), (40_000, 431)]:
+        with connected(running) as (connection, read):
+            connection.sendall(b"GET /health?%s HTTP/1.1\r\nHost: localhost\r\n\r\n"
+                               % (b"x" * size))
+            assert read()[0] == expected
+
+
 def test_bytes_that_come_one_by_one_are_a_request_too(start_router):
     running = start_router({"fake": fake()})
     client = Http(running)

@@ -1,5 +1,6 @@
 """transports/program/log.py: what is never shown, and that nobody waits for a reader."""
 
+import json
 import logging
 import os
 import signal
@@ -37,6 +38,16 @@ def test_secrets_and_control_characters_reach_no_line_wherever_they_come_from(pi
     first, *table = os.read(pipe, 10_000).decode().splitlines()
     assert first.endswith(r"a: method x\x1b[31m\x0afake line ***")
     assert table == ["a table", "with *** in it"]
+
+
+@pytest.mark.parametrize("secret", [
+    "two\nlines", 'quo"te', "apo'strophe", "back\\slash", "ümlaut"])
+@pytest.mark.parametrize("show", [str, repr, json.dumps, lambda text: repr(text + "'\"")])
+def test_a_secret_is_hidden_in_its_escaped_forms_as_well(pipe, secret, show):
+    stderr = Stderr()
+    stderr.hide([secret])
+    stderr.handle(record("bad: %s", show(f"<{secret}>")))
+    assert "<***>" in os.read(pipe, 10_000).decode()
 
 
 def test_lines_that_nobody_reads_are_dropped_and_counted(pipe):

@@ -3,7 +3,7 @@
 import pytest
 
 from transports.fabric.messages import Refused
-from transports.fabric.pending import Calls, PendingRequests
+from transports.fabric.pending import LATE_CALLS, Calls, PendingRequests
 
 
 class Peer:
@@ -158,3 +158,11 @@ def test_who_has_left_can_ask_nothing_more():
     assert peer.calls.close() == [open_call]
     with pytest.raises(Refused, match="ended"):
         peer.calls.open(ask(2), peer)
+
+
+def test_many_late_calls_of_one_asker_do_not_push_out_another():
+    table, one, other = PendingRequests(), Peer(), Peer()
+    for peer in [other, *[one] * (2 * LATE_CALLS)]:
+        call = peer.calls.open(ask(1), peer)
+        table.answer(answer(table.add(ask(1), call, call=call)["id"]))
+    assert table.askers(60) == {one, other}

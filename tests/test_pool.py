@@ -5,6 +5,7 @@ import json
 import pytest
 
 from transports.fabric.outbox import CLOSE
+from transports.fabric.session import SILENT_SECONDS
 from upstreams.config.entries import Entry
 from upstreams.turns import CALL_PATIENCE, IDLE_SECONDS, LATE_SECONDS
 
@@ -33,6 +34,10 @@ def take_call(world, label):
     """The call that this process was sent last; whatever else it was sent is passed over."""
     return [message for message in world[label].takes()
             if message.get("method") == "tools/call"][-1]
+
+
+def answer_call(world, server):
+    server.says(id=take_call(world, server.label)["id"], result={})
 
 
 def error_of(message):
@@ -415,6 +420,54 @@ def test_a_call_of_a_session_that_has_let_go_of_its_processes_does_not_wait_for_
     assert take_call(world, world.own("a", other).label)
 
 
+def silent(client, seconds=2 * SILENT_SECONDS):
+    """This client has given no sign of life for so long."""
+    client.session.seconds_silent = lambda: seconds
+
+
+def ended(world, client):
+    return world.router.sessions.find(client.session.id) is None
+
+
+def test_a_call_that_finds_no_room_ends_the_session_that_is_silent_for_longest(caplog):
+    world = world_of(limit=1)
+    longest, gone, other = [world.client(capabilities=ASKABLE) for _ in range(3)]
+    for client in (longest, gone):
+        call(client)
+        answer_call(world, world.own("a", client))
+        silent(client)
+    silent(longest, 10 * SILENT_SECONDS)
+    call(other, 1)
+    call(other, 2)  # it waits for the same process, so no other session has to end for it
+    assert ended(world, longest) and not ended(world, gone)
+    assert f"{longest.session.name} ends to make room" in caplog.text
+    world.clock.advance(1)
+    assert take_call(world, world.own("a", other).label)
+
+
+def test_a_session_whose_client_is_there_or_has_a_call_does_not_end_to_make_room():
+    world = world_of(limit=1)
+    there, calling, other = [world.client(capabilities=ASKABLE) for _ in range(3)]
+    for client in (there, calling):
+        call(client)
+    answer_call(world, world.own("a", there))
+    silent(there, SILENT_SECONDS / 2)
+    silent(calling)
+    call(other)
+    assert not ended(world, there) and not ended(world, calling)
+
+
+def test_no_session_ends_for_whom_that_would_make_no_room():
+    world = world_of(limit=0, a=offers(tools=["t"]), b=offers(tools=["t"]))
+    there, elsewhere, other = [world.client(capabilities=ASKABLE) for _ in range(3)]
+    call(there)
+    call(elsewhere, name="b__t")
+    answer_call(world, world.own("b", elsewhere))
+    silent(elsewhere)
+    call(other)
+    assert not ended(world, elsewhere)
+
+
 # -- faults
 
 
@@ -603,10 +656,6 @@ def test_health_tells_whose_each_process_is():
 
 
 # -- what a hostile review found
-
-
-def answer_call(world, server):
-    server.says(id=take_call(world, server.label)["id"], result={})
 
 
 def test_a_call_that_is_cancelled_while_it_waits_for_its_turn_is_never_sent():

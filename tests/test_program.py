@@ -3,6 +3,7 @@
 import http.client
 import json
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -11,6 +12,8 @@ import threading
 import urllib.request
 
 import pytest
+
+from transports.program.options import Limits
 
 import processes
 from processes import ROOT, children, fake, wait_until
@@ -76,8 +79,24 @@ def test_check_tells_how_every_server_is_and_fails_if_one_does(run, config):
     assert re.search(r"good +running +11 .* 2025-11-25 +by the client +fake 1", text)
     assert 'missing: the command "no-such-command" was not found' in text
     assert "dies: exited with status 1: this server was told to die" in text
-    assert "silent: did not answer initialize within 1 seconds" in text
+    assert "silent: did not answer within 1 seconds" in text
     assert run(*ROUTER, "--check", "--config", config(good=fake())).returncode == 0
+
+
+def test_check_tells_of_a_server_that_is_not_shared_as_well(run, config):
+    done = run(*ROUTER, "--check", "--config", config(
+        missing={"command": "no-such-command", "shared": False}))
+    assert done.returncode == 1
+    assert re.search(rb"missing +failed", done.stdout)
+
+
+def test_a_limit_of_files_that_cannot_be_raised_does_not_stop_the_start(monkeypatch, caplog):
+    def refuse(which, limits):
+        raise ValueError("not allowed to raise maximum limit")
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (256, resource.RLIM_INFINITY))
+    monkeypatch.setattr(resource, "setrlimit", refuse)
+    assert Limits().make_room_for_connections() == 128
+    assert "no more than 256 files can be open" in caplog.text
 
 
 def test_check_names_the_tools_whose_names_are_too_long(run, config):

@@ -119,7 +119,7 @@ def test_a_server_that_does_not_answer_in_time_fails_and_the_rest_is_served(capl
     client = world.client()
     world.clock.advance(60.5)
     assert world["slow"].closed
-    assert 'server "slow" is not running: did not answer initialize within 60 s' in caplog.text
+    assert 'server "slow" is not running: did not answer within 60 s' in caplog.text
     client.gets()
     client.asks("tools/call", name="slow__x")
     assert error_of(client.get())[1].startswith('server "slow" is not running: did not answer')
@@ -435,3 +435,32 @@ def test_of_two_initialize_at_once_one_is_refused(monkeypatch):
     assert "result" in answers[2] and "already" in answers[1]["error"]["message"]
     client.leaves()
     assert world.pool.owned(client.session) == []
+
+
+@pytest.mark.parametrize("name", [["write"], {"write": 1}, None, 7])
+@pytest.mark.parametrize("surface", [None, "a"])
+def test_a_tool_name_that_is_no_text_is_refused_and_no_way_around_what_is_hidden(surface, name):
+    entry = Entry("a", "-", prefix="a__", deny=("write",))
+    world = World(entries={"a": entry}, a=offers(tools=["write"]))
+    client = world.client(surface)
+    client.asks("tools/call", name=name)
+    assert error_of(client.get())[0] == -32602
+    assert world["a"].takes() == []
+
+
+def test_tasks_of_a_server_that_plain_clients_share_do_not_cross_on_its_own_surface():
+    world = World(a=offers(tools=["t"], capabilities={"tasks": {"list": {}}}))
+    one, other = world.client("a"), world.client("a")
+    one.asks("tools/call", name="t", task={})
+    world["a"].says(id=world["a"].take()["id"], result={"task": {"taskId": "T"}})
+    one.gets()
+    for method in ("tasks/get", "tasks/result", "tasks/cancel"):
+        other.asks(method, taskId="T")
+        assert error_of(other.get()) == (-32602, "Unknown task: T")
+        assert world["a"].takes() == []
+        one.asks(method, taskId="T")
+        assert world["a"].take()["params"]["taskId"] == "T"
+    for client, expected in ((one, ["T"]), (other, [])):
+        client.asks("tasks/list")
+        world["a"].says(id=world["a"].take()["id"], result={"tasks": [{"taskId": "T"}]})
+        assert [task["taskId"] for task in client.get()["result"]["tasks"]] == expected

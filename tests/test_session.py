@@ -1,8 +1,10 @@
 """transports/fabric/session.py: gates, and what a session does with them."""
 
+import pytest
+
 from transports.fabric import session as session_module
 from transports.fabric.pending import Call
-from transports.fabric.session import Gate, Session
+from transports.fabric.session import Gate, Session, Sessions, SessionsUsedUp
 
 from world import World, offers
 
@@ -99,3 +101,12 @@ def test_a_bug_in_one_call_that_was_kept_does_not_stop_those_behind_it(caplog):
     gate.do(done.append, 1)
     gate.open()
     assert done == [1] and "ZeroDivisionError" in caplog.text
+
+
+def test_a_refusal_for_want_of_sessions_says_how_many_are_idle(caplog):
+    sessions, calling, idle = Sessions(2), Session(None, "test"), Session(None, "test")
+    calling.calls.open({"id": 1, "method": "tools/call"}, calling.outbox)
+    assert sessions.add(calling) and sessions.add(idle)
+    with pytest.raises(SessionsUsedUp):
+        sessions.longest_silent()
+    assert "1 of the 2 that --max-sessions allows have no call" in caplog.text

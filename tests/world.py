@@ -47,12 +47,14 @@ class FakeClock:
 class FakeServer:
     """A connection whose other end the test plays. `received` is what the router sent to it.
 
-    What it offers, it answers by itself: initialize and the four lists. The rest is the test's.
+    What it offers, it answers by itself: its start and the four lists. The rest is the test's.
+    A legacy server refuses server/discover, a modern one initialize.
     """
 
     def __init__(self, label, offers):
         self.label, self.offers, self.pid = label, offers, 1
         self.received = []
+        self.handshake = []     # the requests that began it
         self.started = self.closing = self.closed = False
 
     def start(self, on_message, on_closed):
@@ -63,15 +65,51 @@ class FakeServer:
 
     def send(self, message):
         message = json.loads(json.dumps(message))
-        if message.get("method") == "initialize":
-            self.initialize = message
-            if not self.offers.get("slow"):
-                self.answer_initialize()
+        if message.get("method") in ("server/discover", "initialize"):
+            self.handshake.append(message)
+            self.begins(message)
         elif message.get("method") in LISTS and message["method"] in self.offers.get("lists", ()):
             key = LISTS[message["method"]][1]
             self.says(id=message["id"], result={key: self.offers["lists"][message["method"]]})
         elif message.get("method") != "notifications/initialized":
             self.received.append(message)
+            if message.get("method") == "subscriptions/listen" and self.offers.get("listens"):
+                self.acknowledges(message)
+
+    def begins(self, message):
+        """`discovers`, `initializes`: how it answers these, if not by its era."""
+        method = message["method"]
+        if method == "initialize":
+            self.initialize = message
+        how = self.offers.get("discovers" if method == "server/discover" else "initializes")
+        mine = {"server/discover": "modern", "initialize": "legacy"}[method]
+        if how == "dies":
+            self.dies()
+        elif how == "silence":
+            pass
+        elif how or mine != self.offers.get("era", "legacy"):
+            self.says(id=message["id"], error=how or {"code": -32601, "message": "not here"})
+        elif self.offers.get("slow"):
+            pass
+        elif mine == "modern":
+            self.answer_discover()
+        else:
+            self.answer_initialize()
+
+    def answer_discover(self):
+        self.says(id=self.handshake[0]["id"], result={
+            "resultType": "complete", "supportedVersions": ["2026-07-28"],
+            "capabilities": self.offers.get("capabilities", {}),
+            "ttlMs": 0, "cacheScope": "public",
+            "_meta": {"io.modelcontextprotocol/serverInfo": {"name": self.label, "version": "1"}},
+            **({"instructions": self.offers["instructions"]} if "instructions" in self.offers
+               else {})})
+
+    def acknowledges(self, listen):
+        """The server agrees to all that this subscriptions/listen asks for."""
+        self.says(method="notifications/subscriptions/acknowledged", params={
+            "_meta": {"io.modelcontextprotocol/subscriptionId": listen["id"]},
+            "notifications": listen["params"]["notifications"]})
 
     def answer_initialize(self):
         self.says(id=self.initialize["id"], result={

@@ -4,6 +4,11 @@ May import: transports.fabric, and its own rooms `config` and `connections`.
 
 In reading order:
     upstream.py     our half of one server: its start, its requests, its messages, its end
+    era.py          which era it speaks: the first messages of each of its lives
+    legacy.py       what is particular to a server of a revision with initialize
+    modern.py       what is particular to one of revision 2026-07-28
+    questions.py    what a modern server wants to know becomes questions to the session
+    listening.py    what a modern server tells of its own accord: one subscription for all
     kinds.py        processes with equal capabilities, and who may use which
     processes.py    which processes there are, and which may start now
     turns.py        the way of a call to a process

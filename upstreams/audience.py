@@ -38,6 +38,11 @@ class Audience:
         with self._lock:
             return list(self._sessions)
 
+    def uris(self):
+        """The resources that any of them is subscribed to."""
+        with self._lock:
+            return list(self._subscribers)
+
     def tell(self, message, only=None):
         """Send a notification to every session that lists from this process and is initialized.
 
@@ -89,9 +94,8 @@ class Audience:
         not know, and tell its sessions that its lists are new."""
         with self._lock:
             self._told_level = None
-            uris = list(self._subscribers)
         self.tell_level()
-        for uri in uris:
+        for uri in self.uris():
             self._ask("resources/subscribe", {"uri": uri})
         self.lists_changed()
 
@@ -129,7 +133,7 @@ class Audience:
     def subscribe(self, session, message, reply_to):
         """Only the first subscription to a URI is passed on to the server. Those that come before
         it is answered get the same answer; those that come later are answered here."""
-        uri = message["params"]["uri"]
+        uri, id = message["params"]["uri"], message["id"]
         with self._lock:
             count = sum(session in sessions for sessions in self._subscribers.values())
             if count >= MOST_SUBSCRIPTIONS:
@@ -142,16 +146,15 @@ class Audience:
                 self._unanswered[uri] = []
             waiting = self._unanswered.get(uri)
             if waiting is not None:
-                waiting.append((message["id"], reply_to))
+                waiting.append((id, reply_to))
         if is_first:
             try:
                 self._upstream.request(message, reply_to=OnAnswer(
                     functools.partial(self._subscription_answered, uri, waiting)))
             except Refused as problem:
-                self._subscription_answered(uri, waiting, error(message["id"], problem.code,
-                                                                str(problem)))
+                self._subscription_answered(uri, waiting, error(id, problem.code, str(problem)))
         elif waiting is None:
-            reply_to.send(result(message["id"], {}))
+            reply_to.send(result(id, {}))
 
     def _subscription_answered(self, uri, waiting, response):
         with self._lock:

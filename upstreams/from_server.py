@@ -1,6 +1,7 @@
 """What a server says of its own accord, and which session gets it.
 
-A legacy server over stdio does not say on whose behalf it asks or logs. A guess could show one
+A legacy server over stdio does not say on whose behalf it asks or logs, and a modern one does not
+say so of log lines. A guess could show one
 person's question to another. So a question goes to the session that owns or holds the process
 (pool.py), or it is answered with an error. A log line of a process that several sessions use goes
 to a session only if it cannot concern another.
@@ -16,8 +17,6 @@ from transports.fabric.messages import (LOG_LEVELS, METHOD_NOT_FOUND, Refused, e
 from .catalog import CHANGED
 
 log = logging.getLogger("router")
-
-LATE_SECONDS = 1.0  # after an answer, for log lines that may still concern its call
 
 
 class FromServer:
@@ -37,6 +36,9 @@ class FromServer:
     def route(self, message):
         """Send a request or notification of the server to the session that it is for."""
         try:
+            message = self._upstream.life.era.heard(message)
+            if message is None:
+                return
             params = params_of(message)
             route = self._routes.get(message["method"])
             if route:
@@ -89,13 +91,12 @@ class FromServer:
             log.debug("%s: dropped progress that nobody waits for", self._upstream.name)
 
     def _log_line(self, message, params):
-        """To the one session that it can concern; if there are several, to our own log only.
-
-        It may be late, and concern a call that was answered shortly before.
-        """
-        pending, owner = self._upstream.life.pending, self._upstream.owner
-        users = {*filter(None, [self._upstream.holder]), *pending.askers(LATE_SECONDS)}
-        concerned = {owner} if owner else users or set(self._upstream.audience.sessions())
+        """To the one session that it can concern; if there are several, to our own log only."""
+        upstream = self._upstream
+        users = upstream.life.era.loggers()
+        if upstream.holder:
+            users = {*users, upstream.holder}
+        concerned = {upstream.owner} if upstream.owner else users
         if len(concerned) != 1 or None in concerned:
             log.debug("%s: a log line that may concern any of several sessions: %s",
                       self._upstream.name, message)

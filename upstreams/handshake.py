@@ -4,13 +4,12 @@ The answer says what the servers can do, so it waits until they have started; bu
 because hosts give up a server that does not answer within a few seconds.
 """
 
-import functools
 import threading
 
 from transports.fabric.messages import (INVALID_REQUEST, LATEST, REVISIONS, Refused, params_of,
                                         result)
 
-from .gather import when_session_settled
+from .gather import Gather, when_settled
 
 
 class Handshake:
@@ -29,6 +28,8 @@ class Handshake:
                 raise Refused(INVALID_REQUEST, "this session is initialized already")
             session.version = asked if asked in REVISIONS else LATEST
         session.capabilities = capabilities if isinstance(capabilities, dict) else {}
+        info = params.get("clientInfo")
+        session.client_info = info if isinstance(info, dict) else None
         try:
             self._pool.join(session, session.surface.names(list(self._pool.entries)))
         except Exception:
@@ -39,8 +40,20 @@ class Handshake:
             self._pool.release(session)
         if not self._pool.share:
             self._report(session.upstreams.values())
-        when_session_settled(session, functools.partial(self._answer, session, call),
-                             self._clock, session.surface.patience(session))
+        Gather([session], lambda _values, _missing: self._answer(session, call), self._clock,
+               session.surface.patience(session)).start(self._when_settled)
+
+    def _when_settled(self, session, put):
+        """Call put(None) once the session's servers are up or have failed. When the era of a
+        server becomes known, the pool may give the session another process of it."""
+        waited_for = list(session.upstreams.values())
+
+        def look_again():
+            if set(session.upstreams.values()) <= set(waited_for):
+                put(None)
+            else:
+                self._when_settled(session, put)
+        when_settled(waited_for, look_again)
 
     def _answer(self, session, call):
         """The session's servers are up, or have failed, or are too slow to wait for."""

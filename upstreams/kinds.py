@@ -3,7 +3,8 @@
 What a server lists may depend on what its client can be asked. So any process with a session's
 capabilities can list for it. Which process runs its calls depends on the policy:
 
-    COMMON   the session can be asked nothing: one process runs the calls of all such sessions
+    COMMON   the session can be asked nothing: one process runs the calls of all such sessions.
+             Likewise for all sessions of a modern server, since its answers carry its questions
     TURNS    "shared": true: a session holds a process while it has a call under way there
     OWN      a session owns a process from its first call on, until the session ends
 

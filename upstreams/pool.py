@@ -36,7 +36,8 @@ class Pool:
         False if there is only one client: then it owns every process from the start.
         """
         self.entries, self.share = entries, share
-        self.have_run = set()   # the names of the servers that have been up once
+        self.have_run = {}      # the names of the servers that have been up, and their eras
+        self.make_room = lambda name: None  # for a process of this server; the Router sets it
         self._clock = clock
         self.lock = threading.Lock()
         # protected by lock:
@@ -46,7 +47,7 @@ class Pool:
         self.run = self._turns.run                      # a call, on its way to a process
         self.answered_late = self._turns.answered_late
 
-    # -- what the router and the surfaces want
+    # -- what the router, the surfaces and the upstreams want
 
     def start(self):
         """Start a process of each server, for clients that can be asked nothing."""
@@ -96,6 +97,19 @@ class Pool:
                 return
             upstream.owner = session
         self._look_again(session, kind)
+
+    def is_of_era(self, name, era):
+        """The era of a server has become known: look again which process serves whom. That stays
+        so, whatever another life of it is."""
+        with self.lock:
+            if name in self._processes.eras:
+                return
+            self._processes.eras[name] = era
+            waiting = [(session, kind) for kind in self._processes.kinds.values()
+                       if kind.entry.name == name for session in kind.sessions]
+        for session, kind in waiting:
+            self._look_again(session, kind)
+        self.changed()
 
     def owned(self, session):
         """The processes that the session owns or holds."""
@@ -270,11 +284,14 @@ class Pool:
 
         With `tell`, it is told that its lists may have changed, if that process is up already.
         """
-        name = kind.entry.name
+        name, key = kind.entry.name, self._processes.digest(session.capabilities)
         with self.lock:
             if session not in kind.sessions:
                 return
             before = session.upstreams[name]
+            kind.sessions.discard(session)
+            kind = self._processes.kind(name, *key)
+            kind.sessions.add(session)
             upstream = kind.lister(session) or self.new(kind, session)
             session.upstreams = {**session.upstreams, name: upstream}
         if before is upstream:

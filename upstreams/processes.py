@@ -13,7 +13,9 @@ import itertools
 import json
 import os
 
+from .era import AUTO
 from .kinds import CAN_BE_ASKED, COMMON, OWN, TURNS, Kind
+from .legacy import LEGACY
 from .upstream import FAILED, Upstream
 
 STARTS_AT_ONCE = 2 * (os.cpu_count() or 1)
@@ -26,6 +28,8 @@ class Processes:
         self._entries, self._connect, self._clock = entries, connect, clock
         self._client_info, self.limit, self._share = client_info, limit, share
         self.numbers = itertools.count(1)
+        self.eras = {name: entry.protocol for name, entry in entries.items()
+                     if entry.protocol != AUTO}     # of the servers of which it is known
         self.kinds = {}         # (server name, digest of the capabilities) → Kind
         self.to_start = []      # upstreams that have not begun to start, in order
         self.starting = set()   # those that have begun, and count among those at once
@@ -33,15 +37,20 @@ class Processes:
         self.replaced = []      # those that are in `ending` already and must still be told
 
     def digest(self, capabilities):
-        """(what a server is told of these capabilities, a key that is the same if these are)."""
-        if self._share and CAN_BE_ASKED.isdisjoint(capabilities):
-            capabilities = {}
+        """(the capabilities, a key that is equal if they are). It may take long: 11 MB, 0.1 s."""
         return capabilities, hashlib.sha256(
             json.dumps(capabilities, sort_keys=True).encode()).digest()
 
     def kind(self, name, capabilities, digest):
-        """The Kind of a server for sessions with these capabilities."""
+        """The Kind of a server for sessions with these capabilities.
+
+        While its era is not known they all wait with the router's own process: if it turns out to
+        be modern, that serves them all.
+        """
         entry = self._entries[name]
+        for_all = entry.shared is not False and self.eras.get(name) != LEGACY
+        if self._share and (for_all or CAN_BE_ASKED.isdisjoint(capabilities)):
+            capabilities, digest = self.digest({})
         if (name, digest) not in self.kinds:
             policy = (OWN if entry.shared is False or not self._share
                       else COMMON if not capabilities else TURNS if entry.shared else OWN)

@@ -46,12 +46,17 @@ class Restarts:
                       entry.name, self._failures)
         self._upstream.audience.lists_changed()  # what it had in an earlier life is gone for good
 
-    def _restart(self):
+    def at_once(self):
+        """It has ended because of how we began, and is started again in another way: that is no
+        failure."""
+        self._clock.after(0, self._restart, False)
+
+    def _restart(self, failed=True):
         """Called by the clock."""
-        if self._pool.stops(self._upstream):
+        if failed and self._pool.stops(self._upstream):
             return
         if self._upstream.wait_closed(0):
-            self.count += 1
+            self.count += failed
             self._pool.start_again(self._upstream)
         else:  # never two lives at once: they may share files
-            self._clock.after(LOOK_AGAIN, self._restart)
+            self._clock.after(LOOK_AGAIN, self._restart, failed)

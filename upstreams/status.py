@@ -7,6 +7,7 @@ from transports.fabric.text import printable
 
 from .catalog import LISTS, PROMPTS, RESOURCES, TEMPLATES, TOOLS
 from .gather import INITIALIZE_PATIENCE, when_settled
+from .modern import MODERN
 from .upstream import RUNNING
 
 _HEADINGS = ("server", "state", "tools", "prompts", "resources", "templates", "seconds",
@@ -91,8 +92,13 @@ def _row(upstream, url):
     info = info if isinstance(info, dict) else {}
     counts = [_count(upstream, method) for method in (TOOLS, PROMPTS, RESOURCES, TEMPLATES)]
     return (upstream.name, upstream.state, *counts, f"{upstream.life.seconds_to_start():.1f}",
-            upstream.info["protocolVersion"], _PROCESS[upstream.entry.shared],
+            upstream.info["protocolVersion"], _served(upstream),
             printable(f"{info.get('name', '?')} {info.get('version', '?')}"), address)
+
+
+def _served(upstream):
+    modern = upstream.life.era.name == MODERN and upstream.entry.shared is not False
+    return "one for all" if modern else _PROCESS[upstream.entry.shared]
 
 
 def _count(upstream, method):

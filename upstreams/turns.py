@@ -42,12 +42,22 @@ class Turns:
                     raise Refused(SERVER_UNAVAILABLE, "this session has ended")
                 kind.turns.append(turn)
                 upstream = self.place(kind, turn)
+                full = upstream is None and self._needs_room(kind, turn)
             if upstream is None:
                 turn.deadline = self._clock.after(CALL_PATIENCE, self._give_up, kind, turn)
+                if full:
+                    self._pool.make_room(name)
                 self._pool.changed()  # an idle process of another kind may make way
                 return
             self._pool.changed()
         self._begin(upstream, turn)
+
+    def _needs_room(self, kind, turn):
+        """Whether a session has to end for this call: nothing else makes way, and no earlier call
+        of the same session has asked for that already. Requires the lock."""
+        earlier = any(each.session is turn.session for each in kind.turns if each is not turn)
+        return not (earlier or self._processes.has_room(kind.entry.name)
+                    or self._processes.in_the_way())
 
     def hand_out(self):
         """[(process, turn)] for the calls that need not wait any more. Requires the lock."""

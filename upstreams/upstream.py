@@ -5,25 +5,26 @@ Nothing here waits. A request goes to the connection's outbox. What the server s
 of pending requests names; everything else goes through from_server.py.
 """
 
-import contextlib
 import functools
 import itertools
 import logging
 import threading
 import time
 
-from transports.fabric.messages import (LATEST, RESPONSE, REVISIONS, SERVER_UNAVAILABLE,
-                                        InvalidMessage, Refused, kind_of, notification, request)
+from transports.fabric.messages import (RESPONSE, SERVER_UNAVAILABLE, InvalidMessage, Refused,
+                                        kind_of)
 from transports.fabric.pending import Calls, PendingRequests, cancel_notification
 from transports.fabric.session import Gate
 from transports.fabric.text import printable
 from upstreams.connections.process import StartFailed
 
-from .answers import OnAnswer
 from .audience import Audience
 from .catalog import LISTS, TASKS, Catalog
+from .era import Opening
 from .from_server import FromServer
 from .gather import LIST_SECONDS, Gather, Pages
+from .legacy import LEGACY, Legacy
+from .listening import LISTEN
 from .restarts import Restarts
 from .timeouts import CallTimeouts
 
@@ -44,10 +45,13 @@ class Life:
         self.connection = connection
         self.pending = PendingRequests(ids)     # what we asked the server
         self.calls = Calls(upstream)            # what the server asked and nobody answered yet
+        self.era = Legacy(upstream, self, {})   # or Modern; not known before it is running
+        self.opening = None                     # the first messages, from its start on
         self.settled_gate = Gate()              # opens when it has started, or has failed to
+        self.settled = False                    # whether it has started
         self.started = None                     # when, by time.monotonic()
         self.deadline = None                    # of the start: an event of the clock
-        self.running_since = None               # when it answered initialize
+        self.running_since = None               # when it said what it can do
 
     def seconds_to_start(self):
         return self.running_since - self.started
@@ -79,13 +83,15 @@ class Upstream:
         self.audience = Audience(self)
         self.restarts = Restarts(self, clock, pool)
         self.problem = None             # why it is not running, in a sentence
-        self.info = {}                  # its answer to initialize, whole
+        self.info = {}                  # its answer to initialize, or what takes its place
         self.unlisted = {}              # method of a list → why we could not learn it at the start
         self.asked_for_roots = False
         self._from_server = FromServer(self, pool)
         self._timeouts = CallTimeouts(self, clock)
         self._connect, self._clock, self._pool = connect, clock, pool
         self._client = {"capabilities": kind.capabilities, "clientInfo": client_info}
+        self._next_protocol = None      # of the next life, if that is known
+        self._spared = False            # whether a life of it was begun anew for its first message
         self._ids = itertools.count(1)  # one counter for all lives of the server
         self._lock = threading.Lock()   # protects `life` and its state
         self.life = self._new_life()
@@ -117,7 +123,8 @@ class Upstream:
     # -- called by any thread
 
     def start(self):
-        """Start the process, or start it again; `when_settled` tells how that went."""
+        """Start the process and find out its era, or start it again; `when_settled` tells how that
+        went."""
         if self.life.started is None:
             self._begin(self.life)
         else:
@@ -132,9 +139,10 @@ class Upstream:
         life = self.life
         if life.state == STARTING:
             raise Refused(SERVER_UNAVAILABLE, f'server "{self.name}" is still starting')
-        self._ask(life, message, reply_to, call)
+        life.era.ask(message, reply_to, call)
 
-    def _ask(self, life, message, reply_to, call=None):
+    def pass_on(self, life, message, reply_to, call=None):
+        """Send a request in this life as it is. Raises Refused once that has ended."""
         sent = life.pending.add(message, reply_to, call)
         life.connection.send(sent)
         if call:
@@ -202,57 +210,65 @@ class Upstream:
         """Begin a new life in place of the one that has ended."""
         life = self._new_life()
         with self._lock:
-            if self.life.state == CLOSING:
-                return
-            self.life = life
-        self._begin(life)
+            before = self.life
+            if before.state == STARTING:  # nobody was told how that went
+                life.settled_gate = before.settled_gate
+            if before.state != CLOSING:
+                self.life = life
+        if before.state == CLOSING:
+            before.settled_gate.open()
+        else:
+            self._begin(life)
 
     def _begin(self, life):
         if life.state == CLOSING:
             return
+        protocol = self._next_protocol or self._pool.have_run.get(self.name, self.entry.protocol)
+        self._next_protocol = None
         life.started = time.monotonic()
         life.deadline = self._clock.after(self.entry.start_timeout, self._too_slow, life)
+        life.opening = Opening(self, life, protocol, self._client, self._clock)
         try:
-            life.connection.start(self.receive, functools.partial(self._closed, life))
+            life.connection.start(self.receive, functools.partial(self._ended, life))
         except StartFailed as problem:
             # Later the reason may pass: its command is being updated, the system is out of files.
             self._closed(life, str(problem), hopeless=self.name not in self._pool.have_run)
         else:
-            # Lifecycle, Initialization: we offer the newest revision that we know.
-            hello = request("initialize", {"protocolVersion": LATEST, **self._client})
-            with contextlib.suppress(Refused):  # it has ended already, and _closed has told so
-                self._ask(life, hello, OnAnswer(functools.partial(self._initialized, life)))
+            life.opening.start()
         if life.state == CLOSING:  # close() may have come before there was a process to close
             life.connection.close()
 
-    def _initialized(self, life, response):
-        answer = response.get("result")
-        if not isinstance(answer, dict):
-            problem = response.get("error")
-            return self._give_up(life, "refused to initialize: " + str(
-                problem.get("message") if isinstance(problem, dict) else "it sent no result"))
-        if answer.get("protocolVersion") not in REVISIONS:
-            return self._give_up(life, f"speaks revision {answer.get('protocolVersion')!r} of "
-                                       f"MCP; this router knows {', '.join(REVISIONS)}")
+    def is_of_era(self, era):
+        """Called by the Opening as soon as that is known."""
+        self._pool.is_of_era(self.name, era)
+
+    def opened(self, life, era):
+        """It is ready for requests. Called by the Opening, in the reader thread."""
         self._clock.forget(life.deadline)
-        self.info, self.problem = answer, None
+        life.era, self.info, self.problem = era, era.info, None
         life.running_since = time.monotonic()
-        self._pool.have_run.add(self.name)
-        # Before the state changes, since from then on any thread may send a request.
-        life.connection.send(notification("notifications/initialized"))
+        self._pool.have_run[self.name] = era.name
         with self._lock:
             if life.state != STARTING:
-                return None
+                return
             life.state = RUNNING
-        return self._learn_lists(life)
+        self._learn_lists(life)
 
     def _learn_lists(self, life):
-        """Fetch its lists into the catalog; with them, or at the deadline, it has settled."""
+        """Fetch its lists into the catalog and hear of their changes; then, or at the deadline,
+        it has settled."""
         methods = [method for method, (capability, _, _) in LISTS.items()
                    if capability in self.capabilities and method != TASKS]
-        gather = Gather(methods, functools.partial(self._learned, life), self._clock,
+        gather = Gather([*methods, LISTEN], functools.partial(self._learned, life), self._clock,
                         LIST_SECONDS)
-        gather.start(lambda method, put: Pages(self, method, put).ask())
+        gather.start(lambda method, put: Pages(self, method, put).ask() if method != LISTEN
+                     else life.era.listen(functools.partial(self._listening, life, put)))
+
+    def _listening(self, life, put, value):
+        """From now on we hear of changes; if that comes late, there may have been some."""
+        if life.settled:
+            self.audience.lists_changed()
+        put(value)
 
     def _learned(self, life, lists, missing):
         self.unlisted = {
@@ -264,6 +280,7 @@ class Upstream:
     def _settled(self, life):
         if life.state == RUNNING:  # or it has ended while its lists were fetched
             log.info('server "%s" is running (%.1f s)', self.label, life.seconds_to_start())
+            life.settled = True
             self.audience.came_up()
         life.settled_gate.open()
         self._pool.changed()
@@ -272,16 +289,37 @@ class Upstream:
 
     def _too_slow(self, life):
         last = self.last_lines()[-1:]
-        self._give_up(life, f"did not answer initialize within {self.entry.start_timeout:g} "
-                            "seconds" + "".join(f": {line}" for line in last))
+        self.give_up(life, f"did not answer within {self.entry.start_timeout:g} seconds"
+                     + "".join(f": {line}" for line in last))
 
-    def _give_up(self, life, problem):
+    def give_up(self, life, problem):
+        """It cannot be used."""
         self._closed(life, problem)
         life.connection.close()
+
+    def begin_again(self, life, protocol):
+        """Its process knows what it must not: another one begins by this protocol."""
+        self._next_protocol = protocol
+        life.connection.close()
+
+    def _ended(self, life, reason):
+        """The connection has ended. Once, it may have been our first question that ended it."""
+        if life.opening.end() and not self._spared:
+            self._spared, self._next_protocol = True, LEGACY
+        if self._next_protocol is None or life.state != STARTING:
+            self._closed(life, reason)
+            return
+        log.info('server "%s" did not bear how it was asked for its era, and is started again as '
+                 'a %s one; "protocol" in its config saves that', self.label, self._next_protocol)
+        self._clock.forget(life.deadline)
+        life.pending.close(reason)
+        self.restarts.at_once()
 
     def _closed(self, life, reason, hopeless=False):
         """The connection has ended, or we give it up. Of several reasons the first one stays."""
         self._clock.forget(life.deadline)
+        if life.opening:
+            life.opening.end()
         with self._lock:
             failed = life.state in (STARTING, RUNNING)
             if failed:
@@ -291,8 +329,10 @@ class Upstream:
             log.error('server "%s" is not running: %s', self.label, self.problem)
         text = f'server "{self.name}" is not running: {self.problem or "it was closed"}'
         life.pending.close(text)
-        for call in life.calls.close():
-            call.cancel(text)
+        for question in life.calls.close():
+            question.cancel(text)
+            if question.within:  # a modern server has answered that call, with this question
+                question.within.fail(SERVER_UNAVAILABLE, text)
         life.settled_gate.open()
         if failed:
             self.restarts.plan(life, hopeless)

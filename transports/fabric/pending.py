@@ -9,7 +9,6 @@ A client's tools/call opens a Call in the session's `calls` and an entry in the 
 `pending`. A server's question is the mirror image.
 """
 
-import collections
 import itertools
 import threading
 import time
@@ -195,7 +194,7 @@ class PendingRequests:
         self._lock = threading.Lock()
         # protected by _lock:
         self._rows = {}
-        self._last_calls = collections.deque(maxlen=LATE_CALLS)  # (when, who asked)
+        self._last_calls = {}   # who asked → when; the latest LATE_CALLS of them
         self._closed = None  # the reason, once it is closed; add() checks it under the lock
 
     def add(self, message, reply_to, call=None):
@@ -247,7 +246,11 @@ class PendingRequests:
         with self._lock:
             row = self._rows.pop(our_id, None)
             if row and row.call:
-                self._last_calls.append((time.monotonic(), weakref.ref(row.call.asker)))
+                asker = weakref.ref(row.call.asker)
+                self._last_calls.pop(asker, None)
+                self._last_calls[asker] = time.monotonic()
+                if len(self._last_calls) > LATE_CALLS:
+                    del self._last_calls[next(iter(self._last_calls))]
             return row
 
     def close(self, reason):
@@ -282,7 +285,7 @@ class PendingRequests:
         moment = time.monotonic() - seconds
         with self._lock:
             here = [row.call.asker for row in self._rows.values() if row.call]
-            late = [asker() for ended, asker in self._last_calls if ended >= moment]
+            late = [asker() for asker, ended in self._last_calls.items() if ended >= moment]
         return {*here, *late}
 
     def __len__(self):

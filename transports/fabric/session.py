@@ -117,6 +117,7 @@ class Session:
         self.calls = Calls(self, most_calls)    # what it asked
         self.pending = PendingRequests()        # what it was asked
         self.version = None                     # negotiated by `initialize`
+        self.client_info = None                 # which program the client is, if it said so
         self.capabilities = {}                  # what it said it can be asked
         self.initialized = False                # whether `initialize` is answered
         self.answered_gate = Gate()             # its requests wait here for that answer
@@ -192,6 +193,15 @@ class Session:
         return call.reply_to
 
 
+def longest_silent(sessions):
+    """The one to end if one has to: of those without a call, the one whose client has been silent
+    for longest, or None if all are in use."""
+    silent = [(session.seconds_silent(), session) for session in sessions
+              if not len(session.calls)]
+    seconds, found = max(silent, key=lambda each: each[0], default=(0.0, None))
+    return found if seconds >= SILENT_SECONDS else None
+
+
 class Sessions:
     """The sessions that have not ended: {id: Session}."""
 
@@ -209,11 +219,14 @@ class Sessions:
             return True
 
     def longest_silent(self):
-        """The session that makes room for another: of those without a call, the one whose client
-        has been silent for longest. Raises SessionsUsedUp if all are in use."""
-        without_call = [session for session in self.all() if not len(session.calls)]
-        found = max(without_call, key=Session.seconds_silent, default=None)
-        if found is None or found.seconds_silent() < SILENT_SECONDS:
+        """The session that makes room for another. Raises SessionsUsedUp if all are in use."""
+        sessions = self.all()
+        found = longest_silent(sessions)
+        if found is None:
+            without_call = sum(not len(session.calls) for session in sessions)
+            log.warning("a new session was refused: %d of the %d that --max-sessions allows have "
+                        "no call under way, but their clients are there", without_call,
+                        self._most)
             raise SessionsUsedUp(f"There are {self._most} sessions already, which is as many as "
                                  "--max-sessions allows, and all of them are in use.")
         return found

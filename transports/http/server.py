@@ -40,6 +40,7 @@ from .stream_threads import SPARE_THREADS, StreamThreads
 from .streamable import StreamableHttp
 
 HEARTBEAT = 15.0            # seconds between signs of life on an idle stream
+MOST_HEADER = 2**15         # bytes; what is longer is answered with 431
 STUCK, LOOKS = 30.0, 3      # seconds without progress that end a connection; looks in that time
 
 
@@ -60,7 +61,8 @@ class Server:
             create_app(router, self._stream_threads, sse, streamable_http),
             map=self._sockets, sockets=sockets, backlog=BACKLOG, _dispatcher=workers,
             connection_limit=router.limits.make_room_for_connections(),
-            channel_request_lookahead=1, max_request_body_size=router.limits.message, ident=None,
+            channel_request_lookahead=1, max_request_header_size=MOST_HEADER,
+            max_request_body_size=router.limits.message, ident=None,
             outbuf_high_watermark=MOST_UNSENT, clear_untrusted_proxy_headers=True)
         for one in self._sockets.values():
             if one.accepting:  # several, if a name has several addresses

@@ -188,7 +188,8 @@ class StreamableHttp:
         """The session that the request belongs to, or a HttpError."""
         id = header("Mcp-Session-Id")
         if id is None:
-            raise HttpError(400, "Mcp-Session-Id is missing: begin with initialize.")
+            raise HttpError(400, "Mcp-Session-Id is missing: begin with initialize, which is "
+                                 "POSTed here; the older HTTP+SSE is at /sse.")
         session = self._router.sessions.find(id)
         # 404 tells a client to begin anew; 400 would not (Session Management, items 3 and 4).
         if session is None or session.transport != TRANSPORT or session.server_name != name:

@@ -41,6 +41,7 @@ class Entry:
     restart_pause: float = 1.0  # seconds, doubled with each failure
     healthy: float = 60         # seconds of running after which earlier failures do not count
     shared: bool | None = None  # None: by what the client can be asked, see kinds.py
+    protocol: str = "auto"      # or its era, if it need not be found out: legacy or modern
     keeps: str = None           # what it is known to keep of a client, as "a browser"
     secrets: tuple = ()         # values that must not be shown, the longest first
 
@@ -218,7 +219,7 @@ def _entry(path, name, server, shared):
         deny=tuple(tools.get("deny", ())),
         start_timeout=server.get("startTimeout", 60), timeout=server.get("timeout", 0),
         restart_attempts=restart.get("attempts", 5), restart_pause=restart.get("pause", 1),
-        healthy=restart.get("healthy", 60),
+        healthy=restart.get("healthy", 60), protocol=server.get("protocol", "auto"),
         shared=server.get("shared", False if keeps else shared), keeps=keeps,
         secrets=tuple(sorted(_with_lines(secrets), key=len, reverse=True)))
 

@@ -1,0 +1,159 @@
+"""Which era a server speaks: the first messages of each of its lives.
+
+`server/discover` comes first (2026-07-28, stdio, Backward Compatibility). A server that answers it
+with an error, or says nothing for two seconds, gets `initialize` down the same pipe. Whichever it
+says yes to first decides; a no to the other one counts no more. One that was only slow may say
+yes to both, and is legacy from then on: it is started again, and gets `server/discover` alone.
+
+What it was in a life that succeeded is remembered, and it is not asked again.
+"""
+
+import functools
+import threading
+
+from transports.fabric.messages import (LATEST, MODERN_REVISION, REVISIONS, Refused, notification,
+                                        request)
+
+from .answers import OnAnswer
+from .legacy import LEGACY, Legacy
+from .modern import MODERN, Modern, meta_of
+
+AUTO = "auto"       # the era is to be found out; the other two are LEGACY and MODERN
+PATIENCE = 2.0      # seconds without an answer to server/discover, until initialize follows
+
+
+class Opening:
+    """The opening of one life. It ends with `upstream.opened` or `upstream.give_up`.
+
+    The answers come in the reader thread, the second request perhaps from the clock.
+    """
+
+    def __init__(self, upstream, life, protocol, client, clock):
+        self._upstream, self._life, self._protocol = upstream, life, protocol
+        self._client, self._clock = client, clock
+        self._timer = None
+        self._lock = threading.Lock()
+        # protected by _lock:
+        self._unanswered = 0        # requests
+        self._answered = False      # whether it has answered any of them
+        self._initializes = False   # whether initialize was sent
+        self._over = False
+        self._problem = None        # of the first refusal
+        self._modern = None         # if it said yes to server/discover while initialize waits
+
+    def start(self):
+        if self._protocol == LEGACY:
+            self._initialize()
+            return
+        if self._protocol == AUTO:
+            self._timer = self._clock.after(PATIENCE, self._initialize)
+        self._ask("server/discover", {"_meta": meta_of(self._client)}, self._discovered)
+
+    def end(self):
+        """The process has ended, or is given up: nothing that comes later counts.
+
+        Returns whether it may have ended because of our question: it has answered nothing.
+        """
+        with self._lock:
+            was_over, self._over = self._over, True
+            answered = self._answered
+        self._forget_timer()
+        return self._protocol == AUTO and not (was_over or answered)
+
+    def _ask(self, method, params, on_answer):
+        with self._lock:
+            self._unanswered += 1
+        try:
+            self._upstream.pass_on(self._life, request(method, params),
+                                   OnAnswer(functools.partial(self._answer, on_answer)))
+        except Refused:
+            pass  # it has ended already, and `end` was or will be called
+
+    def _answer(self, on_answer, response):
+        with self._lock:
+            over, self._answered = self._over, True
+        if not over:
+            on_answer(response)
+
+    def _discovered(self, response):
+        offered = _revisions_in(response)
+        if MODERN_REVISION in offered and "result" in response:
+            era = Modern(self._upstream, self._life, response["result"], self._client,
+                         self._clock)
+            with self._lock:
+                if self._initializes and not self._problem:  # which is not refused yet
+                    self._modern = era
+            if self._modern is None:
+                self._yes(era)
+        elif self._protocol == MODERN:
+            self._no("refused server/discover: " + _reason(response))
+        elif offered and not set(offered) & set(REVISIONS):
+            self._no(f"speaks revisions {', '.join(offered)} of MCP; this router knows "
+                     f"{', '.join(REVISIONS)} and {MODERN_REVISION}")
+        else:
+            self._upstream.is_of_era(LEGACY)
+            self._initialize()
+            self._no(None)
+
+    def _initialize(self):
+        """Called by the clock if server/discover has no answer yet."""
+        with self._lock:
+            if self._over or self._initializes:
+                return
+            self._initializes = True
+        # Lifecycle, Initialization: we offer the newest revision that we know.
+        self._ask("initialize", {"protocolVersion": LATEST, **self._client}, self._initialized)
+
+    def _initialized(self, response):
+        answer = response.get("result")
+        if self._modern:
+            if "error" in response:
+                self._yes(self._modern)
+            else:
+                self._upstream.begin_again(self._life, MODERN)
+        elif not isinstance(answer, dict):
+            self._no("refused to initialize: " + _reason(response))
+        elif answer.get("protocolVersion") not in REVISIONS:
+            self._no(f"speaks revision {answer.get('protocolVersion')!r} of MCP; this router "
+                     f"knows {', '.join(REVISIONS)}")
+        else:
+            # Before its state changes, since from then on any thread may send a request.
+            self._life.connection.send(notification("notifications/initialized"))
+            self._yes(Legacy(self._upstream, self._life, answer))
+
+    def _yes(self, era):
+        with self._lock:
+            self._over = True
+        self._forget_timer()
+        self._upstream.is_of_era(era.name)
+        self._upstream.opened(self._life, era)
+
+    def _no(self, problem):
+        """It has failed if the other request was refused too, or there is none."""
+        with self._lock:
+            self._unanswered -= 1
+            self._problem = self._problem or problem
+            failed = not self._unanswered
+        if failed:
+            self._upstream.give_up(self._life, self._problem)
+
+    def _forget_timer(self):
+        if self._timer:
+            self._clock.forget(self._timer)
+
+
+def _revisions_in(response):
+    """The revisions that an answer to server/discover offers: in its result, or in the error
+    that says that ours is not supported (2026-07-28, Protocol Version Negotiation)."""
+    answer = response.get("result")
+    if "error" in response and isinstance(response["error"], dict):
+        answer = response["error"].get("data")
+    answer = answer if isinstance(answer, dict) else {}
+    offered = answer.get("supported" if "error" in response else "supportedVersions")
+    return [revision for revision in offered if isinstance(revision, str)] \
+        if isinstance(offered, list) else []
+
+
+def _reason(response):
+    problem = response.get("error")
+    return str(problem.get("message") if isinstance(problem, dict) else "it sent no result")
