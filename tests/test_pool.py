@@ -655,7 +655,7 @@ def test_health_tells_whose_each_process_is():
     assert json.dumps(server)
 
 
-# -- what a hostile review found
+# -- late, cancelled, dead: who gets what
 
 
 def test_a_call_that_is_cancelled_while_it_waits_for_its_turn_is_never_sent():
