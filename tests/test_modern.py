@@ -796,3 +796,58 @@ def test_a_subscription_that_waits_when_the_server_ends_is_answered():
     client.asks("resources/subscribe", id=1, uri="a:/1")
     world["a"].dies()
     assert "out of luck" in client.get()["error"]["message"]
+
+
+# -- two answers at the same moment
+
+
+def test_a_no_that_comes_as_initialize_is_sent_does_not_count_for_both():
+    world = world_of(a=offers(tools=["t"], discovers="silence"))
+    server, opening = world["a"], world.pool.upstreams()["a"][0].life.opening
+    ask = opening._ask
+
+    def after_the_no(method, *arguments):  # the reader has it just before the clock asks
+        server.says(id=server.handshake[0]["id"], error={"code": -32601, "message": "no"})
+        ask(method, *arguments)
+    opening._ask = after_the_no
+    world.clock.advance(PATIENCE)
+    assert (state(world), began(server)) == ("running", ["server/discover", "initialize"])
+
+
+def test_a_server_that_has_said_yes_to_discover_never_gets_initialize():
+    world = world_of(a=modern(slow=True, initializes="silence"))
+    server, opening = world["a"], world.pool.upstreams()["a"][0].life.opening
+    yes = opening._yes
+
+    def as_the_clock_initializes(era):
+        opening._initialize()
+        yes(era)
+    opening._yes = as_the_clock_initializes
+    server.answer_discover()
+    assert (state(world), began(server)) == ("running", ["server/discover"])
+
+
+@pytest.mark.parametrize("how", ["is silent", "dies"])
+def test_a_slow_server_that_says_yes_and_cannot_bear_initialize_begins_again_as_modern(how):
+    world = world_of(a=modern(slow=True, initializes="silence"))
+    world.clock.advance(PATIENCE)
+    first = world["a"]
+    first.answer_discover()
+    if how == "dies":
+        first.dies()
+    world.clock.advance(1 if how == "dies" else 60)
+    assert world["a"] is not first and began(world["a"]) == ["server/discover"]
+    world["a"].answer_discover()
+    assert state(world) == "running"
+
+
+def test_a_subscription_that_is_ended_before_it_has_begun_is_answered():
+    world = world_of(a=modern(capabilities={"resources": {"subscribe": True}}, resources=["x"]))
+    client, server = world.client("a"), world["a"]
+    server.takes()
+    client.asks("resources/subscribe", id=1, uri="x")
+    client.asks("resources/subscribe", id=2, uri="y")
+    client.asks("resources/unsubscribe", id=3, uri="y")
+    server.acknowledges(server.takes()[0])
+    world.clock.advance(1)
+    assert sorted(message["id"] for message in client.gets()) == [1, 2, 3]

@@ -34,7 +34,7 @@ class Opening:
         self._timer = None
         self._lock = threading.Lock()
         # protected by _lock:
-        self._unanswered = 0        # requests
+        self._unanswered = 1        # requests
         self._answered = False      # whether it has answered any of them
         self._initializes = False   # whether initialize was sent
         self._over = False
@@ -52,17 +52,18 @@ class Opening:
     def end(self):
         """The process has ended, or is given up: nothing that comes later counts.
 
-        Returns whether it may have ended because of our question: it has answered nothing.
+        Returns the era to begin again with, if it may have ended because of our question: it
+        has answered nothing, or nothing but yes to server/discover.
         """
         with self._lock:
             was_over, self._over = self._over, True
-            answered = self._answered
+            answered, modern = self._answered, self._modern
         self._forget_timer()
-        return self._protocol == AUTO and not (was_over or answered)
+        if was_over or self._protocol != AUTO:
+            return None
+        return MODERN if modern else None if answered else LEGACY
 
     def _ask(self, method, params, on_answer):
-        with self._lock:
-            self._unanswered += 1
         try:
             self._upstream.pass_on(self._life, request(method, params),
                                    OnAnswer(functools.partial(self._answer, on_answer)))
@@ -83,6 +84,8 @@ class Opening:
             with self._lock:
                 if self._initializes and not self._problem:  # which is not refused yet
                     self._modern = era
+                else:
+                    self._over = True   # in the same breath: the clock must not initialize now
             if self._modern is None:
                 self._yes(era)
         elif self._protocol == MODERN:
@@ -101,6 +104,7 @@ class Opening:
             if self._over or self._initializes:
                 return
             self._initializes = True
+            self._unanswered += self._protocol != LEGACY    # before the other no can come
         # Lifecycle, Initialization: we offer the newest revision that we know.
         self._ask("initialize", {"protocolVersion": LATEST, **self._client}, self._initialized)
 

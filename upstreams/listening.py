@@ -69,8 +69,13 @@ class Listening:
             self._open()
 
     def unsubscribe(self, message, reply_to):
+        uri = message["params"]["uri"]
         with self._lock:
-            self._wanted -= {message["params"]["uri"]}
+            self._wanted -= {uri}
+            over = [each for each in self._waiting if each[0] == uri]
+            self._waiting = [each for each in self._waiting if each[0] != uri]
+        for _, id, waiting in over:  # no subscription will answer it any more
+            waiting.send(result(id, {}))
         self._open()
         reply_to.send(result(message["id"], {}))
 

@@ -23,8 +23,9 @@ from .catalog import LISTS, TASKS, Catalog
 from .era import Opening
 from .from_server import FromServer
 from .gather import LIST_SECONDS, Gather, Pages
-from .legacy import LEGACY, Legacy
+from .legacy import Legacy
 from .listening import LISTEN
+from .modern import MODERN
 from .restarts import Restarts
 from .timeouts import CallTimeouts
 
@@ -288,6 +289,11 @@ class Upstream:
     # -- the end of a life: called by a thread of the connection, or by the clock
 
     def _too_slow(self, life):
+        era = life.opening.end()
+        if era == MODERN and not self._spared:  # it is silent because of our initialize
+            self._spared = True
+            self.begin_again(life, MODERN)
+            return
         last = self.last_lines()[-1:]
         self.give_up(life, f"did not answer within {self.entry.start_timeout:g} seconds"
                      + "".join(f": {line}" for line in last))
@@ -304,8 +310,9 @@ class Upstream:
 
     def _ended(self, life, reason):
         """The connection has ended. Once, it may have been our first question that ended it."""
-        if life.opening.end() and not self._spared:
-            self._spared, self._next_protocol = True, LEGACY
+        era = life.opening.end()
+        if era and not self._spared:
+            self._spared, self._next_protocol = True, self._next_protocol or era
         if self._next_protocol is None or life.state != STARTING:
             self._closed(life, reason)
             return
