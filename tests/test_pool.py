@@ -744,3 +744,16 @@ def test_a_second_call_of_a_session_that_owns_a_process_by_then_waits_behind_nob
     sent = [message for message in world.own("a", one).takes()
             if message.get("method") == "tools/call"]
     assert len(sent) == 2
+
+
+def test_a_cancelled_call_behind_another_of_its_session_is_dropped_and_the_other_runs(caplog):
+    world = world_of(limit=0)
+    first, one = world.client(capabilities=ASKABLE), world.client(capabilities=ASKABLE)
+    call(first)
+    call(one, 1)
+    call(one, 2)
+    one.sends(method="notifications/cancelled", params={"requestId": 2})
+    first.leaves()
+    world.clock.advance(1)
+    assert [message["method"] for message in world.own("a", one).takes()] == ["tools/call"]
+    assert "a change of the processes failed" not in caplog.text

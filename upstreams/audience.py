@@ -27,7 +27,7 @@ class Audience:
         self._upstream = upstream
         self._lock = threading.Lock()
         # protected by _lock:
-        self._sessions = set()
+        self._sessions = {}     # {session: None}, in the order they came
         self._subscribers = {}  # URI → {session}
         # URI → [(id, Peer)]: subscriptions that the server has not answered yet
         self._unanswered = {}
@@ -60,7 +60,7 @@ class Audience:
     def join(self, session, uris=()):
         """The session lists from this process from now on, and is subscribed to these URIs."""
         with self._lock:
-            self._sessions.add(session)
+            self._sessions[session] = None
             new = [uri for uri in uris if uri not in self._subscribers]
             for uri in uris:
                 self._subscribers.setdefault(uri, set()).add(session)
@@ -74,7 +74,7 @@ class Audience:
         Returns the URIs that it was subscribed to.
         """
         with self._lock:
-            self._sessions.discard(session)
+            self._sessions.pop(session, None)
             subscribed = [uri for uri, sessions in self._subscribers.items()
                           if session in sessions]
             unwanted = [uri for uri, sessions in self._subscribers.items()

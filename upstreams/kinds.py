@@ -45,7 +45,7 @@ class Kind:
         self.entry, self.capabilities, self.policy = entry, capabilities, policy
         self.can_ask = not CAN_BE_ASKED.isdisjoint(capabilities)
         self.upstreams = []     # its processes, without those that were told to end
-        self.sessions = set()   # that see the server with these capabilities
+        self.sessions = {}      # {session: None} that see the server so, in the order they came
         self.turns = []         # the Turns that wait for a process, in order
 
     def of(self, session):

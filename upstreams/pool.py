@@ -32,7 +32,7 @@ class Pool:
     def __init__(self, entries, connect, clock, client_info, limit=100, share=True):
         """`entries` as from config.load; `connect(entry, label)` makes a connection.
 
-        `limit` is for the processes beside those that the router starts for itself. `share` is
+        `limit` is for the processes beside the first one of each server. `share` is
         False if there is only one client: then it owns every process from the start.
         """
         self.entries, self.share = entries, share
@@ -63,7 +63,7 @@ class Pool:
         with self.lock:
             for name in names:
                 kind = self._processes.kind(name, *key)
-                kind.sessions.add(session)
+                kind.sessions[session] = None
                 upstreams[name] = kind.lister(session) or self.new(kind, session)
                 if not self.share:
                     upstreams[name].owner = session
@@ -122,7 +122,7 @@ class Pool:
         audiences, over, orphans = [], [], []
         with self.lock:
             for kind in [upstream.kind for upstream in session.upstreams.values()]:
-                kind.sessions.discard(session)
+                kind.sessions.pop(session, None)
                 kind.turns = [turn for turn in kind.turns if turn.session is not session]
                 for upstream in kind.upstreams:
                     audiences.append(upstream.audience)
@@ -289,9 +289,9 @@ class Pool:
             if session not in kind.sessions:
                 return
             before = session.upstreams[name]
-            kind.sessions.discard(session)
+            kind.sessions.pop(session, None)
             kind = self._processes.kind(name, *key)
-            kind.sessions.add(session)
+            kind.sessions[session] = None
             upstream = kind.lister(session) or self.new(kind, session)
             session.upstreams = {**session.upstreams, name: upstream}
         if before is upstream:

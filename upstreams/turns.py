@@ -69,14 +69,15 @@ class Turns:
         """The process for a call of kind.turns, which leaves them then; None if it has to wait.
 
         Calls get a process in the order in which they came, except those of a session that owns
-        one already. Requires the lock.
+        one already. Those that have ended are dropped. Requires the lock.
         """
+        kind.turns = [each for each in kind.turns if not each.call.ended]
+        if turn not in kind.turns:
+            return None
         upstream = kind.of(turn.session)
-        if upstream is None:
-            kind.turns = [each for each in kind.turns if not each.call.ended]
-            if kind.turns[:1] == [turn]:
-                upstream = kind.runner(turn)
-        if upstream is None and turn in kind.turns and self._processes.has_room(kind.entry.name):
+        if upstream is None and kind.turns[0] is turn:
+            upstream = kind.runner(turn)
+        if upstream is None and self._processes.has_room(kind.entry.name):
             if kind.policy is TURNS:
                 # The call does not wait for this one but for any: another may be free before.
                 if kind.needs_more():
@@ -131,7 +132,8 @@ class Turns:
             self._free(upstream)
 
     def _too_late(self, upstream, call):
-        """Called by the clock: the server may still do something for this call, whoever comes."""
+        """Called by the clock: the server may still do something for this call, although another
+        session could hold the process by then."""
         with self._lock:
             ids = [our_id for our_id, late in upstream.late.items() if late is call]
             for our_id in ids:

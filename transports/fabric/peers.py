@@ -10,7 +10,7 @@ class Peer(typing.Protocol):
     """Anything that a message can be sent to: a Call, a Session, an Upstream, an Outbox, …
 
     `send` may be called from any thread. It never blocks and never raises: if the message can't
-    be delivered, the peer drops it, and whoever waits for an answer gets an error by other means.
+    be delivered, the peer drops it, and a caller that waits for an answer gets an error otherwise.
     """
 
     def send(self, message: dict) -> None: ...

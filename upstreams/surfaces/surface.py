@@ -38,7 +38,8 @@ class Surface:
             raise Refused(INVALID_PARAMS, f"Unknown log level: {level}; there are "
                                           f"{', '.join(LOG_LEVELS)}")
         session.log_level = level
-        for upstream in {*session.upstreams.values(), *self._pool.owned(session)}:
+        for upstream in dict.fromkeys([*session.upstreams.values(),
+                                       *self._pool.owned(session)]):
             upstream.audience.tell_level(session)
         call.send(result(call.id, {}))
 
