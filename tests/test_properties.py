@@ -16,8 +16,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from transports.fabric.outbox import CLOSE
 from upstreams.config.entries import Entry
 from upstreams.kinds import COMMON, OWN
+from upstreams.life import STARTING
 from upstreams.turns import CALL_PATIENCE, IDLE_SECONDS, LATE_SECONDS
-from upstreams.upstream import STARTING
 
 from world import Client, World, offers
 

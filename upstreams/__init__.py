@@ -4,6 +4,7 @@ May import: transports.fabric, and its own rooms `config` and `connections`.
 
 In reading order:
     upstream.py     our half of one server: its start, its requests, its messages, its end
+    life.py         what belongs to one life of a server, and ends with it
     era.py          which era it speaks: the first messages of each of its lives
     legacy.py       what is particular to a server of a revision with initialize
     modern.py       what is particular to one of revision 2026-07-28
@@ -16,6 +17,7 @@ In reading order:
     handshake.py    a session's initialize
     catalog.py      names: prefixes, over-long ones, and the way back
     gather.py       lists of several servers, collected without a thread that waits
+    from_client.py  what a client says, and what becomes of it
     from_server.py  what a server says of its own accord, and which session gets it
     audience.py     the sessions that see one server, and what each wants to hear from it
     answers.py      small Peers that stand between a server's answer and the peer that asked

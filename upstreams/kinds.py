@@ -14,7 +14,7 @@ before anybody called, or it asked for roots, or it made a task.
 
 from transports.fabric.messages import error
 
-from .upstream import CLOSING, FAILED, RUNNING, STARTING
+from .life import CLOSING, FAILED, RUNNING, STARTING
 
 COMMON, TURNS, OWN = "common", "turns", "own"
 CAN_BE_ASKED = {"sampling", "elicitation", "roots"}

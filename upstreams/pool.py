@@ -15,9 +15,9 @@ import threading
 import time
 
 from .kinds import COMMON
+from .life import RUNNING
 from .processes import Processes
 from .turns import Turns
-from .upstream import RUNNING
 
 log = logging.getLogger("router")
 

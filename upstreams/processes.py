@@ -16,7 +16,8 @@ import os
 from .era import AUTO
 from .kinds import CAN_BE_ASKED, COMMON, OWN, TURNS, Kind
 from .legacy import LEGACY
-from .upstream import FAILED, Upstream
+from .life import FAILED
+from .upstream import Upstream
 
 STARTS_AT_ONCE = 2 * (os.cpu_count() or 1)
 

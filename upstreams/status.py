@@ -7,8 +7,8 @@ from transports.fabric.text import printable
 
 from .catalog import LISTS, PROMPTS, RESOURCES, TEMPLATES, TOOLS
 from .gather import INITIALIZE_PATIENCE, when_settled
+from .life import RUNNING
 from .modern import MODERN
-from .upstream import RUNNING
 
 _HEADINGS = ("server", "state", "tools", "prompts", "resources", "templates", "seconds",
              "revision", "process", "is", "URL")

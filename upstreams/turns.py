@@ -10,7 +10,7 @@ import logging
 from transports.fabric.messages import SERVER_UNAVAILABLE, Refused
 
 from .kinds import COMMON, TURNS, Turn
-from .upstream import STARTING
+from .life import STARTING
 
 log = logging.getLogger("router")
 

@@ -13,8 +13,7 @@ import time
 
 from transports.fabric.messages import (RESPONSE, SERVER_UNAVAILABLE, InvalidMessage, Refused,
                                         kind_of)
-from transports.fabric.pending import Calls, PendingRequests, cancel_notification
-from transports.fabric.session import Gate
+from transports.fabric.pending import cancel_notification
 from transports.fabric.text import printable
 from upstreams.connections.process import StartFailed
 
@@ -23,39 +22,13 @@ from .catalog import LISTS, TASKS, Catalog
 from .era import Opening
 from .from_server import FromServer
 from .gather import LIST_SECONDS, Gather, Pages
-from .legacy import Legacy
+from .life import CLOSING, FAILED, RUNNING, STARTING, Life
 from .listening import LISTEN
 from .modern import MODERN
 from .restarts import Restarts
 from .timeouts import CallTimeouts
 
 log = logging.getLogger("router")
-
-STARTING, RUNNING, FAILED, CLOSING = "starting", "running", "failed", "closing"
-
-
-class Life:
-    """One life of a server, from the start of its process to the end of it.
-
-    An Upstream replaces its life by one assignment. So a thread that reads `upstream.life` once
-    has a state, a connection and tables that belong together.
-    """
-
-    def __init__(self, upstream, connection, ids):
-        self.state = STARTING                   # changed under the Upstream's lock
-        self.connection = connection
-        self.pending = PendingRequests(ids)     # what we asked the server
-        self.calls = Calls(upstream)            # what the server asked and nobody answered yet
-        self.era = Legacy(upstream, self, {})   # or Modern; not known before it is running
-        self.opening = None                     # the first messages, from its start on
-        self.settled_gate = Gate()              # opens when it has started, or has failed to
-        self.settled = False                    # whether it has started
-        self.started = None                     # when, by time.monotonic()
-        self.deadline = None                    # of the start: an event of the clock
-        self.running_since = None               # when it said what it can do
-
-    def seconds_to_start(self):
-        return self.running_since - self.started
 
 
 class Upstream:

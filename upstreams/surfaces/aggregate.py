@@ -12,7 +12,7 @@ from transports.fabric.messages import (INVALID_PARAMS, METHOD_NOT_FOUND, Refuse
                                         result, text_param, with_params)
 from upstreams.catalog import LISTS, PROMPTS, TOOLS
 from upstreams.gather import INITIALIZE_PATIENCE, LIST_SECONDS, Gather, Pages, when_session_settled
-from upstreams.upstream import STARTING
+from upstreams.life import STARTING
 
 from .surface import Surface
 

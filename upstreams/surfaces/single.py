@@ -7,7 +7,7 @@ from upstreams.answers import PageFilter
 from upstreams.catalog import LISTS
 from upstreams.gather import LIST_SECONDS
 from upstreams.kinds import COMMON
-from upstreams.upstream import RUNNING
+from upstreams.life import RUNNING
 
 from .surface import Surface
 
