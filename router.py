@@ -183,13 +183,13 @@ def main():
         transport = importlib.import_module(TRANSPORTS[given["--transport"]])
         if not transport.ONE_CLIENT:
             options.access.check()
-        entries = load(given["--config"])
+        config = load(given["--config"])
     except (docopt.DocoptExit, ValueError) as problem:
         stderr.show(f"router.py: {problem}")
         return 2
-    stderr.hide(secret for entry in entries.values() for secret in entry.secrets)
+    stderr.hide(secret for entry in config.entries.values() for secret in entry.secrets)
     clock, guardian = Clock(), Guardian()
-    pool = Pool(entries, lambda entry, label: Process(entry, label, clock, guardian,
+    pool = Pool(config.entries, lambda entry, label: Process(entry, label, clock, guardian,
                                                       options.limits.message),
                 clock, SERVER_INFO, options.limits.processes,
                 share=given["--check"] or not transport.ONE_CLIENT)

@@ -23,28 +23,32 @@ def servers(**entries):
     return {"mcpServers": entries}
 
 
+def entries_of(path):
+    return load(path).entries
+
+
 def refusal(path):
     with pytest.raises(ConfigError) as problem:
-        load(path)
+        entries_of(path)
     return str(problem.value)
 
 
 def test_the_smallest_config(write):
-    (entry,) = load(write(servers(one={"command": "x"}))).values()
+    (entry,) = entries_of(write(servers(one={"command": "x"}))).values()
     assert (entry.name, entry.command, entry.args, entry.prefix) == ("one", "x", (), "one__")
 
 
 def test_relative_paths_are_relative_to_the_config(write, tmp_path):
-    entry = load(write(servers(one={"command": "./bin/x", "cwd": "work"})))["one"]
+    entry = entries_of(write(servers(one={"command": "./bin/x", "cwd": "work"})))["one"]
     assert entry.command == str(tmp_path / "bin" / "x")
     assert entry.cwd == str(tmp_path / "work")
-    assert load(write(servers(one={"command": "x"})))["one"].cwd == str(tmp_path)
+    assert entries_of(write(servers(one={"command": "x"})))["one"].cwd == str(tmp_path)
 
 
 def test_variables_are_expanded_in_command_args_env_and_cwd(write, monkeypatch):
     monkeypatch.setenv("TOKEN", "t0ken")
     monkeypatch.delenv("UNSET", raising=False)
-    entry = load(write(servers(one={
+    entry = entries_of(write(servers(one={
         "command": "${TOKEN}",
         "args": ["-${UNSET:-default}-", "${env:TOKEN}", "$HOME", "${UNSET:-}"],
         "env": {"A": "a${TOKEN}"}, "cwd": "/${TOKEN}"})))["one"]
@@ -69,12 +73,12 @@ def test_a_config_of_vs_code_works_unchanged(write, caplog):
             "one": {"type": "stdio", "command": "x", "args": ["http://a/*b*/", ",]"],}, /* here */
         }
     }""")
-    assert load(path)["one"].args == ("http://a/*b*/", ",]")
+    assert entries_of(path)["one"].args == ("http://a/*b*/", ",]")
 
 
 def test_a_config_of_claude_desktop_works_unchanged_and_unknown_keys_are_told_once(write, caplog):
     with caplog.at_level(logging.WARNING, "router"):
-        load(write({"globalShortcut": "", **servers(
+        entries_of(write({"globalShortcut": "", **servers(
             one={"command": "x", "autoApprove": []}, two={"command": "y", "disabled": True})}))
     assert len(caplog.records) == 1
     assert "globalShortcut, mcpServers.one.autoApprove" in caplog.text
@@ -83,7 +87,7 @@ def test_a_config_of_claude_desktop_works_unchanged_and_unknown_keys_are_told_on
 def test_what_is_disabled_is_not_started_and_may_be_remote(write):
     config = servers(one={"command": "x"}, two={"command": "y", "disabled": True},
                      three={"url": "http://x", "type": "http", "disabled": True})
-    assert list(load(write(config))) == ["one"]
+    assert list(entries_of(write(config))) == ["one"]
 
 
 def test_what_is_disabled_is_not_validated(write, monkeypatch, caplog):
@@ -91,7 +95,7 @@ def test_what_is_disabled_is_not_validated(write, monkeypatch, caplog):
     path = write({"mcpServers": {"one": {"command": "x"}, "two": {"disabled": True}, "a/b": {
         "disabled": True, "command": 1, "args": "${UNSET}", "prefix": "one", "unknown": 1}}})
     with caplog.at_level(logging.WARNING, "router"):
-        assert list(load(path)) == ["one"]
+        assert list(entries_of(path)) == ["one"]
     assert not caplog.records
 
 
@@ -147,7 +151,7 @@ def test_a_bad_config_is_refused_with_where_and_what(write, config, words):
 
 
 def test_bare_names_may_stand_beside_others(write):
-    entries = load(write(servers(a={"command": "x", "prefix": ""}, b={"command": "x"})))
+    entries = entries_of(write(servers(a={"command": "x", "prefix": ""}, b={"command": "x"})))
     assert [entry.prefix for entry in entries.values()] == ["", "b__"]
 
 
@@ -162,14 +166,14 @@ def test_the_value_of_a_bad_key_is_not_repeated(write):
 
 def test_secrets_are_taken_out_of_what_is_shown(write, monkeypatch):
     monkeypatch.setenv("TOKEN", "t0ken-from-outside")
-    entry = load(write(servers(one={"command": "x", "args": ["--key=${TOKEN}"],
+    entry = entries_of(write(servers(one={"command": "x", "args": ["--key=${TOKEN}"],
                                     "env": {"A": "hunter22", "DEBUG": "1"}})))["one"]
     assert entry.redact("1 hunter22 t0ken-from-outside") == "1 *** ***"
 
 
 def test_each_line_of_a_secret_is_a_secret(write):
     key = "-----BEGIN KEY-----\r\n  MIIEvQIBADAN\nend\n"
-    entry = load(write(servers(one={"command": "x", "env": {
+    entry = entries_of(write(servers(one={"command": "x", "env": {
         "A": key, "B": key.replace("\r\n", "\\n").replace("MII", "B64")}})))["one"]
     assert entry.redact("MIIEvQIBADAN B64EvQIBADAN end") == "*** *** end"
 
@@ -183,7 +187,7 @@ def test_each_line_of_a_secret_is_a_secret(write):
     ("not longer", "not longer"),
 ])
 def test_where_a_text_is_cut_no_beginning_of_a_secret_is_left(write, text, shown):
-    entry = load(write(servers(one={"command": "x", "env": {
+    entry = entries_of(write(servers(one={"command": "x", "env": {
         "A": "hunter22", "B": "hunter22-and-more"}})))["one"]
     assert entry.redact(text, most=10) == shown
 
@@ -194,13 +198,13 @@ def test_what_a_package_keeps_of_its_client_is_never_shared_unless_the_server_sa
     path = write({"shared": True, "mcpServers": {
         "browser": browser, "mine": {**browser, "shared": True}, "plain": plain,
         "not": {**plain, "shared": False}}})
-    assert {name: entry.shared for name, entry in load(path).items()} == {
+    assert {name: entry.shared for name, entry in entries_of(path).items()} == {
         "browser": False, "mine": True, "plain": True, "not": False}
-    assert load(write(servers(plain=plain)))["plain"].shared is None
+    assert entries_of(write(servers(plain=plain)))["plain"].shared is None
 
 
 @pytest.mark.parametrize("command, args", [
     ("npx.cmd", ["-y", "chrome-devtools-mcp@1.2.3"]), ("uvx", ["jupyter-mcp-server[all]==2.0"]),
     ("docker", ["run", "-i", "mcp/playwright:latest"]), ("/opt/bin/desktop-commander", [])])
 def test_a_known_package_is_found_however_it_is_started(write, command, args):
-    assert load(write(servers(a={"command": command, "args": args})))["a"].shared is False
+    assert entries_of(write(servers(a={"command": command, "args": args})))["a"].shared is False

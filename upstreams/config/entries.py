@@ -1,4 +1,4 @@
-"""mcp-config.json → one Entry for each server: checked against config.schema.json, expanded.
+"""mcp-config.json → a Config: one Entry for each server, checked against the schema, expanded.
 
 A config written for Claude Desktop, Cursor or VS Code works as it is: keys that we do not know
 are logged and not refused, and the top key may be `servers`, as in VS Code. Everything else that
@@ -28,14 +28,23 @@ class Entry:
     """One server of the config, ready to start: nothing relative, nothing to expand."""
 
     name: str
-    command: str
+    command: str = None         # of a process; None for a remote server
     args: tuple = ()
     env: tuple = ()  # pairs, so that an entry can be compared and hashed
     cwd: str = "."
+    url: str = None             # of a remote server; None for a process
+    type: str = None            # how it is reached there: http or sse; None: to be found out
+    headers: tuple = ()         # pairs, for each request to it
+    headers_command: tuple = ()     # a program and its arguments, whose output is more of them
+    ca: str = None              # files: certificates that we trust there
+    certificate: str = None     # what shows who we are
+    key: str = None             # of that certificate
     prefix: str = ""
     start_timeout: float = 60
     allow: tuple = None         # patterns of the tools that are offered; None: all
     deny: tuple = ()            # patterns of the tools that are not
+    rename: tuple = ()          # pairs: the server's name of a tool or prompt, and ours for it
+    describe: tuple = ()        # pairs: our name of one, and its description
     timeout: float = 0          # seconds that a call may take; 0: no limit
     restart_attempts: int = 5   # failures in a row before it is left alone; 0: never again
     restart_pause: float = 1.0  # seconds, doubled with each failure
@@ -62,11 +71,16 @@ class Entry:
         return without(self.secrets, text[:most - begun]) + "…"
 
 
-def load(path):
-    """The entries of the config file that are not disabled, in its order: {name: Entry}.
+@dataclass(frozen=True)
+class Config:
+    """What the config file says."""
 
-    Raises ConfigError.
-    """
+    entries: dict       # {name: Entry}, in the file's order, without those that are disabled
+    groups: dict        # {name of a group: [names of its servers]}
+
+
+def load(path):
+    """The Config in this file. Raises ConfigError."""
     path = Path(path)
     config = read(path)
     if "mcpServers" not in config and "servers" in config:  # VS Code
@@ -83,7 +97,7 @@ def load(path):
             log.info('server "%s" is known to keep %s of its client: each client gets a process '
                      "of its own", name, entry.keeps)
     _refuse_overlapping_prefixes(path, entries)
-    return entries
+    return Config(entries, config.get("groups", {}))
 
 
 def _without_disabled(path, config):
