@@ -326,6 +326,36 @@ def test_a_client_whose_patience_ends_before_the_era_is_known_moves_when_it_is()
     assert world[label].initialize["params"]["capabilities"] == ASKABLE
 
 
+@pytest.mark.parametrize("era", ["legacy", "modern", "none"])
+def test_a_call_of_a_client_that_can_be_asked_waits_until_the_era_is_known(era):
+    world = world_of(a=offers(tools=["t"], discovers="silence", initializes="silence"))
+    client = world.new_client()
+    client.asks("initialize", capabilities=ASKABLE)
+    world.clock.advance(5)
+    assert client.get()["id"] == 1
+    call(client)
+    assert client.gets() == [] and world["a"].takes() == []
+    how = "dies" if era == "none" else None
+    world.offers["a"].update(discovers=how, initializes=how)
+    server = world["a"]
+    if era == "legacy":
+        server.answer_initialize()
+    elif era == "modern":
+        server.answer_discover()
+        server.says(id=server.initialize["id"], error={"code": -32601, "message": "not here"})
+    else:
+        server.dies()
+    world.clock.advance(1)
+    if era == "none":
+        (answer,) = [message for message in client.gets() if message.get("id") == "c1"]
+        assert "out of luck" in answer["error"]["message"]
+        return
+    (label,) = alive(world)
+    sent = [message for message in world[label].takes() if message["method"] == "tools/call"]
+    world[label].says(id=sent[0]["id"], result={"resultType": "complete"})
+    assert len(sent) == 1 and [message for message in client.gets() if message.get("id") == "c1"]
+
+
 def test_with_shared_false_every_client_has_its_own_from_its_first_call_on():
     world = world_of(shared=False)
     one, two = world.client(capabilities=ASKABLE), world.client(capabilities=ASKABLE)

@@ -30,12 +30,12 @@ class Turn:
         self.holds = False      # whether the session holds the process because of this call
         self.over = False       # whether it has failed
         self.deadline = None    # while it waits: an event of the clock
-        self._reply_to = reply_to
+        self.reply_to = reply_to
 
     def fail(self, problem):
         """There is no process; `problem` is a Refused."""
         self.over = True
-        self._reply_to.send(error(self.call.id, problem.code, str(problem), problem.data))
+        self.reply_to.send(error(self.call.id, problem.code, str(problem), problem.data))
 
 
 class Kind:

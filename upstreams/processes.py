@@ -16,7 +16,7 @@ import os
 from .era import AUTO
 from .kinds import CAN_BE_ASKED, COMMON, OWN, TURNS, Kind
 from .legacy import LEGACY
-from .life import FAILED
+from .life import FAILED, STARTING
 from .upstream import Upstream
 
 STARTS_AT_ONCE = 2 * (os.cpu_count() or 1)
@@ -57,6 +57,12 @@ class Processes:
                       else COMMON if not capabilities else TURNS if entry.shared else OWN)
             self.kinds[name, digest] = Kind(entry, capabilities, policy)
         return self.kinds[name, digest]
+
+    def may_move(self, session, upstream):
+        """Whether it is not known yet if this process will run the calls of this session, since
+        that depends on its era. Needs no lock: it may have become known just now."""
+        return (self._share and upstream.state == STARTING and upstream.name not in self.eras
+                and not CAN_BE_ASKED.isdisjoint(session.capabilities))
 
     def all(self):
         """Every upstream that was not told to end."""

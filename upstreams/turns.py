@@ -36,6 +36,9 @@ class Turns:
         upstream = session.upstreams[name]
         kind = upstream.kind
         turn = Turn(session, call, function, reply_to)
+        if self._processes.may_move(session, upstream):
+            upstream.when_settled(functools.partial(self._run_late, turn, name))
+            return
         if upstream.owner is not session and kind.policy is not COMMON:
             with self._lock:
                 if session not in kind.sessions:
@@ -51,6 +54,14 @@ class Turns:
                 return
             self._pool.changed()
         self._begin(upstream, turn)
+
+    def _run_late(self, turn, name):
+        """It is known now which process runs this call. The caller may have left meanwhile."""
+        if not turn.call.ended:
+            try:
+                self.run(turn.session, name, turn.call, turn.function, turn.reply_to)
+            except Refused as problem:
+                turn.fail(problem)
 
     def _needs_room(self, kind, turn):
         """Whether a session has to end for this call: nothing else makes way, and no earlier call
