@@ -40,6 +40,22 @@ def test_secrets_and_control_characters_reach_no_line_wherever_they_come_from(pi
     assert table == ["a table", "with *** in it"]
 
 
+def test_an_error_that_ends_a_thread_is_a_clean_line_of_the_log(pipe, monkeypatch):
+    monkeypatch.setattr(threading, "excepthook", None)
+    monkeypatch.setattr(logging, "basicConfig", lambda **_settings: None)
+    stderr = Stderr()
+    stderr.hide(["hunter2"])
+    stderr.begin_log("info")
+    logging.getLogger("router").addHandler(stderr)
+    thread = threading.Thread(target=lambda: int("hunter2"), name="time-reader")
+    thread.start()
+    thread.join()
+    logging.getLogger("router").removeHandler(stderr)
+    written = os.read(pipe, 10_000).decode()
+    assert "ERROR [time-reader] a bug in the router has ended this thread" in written
+    assert "invalid literal for int() with base 10: '***'" in written and "hunter2" not in written
+
+
 @pytest.mark.parametrize("secret", [
     "two\nlines", 'quo"te', "apo'strophe", "back\\slash", "ümlaut"])
 @pytest.mark.parametrize("show", [str, repr, json.dumps, lambda text: repr(text + "'\"")])

@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import select
+import threading
 
 from transports.fabric.text import printable, without
 
@@ -35,6 +36,7 @@ class Stderr(logging.Handler):
         """From now on the log of the whole program goes here."""
         logging.basicConfig(level=level.upper(), handlers=[self])
         logging.getLogger("waitress").setLevel("WARNING")
+        threading.excepthook = _log_end_of_thread
 
     def hide(self, secrets):
         """From now on these texts are replaced in all that is written here.
@@ -76,6 +78,13 @@ class Stderr(logging.Handler):
             pass  # closed, or its reader is gone: no more to be done than if it were full
         self._dropped = self._dropped + 1 if rest else 0
         self._in_line = 0 < len(rest) < len(data)
+
+
+def _log_end_of_thread(problem):
+    """A bug of ours has ended a thread. Python would write that past the log, secrets and all."""
+    if problem.exc_type is not SystemExit:
+        logging.getLogger("router").error("a bug in the router has ended this thread", exc_info=(
+            problem.exc_type, problem.exc_value, problem.exc_traceback))
 
 
 def _is_ready():
