@@ -1,12 +1,12 @@
 """MCP Local Router: one program between MCP clients and many MCP servers.
 
 Usage:
-  router.py [options] [--allow-origin ORIGIN]...
-  router.py --check [options]
+  router.py [options] [--config FILE]... [--allow-origin ORIGIN]...
   router.py --help | --version
 
 Options:
-  --config FILE          The servers to run, as in Claude Desktop [default: mcp-config.json].
+  --config FILE          The servers to run, as Claude Desktop, VS Code, Codex and most other hosts
+                         write them. Several files are read as one [default: mcp-config.json].
   --transport NAME       How clients reach us: sse or http, which are the same, or stdio
                          [default: stdio].
   --host HOST            HTTP: the address to listen on [default: 127.0.0.1].
@@ -57,7 +57,7 @@ from transports.program.log import Stderr, replace_closed_files
 from transports.program.options import CannotServe, Limits, read_options
 from transports.program.signals import end_on_signals, interruptible
 from upstreams import status
-from upstreams.config.entries import load
+from upstreams.config.entries import load, without_remote
 from upstreams.connections.guardian import Guardian
 from upstreams.connections.process import Process
 from upstreams.from_client import FromClient
@@ -183,7 +183,7 @@ def main():
         transport = importlib.import_module(TRANSPORTS[given["--transport"]])
         if not transport.ONE_CLIENT:
             options.access.check()
-        config = load(given["--config"])
+        config = without_remote(load(given["--config"]))
     except (docopt.DocoptExit, ValueError) as problem:
         stderr.show(f"router.py: {problem}")
         return 2

@@ -101,6 +101,6 @@ def test_a_config_is_loaded_or_refused_with_a_sentence(tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / "fuzzed.json"
     path.write_bytes(data)
     try:
-        assert load(path)
+        assert load([path])
     except ConfigError as problem:
         assert str(problem).startswith(str(path)) and len(str(problem)) < 5000

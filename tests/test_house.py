@@ -14,7 +14,7 @@ import pytest
 
 from transports.fabric.outbox import MAX_BEHIND_BYTES, MAX_BEHIND_MESSAGES
 from upstreams.catalog import LONGEST_TOOL_NAME
-from upstreams.config.entries import SCHEMA
+from upstreams.config.checking import SCHEMA
 
 from processes import ROOT, fake
 
@@ -170,7 +170,7 @@ def test_the_readme_explains_every_key_of_the_config_with_its_default():
     rows = dict(re.findall(r"^\| `(\w+)` \| (.+?) \| .+ \|$", section("Configuration"),
                            re.MULTILINE))
     known = SCHEMA["$defs"]["server"]["properties"]
-    assert rows.keys() == known.keys() - {"type"}
+    assert rows.keys() == known.keys()
     for key, default in rows.items():
         if default.startswith("`"):
             assert json.loads(default.strip("`")) == known[key]["default"], key

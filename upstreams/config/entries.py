@@ -1,23 +1,23 @@
-"""mcp-config.json → a Config: one Entry for each server, checked against the schema, expanded.
+"""Config files → a Config: one Entry for each server, checked against the schema, expanded.
 
-A config written for Claude Desktop, Cursor or VS Code works as it is: keys that we do not know
-are logged and not refused, and the top key may be `servers`, as in VS Code. Everything else that
-is wrong is a ConfigError that says where it is and what to do.
+A config written for another host works as it is, see dialects.py: keys that we do not know are
+logged and not refused. Everything else that is wrong is a ConfigError that says where it is, in
+the words of the file, and what to do.
 """
 
 import fnmatch
-import json
 import logging
-import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
-import jsonschema
-
 from transports.fabric.text import without
 
+from .checking import check_file, check_server, warn_of_unknown_keys
+from .dialects import MOST
+from .expanding import Expanded
+from .names import SEPARATOR, check_group, prefix, segment
 from .reading import ConfigError, read
+from .sections import understand
 from .stateful import kept_by
 
 log = logging.getLogger("router")
@@ -73,173 +73,122 @@ class Entry:
 
 @dataclass(frozen=True)
 class Config:
-    """What the config file says."""
+    """What the config files say."""
 
-    entries: dict       # {name: Entry}, in the file's order, without those that are disabled
+    entries: dict       # {name: Entry}, in the files' order, without those that are disabled
     groups: dict        # {name of a group: [names of its servers]}
 
 
-def load(path):
-    """The Config in this file. Raises ConfigError."""
-    path = Path(path)
-    config = read(path)
-    if "mcpServers" not in config and "servers" in config:  # VS Code
-        config = {**config, "mcpServers": config["servers"]}
-        del config["servers"]
-    config = _without_disabled(path, config)
-    _refuse_urls(path, config)
-    _check(path, config)
-    _warn_of_unknown_keys(path, config)
-    entries = {name: _entry(path, name, server, config.get("shared"))
-               for name, server in config["mcpServers"].items()}
-    for name, entry in entries.items():
-        if entry.keeps and entry.shared is False:
-            log.info('server "%s" is known to keep %s of its client: each client gets a process '
-                     "of its own", name, entry.keeps)
-    _refuse_overlapping_prefixes(path, entries)
-    return Config(entries, config.get("groups", {}))
+def load(paths):
+    """The Config in these files, merged in their order. Raises ConfigError."""
+    entries, groups, servers, off = {}, {}, {}, set()
+    for path in map(Path, paths):
+        config = read(path)
+        check_file(path, config)
+        found, disabled, hosts = understand(path, config)
+        off.update(disabled)
+        for server in found:
+            check_server(server)
+            name = _name(server, servers)
+            servers[name] = server
+            entries[name] = _entry(server, name, config.get("shared"), _prompts(config))
+        warn_of_unknown_keys(path, found)
+        log.log(logging.DEBUG if hosts == [MOST] else logging.INFO,
+                "%s: read as a config of %s: %d server%s", path, " and of ".join(hosts),
+                len(found), "" if len(found) == 1 else "s")
+        for group, members in config.get("groups", {}).items():
+            if group in groups:
+                raise ConfigError(f"{path}: groups.{group}: is in {groups[group][0]} too: rename "
+                                  "or remove one of the two")
+            groups[group] = path, members
+    if not entries:
+        raise ConfigError(f"{', '.join(map(str, paths))}: every server in it is disabled: enable "
+                          "at least one")
+    _refuse_overlapping_prefixes(entries.values(), servers)
+    called = {server.name: name for name, server in servers.items()}
+    return Config(entries, {group: check_group(f"{path}: groups.{group}", group, members, called,
+                                               off) for group, (path, members) in groups.items()})
 
 
-def _without_disabled(path, config):
-    """A disabled entry is not checked: it may be a remote server, or half done."""
-    servers = config.get("mcpServers")
-    if not isinstance(servers, dict):
-        return config
-    enabled = {name: server for name, server in servers.items()
-               if not (isinstance(server, dict) and server.get("disabled") is True)}
-    if servers and not enabled:
-        raise ConfigError(f"{path}: every server in it is disabled: enable at least one")
-    return {**config, "mcpServers": enabled}
+def without_remote(config):
+    """The config without its remote servers, which this router cannot reach yet."""
+    local = {name: entry for name, entry in config.entries.items() if not entry.url}
+    left_out = [name for name in config.entries if name not in local]
+    if left_out:
+        log.warning("left out, because this router only starts servers with a command for now: "
+                    "%s", ", ".join(left_out))
+    if not local:
+        raise ConfigError("every server in the config is a remote one, and this router only "
+                          "starts servers with a command for now")
+    return Config(local, {group: [name for name in names if name in local]
+                          for group, names in config.groups.items()})
 
 
-# -- checking
-
-SCHEMA = json.loads(Path(__file__).with_name("config.schema.json").read_text("utf-8"))
-
-
-def _refuse_urls(path, config):
-    servers = config.get("mcpServers")
-    for name, server in servers.items() if isinstance(servers, dict) else ():
-        if isinstance(server, dict) and ("url" in server
-                                         or server.get("type", "stdio") != "stdio"):
-            raise ConfigError(
-                f'{path}: mcpServers.{name}: is a remote server ("url"); this router only starts '
-                'servers with a "command" for now: remove the entry, or set "disabled": true')
-
-
-def _check(path, config):
-    problem = jsonschema.exceptions.best_match(
-        jsonschema.Draft202012Validator(SCHEMA).iter_errors(config))
-    if problem:
-        where = ".".join(str(part) for part in problem.absolute_path) or "top level"
-        raise ConfigError(f"{path}: {where}: {_in_words(problem)}")
+def _name(server, servers):
+    """The name that the server has here; `servers`: {such a name: the server that has it}."""
+    name = segment(server.name)
+    if name in servers and servers[name].name == server.name:
+        raise ConfigError(f"{server.place()}: is in {servers[name].place()} too: rename or remove "
+                          "one of the two")
+    if name in servers:
+        raise ConfigError(f"{server.place()}: would be called {name} here, as would "
+                          f"{servers[name].place()}: rename one of the two")
+    if name != server.name:
+        log.info('%s: the server "%s" is called %s here', server.file, server.name, name)
+    return name
 
 
-def _in_words(problem):
-    """What is allowed. The value itself is not repeated: it may be a secret."""
-    allowed = problem.validator_value
-    if problem.validator == "type":
-        return f"must be {'an' if allowed[0] in 'aeio' else 'a'} {allowed}"
-    if problem.validator == "required":
-        return _missing(allowed, problem.instance, problem.schema["properties"])
-    if "propertyNames" in problem.absolute_schema_path:
-        return (f'the server name "{problem.instance}" is not possible: 1 to 40 letters, digits, '
-                '"-", "_" and ".", the first one not "."')
-    return {"minLength": "must not be empty", "exclusiveMinimum": f"must be more than {allowed}",
-            "minimum": f"must be at least {allowed}", "maximum": f"must be at most {allowed}",
-            "minProperties": "must name at least one server",
-            "pattern": 'may have letters, digits, "-", "_" and "." only',
-            "enum": f"must be one of {allowed}"}.get(problem.validator, "is not allowed")
+def _prompts(config):
+    """{id: what VS Code asks its user for}."""
+    nested = config.get("mcp")
+    inputs = config.get("inputs") or (nested.get("inputs") if isinstance(nested, dict) else None)
+    return {asked.get("id"): asked.get("description") for asked in inputs
+            if isinstance(asked, dict) and isinstance(asked.get("id"), str)
+            } if isinstance(inputs, list) else {}
 
 
-def _missing(required, found, known):
-    """A required key is missing. Mostly it is misspelt, so the unknown ones are named too."""
-    missing = next(key for key in required if key not in found)
-    unknown = ", ".join(f'"{key}"' for key in found if key not in known)
-    return f'needs the key "{missing}"' + (f"; unknown to this router: {unknown}" if unknown
-                                           else "")
-
-
-def _warn_of_unknown_keys(path, config):
-    known = SCHEMA["$defs"]["server"]["properties"]
-    unknown = [key for key in config if key not in SCHEMA["properties"]]
-    unknown += [f"mcpServers.{name}.{key}" for name, server in config["mcpServers"].items()
-                for key in server if key not in known]
-    if unknown:
-        log.warning("%s: ignored keys that mean nothing to this router: %s", path,
-                    ", ".join(unknown))
-
-
-def _refuse_overlapping_prefixes(path, entries):
+def _refuse_overlapping_prefixes(entries, servers):
     """`a__` and `a__b__` could both produce the name a__b__c. An empty prefix is allowed: of
     equal names the first server in the config has it, see surfaces/aggregate.py."""
-    prefixed = [entry for entry in entries.values() if entry.prefix]
+    prefixed = [entry for entry in entries if entry.prefix]
     for entry in prefixed:
         for other in prefixed:
             if entry is not other and other.prefix.startswith(entry.prefix):
                 raise ConfigError(
-                    f'{path}: the servers "{entry.name}" and "{other.name}" could produce the '
-                    f'same tool name, because of their prefixes "{entry.prefix}" and '
-                    f'"{other.prefix}": give one of them another "prefix"')
+                    f'{servers[entry.name].file}: the servers "{entry.name}" and "{other.name}" '
+                    f'could produce the same tool name, because of their prefixes "{entry.prefix}"'
+                    f' and "{other.prefix}": give one of them another "prefix"')
 
 
-# -- expanding
-
-SEPARATOR = "__"     # between a prefix and a name
-SHORTEST_SECRET = 6  # shorter values ("1", "true", "debug") would make the log unreadable
-
-_VARIABLE = re.compile(r"\$\{(?:env:)?([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}"
-                       r"|\$\{((?:input|command|config):[^}]*)\}")
-
-
-def _entry(path, name, server, shared):
+def _entry(server, name, shared, prompts):
     """`shared` is for servers that do not say it themselves and are not known to keep anything.
 
-    Returns the Entry of one server. Raises ConfigError for a variable that is not set.
+    Returns the Entry of one server. Raises ConfigError.
     """
-    secrets = set(server.get("env", {}).values())
-
-    def expand(key, text):
-        def value_of(match):
-            if "{" in (match[2] or ""):
-                raise ConfigError(
-                    f"{path}: mcpServers.{name}.{key}: the default of ${{{match[1]}:-…}} has a "
-                    'brace in it, but it ends at the first "}": write it without braces')
-            value = os.environ.get(match[1] or "", match[2])
-            if value is None:
-                raise ConfigError(
-                    f"{path}: mcpServers.{name}.{key}: the variable {match[1] or match[3]} is not "
-                    f"set: set it, or write ${{{match[1] or 'NAME'}:-a default}}")
-            secrets.add(value)
-            return value
-        return _VARIABLE.sub(value_of, text)
-
-    folder = path.resolve().parent
-    tools, restart = server.get("tools", {}), server.get("restart", {})
+    keys, expanded = server.keys, Expanded(server, prompts)
+    tools, restart, tls = keys.get("tools", {}), keys.get("restart", {}), keys.get("tls", {})
     if isinstance(restart, bool):
         restart = {} if restart else {"attempts": 0}
-    env = {key: expand(f"env.{key}", text) for key, text in server.get("env", {}).items()}
-    secrets.update(env.values())
-    args = [expand(f"args.{i}", text) for i, text in enumerate(server.get("args", []))]
-    command = os.path.expanduser(expand("command", server["command"]))
-    if os.path.basename(command) != command:  # a path, not a name to look up in PATH
-        command = str(folder / command)
-    keeps = kept_by(command, args)
-    return Entry(
-        name=name, command=command, args=tuple(args), env=tuple(env.items()),
-        cwd=str(folder / os.path.expanduser(expand("cwd", server.get("cwd", ".")))),
-        prefix=server.get("prefix", name) and server.get("prefix", name) + SEPARATOR,
+    command, args = expanded.program("command", keys.get("command")), expanded.words("args")
+    ask = expanded.words("headersCommand")
+    before = keys.get("prefix", prefix(name))
+    keeps = kept_by(command or "", args)
+    if keeps and keys.get("shared") is not True:
+        log.info('server "%s" is known to keep %s of its client: each client gets a process '
+                 "of its own", name, keeps)
+    files = {key: expanded.path(f"tls.{key}", tls.get(key))
+             for key in ("ca", "certificate", "key")}
+    known = dict(
+        name=name, command=command, args=args, env=tuple(expanded.env().items()),
+        cwd=expanded.path("cwd", keys.get("cwd", ".")), url=expanded.url(), type=keys.get("type"),
+        headers=tuple(expanded.headers().items()), headers_command=ask, **files,
+        prefix=before and before + SEPARATOR,
         allow=tuple(tools["allow"]) if "allow" in tools else None,
         deny=tuple(tools.get("deny", ())),
-        start_timeout=server.get("startTimeout", 60), timeout=server.get("timeout", 0),
+        rename=tuple(keys.get("rename", {}).items()),
+        describe=tuple(keys.get("describe", {}).items()),
+        start_timeout=keys.get("startTimeout", 60), timeout=keys.get("timeout", 0),
         restart_attempts=restart.get("attempts", 5), restart_pause=restart.get("pause", 1),
-        healthy=restart.get("healthy", 60), protocol=server.get("protocol", "auto"),
-        shared=server.get("shared", False if keeps else shared), keeps=keeps,
-        secrets=tuple(sorted(_with_lines(secrets), key=len, reverse=True)))
-
-
-def _with_lines(secrets):
-    r"""The secrets that are long enough, and each line of them, since a server may print a key
-    line by line. Where a key must stand in one line, its line breaks are often written as \n."""
-    parts = {part.strip() for value in secrets for part in re.split(r"[\r\n]|\\n", value)}
-    return {value for value in secrets | parts if len(value) >= SHORTEST_SECRET}
+        healthy=restart.get("healthy", 60), protocol=keys.get("protocol", "auto"),
+        shared=keys.get("shared", False if keeps else shared), keeps=keeps)
+    return Entry(**known, secrets=expanded.secrets())

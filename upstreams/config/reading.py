@@ -1,8 +1,10 @@
 """The bytes of a config file → a dict.
 
-The file is JSON as VS Code writes it: comments, and a comma after the last item, are allowed.
+The file is JSON as VS Code writes it: comments, and a comma after the last item, are allowed. A
+file whose name ends in .toml is TOML, as Codex writes it.
 """
 
+import importlib
 import json
 import re
 
@@ -16,9 +18,17 @@ def read(path):
     text = _text_of(path)
     if not text.strip():
         raise ConfigError(f'{path}: is empty; it needs at least {{"mcpServers": {{…}}}}')
+    config = (_toml if path.suffix == ".toml" else _json)(path, text)
+    if not isinstance(config, dict):
+        raise ConfigError(f'{path}: must be an object like {{"mcpServers": {{…}}}}, '
+                          f"not {_kind(config)}")
+    return config
+
+
+def _json(path, text):
     try:
-        config = json.loads(_without_comments(text), object_pairs_hook=_no_key_twice,
-                            parse_constant=_no_constant)
+        return json.loads(_without_comments(text), object_pairs_hook=_no_key_twice,
+                          parse_constant=_no_constant)
     except KeyError as twice:
         raise ConfigError(f"{path}: the key {twice} stands twice in one object; rename or remove "
                           "one of the two") from None
@@ -29,10 +39,18 @@ def read(path):
         raise ConfigError(f"{path}: not JSON: {problem}") from None
     except RecursionError:
         raise ConfigError(f"{path}: is nested too deeply") from None
-    if not isinstance(config, dict):
-        raise ConfigError(f'{path}: must be an object like {{"mcpServers": {{…}}}}, '
-                          f"not {_kind(config)}")
-    return config
+
+
+def _toml(path, text):
+    try:
+        return importlib.import_module("tomllib").loads(text)
+    except ModuleNotFoundError:
+        raise ConfigError(f"{path}: is TOML, which needs Python 3.11 or later: run the router "
+                          "with that, or write the servers into a JSON file") from None
+    except ValueError as problem:
+        raise ConfigError(f"{path}: not TOML: {problem}") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: is nested too deeply") from None
 
 
 def _text_of(path):

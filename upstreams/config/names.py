@@ -1,0 +1,59 @@
+"""Names: of a server, which becomes a part of paths and of tool names; and of groups."""
+
+import hashlib
+import re
+import unicodedata
+
+from .reading import ConfigError
+
+SEPARATOR = "__"        # between a prefix and a name
+LONGEST_PREFIX = 40     # longer ones would leave no room for the tool's own name
+
+_SEGMENT = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
+
+
+def segment(name):
+    """A name that can be part of a path, as close to this one as possible.
+
+    >>> segment("Framelink MCP for Figma"), segment("DuckDB (read-only)"), segment("a.b")
+    ('Framelink-MCP-for-Figma', 'DuckDB-read-only', 'a.b')
+    >>> segment("github.com/upstash/context7-mcp"), segment("Süd"), segment("天气")
+    ('github.com-upstash-context7-mcp', 'Sud', 'server-4d947325')
+    """
+    if _SEGMENT.fullmatch(name):
+        return name
+    ascii_only = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", ascii_only).strip("-.") or f"server-{_hash(name)}"
+
+
+def prefix(name):
+    """The prefix of a server with this name: hosts hand tool names to model APIs, which allow no
+    more than letters, digits, - and _.
+
+    >>> prefix("github.com-upstash-context7-mcp"), prefix("x" * 41)
+    ('github-com-upstash-context7-mcp', 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx-3164596d')
+    """
+    made = re.sub(r"[^A-Za-z0-9_-]", "-", name)
+    return made if len(made) <= LONGEST_PREFIX else f"{made[:31]}-{_hash(name)}"
+
+
+def _hash(name):
+    return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+
+
+def check_group(place, group, members, called, off):
+    """The names of a group's servers. Raises ConfigError.
+
+    `called`: {a server's name in the config: its name here}; `off`: names of servers that are
+    disabled or left out, which are dropped.
+    """
+    if not _SEGMENT.fullmatch(group):
+        raise ConfigError(f'{place}: is part of a path: it may have letters, digits, "-", "_" and '
+                          '".", the first one not "."')
+    if group in called.values():
+        raise ConfigError(f"{place}: a server has this name: give the group another")
+    for name in members:
+        if name not in called and name not in called.values() and name not in off:
+            raise ConfigError(f'{place}: there is no server "{name}"; there are: '
+                              f"{', '.join(called)}")
+    return list(dict.fromkeys(called.get(name, name) for name in members if name not in off))
