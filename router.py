@@ -9,6 +9,7 @@ Options:
                          write them. Several files are read as one [default: mcp-config.json].
   --transport NAME       How clients reach us: sse or http, which are the same, or stdio
                          [default: stdio].
+  --group NAME           Only the servers of this group of the config, as if there were no others.
   --host HOST            HTTP: the address to listen on [default: 127.0.0.1].
   --port PORT            HTTP: the port; 0 takes any free one [default: 8080].
   --token-file FILE      HTTP: clients must send the token in this file, as a bearer token.
@@ -91,46 +92,54 @@ class Router:
     messages from servers take their own way, see upstreams/from_server.py.
     """
 
-    def __init__(self, pool, clock, limits=Limits(), report=lambda upstreams, url=None: None):
-        """`report(upstreams, url)` tells the user how these servers have started."""
+    def __init__(self, pool, clock, limits=Limits(), report=lambda *args: None, groups=None):
+        """`report(upstreams, url, groups)` tells the user how these servers have started; `groups`
+        is {name: [names of its servers]}."""
         self._pool, self._report = pool, report
         pool.make_room = self._make_room
         self.clock, self.limits = clock, limits
         self.sessions = Sessions(limits.sessions)
-        self._aggregate = Aggregate(pool, clock, SERVER_INFO, limits.list_wait)
+        self.groups = groups or {}
+        self._aggregates = {name: Aggregate(pool, clock, SERVER_INFO, limits.list_wait, names)
+                            for name, names in {None: None, **self.groups}.items()}
         handshake = Handshake(pool, clock, self.sessions, report)
         self.handle = FromClient(pool, handshake).handle
 
     # -- called by the transports
 
     def names(self):
-        """The names that {serverName} may have."""
+        """The names of the servers."""
         return list(self._pool.entries)
 
     def start(self, url=None):
         """Start the servers that clients share; `url` is where HTTP clients find us."""
         self._pool.start()
         self._report([upstream for server in self._pool.upstreams().values()
-                      for upstream in server], url)
+                      for upstream in server], url, self.groups)
 
     def open(self, transport, name=None, make_outbox=Outbox):
-        """A new session by this transport: of all servers, or of the one with this name.
+        """A new session by this transport: of the server or group with this name, or of all.
 
         If there are too many, one that nobody seems to use ends for it. Raises LookupError for an
         unknown name, and SessionsUsedUp.
         """
-        if name is not None and name not in self._pool.entries:
-            raise LookupError(f"There is no server {name!r} here. There are: "
-                              f"{', '.join(self.names())}")
-        session = Session(self._aggregate if name is None else Single(self._pool, name),
-                          transport, name,
-                          make_outbox, self.limits.calls)
+        session = Session(self._surface(name), transport, name, make_outbox, self.limits.calls)
         while not self.sessions.add(session):
             other = self.sessions.longest_silent()
             log.warning("%s ends to make room: there are --max-sessions already", other.name)
             self.leave(other)
         log.debug("%s begins", session.name)
         return session
+
+    def _surface(self, name):
+        """What a session with this name sees. Raises LookupError."""
+        if name in self._aggregates:
+            return self._aggregates[name]
+        if name in self._pool.entries:
+            return Single(self._pool, name)
+        groups = f"; groups: {', '.join(self.groups)}" if self.groups else ""
+        raise LookupError(f"There is no server{' or group' if groups else ''} {name!r} here. "
+                          f"There are: {', '.join(self.names())}{groups}")
 
     def leave(self, session):
         """The session ends: its calls are cancelled, its questions answered with an error."""
@@ -148,7 +157,7 @@ class Router:
         """What GET /health answers: the state of the servers, and how many sessions and calls."""
         sessions = self.sessions.all()
         return {"status": "ok", "version": VERSION, **status.health(self._pool),
-                "sessions": len(sessions),
+                "groups": self.groups, "sessions": len(sessions),
                 "callsInFlight": sum(len(session.calls) for session in sessions)}
 
     def _make_room(self, name):
@@ -183,7 +192,7 @@ def main():
         transport = importlib.import_module(TRANSPORTS[given["--transport"]])
         if not transport.ONE_CLIENT:
             options.access.check()
-        config = without_remote(load(given["--config"]))
+        config = without_remote(load(given["--config"]).only(given["--group"]))
     except (docopt.DocoptExit, ValueError) as problem:
         stderr.show(f"router.py: {problem}")
         return 2
@@ -203,7 +212,8 @@ def main():
             print(stderr.clean(table))
             return exit_status
         transport.serve(Router(pool, clock, options.limits,
-                               functools.partial(status.report, clock, stderr.show)), options)
+                               functools.partial(status.report, clock, stderr.show),
+                               config.groups), options)
         return 0
     except CannotServe as problem:
         stderr.show(f"router.py: {problem}")

@@ -103,10 +103,11 @@ def wait_until(condition, seconds=10):
 class Running:
     """A router process that serves HTTP on a free port."""
 
-    def __init__(self, folder, servers, *options, env=None, ready=True, files=None):
+    def __init__(self, folder, servers, *options, env=None, ready=True, files=None, groups=None):
         """With `files`, no more than so many can be open in it."""
         self.config = folder / "config.json"
-        self.config.write_text(json.dumps({"mcpServers": servers}))
+        self.config.write_text(json.dumps({"mcpServers": servers,
+                                           **({"groups": groups} if groups else {})}))
         self.process = subprocess.Popen(
             [sys.executable, str(ROOT / "router.py"), "--config", str(self.config),
              "--transport", "sse", "--port", "0", *options],

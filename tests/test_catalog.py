@@ -5,13 +5,14 @@ from hypothesis import strategies as st
 
 from upstreams.catalog import (LONGEST_TOOL_NAME, PROMPTS, TOOLS, Catalog, literals_of, made_from,
                                outer_name)
+from upstreams.config.entries import Entry
 
 NAMES = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=120)
 
 
 @given(st.lists(NAMES, unique=True, max_size=20))
 def test_every_tool_is_found_again_by_the_name_that_clients_see(names):
-    catalog = Catalog("server__")
+    catalog = Catalog(Entry("server", prefix="server__"))
     seen = catalog.learn(TOOLS, [{"name": name, "future": [1]} for name in names])
     assert [catalog.inner_name(TOOLS, item["name"]) for item in seen] == names
     assert all(len(item["name"]) <= LONGEST_TOOL_NAME for item in seen)
@@ -29,7 +30,7 @@ def test_the_names_of_prompts_are_not_cut():
 
 
 def test_a_name_with_the_prefix_is_the_servers_to_judge_even_if_it_did_not_list_it():
-    catalog = Catalog("s__", hides=lambda tool: tool == "hidden")
+    catalog = Catalog(Entry("s", prefix="s__", deny=("hidden",)))
     catalog.learn(TOOLS, [{"name": "old"}])
     assert catalog.inner_name(TOOLS, "s__new") == "new"
     assert catalog.inner_name(TOOLS, "other__new") is None
@@ -37,12 +38,13 @@ def test_a_name_with_the_prefix_is_the_servers_to_judge_even_if_it_did_not_list_
 
 
 def test_a_cut_name_that_was_never_listed_stands_for_no_name():
-    catalog = Catalog("s__")
+    catalog = Catalog(Entry("s", prefix="s__"))
     assert catalog.inner_name(TOOLS, outer_name(TOOLS, "s__", "x" * 80)) is None
 
 
 def test_items_that_are_none_are_left_out():
-    assert Catalog("s__").learn(TOOLS, [1, {}, {"name": 2}, {"name": "a"}]) == [{"name": "s__a"}]
+    catalog = Catalog(Entry("s", prefix="s__"))
+    assert catalog.learn(TOOLS, [1, {}, {"name": 2}, {"name": "a"}]) == [{"name": "s__a"}]
 
 
 @given(st.text(max_size=30), st.text(max_size=30), st.text(max_size=30))

@@ -57,7 +57,7 @@ class History(RuleBasedStateMachine):
     def the_router_starts(self, limit):
         entries = {name: Entry(name, "-", prefix=f"{name}__", shared=shared, healthy=0)
                    for name, shared in SERVERS.items()}
-        self.world = World(limit=limit, entries=entries, **{
+        self.world = World(limit=limit, entries=entries, groups={"group": sorted(SERVERS)}, **{
             name: offers(tools=["t"], resources=[f"{name}:/"], capabilities={"logging": {}})
             for name in SERVERS})
         self.pool, self.processes = self.world.pool, self.world.pool._processes
@@ -85,10 +85,10 @@ class History(RuleBasedStateMachine):
 
     @precondition(lambda self: len(self.clients) < 5)
     @rule(capabilities=st.sampled_from(CAPABILITIES),
-          surface=st.sampled_from([None, None, None, "a", "b"]))
+          surface=st.sampled_from([None, None, "group", "a", "b"]))
     def a_client_comes(self, capabilities, surface):
         client = Client(self.world, surface)
-        client.surface = surface
+        client.surface = surface if surface in SERVERS else None
         client.in_flight = {}       # id → serial
         client.to_answer = []       # (our id, serial of the question)
         client.uris = set()         # that it is subscribed to

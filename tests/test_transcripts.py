@@ -1,6 +1,7 @@
 """Every file in tests/transcripts is replayed against a real router: documentation that runs.
 
-    servers {"github": {"tools": ["search"]}}       what there is
+    groups {"code": ["github", "files"]}            in the config, mostly none
+    servers {"github": {"tools": ["search"]}}       what there is, in tests/world.py's words
     client C                                        a client, past its handshake, on /sse
     client C2 /github {"roots": {}}                 on /sse/github; what it said it can be asked
     client C 2025-03-26                             in that revision
@@ -29,7 +30,7 @@ FOLDER = Path(__file__).parent / "transcripts"
 
 class Replay:
     def __init__(self):
-        self.world, self.clients, self.values = None, {}, {}
+        self.world, self.groups, self.clients, self.values = None, {}, {}, {}
 
     def run(self, text):
         for number, line in enumerate(text.splitlines(), 1):
@@ -52,8 +53,11 @@ class Replay:
         if found := re.fullmatch(r"([0-9.]+) seconds pass", line):
             return self.world.clock.advance(float(found[1]))
         verb, _, rest = line.partition(" ")
-        if verb == "servers":
-            self.world = World(**{name: offers(**what) for name, what in json.loads(rest).items()})
+        if verb == "groups":
+            self.groups = json.loads(rest)
+        elif verb == "servers":
+            self.world = World(groups=self.groups, **{
+                name: offers(**what) for name, what in json.loads(rest).items()})
         elif verb == "client":
             self.client(rest)
         elif rest == "leaves":

@@ -199,17 +199,21 @@ class Client:
 
 
 class World:
-    """Servers by what they offer: World(github=offers(tools=["search"])). Clients come later."""
+    """Servers by what they offer: World(github=offers(tools=["search"])). Clients come later.
 
-    def __init__(self, share=True, limit=100, entries=None, **servers):
+    What a server offers under "config" is what the config says of it, as {"rename": {…}}.
+    """
+
+    def __init__(self, share=True, limit=100, entries=None, groups=None, **servers):
         self.clock = FakeClock()
         self.servers = {}       # label → FakeServer: "github", then "github#7" and so on
         self.made = []          # every FakeServer there ever was
         self.offers = servers      # may be changed: the next process offers that
-        entries = entries or {name: Entry(name, "-", prefix=f"{name}__") for name in servers}
+        entries = entries or {name: entry(name, **what.get("config", {}))
+                              for name, what in servers.items()}
         self.pool = Pool(entries, self._connect, self.clock, {"name": "router", "version": "0"},
                          limit, share)
-        self.router = Router(self.pool, self.clock)
+        self.router = Router(self.pool, self.clock, groups=groups)
         self.pool.start()
 
     def _connect(self, entry, label):
@@ -235,6 +239,13 @@ class World:
     def new_client(self, name=None):
         """A client that has said nothing yet."""
         return Client(self, name)
+
+
+def entry(name, **config):
+    """The Entry of a server, with what the config says of it."""
+    return Entry(name, "-", **{"prefix": f"{name}__", **{
+        key: tuple(value.items()) if isinstance(value, dict) else
+        tuple(value) if isinstance(value, list) else value for key, value in config.items()}})
 
 
 def offers(tools=(), prompts=(), resources=(), templates=(), capabilities=None, **more):

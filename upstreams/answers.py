@@ -63,16 +63,19 @@ class TaskRecorder:
 
 
 class PageFilter:
-    """Takes the items of a list that the session must not see out of an answer, and changes
-    nothing else of it. Passes everything on to the call."""
+    """Shows the items of a list as the session sees them, and changes nothing else of the answer.
+    Passes everything on to the call.
 
-    def __init__(self, key, keeps, call):
-        self._key, self._keeps, self._call = key, keeps, call
+    show(item) returns the item as it is seen, or None if the session must not see it.
+    """
+
+    def __init__(self, key, show, call):
+        self._key, self._show, self._call = key, show, call
 
     def send(self, message):
         page = message.get("result")
         if isinstance(page, dict) and isinstance(page.get(self._key), list):
-            items = [item for item in page[self._key]
-                     if not isinstance(item, dict) or self._keeps(item)]
+            items = [seen for item in page[self._key] if not isinstance(seen := item, dict)
+                     or (seen := self._show(item)) is not None]
             message = {**message, "result": {**page, self._key: items}}
         self._call.send(message)

@@ -1,9 +1,11 @@
 """Names: what a server calls its things, what clients call them, and the way back.
 
-Where all servers are seen together, `search` of the server `github` is `github__search`, even if
-it is the only server: names must not change because a second one is added. The way back is a
-table learned from the server's lists, not parsing, because an over-long name is cut. URIs are
-never rewritten: they also occur inside results, where we do not look.
+*Our name* of a tool or prompt is what `rename` in the config makes of the server's name, mostly
+the same. A client that sees one server as it is uses our names. Where several servers are seen
+together, `search` of the server `github` is `github__search`, even if it is the only server: names
+must not change because a second one is added. The way back is a table learned from the server's
+lists, not parsing, because an over-long name is cut. URIs are never rewritten: they also occur
+inside results, where we do not look.
 """
 
 import hashlib
@@ -87,11 +89,14 @@ class Catalog:
     thread of the server. So readers need no lock.
     """
 
-    def __init__(self, prefix, hides=lambda tool: False):
-        self._prefix = prefix
-        self._hides = hides         # whether a tool is not offered, by the server's name for it
-        self._inner = {}            # method → {the client's name: the server's}
-        self._bare = {}             # method → {the server's names}
+    def __init__(self, entry):
+        self._prefix, self._hides = entry.prefix, entry.hides
+        self._renamed = dict(entry.rename)      # the server's name → ours, where they differ
+        self._original = {ours: own for own, ours in entry.rename}
+        self._descriptions = dict(entry.describe)   # by our name
+        self._own = {}              # method → the server's names, of hidden tools as well
+        self._inner = {}            # method → {the client's name, with its prefix: the server's}
+        self._bare = {}             # method → {our name: the server's}
         self._uris = frozenset()
         self._templates = {}        # template → its literals
 
@@ -111,12 +116,40 @@ class Catalog:
         if method == TEMPLATES:
             self._templates = {item[key]: literals_of(item[key]) for item in items}
             return items
-        if method == TOOLS:
-            items = [item for item in items if not self._hides(item[key])]
-        inner = {outer_name(method, self._prefix, item[key]): item[key] for item in items}
+        bare, inner, seen = {}, {}, []
+        for item in items:
+            shown = self.shown(method, item)
+            if shown is not None:
+                outer = outer_name(method, self._prefix, shown[key])
+                bare[shown[key]] = inner[outer] = item[key]
+                seen.append({**shown, key: outer})
+        self._own = {**self._own, method: frozenset(item[key] for item in items)}
         self._inner = {**self._inner, method: inner}
-        self._bare = {**self._bare, method: frozenset(inner.values())}
-        return [{**item, key: outer_name(method, self._prefix, item[key])} for item in items]
+        self._bare = {**self._bare, method: bare}
+        return seen
+
+    def shown(self, method, item):
+        """A tool or prompt under our name, with the description that the config has for it; None
+        if no client sees it: it is hidden, or the config has given its name to another."""
+        own = str(item.get("name"))
+        ours = self._renamed.get(own, own)
+        if self.own_name(method, ours) != own:
+            return None
+        if ours != own:
+            item = {**item, "name": ours}
+        if ours in self._descriptions:
+            item = {**item, "description": self._descriptions[ours]}
+        return item
+
+    def own_name(self, method, name):
+        """The server's name for ours; None if there is none, as of a hidden tool. Something that
+        was renamed has one name only: its old one stands for nothing."""
+        own = self._original.get(name)
+        if own is None:
+            if name in self._renamed:
+                return None
+            own = name
+        return None if method == TOOLS and self._hides(own) else own
 
     def inner_name(self, method, name):
         """The server's name for the client's; None if it is not this server's.
@@ -125,14 +158,14 @@ class Catalog:
         """
         inner = self._inner.get(method, {}).get(name)
         if inner is None and self._prefix and name.startswith(self._prefix):
-            inner = name[len(self._prefix):]
-            if method == TOOLS and (self._hides(inner) or len(name) == LONGEST_TOOL_NAME
-                                    and _CUT.search(name)):  # which stands for another name
-                return None
+            if method == TOOLS and len(name) == LONGEST_TOOL_NAME and _CUT.search(name):
+                return None  # it stands for another name
+            inner = self.own_name(method, name[len(self._prefix):])
         return inner or None
 
-    def has_bare(self, method, name):
-        return name in self._bare.get(method, ())
+    def inner_of_bare(self, method, name):
+        """The server's name for ours, if it has listed that; else None."""
+        return self._bare.get(method, {}).get(name)
 
     def has_uri(self, uri):
         return uri in self._uris
@@ -149,6 +182,18 @@ class Catalog:
         return len(self._inner.get(method, ()))
 
     def cut_names(self):
-        """The tools whose names are over-long, as (the server's name, what clients see)."""
-        return [(inner, outer) for outer, inner in self._inner.get(TOOLS, {}).items()
-                if len(self._prefix + inner) > LONGEST_TOOL_NAME]
+        """The tools whose names are over-long, as (our name, what clients see)."""
+        return [(name, outer_name(TOOLS, self._prefix, name)) for name in self._bare.get(TOOLS, ())
+                if len(self._prefix + name) > LONGEST_TOOL_NAME]
+
+    def name_problems(self):
+        """Sentences about `rename` and `describe` that do not fit what the server has listed."""
+        for method, names in self._own.items():
+            for name in sorted(names & self._original.keys() - self._renamed.keys()):
+                if not (method == TOOLS and self._hides(name)):
+                    yield f'{name} is left out: "rename" gives its name to {self._original[name]}'
+        for key, unknown in (
+                ("rename", self._renamed.keys() - set().union(*self._own.values())),
+                ("describe", self._descriptions.keys() - set().union(*self._bare.values()))):
+            for name in sorted(unknown):
+                yield f'"{key}" in its config is for {name}, which it does not have'

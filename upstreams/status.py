@@ -15,9 +15,9 @@ _HEADINGS = ("server", "state", "tools", "prompts", "resources", "templates", "s
 _PROCESS = {True: "in turns", False: "one a client", None: "by the client"}
 
 
-def report(clock, show, upstreams, url=None):
+def report(clock, show, upstreams, url=None, groups=()):
     """Call show(table) when the servers have settled, or after a few seconds."""
-    when_settled(upstreams, lambda: show(f"\n{table(upstreams, url)}\n"), clock,
+    when_settled(upstreams, lambda: show(f"\n{table(upstreams, url, groups)}\n"), clock,
                  INITIALIZE_PATIENCE)
 
 
@@ -70,10 +70,15 @@ def _process(upstream):
         "resources": upstream.catalog.count(RESOURCES)}
 
 
-def table(upstreams, url=None):
-    """A row for each server, the problems below; `url` is where HTTP clients find us, or None."""
+def table(upstreams, url=None, groups=()):
+    """A row for each server, the problems below; `url` is where HTTP clients find us, or None.
+
+    With it, the groups, by their names, have a row each.
+    """
     rows = [_HEADINGS] + [_row(upstream, url) for upstream in upstreams]
     if url:
+        rows += [(name, "a group", *[""] * 8, f"{url}/mcp/{name} or /sse/{name}")
+                 for name in groups]
         rows.append(("all together", *[""] * 9, f"{url}/mcp or /sse"))
     columns = [column for column in zip(*rows) if any(column[1:])]
     widths = [max(map(len, column)) for column in columns]
@@ -117,3 +122,6 @@ def _problems(upstream):
     for name, shown in upstream.catalog.cut_names():
         yield (f"{upstream.name}: {printable(name)} is too long with its prefix and is shown as "
                f'{printable(shown)}; a short "prefix" in the config helps')
+    if upstream.state == RUNNING and not upstream.unlisted:
+        for problem in upstream.catalog.name_problems():
+            yield f"{upstream.name}: {printable(problem)}"

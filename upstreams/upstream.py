@@ -53,7 +53,7 @@ class Upstream:
         self.look_planned = False       # whether the clock will look if it is still used
         self.last_user = None           # the id of the session that held it last
         self.started_for = None         # the session that it was started for
-        self.catalog = Catalog(entry.prefix, entry.hides)
+        self.catalog = Catalog(entry)
         self.audience = Audience(self)
         self.restarts = Restarts(self, clock, pool)
         self.problem = None             # why it is not running, in a sentence

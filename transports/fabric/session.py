@@ -104,12 +104,12 @@ class Session:
     threads that carry this client's messages, and read by any thread.
     """
 
-    def __init__(self, surface, transport, server_name=None, make_outbox=Outbox, most_calls=None):
+    def __init__(self, surface, transport, surface_name=None, make_outbox=Outbox, most_calls=None):
         self.id = secrets.token_urlsafe(24)
         self.name = f"session {self.id[:6]}"    # the whole id is a key: it stays out of the log
         self.surface = surface                  # what it sees: upstreams/surfaces
         self.transport = transport              # the name of the transport that it came by
-        self.server_name = server_name          # of a single surface, else None
+        self.surface_name = surface_name        # of a server or a group; None: of all servers
         self.outbox = make_outbox(self.name)    # its own stream, for what belongs to no call
         self.streams = {}                       # others, of calls, by their number
         self.numbers = itertools.count(1)       # for these

@@ -52,7 +52,7 @@ def _explain_errors(app, router):
     def unknown_path(_problem):
         return plain(404, "There is nothing here. Give your client one of: " + ", ".join(
             ["/mcp", "/sse", *(f"{way}/{name}" for way in ("/mcp", "/sse")
-                               for name in router.names())])).response()
+                               for name in [*router.names(), *router.groups])])).response()
 
     app.register_error_handler(405, lambda problem: wrong_method(problem.valid_methods))
 

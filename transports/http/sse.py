@@ -1,7 +1,8 @@
 """HTTP+SSE, the transport of revision 2024-11-05.
 
-    GET /sse, GET /sse/{serverName}     the session's stream; first event: the path to post to
-    POST /message?sessionId=…           one message from the client; 202, the answer goes out above
+    GET /sse, GET /sse/{name}   the session's stream; first event: the path to post to. The name is
+                                a server's or a group's
+    POST /message?sessionId=…   one message from the client; 202, the answer goes out above
 
 A session lives as long as its stream. The view of the stream returns a generator, and a worker of
 waitress runs it: that thread is the feeder of the session's outbox. A message that can be written
@@ -43,7 +44,7 @@ class HttpSse:
     # -- GET
 
     def get(self, name=None):
-        """A new session and its stream: 200, 404 for an unknown server, 503 for one too many."""
+        """A new session and its stream: 200, 404 for an unknown name, 503 for one too many."""
         try:
             session = self._router.open(TRANSPORT, name)
         except LookupError as problem:

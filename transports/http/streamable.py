@@ -1,8 +1,10 @@
 """Streamable HTTP with sessions, the transport of revisions 2025-03-26, 2025-06-18, 2025-11-25.
 
-    POST   /mcp, /mcp/{serverName}   one message; a request is answered on the POST itself
-    GET    …                         the session's own stream, or, with Last-Event-ID, a broken one
-    DELETE …                         the end of the session
+    POST   /mcp, /mcp/{name}   one message; a request is answered on the POST itself
+    GET    …                   the session's own stream, or, with Last-Event-ID, a broken one
+    DELETE …                   the end of the session
+
+{name} is a server's or a group's.
 
 A POST that carries a request waits for the first thing that its call brings, see waiting_post.py:
 it is answered with JSON, or becomes a stream of events.
@@ -192,7 +194,7 @@ class StreamableHttp:
                                  "POSTed here; the older HTTP+SSE is at /sse.")
         session = self._router.sessions.find(id)
         # 404 tells a client to begin anew; 400 would not (Session Management, items 3 and 4).
-        if session is None or session.transport != TRANSPORT or session.server_name != name:
+        if session is None or session.transport != TRANSPORT or session.surface_name != name:
             raise HttpError(404, "No such session: it has ended, or never was. Begin anew with "
                                "initialize.", SERVER_UNAVAILABLE)
         revision = header("Mcp-Protocol-Version")

@@ -78,6 +78,22 @@ class Config:
     entries: dict       # {name: Entry}, in the files' order, without those that are disabled
     groups: dict        # {name of a group: [names of its servers]}
 
+    def only(self, group):
+        """The Config of the servers in this group alone, in its order; of all if it is None.
+
+        Raises ConfigError for an unknown group.
+        """
+        if group is None:
+            return self
+        if group not in self.groups:
+            known = f"there are: {', '.join(self.groups)}" if self.groups else \
+                'the config has none; "groups" names some'
+            raise ConfigError(f"--group {group}: there is no such group; {known}")
+        names = self.groups[group]
+        if not names:
+            raise ConfigError(f"--group {group}: every server of it is disabled")
+        return Config({name: self.entries[name] for name in names}, {group: names})
+
 
 def load(paths):
     """The Config in these files, merged in their order. Raises ConfigError."""
@@ -89,6 +105,7 @@ def load(paths):
         off.update(disabled)
         for server in found:
             check_server(server)
+            _refuse_clashing_names(server)
             name = _name(server, servers)
             servers[name] = server
             entries[name] = _entry(server, name, config.get("shared"), _prompts(config))
@@ -158,6 +175,20 @@ def _refuse_overlapping_prefixes(entries, servers):
                     f'{servers[entry.name].file}: the servers "{entry.name}" and "{other.name}" '
                     f'could produce the same tool name, because of their prefixes "{entry.prefix}"'
                     f' and "{other.prefix}": give one of them another "prefix"')
+
+
+def _refuse_clashing_names(server):
+    """What is renamed or described must have one name, and no other the same. A tool that the
+    server itself calls so is only known when it lists that, see catalog.py."""
+    renamed, originals = server.keys.get("rename", {}), {}
+    for own, ours in renamed.items():
+        if originals.setdefault(ours, own) != own:
+            raise ConfigError(f'{server.place("rename")}: "{originals[ours]}" and "{own}" cannot '
+                              f'both become "{ours}"')
+    for name in server.keys.get("describe", {}):
+        if name in renamed and name not in originals:
+            raise ConfigError(f'{server.place("describe")}: "rename" gives "{name}" another name: '
+                              f'describe "{renamed[name]}"')
 
 
 def _entry(server, name, shared, prompts):

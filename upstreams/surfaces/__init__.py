@@ -5,5 +5,5 @@ May import: transports.fabric, and upstreams (but not the rooms below it).
 In reading order:
     surface.py      what both surfaces have in common
     single.py       one server as it is
-    aggregate.py    all servers together as one, with prefixed names
+    aggregate.py    all servers, or those of a group, together as one, with prefixed names
 """

@@ -1,4 +1,7 @@
-"""All servers together as one: names have prefixes, lists are merged.
+"""Several servers together as one: names have prefixes, lists are merged.
+
+There is one Aggregate of all servers, and one of each group in the config. What does not belong to
+a group is unknown there.
 
 A name, a URI or a task id says which server a request is for. If a request has none of them, the
 router does not guess, and refuses it. A list is asked of all servers at the same time; those that
@@ -8,13 +11,12 @@ have not answered by the deadline are left out.
 import functools
 import logging
 
-from transports.fabric.messages import (INVALID_PARAMS, METHOD_NOT_FOUND, Refused, params_of,
-                                        result, text_param, with_params)
-from upstreams.catalog import LISTS, PROMPTS, TOOLS
+from transports.fabric.messages import INVALID_PARAMS, METHOD_NOT_FOUND, Refused, params_of, result
+from upstreams.catalog import LISTS
 from upstreams.gather import INITIALIZE_PATIENCE, LIST_SECONDS, Gather, Pages, when_session_settled
 from upstreams.life import STARTING
 
-from .surface import Surface
+from .surface import Surface, unknown
 
 log = logging.getLogger("router")
 
@@ -23,25 +25,25 @@ MOST_LOGGED_CLASHES = 1000
 
 
 class Aggregate(Surface):
-    """All servers together: prefixed names, merged lists."""
+    """Servers together: prefixed names, merged lists."""
 
-    def __init__(self, pool, clock, server_info, list_patience=20.0):
-        """`list_patience`: seconds that a session's first list waits for servers that start."""
+    def __init__(self, pool, clock, server_info, list_patience=20.0, group=None):
+        """`list_patience`: seconds that a session's first list waits for servers that start;
+        `group`: the names of its servers, in order; None for all there are."""
         super().__init__(pool)
+        self._group = group
         self._clock, self._list_patience = clock, list_patience
         self._server_info = server_info
         self._logged_clashes = set()  # so that each is logged once
         self._requests.update({
             **dict.fromkeys(LISTS, self._list),
             "tasks/list": self._list_tasks,
-            "tools/call": functools.partial(self._by_name, TOOLS),
-            "prompts/get": functools.partial(self._by_name, PROMPTS),
             "resources/read": self._read,
-            "completion/complete": self._complete,
         })
 
     def names(self, known):
-        return list(known)
+        shown = known if self._group is None else self._group
+        return [name for name in shown if name in known]
 
     def patience(self, _session):
         return INITIALIZE_PATIENCE
@@ -131,8 +133,8 @@ class Aggregate(Surface):
             lambda upstream, put: Pages(upstream, method, put, call).ask())
 
     def _merge(self, method, upstreams, lists):
-        """In the config's order. Of two equal names or URIs the first stays: a request for that
-        name or URI goes there too."""
+        """In the config's order, or the group's. Of two equal names or URIs the first stays: a
+        request for that name or URI goes there too."""
         key = LISTS[method][2]
         merged = {}
         for upstream in upstreams:
@@ -143,14 +145,11 @@ class Aggregate(Surface):
                             and len(self._logged_clashes) < MOST_LOGGED_CLASHES):
                         self._logged_clashes.add(clash)
                         log.warning('%s: %r of server "%s" is left out: a server before it in '
-                                    'the config has the same', *clash)
+                                    'the %s has the same', *clash,
+                                    "config" if self._group is None else "group")
         return list(merged.values())
 
     # -- requests for one server
-
-    def _by_name(self, listing, session, message, call):
-        upstream, inner = self._find(session, listing, text_param(message, "name"))
-        self._call(session, upstream, with_params(message, name=inner), call)
 
     def _find(self, session, listing, name):
         """The upstream that a client's name belongs to, and its own name for it."""
@@ -160,29 +159,23 @@ class Aggregate(Surface):
             if inner is not None:
                 return upstream, inner
         # A name without its prefix is accepted if only one server has it.
-        bare = [upstream for upstream in upstreams if upstream.catalog.has_bare(listing, name)]
+        bare = [(upstream, inner) for upstream in upstreams
+                if (inner := upstream.catalog.inner_of_bare(listing, name))]
         if len(bare) == 1:
-            return bare[0], name
-        kind = "tool" if listing == TOOLS else "prompt"
-        names = ", ".join(upstream.name for upstream in bare)
-        several = f" (several servers have it: {names})" if bare else ""
-        raise Refused(INVALID_PARAMS, f"Unknown {kind}: {name}{several}")
+            return bare[0]
+        names = ", ".join(upstream.name for upstream, _ in bare)
+        raise unknown(listing, name, f" (several servers have it: {names})" if bare else "")
 
     def _read(self, session, message, call):
         self._ask_for_resource(session, message, call, lambda upstream, reply_to:
                                self._call(session, upstream, message, call, reply_to))
 
-    def _complete(self, session, message, call):
-        """To the server whose prompt or resource template is to be completed."""
-        ref = params_of(message).get("ref")
-        ref = ref if isinstance(ref, dict) else {}
-        if isinstance(ref.get("name"), str):
-            upstream, inner = self._find(session, PROMPTS, ref["name"])
-            return upstream.request(with_params(message, ref={**ref, "name": inner}),
-                                    reply_to=call, call=call)
+    def _find_template(self, session, ref):
+        """The upstream whose resource template a `ref` names."""
+        uri = str(ref.get("uri")) if isinstance(ref, dict) else ""
         for upstream in self._with_resources(session):
-            if upstream.catalog.matches_template(str(ref.get("uri"))):
-                return upstream.request(message, reply_to=call, call=call)
+            if upstream.catalog.matches_template(uri):
+                return upstream
         raise Refused(INVALID_PARAMS, "completion/complete: params.ref names no prompt and no "
                                       "resource template that is known here")
 

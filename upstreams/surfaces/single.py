@@ -1,29 +1,29 @@
-"""One server as it is, except for the tools that the config hides, and the tasks of others."""
+"""One server as it is, except for what the config hides or renames, and the tasks of others."""
 
+import functools
 import logging
 
-from transports.fabric.messages import INVALID_PARAMS, SERVER_UNAVAILABLE, Refused, text_param
+from transports.fabric.messages import SERVER_UNAVAILABLE, Refused
 from upstreams.answers import PageFilter
-from upstreams.catalog import LISTS
+from upstreams.catalog import LISTS, PROMPTS, TASKS, TOOLS
 from upstreams.gather import LIST_SECONDS
 from upstreams.kinds import COMMON
 from upstreams.life import RUNNING
 
-from .surface import Surface
+from .surface import Surface, unknown
 
 log = logging.getLogger("router")
 
 
 class Single(Surface):
-    """Names, cursors, unknown methods: everything passes through as it is."""
+    """Cursors, unknown methods, names that the config leaves alone: all passes through."""
 
     def __init__(self, pool, name):
         super().__init__(pool)
         self.name = name
         self._requests.update({
-            **dict.fromkeys([*LISTS, "completion/complete"], self._ask_lister),
-            "tools/call": self._call_tool, "tools/list": self._list_tools,
-            "tasks/list": self._list_tasks})
+            **dict.fromkeys(LISTS, self._ask_lister),
+            **dict.fromkeys([TOOLS, PROMPTS], self._list_names), TASKS: self._list_tasks})
 
     def names(self, known):
         """Which of the known servers it shows, by name."""
@@ -53,32 +53,36 @@ class Single(Surface):
     def _other(self, session, message, call):
         self._call(session, session.upstreams[self.name], message, call)
 
-    def _call_tool(self, session, message, call):
-        """A tool that is hidden is answered like one that does not exist."""
-        name = text_param(message, "name")
-        if session.upstreams[self.name].entry.hides(name):
-            raise Refused(INVALID_PARAMS, f"Unknown tool: {name}")
-        self._other(session, message, call)
+    def _find(self, session, listing, name):
+        """The upstream, and its own name for what the client calls so."""
+        upstream = session.upstreams[self.name]
+        own = upstream.catalog.own_name(listing, name)
+        if own is None:
+            raise unknown(listing, name)
+        return upstream, own
+
+    def _find_template(self, session, _ref):
+        return session.upstreams[self.name]
 
     def _ask_lister(self, session, message, call, reply_to=None):
         session.listed.add(message["method"])
         session.upstreams[self.name].request(message, reply_to=reply_to or call, call=call)
 
-    def _list_tools(self, session, message, call):
-        hides = session.upstreams[self.name].entry.hides
-        self._ask_lister(session, message, call, PageFilter(
-            "tools", lambda tool: not hides(str(tool.get("name"))), call))
+    def _list_names(self, session, message, call):
+        method = message["method"]
+        show = functools.partial(session.upstreams[self.name].catalog.shown, method)
+        self._ask_lister(session, message, call, PageFilter(LISTS[method][1], show, call))
 
     def _list_tasks(self, session, message, call):
         """A session sees all tasks of a process that it owns, of others only its own."""
         upstream = session.upstreams[self.name]
 
-        def keeps(task):
+        def show(task):
             task_id = str(task.get("taskId"))
             if upstream.owner is session:
                 session.tasks.add(task_id, upstream)
-            return session.tasks.has(task_id, upstream)
-        self._ask_lister(session, message, call, PageFilter("tasks", keeps, call))
+            return task if session.tasks.has(task_id, upstream) else None
+        self._ask_lister(session, message, call, PageFilter("tasks", show, call))
 
     def _with_resources(self, session):
         return [session.upstreams[self.name]]

@@ -1,4 +1,4 @@
-"""What a session sees: one server as it is (single.py), or all together (aggregate.py).
+"""What a session sees: one server as it is (single.py), or several together (aggregate.py).
 
 A surface decides, for each request of a client, which server gets it and under which name. Lists,
 completions, log levels and subscriptions go to the process that lists for the session; calls go
@@ -6,15 +6,19 @@ where the pool lets them run. The methods run in the thread that brought the cli
 send messages and wait for nothing.
 """
 
+import functools
+
 from transports.fabric.messages import (INVALID_PARAMS, LOG_LEVELS, Refused, error, params_of,
-                                        result, text_param)
+                                        result, text_param, with_params)
 from upstreams.answers import FirstGoodAnswer, TaskRecorder
+from upstreams.catalog import PROMPTS, TOOLS
 
 RESOURCE_NOT_FOUND = -32002     # 2025-11-25, Resources, Error Handling
 
 
 class Surface:
-    """What both surfaces have in common."""
+    """What both surfaces have in common. Each finds the server of a name (_find), of a `ref` that
+    names none (_find_template) and of a resource (_with_resources) in its own way."""
 
     def __init__(self, pool):
         self._pool = pool
@@ -23,6 +27,9 @@ class Surface:
             "resources/subscribe": self._subscribe,
             "resources/unsubscribe": self._unsubscribe,
             **dict.fromkeys(("tasks/get", "tasks/result", "tasks/cancel"), self._by_task),
+            "tools/call": functools.partial(self._by_name, TOOLS),
+            "prompts/get": functools.partial(self._by_name, PROMPTS),
+            "completion/complete": self._complete,
         }
 
     def request(self, session, message, call):
@@ -76,6 +83,24 @@ class Surface:
         otherwise = None if len(likely) == 1 or len(upstreams) == 1 else not_found
         return FirstGoodAnswer([*likely, *others], ask, call, otherwise).ask_next()
 
+    # -- names
+
+    def _by_name(self, listing, session, message, call):
+        name = text_param(message, "name")
+        upstream, own = self._find(session, listing, name)
+        self._call(session, upstream, message if own == name else with_params(message, name=own),
+                   call)
+
+    def _complete(self, session, message, call):
+        """To the server whose prompt or resource template is to be completed."""
+        ref = params_of(message).get("ref")
+        if isinstance(ref, dict) and isinstance(ref.get("name"), str):
+            upstream, own = self._find(session, PROMPTS, ref["name"])
+            message = with_params(message, ref={**ref, "name": own})
+        else:
+            upstream = self._find_template(session, ref)
+        upstream.request(message, reply_to=call, call=call)
+
     # -- calls
 
     def _call(self, session, upstream, message, call, reply_to=None):
@@ -101,3 +126,9 @@ class Surface:
             raise Refused(INVALID_PARAMS, f"Several servers have a task {task_id}: {names}; "
                                           "connect to the one alone that is meant")
         upstreams[0].request(message, reply_to=call, call=call)
+
+
+def unknown(listing, name, why=""):
+    """The Refused for a name that nothing has, or that belongs to something hidden."""
+    return Refused(INVALID_PARAMS,
+                   f"Unknown {'tool' if listing == TOOLS else 'prompt'}: {name}{why}")
