@@ -24,6 +24,7 @@ Options:
   --max-message MB       The largest message, from a client or a server [default: 64].
   --log-level LEVEL      debug, info, warning or error, to standard error [default: info].
   --check                Start every server, say how that went, and exit: 0, or 1 if one failed.
+  --json                 With --check: as JSON.
   --version              Print the version.
   --help                 Print this.
 
@@ -208,8 +209,8 @@ def main():
         if given["--check"]:
             pool.start()
             with interruptible:
-                table, exit_status = status.check(pool)
-            print(stderr.clean(table))
+                text, exit_status = status.check(pool, clock, given["--json"])
+            print(text if given["--json"] else stderr.clean(text))
             return exit_status
         transport.serve(Router(pool, clock, options.limits,
                                functools.partial(status.report, clock, stderr.show),

@@ -22,6 +22,7 @@ NPM_PACKAGES = {
     "@modelcontextprotocol/inspector": "2.12.0",
     "@modelcontextprotocol/sdk": "1.32.2",
     "@modelcontextprotocol/conformance": "0.2.0-alpha.12",
+    "mcp-remote": "0.15.1",
 }
 MODERN_PACKAGES = {"@upstash/context7-mcp": "4.1.1", "mongodb-mcp-server": "3.0.4"}
 
@@ -34,6 +35,11 @@ def fake(*what):
 def npm(package):
     """The folder of an official package, installed once; skips the test where there is no node."""
     return _installed(NPM_FOLDER, NPM_PACKAGES) / "@modelcontextprotocol" / package
+
+
+def npm_program(name):
+    """The path of a program that one of these packages brings."""
+    return str(_installed(NPM_FOLDER, NPM_PACKAGES) / ".bin" / name)
 
 
 def modern_program(name):

@@ -6,6 +6,7 @@ and on each surface, the prefix of names aside.
 
 import contextlib
 import json
+import os
 import re
 import sys
 
@@ -16,8 +17,8 @@ from mcp.client.sse import sse_client
 from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
 
-from processes import (NPM_FOLDER, ROOT, children, command, everything, filesystem, npm, processes,
-                       wait_until)
+from processes import (NPM_FOLDER, ROOT, children, command, everything, fake, filesystem, npm,
+                       npm_program, processes, wait_until)
 from tour import Tour, tour
 
 TIME = {"command": sys.executable, "args": ["-m", "mcp_server_time"]}
@@ -218,14 +219,40 @@ def test_official_servers_singly_and_all_together(start_router, tmp_path):
 @pytest.mark.parametrize("path, tool", [("/sse", "everything__echo"), ("/sse/everything", "echo")])
 def test_the_inspectors_command_line_lists_and_calls_tools(start_router, run, path, tool):
     running = start_router({"everything": everything()})
-    npm("inspector")
-    inspector = ["node", str(NPM_FOLDER / "node_modules" / ".bin" / "mcp-inspector"), "--cli",
-                 running.url + path, "--transport", "sse"]
+    inspector = ["node", npm_program("mcp-inspector"), "--cli", running.url + path,
+                 "--transport", "sse"]
     listed = run(*inspector, "--method", "tools/list")
     assert tool in [tool["name"] for tool in json.loads(listed.stdout)["tools"]]
     called = run(*inspector, "--method", "tools/call", "--tool-name", tool,
                          "--tool-arg", "message=hi")
     assert json.loads(called.stdout)["content"][0]["text"] == "Echo: hi"
+
+
+def test_the_inspector_and_mcp_remote_of_the_readme_reach_a_router_with_a_token(
+        start_router, run, tmp_path):
+    (tmp_path / "token").write_text("a-token-of-ours")
+    running = start_router({"time": fake()}, "--token-file", str(tmp_path / "token"))
+    readme = (ROOT / "README.md").read_text("utf-8")
+    readme = readme.replace("http://127.0.0.1:8080", running.url)
+    command = re.search("^npx -y @modelcontextprotocol/inspector (.*)$", readme, re.MULTILINE)[1]
+    home = {**os.environ, "HOME": str(tmp_path)}
+    listed = run("sh", "-c", f"node {npm_program('mcp-inspector')} {command}",
+                 env={**home, "MCP_ROUTER_TOKEN": "a-token-of-ours"})
+    assert "time__echo" in [tool["name"] for tool in json.loads(listed.stdout)["tools"]]
+
+    (block,) = [block for block in re.findall("^```json\n([^`]*)^```", readme, re.MULTILINE)
+                if '"mcp-remote"' in block]
+    entry = json.loads(block.replace("your-token", "a-token-of-ours"))["mcpServers"]["router"]
+    assert [entry["command"], *entry["args"][:2]] == ["npx", "-y", "mcp-remote"]
+
+    async def tools():
+        async with stdio_client(StdioServerParameters(
+                command="node", args=[npm_program("mcp-remote"), *entry["args"][2:]],
+                env={**home, **entry["env"]})) as (read, write):
+            async with ClientSession(read, write) as session:
+                await session.initialize()
+                return [tool.name for tool in (await session.list_tools()).tools]
+    assert "time__echo" in anyio.run(tools)
 
 
 def test_nothing_is_left_of_npx_servers_when_the_router_is_killed(start_router):

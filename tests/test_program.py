@@ -99,11 +99,6 @@ def test_a_limit_of_files_that_cannot_be_raised_does_not_stop_the_start(monkeypa
     assert "no more than 256 files can be open" in caplog.text
 
 
-def test_check_names_the_tools_whose_names_are_too_long(run, config):
-    done = run(*ROUTER, "--check", "--config", config(**{"x": {**fake(), "prefix": "y" * 40}}))
-    assert done.returncode == 0 and b"too long" not in done.stdout
-
-
 def test_a_port_that_is_taken_is_a_sentence_and_status_1(run, config):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

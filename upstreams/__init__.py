@@ -23,6 +23,8 @@ In reading order:
     answers.py      small Peers that stand between a server's answer and the peer that asked
     restarts.py     when a server that has ended is started again
     timeouts.py     calls that take too long
+    schemas.py      tool schemas that some hosts refuse
+    advice.py       what --check advises
     status.py       the table at the start, --check, /health
     surfaces/       what a session sees: one server, or all together
     connections/    what carries the messages: a child process

@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 
-from transports.fabric.messages import Refused, request
+from transports.fabric.messages import METHOD_NOT_FOUND, Refused, request
 
 from .catalog import LISTS
 
@@ -134,5 +134,9 @@ class Pages:
         if other not in (None, self._upstream):  # which has ended; the session lists here now
             self._upstream, self._items, self._cursors = other, [], set()
             return other.when_settled(self.ask)
+        if isinstance(problem, dict) and problem.get("code") == METHOD_NOT_FOUND:
+            log.debug("%s: does not know %s, which it has announced", self._upstream.name,
+                      self._method)
+            return self._done(self._upstream.catalog.learn(self._method, []))
         log.warning("%s: %s failed: %s", self._upstream.name, self._method, problem)
         return self._done(None)

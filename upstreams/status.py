@@ -1,12 +1,14 @@
-"""How the servers are: the table at the start and after --check, and our part of /health."""
+"""How the servers are: the table at the start, what --check says, and our part of /health."""
 
+import json
 import threading
 import time
 
 from transports.fabric.text import printable
 
+from . import advice
 from .catalog import LISTS, PROMPTS, RESOURCES, TEMPLATES, TOOLS
-from .gather import INITIALIZE_PATIENCE, when_settled
+from .gather import INITIALIZE_PATIENCE, LIST_SECONDS, Gather, Pages, when_settled
 from .life import RUNNING
 from .modern import MODERN
 
@@ -21,18 +23,52 @@ def report(clock, show, upstreams, url=None, groups=()):
                  INITIALIZE_PATIENCE)
 
 
-def check(pool):
-    """--check: wait until every server has started or failed.
+def check(pool, clock, as_json):
+    """--check: wait until every server has started or failed; then the table and advice, or JSON.
 
-    Each is started once, since no session uses it. Returns the table, and the exit status: 0, or 1
-    if a server failed or could not list its tools.
+    Each is started once, since no session uses it. Returns the text, and the exit status: 0, or 1
+    if a server failed or could not list its tools. Advice does not change that.
     """
     done = threading.Event()
     upstreams = [upstream for server in pool.upstreams().values() for upstream in server]
     when_settled(upstreams, done.set)
     done.wait()
-    return table(upstreams), int(any(upstream.state != RUNNING or TOOLS in upstream.unlisted
-                                     for upstream in upstreams))
+    tools = _tools(upstreams, clock)
+    on_servers = {upstream: advice.about_server(upstream, tools.get(upstream, ()))
+                  for upstream in upstreams}
+    on_all = advice.about_clashes(tools)
+    failed = any(upstream.state != RUNNING or TOOLS in upstream.unlisted for upstream in upstreams)
+    as_text = _as_json if as_json else _as_text
+    return as_text(pool, failed, on_servers, on_all), int(failed)
+
+
+def _tools(upstreams, clock):
+    """{upstream: its tools}. They are asked for again, since a catalog keeps no schemas."""
+    tools, done = {}, threading.Event()
+
+    def finish(lists, _missing):
+        tools.update((upstream, lists[upstream]) for upstream in upstreams if lists.get(upstream))
+        done.set()
+    Gather([upstream for upstream in upstreams if upstream.catalog.count(TOOLS)
+            and upstream.is_running()], finish, clock, LIST_SECONDS).start(
+        lambda upstream, put: Pages(upstream, TOOLS, put).ask())
+    done.wait()
+    return tools
+
+
+def _as_text(_pool, _failed, on_servers, on_all):
+    told = [f"{upstream.name}: {line}" for upstream, found in on_servers.items()
+            for line in advice.lines(found)] + list(advice.lines(on_all))
+    return "\n".join([table(list(on_servers)), *(["", "advice:"] if told else []), *told])
+
+
+def _as_json(pool, failed, on_servers, on_all):
+    servers = health(pool)["servers"]
+    for upstream, found in on_servers.items():
+        servers[upstream.name].update(unlisted=upstream.unlisted,
+                                      advice=[each._asdict() for each in found])
+    return json.dumps({"ok": not failed, "servers": servers,
+                       "advice": [each._asdict() for each in on_all]}, indent=2)
 
 
 def health(pool):
@@ -119,9 +155,6 @@ def _problems(upstream):
             yield f"    {line}"
     for method, problem in upstream.unlisted.items():
         yield f"{upstream.name}: {method} {problem}"
-    for name, shown in upstream.catalog.cut_names():
-        yield (f"{upstream.name}: {printable(name)} is too long with its prefix and is shown as "
-               f'{printable(shown)}; a short "prefix" in the config helps')
     if upstream.state == RUNNING and not upstream.unlisted:
         for problem in upstream.catalog.name_problems():
             yield f"{upstream.name}: {printable(problem)}"

@@ -149,6 +149,9 @@ def read_options(options, transports):
         if options[option] not in allowed:
             raise ValueError(f"{option} is one of {', '.join(allowed)}")
 
+    if options["--json"] and not options["--check"]:
+        raise ValueError("--json goes with --check: it says how that prints")
+
     def number(option, least, most):
         if re.fullmatch("[0-9]{1,6}", options[option]) and least <= int(options[option]) <= most:
             return int(options[option])

@@ -12,6 +12,7 @@ In reading order:
     variables.py          ${...}, and files of variables
     expanding.py          the values of one server: variables, paths, secrets
     entries.py            all of it together -> one Entry for each server
+    clear.py              secrets that stand in the file in clear
     stateful.py           packages that are known to keep something of their client
     stateful.json         which packages, and what they keep
     config.schema.json    the format

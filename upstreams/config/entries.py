@@ -52,6 +52,7 @@ class Entry:
     shared: bool | None = None  # None: by what the client can be asked, see kinds.py
     protocol: str = "auto"      # or its era, if it need not be found out: legacy or modern
     keeps: str = None           # what it is known to keep of a client, as "a browser"
+    clear: tuple = ()           # where secrets stand in the file as they are: env.TOKEN, args.1
     secrets: tuple = ()         # values that must not be shown, the longest first
 
     def hides(self, tool):
@@ -221,5 +222,6 @@ def _entry(server, name, shared, prompts):
         start_timeout=keys.get("startTimeout", 60), timeout=keys.get("timeout", 0),
         restart_attempts=restart.get("attempts", 5), restart_pause=restart.get("pause", 1),
         healthy=restart.get("healthy", 60), protocol=keys.get("protocol", "auto"),
-        shared=keys.get("shared", False if keeps else shared), keeps=keeps)
+        shared=keys.get("shared", False if keeps else shared), keeps=keeps,
+        clear=tuple(expanded.clear()))
     return Entry(**known, secrets=expanded.secrets())

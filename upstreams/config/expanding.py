@@ -4,6 +4,7 @@ import os
 import re
 from urllib.parse import parse_qsl
 
+from .clear import secrets_in_clear
 from .reading import ConfigError
 from .variables import Variables, read_env_file, workspace
 
@@ -72,6 +73,13 @@ class Expanded:
         for _, value in parse_qsl(url.partition("?")[2]):
             self._variables.keep(value)
         return url
+
+    def clear(self):
+        """Where secrets stand in the file as they are."""
+        found = secrets_in_clear(self._keys)
+        for value in found.values():
+            self._variables.keep(value)
+        return list(found)
 
     def secrets(self):
         """All secrets that the other methods met, the longest first."""

@@ -4,5 +4,6 @@ May import: transports.fabric.
 
 In reading order:
     process.py      a child process
+    programs.py     what to install for a command that was not found
     guardian.py     a small process that ends the servers of a router that was killed
 """

@@ -30,6 +30,7 @@ from transports.fabric.outbox import Outbox, feed_pipe
 from transports.fabric.text import printable
 
 from .guardian import KILL, WINDOWS, signal_group
+from .programs import to_install
 
 log = logging.getLogger("router")
 
@@ -105,7 +106,9 @@ class Process:
         command = shutil.which(entry.command, path=path)
         if command is None:
             is_path = os.path.basename(entry.command) != entry.command
+            program = to_install(entry.command)
             raise StartFailed(f'the command "{entry.command}" was not found or may not be run; '
+                              + (f"it comes with {program}; " if program else "")
                               + ("it is a path, so PATH was not searched" if is_path
                                  else f"searched PATH={path}"))
         if not os.path.isdir(entry.cwd):

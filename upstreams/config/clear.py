@@ -1,0 +1,54 @@
+"""Secrets that stand in the config file in clear, where `${NAME}` would keep them out of it.
+
+A value counts as one by the name that it is given (`"API_KEY": "…"`, `--token=…`, `?key=…`), or by
+how it begins, as the keys of well-known services do. This is a guess, good enough for advice.
+"""
+
+import itertools
+import re
+
+SHORTEST = 6    # characters; "1", "true" and "oauth" are no secrets, whatever their name
+
+_SECRET = {"token", "key", "apikey", "secret", "password", "passwd", "passphrase", "auth",
+           "authorization", "credential", "credentials", "pat", "bearer", "cookie"}
+# The last word of a name that only tells something about a secret.
+_ABOUT = {"file", "path", "dir", "url", "uri", "id", "name", "type", "mode", "method", "sock",
+          "limit", "header", "env", "var", "host", "port"}
+_WORD = re.compile("[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+_KNOWN = re.compile(r"\b(gh[opsu]_|github_pat_|glpat-|sk-|sk_live_|rk_live_|xox[abprs]-|AKIA|AIza"
+                    r"|hf_|npm_|pypi-|eyJ[\w-]+\.eyJ)[\w-]{16,}")
+_NAMED = re.compile(r"""([A-Za-z][\w-]*)["']? ?[=:] ?["']?([^/"'&;\s][^"'&;]*)""")
+_PASSWORD_IN_URL = re.compile(r"://[^/@:\s]*:([^/@\s]+)@")
+
+
+def secrets_in_clear(server):
+    """{where: value} for one server as the file has it, before its variables are expanded.
+
+    >>> secrets_in_clear({"env": {"API_KEY": "abc123", "SAFE_KEY": "${SAFE_KEY}", "N": "abc123"},
+    ...                   "args": ["--token", "hunter2", "--limit", "1000000", "x_token=hunter3"]})
+    {'env.API_KEY': 'abc123', 'args.1': 'hunter2', 'args.4': 'hunter3'}
+    """
+    found = {}
+    for section in ("env", "headers"):
+        for name, value in server.get(section, {}).items():
+            found[f"{section}.{name}"] = value if _is_secret(name, value) else _within(value)
+    args = server.get("args", [])
+    for i, (before, value) in enumerate(zip(["", *args], args)):
+        named = before.startswith("-") and "=" not in before and not value.startswith("-")
+        found[f"args.{i}"] = value if named and _is_secret(before, value) else _within(value)
+    found["url"] = _within(server.get("url", ""))
+    return {where: value for where, value in found.items() if value}
+
+
+def _is_secret(name, value):
+    words = [word.lower() for word in _WORD.findall(name)]
+    return bool(_SECRET & set(words) and words[-1] not in _ABOUT and len(value) >= SHORTEST
+                and not re.match(r"[~./\\]|[A-Za-z]:\\|<", value) and "${" not in value)
+
+
+def _within(value):
+    """The secret that is a part of this value, or None."""
+    named = (part for name, part in _NAMED.findall(value) if _is_secret(name, part))
+    known = (match[0] for match in _KNOWN.finditer(value))
+    passwords = (part for part in _PASSWORD_IN_URL.findall(value) if "${" not in part)
+    return next(itertools.chain(named, known, passwords), None)
