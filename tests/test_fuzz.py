@@ -8,6 +8,7 @@ from test_messages import JSON
 
 from transports.fabric.messages import InvalidMessage, decode, encode
 from transports.fabric.outbox import CLOSE
+from upstreams.config.dialects import HEADERS, HOSTS, TOKEN, TOOLS, WORDS
 from upstreams.config.entries import ConfigError, load
 
 from world import World, offers
@@ -86,12 +87,17 @@ def test_bytes_are_decoded_or_refused(data):
 
 ENTRY = st.fixed_dictionaries({}, optional={
     key: JSON | good for key, good in {
-        "command": st.text(), "args": st.lists(st.text()), "cwd": st.text(),
+        "command": st.text() | st.lists(st.text()), "args": st.lists(st.text()), "cwd": st.text(),
         "env": st.dictionaries(st.text(), st.text()), "disabled": st.booleans(),
         "prefix": st.text(max_size=3), "restart": st.booleans(), "timeout": st.integers(),
-        "startTimeout": st.floats(), "shared": st.booleans(), "url": st.text()}.items()})
+        "startTimeout": st.floats(), "shared": st.booleans(), "url": st.text(),
+        **{word: st.lists(st.text()) for word in (*TOOLS, "tools", "headersCommand")},
+        **{word: st.text() for word in (*WORDS, TOKEN, "type", "envFile")},
+        HEADERS: st.dictionaries(st.text(), st.text()),
+        "enabled": st.booleans()}.items()})
 CONFIG = JSON | st.dictionaries(
-    st.sampled_from(["mcpServers", "servers", "$schema", "x"]),
+    st.sampled_from(["mcpServers", "groups", "inputs", "$schema", "x",
+                     *sorted({key for keys in HOSTS for key in keys})]),
     JSON | st.dictionaries(st.text(max_size=4), JSON | ENTRY, max_size=3))
 
 

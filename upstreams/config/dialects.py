@@ -15,15 +15,16 @@ HOSTS = {
     ("servers",): "VS Code",
     ("mcp", "servers"): "VS Code",      # in its settings.json; opencode 2 has them there too
     ("mcp.servers",): "VS Code",
+    ("github.copilot.chat.mcp.servers",): "VS Code",
     ("mcp",): "opencode",               # and Crush
     ("context_servers",): "Zed",
-    ("mcp_servers",): "Codex",          # in TOML
+    ("mcp_servers",): "Codex",          # in TOML; Mistral Vibe has a list there
 }
 # A host's key of a server → ours. All hosts may use all of them.
 WORDS = {
     "serverUrl": "url",                 # Windsurf
     "httpUrl": "url",                   # Gemini CLI, Qwen Code: by Streamable HTTP
-    "transport": "type", "transportType": "type",
+    "uri": "url", "transport": "type", "transportType": "type",
     "environment": "env",               # opencode
     "working_directory": "cwd",         # Warp
     "http_headers": "headers",          # Codex

@@ -80,10 +80,11 @@ def _without_comments(text):
 
 
 def _no_key_twice(pairs):
-    """Of two equal keys JSON readers keep the last: here, a server would be lost in silence."""
+    """Of two equal keys JSON readers keep the last: here, a server would be lost in silence.
+    Nothing is lost where both have the same value."""
     seen = {}
     for key, value in pairs:
-        if key in seen:
+        if key in seen and seen[key] != value:
             raise KeyError(key)
         seen[key] = value
     return seen

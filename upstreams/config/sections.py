@@ -37,7 +37,7 @@ def _sections(path, config):
     """[(host, where, servers)] for all places of the file that hold servers."""
     found = []
     for keys, host in HOSTS.items():
-        servers = _at(config, keys)
+        servers = _by_name(_at(config, keys))
         if keys == ("mcp",) and servers:
             servers, host = _of_opencode(servers)
         if keys == ("mcpServers",) and servers is not None and not isinstance(servers, dict):
@@ -59,6 +59,15 @@ def _at(config, keys):
     for key in keys:
         config = config.get(key) if isinstance(config, dict) else None
     return config
+
+
+def _by_name(servers):
+    """Some hosts have a list of servers, each with its name."""
+    if isinstance(servers, list) and servers and all(
+            isinstance(server, dict) and isinstance(server.get("name"), str)
+            for server in servers) and len({server["name"] for server in servers}) == len(servers):
+        return {server["name"]: server for server in servers}
+    return servers
 
 
 def _are_objects(servers):
@@ -84,6 +93,8 @@ def _is_opencode(servers):
 def _no_servers(config, found):
     if found:
         return f"{found[0][1].rstrip('.')}: must name at least one server"
+    if SIGNS & config.keys():
+        return 'is a server without a name: write {"mcpServers": {"its-name": {…}}}'
     unknown = ", ".join(f'"{key}"' for key in config if key != "$schema")
     return 'top level: needs the key "mcpServers"' + (
         f"; unknown to this router: {unknown}" if unknown else "")

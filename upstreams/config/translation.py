@@ -46,6 +46,11 @@ def _set(server, ours, theirs, value):
 
 
 def _words(server):
+    transport = server.keys.get("transport")
+    if isinstance(transport, dict):     # Graphiti
+        del server.keys["transport"]
+        for key, value in transport.items():
+            _set(server, key, f"transport.{key}", value)
     for theirs in [key for key in server.keys if key in WORDS]:
         value = server.keys.pop(theirs)
         if theirs == "startup_timeout_ms" and _is_number(value):

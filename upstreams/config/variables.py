@@ -13,6 +13,7 @@ Hosts have many forms; every file may use all of them:
 `${…}` around anything else is left as it is.
 """
 
+import logging
 import os
 import re
 from pathlib import Path
@@ -25,6 +26,8 @@ HOST_FOLDERS = {".vscode", ".cursor", ".roo", ".zed", ".gemini", ".qwen", ".code
 # Variables that are no secrets: blanking them would make the log unreadable
 WELL_KNOWN = {"HOME", "USER", "LOGNAME", "USERNAME", "USERPROFILE", "PATH", "PWD", "SHELL", "LANG",
               "HOSTNAME", "TMPDIR", "TEMP", "APPDATA", "LOCALAPPDATA"}
+
+log = logging.getLogger("router")
 
 _NAME = re.compile(r"(?:env:)?([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
 _SOURCE = re.compile(r"([a-z]+):(.+)", re.DOTALL)
@@ -64,6 +67,8 @@ class Variables:
         bare = _BARE.fullmatch(text)
         if bare and bare[2] in os.environ:
             return bare[1] + self._from_environment(bare[2])
+        if bare:
+            log.warning("%s: no variable %s is set; this value is passed as it is", place, bare[2])
         return self.expand(place, text)
 
     def _value(self, place, inside):
