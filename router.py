@@ -23,6 +23,7 @@ Options:
   --list-wait SECONDS    How long a client's first list waits for slow servers [default: 20].
   --max-message MB       The largest message, from a client or a server [default: 64].
   --log-level LEVEL      debug, info, warning or error, to standard error [default: info].
+  --no-reload            Do not look whether the config changes. SIGHUP still reads it again.
   --check                Start every server, say how that went, and exit: 0, or 1 if one failed.
   --json                 With --check: as JSON.
   --version              Print the version.
@@ -33,6 +34,7 @@ Threads; each line of the log names the one that wrote it:
   waitress-N     runs what may take long: a Flask view, initialize; or feeds one open stream
   stdout-writer  stdio only: feeds our stdout with what a sender could not write at once
   clock          deadlines of starts, lists and calls; pauses; the steps of ending a server
+  reload         looks every two seconds whether the config has changed, and follows it
   NAME-reader    reads the server's stdout; sends each message on to its peer
   NAME-writer    feeds the server's stdin with what a sender could not write at once
   NAME-stderr    copies the server's stderr to the log
@@ -57,9 +59,10 @@ from transports.fabric.session import Session, Sessions, longest_silent
 from transports.program.clock import Clock
 from transports.program.log import Stderr, replace_closed_files
 from transports.program.options import CannotServe, Limits, read_options
-from transports.program.signals import end_on_signals, interruptible
+from transports.program.signals import end_on_signals, interruptible, read_again_on_hangup
 from upstreams import status
 from upstreams.config.entries import load, without_remote
+from upstreams.config.watch import Watch
 from upstreams.connections.guardian import Guardian
 from upstreams.connections.process import Process
 from upstreams.from_client import FromClient
@@ -96,13 +99,12 @@ class Router:
     def __init__(self, pool, clock, limits=Limits(), report=lambda *args: None, groups=None):
         """`report(upstreams, url, groups)` tells the user how these servers have started; `groups`
         is {name: [names of its servers]}."""
-        self._pool, self._report = pool, report
+        self._pool, self._report, self._url = pool, report, None
         pool.make_room = self._make_room
         self.clock, self.limits = clock, limits
         self.sessions = Sessions(limits.sessions)
-        self.groups = groups or {}
-        self._aggregates = {name: Aggregate(pool, clock, SERVER_INFO, limits.list_wait, names)
-                            for name, names in {None: None, **self.groups}.items()}
+        self._aggregates = {}
+        self._set_groups(groups or {})
         handshake = Handshake(pool, clock, self.sessions, report)
         self.handle = FromClient(pool, handshake).handle
 
@@ -114,9 +116,9 @@ class Router:
 
     def start(self, url=None):
         """Start the servers that clients share; `url` is where HTTP clients find us."""
+        self._url = url
         self._pool.start()
-        self._report([upstream for server in self._pool.upstreams().values()
-                      for upstream in server], url, self.groups)
+        self._tell()
 
     def open(self, transport, name=None, make_outbox=Outbox):
         """A new session by this transport: of the server or group with this name, or of all.
@@ -154,6 +156,39 @@ class Router:
         self._pool.release(session)
         log.debug("%s ends", session.name)
 
+    def reload(self, config):
+        """These are the servers and groups from now on. A session of a single server, or of a
+        group, that is gone ends. Called by the thread `reload`."""
+        groups = self.groups
+        self._set_groups(config.groups)
+        new, gone, changed = self._pool.reload(config.entries)
+        over = [*gone, *(name for name in groups if name not in config.groups)]
+        for session in self.sessions.all():
+            if session.surface_name in over:
+                log.info('%s ends: "%s" is not in the config any more', session.name,
+                         session.surface_name)
+                self.leave(session)
+        done = [f"{what}: {', '.join(names)}" for what, names in (
+            ("new", new), ("gone", gone), ("started again", changed),
+            ("groups", [] if groups == config.groups else config.groups or ["none"])) if names]
+        log.info("the config was read again: %s", "; ".join(done) or "nothing has changed")
+        if done:
+            self._tell()
+
+    def _tell(self):
+        """Tell the user how the servers are, once they have started."""
+        self._report([upstream for server in self._pool.upstreams().values()
+                      for upstream in server], self._url, self.groups)
+
+    def _set_groups(self, groups):
+        """A session keeps its surface: a group that stays gets its servers of now."""
+        aggregates = {}
+        for name, names in {None: None, **groups}.items():
+            aggregates[name] = self._aggregates.get(name) or Aggregate(
+                self._pool, self.clock, SERVER_INFO, self.limits.list_wait)
+            aggregates[name].group = names
+        self._aggregates, self.groups = aggregates, groups
+
     def health(self):
         """What GET /health answers: the state of the servers, and how many sessions and calls."""
         sessions = self.sessions.all()
@@ -176,6 +211,20 @@ class Router:
 # -- the program
 
 
+def read_config(given):
+    """The Config that the command line names. Raises ConfigError."""
+    return without_remote(load(given["--config"]).only(given["--group"]))
+
+
+def hide_secrets(stderr, config):
+    stderr.hide(secret for entry in config.entries.values() for secret in entry.secrets)
+
+
+def reload(router, stderr, config):
+    hide_secrets(stderr, config)
+    router.reload(config)
+
+
 def main():
     """Returns the exit status: 0, 1 if it could not be done, 2 for a wrong command or config.
 
@@ -193,11 +242,11 @@ def main():
         transport = importlib.import_module(TRANSPORTS[given["--transport"]])
         if not transport.ONE_CLIENT:
             options.access.check()
-        config = without_remote(load(given["--config"]).only(given["--group"]))
+        config = read_config(given)
     except (docopt.DocoptExit, ValueError) as problem:
         stderr.show(f"router.py: {problem}")
         return 2
-    stderr.hide(secret for entry in config.entries.values() for secret in entry.secrets)
+    hide_secrets(stderr, config)
     clock, guardian = Clock(), Guardian()
     pool = Pool(config.entries, lambda entry, label: Process(entry, label, clock, guardian,
                                                       options.limits.message),
@@ -212,9 +261,13 @@ def main():
                 text, exit_status = status.check(pool, clock, given["--json"])
             print(text if given["--json"] else stderr.clean(text))
             return exit_status
-        transport.serve(Router(pool, clock, options.limits,
-                               functools.partial(status.report, clock, stderr.show),
-                               config.groups), options)
+        router = Router(pool, clock, options.limits,
+                        functools.partial(status.report, clock, stderr.show), config.groups)
+        with Watch(config, functools.partial(read_config, given),
+                   functools.partial(reload, router, stderr),
+                   looks=not given["--no-reload"]) as watch:
+            read_again_on_hangup(watch.read_again)
+            transport.serve(router, options)
         return 0
     except CannotServe as problem:
         stderr.show(f"router.py: {problem}")

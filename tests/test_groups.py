@@ -46,7 +46,7 @@ def test_what_a_group_says_of_itself_is_the_union_of_its_servers_only():
     world = World(groups={"code": ["a"]}, a=offers(capabilities={"tools": {}}, instructions="A"),
                   b=offers(capabilities={"logging": {}}, instructions="B"))
     answer = world.new_client("code").initialize()
-    assert answer["capabilities"] == {"tools": {}} and answer["instructions"] == "[a]\nA"
+    assert "logging" not in answer["capabilities"] and answer["instructions"] == "[a]\nA"
     assert answer["serverInfo"]["name"] == "mcp-local-router"
 
 

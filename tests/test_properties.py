@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from transports.fabric.outbox import CLOSE
-from upstreams.config.entries import Entry
+from upstreams.config.entries import Config, Entry
 from upstreams.kinds import COMMON, OWN
 from upstreams.life import STARTING
 from upstreams.turns import CALL_PATIENCE, IDLE_SECONDS, LATE_SECONDS
@@ -61,7 +61,7 @@ class History(RuleBasedStateMachine):
             name: offers(tools=["t"], resources=[f"{name}:/"], capabilities={"logging": {}})
             for name in SERVERS})
         self.pool, self.processes = self.world.pool, self.world.pool._processes
-        self.limit, self.clock = limit, self.world.clock
+        self.limit, self.clock, self.entries = limit, self.world.clock, entries
         self.clients = []       # that are connected
         self.everybody = {}     # Session → Client, of those that have left as well
         self.alone_since = 0    # when the number of clients was last other than one
@@ -87,6 +87,8 @@ class History(RuleBasedStateMachine):
     @rule(capabilities=st.sampled_from(CAPABILITIES),
           surface=st.sampled_from([None, None, "group", "a", "b"]))
     def a_client_comes(self, capabilities, surface):
+        if surface not in {None, *self.entries}:
+            return
         client = Client(self.world, surface)
         client.surface = surface if surface in SERVERS else None
         client.in_flight = {}       # id → serial
@@ -306,6 +308,37 @@ class History(RuleBasedStateMachine):
             if question.server is server:
                 self.is_over(question)
 
+    @rule(names=st.lists(st.sampled_from("abc"), min_size=1, max_size=3, unique=True),
+          changed=st.sampled_from(["", "", "a", "b", "c", "abc"]))
+    def the_config_changes(self, names, changed):
+        """A few servers, in any order, of which some are not what they were."""
+        for client in self.clients:
+            self.read(client)
+        over = [server for server in self.alive() if server.label[0] not in names
+                or server.label[0] in changed]
+        args = {name: (str(self.number()),) if name in changed or name not in self.entries
+                else self.entries[name].args for name in names}
+        self.entries = {name: Entry(name, "-", args[name], prefix=f"{name}__", healthy=0,
+                                    shared=SERVERS[name]) for name in names}
+        same = [server for server in self.alive() if server not in over]
+        calls = [self.calls_at(server) for server in same]
+        self.world.router.reload(Config(self.entries, {}))
+        assert all(server.closing for server in over)
+        for server in over:
+            self.read_answers(server)
+        for question in self.open_questions():
+            if question.server in over:
+                self.is_over(question)
+        for client in [client for client in self.clients if client.surface not in
+                       {None, *self.entries}]:
+            self.read(client)
+            assert client.in_flight == {} and client.to_answer == []
+            self.clients.remove(client)
+        for client in self.clients:
+            self.read(client)
+        assert [self.calls_at(server) for server in same] == calls  # all else does not notice
+        assert [serial for server in over for serial in self.calls_at(server)] == []
+
     @rule(seconds=st.sampled_from([1, 5, 31, 61]))
     def time_passes(self, seconds):
         self.clock.advance(seconds)
@@ -468,6 +501,7 @@ class History(RuleBasedStateMachine):
 
     def nothing_is_left(self):
         assert self.open_questions() == [] and self.world.router.sessions.all() == []
+        assert not self.pool.sessions
         names = [server.label for server in self.alive()]
         assert set(names) <= set(SERVERS) and len(names) == len(set(names))
         processes = self.processes

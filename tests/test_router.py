@@ -20,13 +20,14 @@ def error_of(message):
 # -- initialize
 
 
-def test_capabilities_are_the_union_of_what_the_running_servers_said():
+def test_capabilities_are_the_union_of_what_the_running_servers_said_and_of_what_may_come():
     world = World(a=offers(capabilities={"tools": {}, "logging": {}, "experimental": {"x": {}}}),
                   b=offers(capabilities={"tools": {"listChanged": True}, "future": {"deep": {}}}),
                   c=offers(missing=True))
     answer = world.new_client().initialize()
-    assert answer["capabilities"] == {"tools": {"listChanged": True}, "logging": {},
-                                      "experimental": {"x": {}}, "future": {"deep": {}}}
+    may_come = dict.fromkeys(("tools", "prompts", "resources"), {"listChanged": True})
+    assert answer["capabilities"] == {**may_come, "logging": {}, "experimental": {"x": {}},
+                                      "future": {"deep": {}}}
     assert answer["serverInfo"]["name"] == "mcp-local-router"
 
 
@@ -60,7 +61,6 @@ def test_initialize_waits_for_slow_servers_but_not_for_long():
     assert client.initialize() is None
     world.clock.advance(INITIALIZE_PATIENCE)
     answer = client.get()["result"]
-    # The slow one will have something, so the client must be told to listen.
     assert answer["capabilities"]["tools"] == {"listChanged": True}
     client.asks("tools/list")  # the first list waits for it, too, and for longer
     assert client.gets() == []

@@ -14,6 +14,7 @@ In reading order:
     processes.py    which processes there are, and which may start now
     turns.py        the way of a call to a process
     pool.py         which process serves which session
+    reload.py       from one config to the next, while sessions are open
     handshake.py    a session's initialize
     catalog.py      names: prefixes, over-long ones, and the way back
     gather.py       lists of several servers, collected without a thread that waits

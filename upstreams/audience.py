@@ -43,17 +43,11 @@ class Audience:
         with self._lock:
             return list(self._subscribers)
 
-    def tell(self, message, only=None):
-        """Send a notification to every session that lists from this process and is initialized.
-
-        That a list has changed is of no use to a session that has not asked for any list yet, and
-        one host has a deadlock then.
-        """
-        is_change = message["method"] in CHANGED
-        for session in self.sessions() if only is None else [only]:
-            looks_here = session.upstreams.get(self._upstream.name) is self._upstream
-            if session.initialized and looks_here and (session.listed or not is_change):
-                session.send(message)
+    def tell(self, message):
+        """Send a notification to every session that lists from this process."""
+        for session in self.sessions():
+            if session.upstreams.get(self._upstream.name) is self._upstream:
+                _tell(session, message)
 
     # -- sessions come and go, and so does the server
 
@@ -99,14 +93,10 @@ class Audience:
             self._ask("resources/subscribe", {"uri": uri})
         self.lists_changed()
 
-    def lists_changed(self, only=None):
-        """Tell the sessions, or only one, to list everything again that the server had, or may
-        have now."""
-        capabilities = self._upstream.info.get("capabilities")
-        capabilities = capabilities if isinstance(capabilities, dict) else {}
-        for method, lists in CHANGED.items():
-            if lists[0].split("/")[0] in capabilities:
-                self.tell(notification(method), only)
+    def lists_changed(self):
+        """Tell the sessions to list everything again that the server had, or may have now."""
+        for message in _changes(self._upstream.offered):
+            self.tell(message)
 
     # -- log level
 
@@ -215,3 +205,21 @@ class Audience:
         if problem and self._upstream.is_running():  # or it has ended, and that is logged
             log.warning("%s: refused what we asked on behalf of its sessions: %s",
                         self._upstream.name, response["error"])
+
+
+def lists_changed(session, capabilities):
+    """Tell a session to list again what a server with these capabilities has, or had."""
+    for message in _changes(capabilities):
+        _tell(session, message)
+
+
+def _changes(capabilities):
+    return [notification(method) for method, lists in CHANGED.items()
+            if lists[0].split("/")[0] in capabilities]
+
+
+def _tell(session, message):
+    """That a list has changed is of no use to a session that has not asked for any list yet, and
+    one host has a deadlock then."""
+    if session.initialized and (session.listed or message["method"] not in CHANGED):
+        session.send(message)

@@ -31,7 +31,7 @@ class Handshake:
         info = params.get("clientInfo")
         session.client_info = info if isinstance(info, dict) else None
         try:
-            self._pool.join(session, session.surface.names(list(self._pool.entries)))
+            self._pool.join(session)
         except Exception:
             session.version = None  # the client may try again
             self._pool.release(session)

@@ -14,9 +14,13 @@ import logging
 import threading
 import time
 
+from transports.fabric.messages import INVALID_REQUEST, Refused
+
+from .audience import lists_changed
 from .kinds import COMMON
 from .life import RUNNING
 from .processes import Processes
+from .reload import Reload
 from .turns import Turns
 
 log = logging.getLogger("router")
@@ -35,40 +39,49 @@ class Pool:
         `limit` is for the processes beside the first one of each server. `share` is
         False if there is only one client: then it owns every process from the start.
         """
-        self.entries, self.share = entries, share
-        self.have_run = {}      # the names of the servers that have been up, and their eras
+        self.share = share
+        self.have_run = {}      # Entry → its era, of the servers that have been up
         self.make_room = lambda name: None  # for a process of this server; the Router sets it
         self._clock = clock
         self.lock = threading.Lock()
         # protected by lock:
         self._processes = Processes(entries, connect, clock, client_info, limit, share)
+        self.sessions = {}      # {session: None} that see servers
         self._tending = self._changed = self._tick_planned = False
         self._turns = Turns(self, self._processes, clock)
         self.run = self._turns.run                      # a call, on its way to a process
         self.answered_late = self._turns.answered_late
+        self.reload = Reload(self, self._processes, clock).reload
 
     # -- what the router, the surfaces and the upstreams want
 
-    def start(self):
-        """Start a process of each server, for clients that can be asked nothing."""
+    @property
+    def entries(self):
+        """{name: Entry} of the servers that there are now, in the config's order."""
+        return self._processes.entries
+
+    def start(self, names=None):
+        """Start a process of each of these servers that has none, or of all servers, for clients
+        that can be asked nothing."""
         nothing = self._processes.digest({})
         with self.lock:
-            for name in self.entries if self.share else ():
-                self.new(self._processes.kind(name, *nothing), None)
+            there = {upstream.name for upstream in self._processes.all()}
+            for name in self.entries if names is None else names:
+                if self.share and name not in there:
+                    self.new(self._processes.kind(name, *nothing), None)
         self.changed()
 
-    def join(self, session, names):
-        """The session sees these servers from now on; what it needs to list them is started."""
-        upstreams, key = {}, self._processes.digest(session.capabilities)
+    def join(self, session):
+        """The session sees the servers of its surface from now on; what it needs to list them is
+        started. Raises Refused if one of them is not in the config any more."""
+        key = self._processes.digest(session.capabilities)
         with self.lock:
-            for name in names:
-                kind = self._processes.kind(name, *key)
-                kind.sessions[session] = None
-                upstreams[name] = kind.lister(session) or self.new(kind, session)
-                if not self.share:
-                    upstreams[name].owner = session
-            session.upstreams = upstreams
-        for upstream in upstreams.values():
+            names = session.surface.names(list(self.entries))
+            for name in set(names) - self.entries.keys():
+                raise Refused(INVALID_REQUEST, f'there is no server "{name}" any more')
+            self.sessions[session] = None
+            session.upstreams = {name: self.lister(session, name, key) for name in names}
+        for upstream in session.upstreams.values():
             upstream.audience.join(session)
         self.changed()
 
@@ -98,15 +111,15 @@ class Pool:
             upstream.owner = session
         self._look_again(session, kind)
 
-    def is_of_era(self, name, era):
+    def is_of_era(self, entry, era):
         """The era of a server has become known: look again which process serves whom. That stays
         so, whatever another life of it is."""
         with self.lock:
-            if name in self._processes.eras:
+            if self._processes.era_of(entry):
                 return
-            self._processes.eras[name] = era
+            self._processes.eras[entry] = era
             waiting = [(session, kind) for kind in self._processes.kinds.values()
-                       if kind.entry.name == name for session in kind.sessions]
+                       if kind.entry == entry for session in kind.sessions]
         for session, kind in waiting:
             self._look_again(session, kind)
         self.changed()
@@ -117,25 +130,20 @@ class Pool:
             return [upstream for upstream in self._processes.all()
                     if session in (upstream.owner, upstream.holder)]
 
-    def release(self, session):
-        """The session has ended, and so do the processes that it owns. May be called twice."""
+    def release(self, session, upstreams=None):
+        """The session has ended, or does not see these any more, where it listed before. The
+        processes that it owns there end. May be called twice."""
         audiences, over, orphans = [], [], []
         with self.lock:
-            for kind in [upstream.kind for upstream in session.upstreams.values()]:
-                kind.sessions.pop(session, None)
-                kind.turns = [turn for turn in kind.turns if turn.session is not session]
-                for upstream in kind.upstreams:
-                    audiences.append(upstream.audience)
-                    if upstream.started_for is session:
-                        upstream.started_for = None
-                ending = [upstream for upstream in kind.upstreams if upstream.owner is session
-                          or kind.capabilities and not kind.sessions]
+            if upstreams is None:
+                self.sessions.pop(session, None)
+                upstreams = session.upstreams.values()
+            for kind in [upstream.kind for upstream in upstreams]:
+                audiences += [upstream.audience for upstream in kind.upstreams]
+                ending = self._processes.leave(session, kind)
                 orphans += [(other, kind) for other in kind.sessions
                             if other.upstreams.get(kind.entry.name) in ending]
                 over += ending
-                self._processes.forget_kind(kind)
-            for upstream in over:
-                self._processes.forget(upstream)
         for audience in audiences:
             audience.leave(session)
         for other, kind in orphans:  # before its process ends: what it asks there is asked again
@@ -203,6 +211,16 @@ class Pool:
 
     def new(self, kind, session):
         return self._processes.new(self, kind, session)
+
+    def lister(self, session, name, key):
+        """The process of this server that lists for the session from now on; it is made if there
+        is none. Requires the lock."""
+        kind = self._processes.kind(name, *key)
+        kind.sessions[session] = None
+        upstream = kind.lister(session) or self.new(kind, session)
+        if not self.share:
+            upstream.owner = session
+        return upstream
 
     def changed(self):
         """Start what may start and hand out what is free, until nothing changes any more.
@@ -290,14 +308,17 @@ class Pool:
                 return
             before = session.upstreams[name]
             kind.sessions.pop(session, None)
-            kind = self._processes.kind(name, *key)
-            kind.sessions[session] = None
-            upstream = kind.lister(session) or self.new(kind, session)
+            upstream = self.lister(session, name, key)
             session.upstreams = {**session.upstreams, name: upstream}
         if before is upstream:
             return
-        upstream.audience.join(session, before.audience.leave(session))
-        if session not in kind.sessions:  # it has left meanwhile
+        self.arrive(session, upstream, before.audience.leave(session))
+        if tell and upstream.state == RUNNING:
+            lists_changed(session, upstream.offered)
+
+    def arrive(self, session, upstream, uris):
+        """It lists for the session from now on, which is subscribed to these URIs there."""
+        upstream.audience.join(session, uris)
+        if session not in upstream.kind.sessions or session.upstreams.get(
+                upstream.name) is not upstream:  # it has left meanwhile
             upstream.audience.leave(session)
-        elif tell and upstream.state == RUNNING:
-            upstream.audience.lists_changed(session)

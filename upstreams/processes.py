@@ -26,11 +26,11 @@ class Processes:
     """Tables without a lock: the Pool holds its own around every use."""
 
     def __init__(self, entries, connect, clock, client_info, limit, share):
-        self._entries, self._connect, self._clock = entries, connect, clock
+        self._connect, self._clock = connect, clock
         self._client_info, self.limit, self._share = client_info, limit, share
         self.numbers = itertools.count(1)
-        self.eras = {name: entry.protocol for name, entry in entries.items()
-                     if entry.protocol != AUTO}     # of the servers of which it is known
+        self.entries = entries  # of the servers that there are; replaced by one assignment
+        self.eras = {}          # Entry → its era, of those of which it was found out
         self.kinds = {}         # (server name, digest of the capabilities) → Kind
         self.to_start = []      # upstreams that have not begun to start, in order
         self.starting = set()   # those that have begun, and count among those at once
@@ -48,8 +48,8 @@ class Processes:
         While its era is not known they all wait with the router's own process: if it turns out to
         be modern, that serves them all.
         """
-        entry = self._entries[name]
-        for_all = entry.shared is not False and self.eras.get(name) != LEGACY
+        entry = self.entries[name]
+        for_all = entry.shared is not False and self.era_of(entry) != LEGACY
         if self._share and (for_all or CAN_BE_ASKED.isdisjoint(capabilities)):
             capabilities, digest = self.digest({})
         if (name, digest) not in self.kinds:
@@ -61,8 +61,30 @@ class Processes:
     def may_move(self, session, upstream):
         """Whether it is not known yet if this process will run the calls of this session, since
         that depends on its era. Needs no lock: it may have become known just now."""
-        return (self._share and upstream.state == STARTING and upstream.name not in self.eras
+        return (self._share and upstream.state == STARTING and self.era_of(upstream.entry) is None
                 and not CAN_BE_ASKED.isdisjoint(session.capabilities))
+
+    def era_of(self, entry):
+        """None if it is not known yet."""
+        return self.eras.get(entry) if entry.protocol == AUTO else entry.protocol
+
+    def replace_entries(self, entries):
+        """Other servers from now on. What has no such Entry any more is forgotten.
+
+        Returns ([process that is to be told to end], [(server, Turn that waited there)]).
+        """
+        self.entries = entries
+        self.eras = {entry: era for entry, era in self.eras.items()
+                     if entries.get(entry.name) == entry}
+        over = [kind for kind in self.kinds.values() if entries.get(kind.entry.name) != kind.entry]
+        upstreams = [upstream for kind in over for upstream in kind.upstreams]
+        turns = [(kind.entry.name, turn) for kind in over for turn in kind.turns]
+        for upstream in upstreams:
+            self.forget(upstream)
+        for kind in over:
+            kind.sessions, kind.turns = {}, []
+        self.kinds = {key: kind for key, kind in self.kinds.items() if kind not in over}
+        return upstreams, turns
 
     def all(self):
         """Every upstream that was not told to end."""
@@ -83,6 +105,21 @@ class Processes:
         kind.upstreams.append(upstream)
         self.to_start.append(upstream)
         return upstream
+
+    def leave(self, session, kind):
+        """The session does not see this kind any more. Returns the processes that it leaves
+        without use; they are to be told to end."""
+        kind.sessions.pop(session, None)
+        kind.turns = [turn for turn in kind.turns if turn.session is not session]
+        for upstream in kind.upstreams:
+            if upstream.started_for is session:
+                upstream.started_for = None
+        ending = [upstream for upstream in kind.upstreams if upstream.owner is session
+                  or kind.capabilities and not kind.sessions]
+        for upstream in ending:
+            self.forget(upstream)
+        self.forget_kind(kind)
+        return ending
 
     def forget(self, upstream):
         """It is told to end. Until it has ended, it counts, and no other may take its place."""

@@ -9,7 +9,7 @@ from transports.fabric.text import printable
 from . import advice
 from .catalog import LISTS, PROMPTS, RESOURCES, TEMPLATES, TOOLS
 from .gather import INITIALIZE_PATIENCE, LIST_SECONDS, Gather, Pages, when_settled
-from .life import RUNNING
+from .life import CLOSING, RUNNING
 from .modern import MODERN
 
 _HEADINGS = ("server", "state", "tools", "prompts", "resources", "templates", "seconds",
@@ -18,9 +18,12 @@ _PROCESS = {True: "in turns", False: "one a client", None: "by the client"}
 
 
 def report(clock, show, upstreams, url=None, groups=()):
-    """Call show(table) when the servers have settled, or after a few seconds."""
-    when_settled(upstreams, lambda: show(f"\n{table(upstreams, url, groups)}\n"), clock,
-                 INITIALIZE_PATIENCE)
+    """Call show(table) when the servers have settled, or after a few seconds. Those that were told
+    to end meanwhile are not in it."""
+    def tell():
+        there = [upstream for upstream in upstreams if upstream.state != CLOSING]
+        show(f"\n{table(there, url, groups)}\n")
+    when_settled(upstreams, tell, clock, INITIALIZE_PATIENCE)
 
 
 def check(pool, clock, as_json):

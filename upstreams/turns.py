@@ -33,7 +33,9 @@ class Turns:
         the thread that makes it so; then an error goes to `reply_to`, as it does if there is no
         process in time.
         """
-        upstream = session.upstreams[name]
+        upstream = session.upstreams.get(name)
+        if upstream is None:
+            raise Refused(SERVER_UNAVAILABLE, f'there is no server "{name}" here any more')
         kind = upstream.kind
         turn = Turn(session, call, function, reply_to)
         if self._processes.may_move(session, upstream):
@@ -42,7 +44,9 @@ class Turns:
         if upstream.owner is not session and kind.policy is not COMMON:
             with self._lock:
                 if session not in kind.sessions:
-                    raise Refused(SERVER_UNAVAILABLE, "this session has ended")
+                    raise Refused(SERVER_UNAVAILABLE, f'server "{name}" has just been changed in '
+                                  "the config: try again" if session in self._pool.sessions
+                                  else "this session has ended")
                 kind.turns.append(turn)
                 upstream = self.place(kind, turn)
                 full = upstream is None and self._needs_room(kind, turn)

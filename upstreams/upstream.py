@@ -91,7 +91,12 @@ class Upstream:
     @property
     def capabilities(self):
         """What the server said it can do; {} while it is not running."""
-        capabilities = self.info.get("capabilities") if self.state == RUNNING else None
+        return self.offered if self.state == RUNNING else {}
+
+    @property
+    def offered(self):
+        """What it could do when it was up last."""
+        capabilities = self.info.get("capabilities")
         return capabilities if isinstance(capabilities, dict) else {}
 
     # -- called by any thread
@@ -138,13 +143,18 @@ class Upstream:
         """Call function() once the server has started or failed to: now, if it has already."""
         self.life.settled_gate.do(function)
 
-    def close(self):
-        """Begin to end the server; wait_closed waits for it."""
+    def close(self, problem=None):
+        """Begin to end the server; wait_closed waits for it.
+
+        What it was asked may still be answered until it has ended. If there is a problem, all
+        that waits for it fails at once and gets to know why.
+        """
         with self._lock:
             life = self.life
             life.state = CLOSING
+        self.problem = problem or self.problem
         life.connection.close()
-        if life.started is None:  # its connection will not tell that it has ended
+        if problem or life.started is None:  # its connection will not tell that it has ended
             self._closed(life, "it was closed")
 
     def wait_closed(self, seconds):
@@ -197,7 +207,7 @@ class Upstream:
     def _begin(self, life):
         if life.state == CLOSING:
             return
-        protocol = self._next_protocol or self._pool.have_run.get(self.name, self.entry.protocol)
+        protocol = self._next_protocol or self._pool.have_run.get(self.entry, self.entry.protocol)
         self._next_protocol = None
         life.started = time.monotonic()
         life.deadline = self._clock.after(self.entry.start_timeout, self._too_slow, life)
@@ -206,7 +216,7 @@ class Upstream:
             life.connection.start(self.receive, functools.partial(self._ended, life))
         except StartFailed as problem:
             # Later the reason may pass: its command is being updated, the system is out of files.
-            self._closed(life, str(problem), hopeless=self.name not in self._pool.have_run)
+            self._closed(life, str(problem), hopeless=self.entry not in self._pool.have_run)
         else:
             life.opening.start()
         if life.state == CLOSING:  # close() may have come before there was a process to close
@@ -214,14 +224,14 @@ class Upstream:
 
     def is_of_era(self, era):
         """Called by the Opening as soon as that is known."""
-        self._pool.is_of_era(self.name, era)
+        self._pool.is_of_era(self.entry, era)
 
     def opened(self, life, era):
         """It is ready for requests. Called by the Opening, in the reader thread."""
         self._clock.forget(life.deadline)
         life.era, self.info, self.problem = era, era.info, None
         life.running_since = time.monotonic()
-        self._pool.have_run[self.name] = era.name
+        self._pool.have_run[self.entry] = era.name
         with self._lock:
             if life.state != STARTING:
                 return

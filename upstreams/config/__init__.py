@@ -14,6 +14,7 @@ In reading order:
     entries.py            all of it together -> one Entry for each server
     clear.py              secrets that stand in the file in clear
     stateful.py           packages that are known to keep something of their client
+    watch.py              the file may change while we run
     stateful.json         which packages, and what they keep
     config.schema.json    the format
 """

@@ -7,7 +7,7 @@ the words of the file, and what to do.
 
 import fnmatch
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from transports.fabric.text import without
@@ -16,7 +16,7 @@ from .checking import check_file, check_server, warn_of_unknown_keys
 from .dialects import MOST
 from .expanding import Expanded
 from .names import SEPARATOR, check_group, prefix, segment
-from .reading import ConfigError, read
+from .reading import ConfigError, read, stamp_of
 from .sections import understand
 from .stateful import kept_by
 
@@ -78,6 +78,7 @@ class Config:
 
     entries: dict       # {name: Entry}, in the files' order, without those that are disabled
     groups: dict        # {name of a group: [names of its servers]}
+    files: dict = field(default_factory=dict)   # {path that was read: its stamp before that}
 
     def only(self, group):
         """The Config of the servers in this group alone, in its order; of all if it is None.
@@ -93,13 +94,15 @@ class Config:
         names = self.groups[group]
         if not names:
             raise ConfigError(f"--group {group}: every server of it is disabled")
-        return Config({name: self.entries[name] for name in names}, {group: names})
+        return replace(self, entries={name: self.entries[name] for name in names},
+                       groups={group: names})
 
 
 def load(paths):
     """The Config in these files, merged in their order. Raises ConfigError."""
-    entries, groups, servers, off = {}, {}, {}, set()
+    entries, groups, servers, off, files = {}, {}, {}, set(), {}
     for path in map(Path, paths):
+        files[path] = stamp_of(path)
         config = read(path)
         check_file(path, config)
         found, disabled, hosts = understand(path, config)
@@ -109,7 +112,7 @@ def load(paths):
             _refuse_clashing_names(server)
             name = _name(server, servers)
             servers[name] = server
-            entries[name] = _entry(server, name, config.get("shared"), _prompts(config))
+            entries[name] = _entry(server, name, config.get("shared"), _prompts(config), files)
         warn_of_unknown_keys(path, found)
         log.log(logging.DEBUG if hosts == [MOST] else logging.INFO,
                 "%s: read as a config of %s: %d server%s", path, " and of ".join(hosts),
@@ -125,7 +128,8 @@ def load(paths):
     _refuse_overlapping_prefixes(entries.values(), servers)
     called = {server.name: name for name, server in servers.items()}
     return Config(entries, {group: check_group(f"{path}: groups.{group}", group, members, called,
-                                               off) for group, (path, members) in groups.items()})
+                                               off) for group, (path, members) in groups.items()},
+                  files)
 
 
 def without_remote(config):
@@ -138,8 +142,9 @@ def without_remote(config):
     if not local:
         raise ConfigError("every server in the config is a remote one, and this router only "
                           "starts servers with a command for now")
-    return Config(local, {group: [name for name in names if name in local]
-                          for group, names in config.groups.items()})
+    return replace(config, entries=local, groups={
+        group: [name for name in names if name in local]
+        for group, names in config.groups.items()})
 
 
 def _name(server, servers):
@@ -192,12 +197,13 @@ def _refuse_clashing_names(server):
                               f'describe "{renamed[name]}"')
 
 
-def _entry(server, name, shared, prompts):
-    """`shared` is for servers that do not say it themselves and are not known to keep anything.
+def _entry(server, name, shared, prompts, files):
+    """`shared` is for servers that do not say it themselves and are not known to keep anything;
+    what else is read, as an envFile, is added to `files`.
 
     Returns the Entry of one server. Raises ConfigError.
     """
-    keys, expanded = server.keys, Expanded(server, prompts)
+    keys, expanded = server.keys, Expanded(server, prompts, files)
     tools, restart, tls = keys.get("tools", {}), keys.get("restart", {}), keys.get("tls", {})
     if isinstance(restart, bool):
         restart = {} if restart else {"attempts": 0}

@@ -15,11 +15,11 @@ class Expanded:
     """What a Stated server says, expanded. All methods but `secrets` may raise ConfigError, for a
     variable that is not set or a file that cannot be read."""
 
-    def __init__(self, server, prompts):
-        """`prompts`: see Variables."""
+    def __init__(self, server, prompts, files):
+        """`prompts` and `files`: see Variables."""
         self._server, self._keys = server, server.keys
         self._folder = workspace(server.file)
-        self._variables = Variables(self._folder, prompts)
+        self._variables = Variables(self._folder, prompts, files)
 
     def text(self, key, text):
         return self._variables.expand(self._server.place(key), text)
@@ -50,8 +50,9 @@ class Expanded:
         """The variables of `envFile`, and over them those of `env`."""
         if "envFile" not in self._keys:
             return self.pairs("env")
-        found = read_env_file(self._server.place("envFile"),
-                              self.path("envFile", self._keys["envFile"]))
+        path = self.path("envFile", self._keys["envFile"])
+        self._variables.reads(path)
+        found = read_env_file(self._server.place("envFile"), path)
         for value in found.values():
             self._variables.keep(value)
         return {**found, **self.pairs("env")}

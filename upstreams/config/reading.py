@@ -6,6 +6,7 @@ file whose name ends in .toml is TOML, as Codex writes it.
 
 import importlib
 import json
+import os
 import re
 
 
@@ -51,6 +52,15 @@ def _toml(path, text):
         raise ConfigError(f"{path}: not TOML: {problem}") from None
     except RecursionError:
         raise ConfigError(f"{path}: is nested too deeply") from None
+
+
+def stamp_of(path):
+    """Something that is another when the file has changed; None if there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def _text_of(path):

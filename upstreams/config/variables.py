@@ -18,7 +18,7 @@ import os
 import re
 from pathlib import Path
 
-from .reading import ConfigError
+from .reading import ConfigError, stamp_of
 
 # Folders of hosts in a project: a config in one of them is for the folder above it
 HOST_FOLDERS = {".vscode", ".cursor", ".roo", ".zed", ".gemini", ".qwen", ".codex", ".kilocode",
@@ -43,9 +43,10 @@ def workspace(file):
 class Variables:
     """The variables of one server; remembers which values were secret."""
 
-    def __init__(self, folder, prompts):
-        """`prompts`: {id of an input: what VS Code asks for}."""
-        self._folder, self._prompts = folder, prompts
+    def __init__(self, folder, prompts, files):
+        """`prompts`: {id of an input: what VS Code asks for}; `files`: see Config, which gets
+        those that are read."""
+        self._folder, self._prompts, self._files = folder, prompts, files
         self._places = {"userHome": os.path.expanduser("~"), "workspaceFolder": str(folder),
                         "workspaceRoot": str(folder), "workspaceFolderBasename": folder.name,
                         "pathSeparator": os.sep, "/": os.sep}
@@ -121,12 +122,18 @@ class Variables:
         return value
 
     def _from_file(self, place, name):
+        path = self._folder / os.path.expanduser(name)
+        self.reads(path)
         try:
-            value = (self._folder / os.path.expanduser(name)).read_text("utf-8-sig").strip()
+            value = path.read_text("utf-8-sig").strip()
         except (OSError, ValueError) as problem:
             raise ConfigError(f"{place}: the file {name} cannot be read: {problem}") from None
         self.keep(value)
         return value
+
+    def reads(self, path):
+        """This file is about to be read: a change of it is a change of the config."""
+        self._files[Path(path)] = stamp_of(path)
 
     def keep(self, value):
         """It is a secret, unless it is the path of something that exists."""

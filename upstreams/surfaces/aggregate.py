@@ -14,7 +14,6 @@ import logging
 from transports.fabric.messages import INVALID_PARAMS, METHOD_NOT_FOUND, Refused, params_of, result
 from upstreams.catalog import LISTS
 from upstreams.gather import INITIALIZE_PATIENCE, LIST_SECONDS, Gather, Pages, when_session_settled
-from upstreams.life import STARTING
 
 from .surface import Surface, unknown
 
@@ -27,11 +26,10 @@ MOST_LOGGED_CLASHES = 1000
 class Aggregate(Surface):
     """Servers together: prefixed names, merged lists."""
 
-    def __init__(self, pool, clock, server_info, list_patience=20.0, group=None):
-        """`list_patience`: seconds that a session's first list waits for servers that start;
-        `group`: the names of its servers, in order; None for all there are."""
+    def __init__(self, pool, clock, server_info, list_patience=20.0):
+        """`list_patience`: seconds that a session's first list waits for servers that start."""
         super().__init__(pool)
-        self._group = group
+        self.group = None   # the names of its servers, in order; None for all there are
         self._clock, self._list_patience = clock, list_patience
         self._server_info = server_info
         self._logged_clashes = set()  # so that each is logged once
@@ -42,7 +40,7 @@ class Aggregate(Surface):
         })
 
     def names(self, known):
-        shown = known if self._group is None else self._group
+        shown = known if self.group is None else self.group
         return [name for name in shown if name in known]
 
     def patience(self, _session):
@@ -50,14 +48,11 @@ class Aggregate(Surface):
 
     def initialize(self, session):
         upstreams = session.upstreams.values()
-        capabilities = {}
+        # Servers may come and go: a client that was told that there are no tools would not listen
+        # when we say that there are some now.
+        capabilities = {kind: {"listChanged": True} for kind in ("tools", "prompts", "resources")}
         for upstream in upstreams:
             capabilities = union(capabilities, upstream.capabilities)
-            if upstream.state == STARTING:
-                # When it is up we shall say list_changed, but a client that was told that there
-                # are no tools would not listen.
-                capabilities = union(capabilities, {kind: {"listChanged": True} for kind in
-                                                    ("tools", "prompts", "resources")})
         answer = {"protocolVersion": session.version, "capabilities": capabilities,
                   "serverInfo": self._server_info}
         sections = [f"[{upstream.name}]\n{text[:LONGEST_INSTRUCTIONS]}" for upstream in upstreams
@@ -146,7 +141,7 @@ class Aggregate(Surface):
                         self._logged_clashes.add(clash)
                         log.warning('%s: %r of server "%s" is left out: a server before it in '
                                     'the %s has the same', *clash,
-                                    "config" if self._group is None else "group")
+                                    "config" if self.group is None else "group")
         return list(merged.values())
 
     # -- requests for one server
