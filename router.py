@@ -39,6 +39,9 @@ Threads; each line of the log names the one that wrote it:
   NAME-writer    feeds the server's stdin with what a sender could not write at once
   NAME-stderr    copies the server's stderr to the log
   NAME-exit      waits for the server's process to end
+  NAME-post-N    sends one request to a remote server; reads its answer, and sends that on
+  NAME-notes     sends notifications and responses to a remote server, one after the other
+  NAME-stream    reads what a remote server says of its own accord
 
 To read the program, begin here: `Router` is the switchboard. The README says how to go on.
 
@@ -65,6 +68,7 @@ from upstreams.config.entries import load, without_remote
 from upstreams.config.watch import Watch
 from upstreams.connections.guardian import Guardian
 from upstreams.connections.process import Process
+from upstreams.connections.remote import Remote
 from upstreams.from_client import FromClient
 from upstreams.handshake import Handshake
 from upstreams.pool import Pool
@@ -248,9 +252,8 @@ def main():
         return 2
     hide_secrets(stderr, config)
     clock, guardian = Clock(), Guardian()
-    pool = Pool(config.entries, lambda entry, label: Process(entry, label, clock, guardian,
-                                                      options.limits.message),
-                clock, SERVER_INFO, options.limits.processes,
+    connect = functools.partial(_connection, clock, guardian, options.limits.message)
+    pool = Pool(config.entries, connect, clock, SERVER_INFO, options.limits.processes,
                 share=given["--check"] or not transport.ONE_CLIENT)
     clock.start()
     end_on_signals()
@@ -278,6 +281,12 @@ def main():
         pool.close()
         clock.close()
         guardian.close()
+
+
+def _connection(clock, guardian, longest, entry, label):
+    if entry.url:
+        return Remote(entry, label, clock, longest)
+    return Process(entry, label, clock, guardian, longest)
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ class History(RuleBasedStateMachine):
     @rule(capabilities=st.sampled_from(CAPABILITIES),
           surface=st.sampled_from([None, None, "group", "a", "b"]))
     def a_client_comes(self, capabilities, surface):
-        if surface not in {None, *self.entries}:
+        if surface not in {None, "group", *self.entries}:
             return
         client = Client(self.world, surface)
         client.surface = surface if surface in SERVERS else None
@@ -322,7 +322,7 @@ class History(RuleBasedStateMachine):
                                     shared=SERVERS[name]) for name in names}
         same = [server for server in self.alive() if server not in over]
         calls = [self.calls_at(server) for server in same]
-        self.world.router.reload(Config(self.entries, {}))
+        self.world.router.reload(Config(self.entries, {"group": sorted(names)}))
         assert all(server.closing for server in over)
         for server in over:
             self.read_answers(server)

@@ -253,6 +253,19 @@ def test_a_call_that_waits_for_its_turn_at_a_server_that_has_changed_fails_with_
     assert [client.gets() for client in clients] == [[], [], []]
 
 
+@pytest.mark.parametrize("after", [[], [entry("a", deny=("t",))]])
+def test_a_call_that_waits_until_the_era_of_a_slow_server_is_known_fails_with_the_reason(after):
+    world = World(entries={name: entry(name) for name in "ab"}, b=offers(tools=["t"]),
+                  a=offers(tools=["t"], slow=True, discovers="silence"))
+    client = world.client(capabilities=ASKABLE)
+    world.clock.advance(6)  # its initialize does not wait any longer
+    client.gets()
+    call(client, "a__t")
+    assert client.gets() == []
+    reload(world, "b", *after)
+    assert "not running: it" in client.get()["error"]["message"]
+
+
 def test_a_list_that_is_under_way_there_is_asked_of_the_new_process():
     world = world_of("a", "b")
     client = listed(world.client())

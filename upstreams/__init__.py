@@ -28,7 +28,7 @@ In reading order:
     advice.py       what --check advises
     status.py       the table at the start, --check, /health
     surfaces/       what a session sees: one server, or all together
-    connections/    what carries the messages: a child process
+    connections/    what carries the messages: a child process, or HTTP
     config/         mcp-config.json
     servers/        the two bundled servers, which are programs of their own
 """

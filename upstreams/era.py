@@ -20,6 +20,7 @@ from .modern import MODERN, Modern, meta_of
 
 AUTO = "auto"       # the era is to be found out; the other two are LEGACY and MODERN
 PATIENCE = 2.0      # seconds without an answer to server/discover, until initialize follows
+REMOTE_PATIENCE = 20.0  # the same over HTTP, where an answer may wait until a machine is up
 
 
 class Opening:
@@ -46,7 +47,8 @@ class Opening:
             self._initialize()
             return
         if self._protocol == AUTO:
-            self._timer = self._clock.after(PATIENCE, self._initialize)
+            patience = REMOTE_PATIENCE if self._upstream.entry.url else PATIENCE
+            self._timer = self._clock.after(patience, self._initialize)
         self._ask("server/discover", {"_meta": meta_of(self._client)}, self._discovered)
 
     def end(self):

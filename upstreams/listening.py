@@ -3,7 +3,8 @@
 It asks for the changes of all lists, and for the resources that any session subscribed to. When
 these change, another one is opened, and the one before it is cancelled once the new one is
 acknowledged: nothing is lost between them. Only one of the two counts at any time, so nothing is
-told twice.
+told twice. That of a remote server is a stream, which may break at any time: it is opened again
+after a pause, and since something may have been missed, all lists are new then.
 """
 
 import functools
@@ -25,6 +26,9 @@ _CHANGES = {"tools": "toolsListChanged", "prompts": "promptsListChanged",
             "resources": "resourcesListChanged"}
 
 
+PAUSE, LONGEST_PAUSE = 1.0, 60.0    # seconds before a stream is opened again; doubled each time
+
+
 class Subscription:
     """One `subscriptions/listen`."""
 
@@ -37,15 +41,19 @@ class Listening:
     """What we hear of one life of a server. Answers come in the reader thread; any thread may
     subscribe."""
 
-    def __init__(self, life, capabilities, uris, meta):
-        self._life, self._meta = life, meta
+    def __init__(self, upstream, life, capabilities, meta, clock):
+        self._life, self._meta, self._clock = life, meta, clock
+        self._is_stream = upstream.entry.url is not None
+        self._lists_changed = upstream.audience.lists_changed
         self._changes = {
             asked: True for kind, asked in _CHANGES.items()
             if isinstance(capabilities.get(kind), dict) and capabilities[kind].get("listChanged")}
         self._begun = None      # put(value): called at the first acknowledgement or refusal
         self._lock = threading.Lock()
         # protected by _lock:
-        self._wanted = frozenset(uris)
+        self._wanted = frozenset(upstream.audience.uris())
+        self._broken = False    # whether there was a stream, and there is none
+        self._pause = PAUSE
         self._current = self._opening = None    # Subscriptions
         self._waiting = []      # [(URI, id, reply_to)]: subscriptions not acknowledged yet
 
@@ -99,7 +107,9 @@ class Listening:
             sent = self._life.pending.add(
                 request(LISTEN, {"notifications": {**self._changes, **uris}, "_meta": self._meta}),
                 OnAnswer(functools.partial(self._ended, new)))
-        except Refused as problem:
+        except Refused as problem:  # this life is over
+            with self._lock:
+                self._broken = False
             self._ended(new, error(0, problem.code, str(problem)))
         else:
             new.our_id = sent["id"]
@@ -130,6 +140,7 @@ class Listening:
             if new is not self._opening:
                 return
             before, self._current, self._opening = self._current, new, None
+            was_broken, self._broken, self._pause = self._broken, False, PAUSE
             answered = self._take_waiting(new)
             refused = new.uris - {uri for uri in agreed if isinstance(uri, str)}
             self._wanted -= refused
@@ -141,6 +152,8 @@ class Listening:
             reply_to.send(result(id, {}) if uri not in refused else error(
                 id, INVALID_PARAMS, f"the server does not tell of changes of {uri}"))
         self._tell_begun(True)
+        if was_broken:
+            self._lists_changed()
         self._open()
 
     def _ended(self, subscription, response):
@@ -150,13 +163,19 @@ class Listening:
                                             "the server has ended the subscription"}
         with self._lock:
             if subscription is self._current:
-                self._current = None
-            if subscription is not self._opening:
-                return
-            self._opening = None
-            failed = self._take_waiting(subscription)
-            self._wanted -= {uri for uri, _, _ in failed}
-            more = bool(self._waiting)
+                self._current, self._broken = None, self._is_stream
+            failed = None
+            if subscription is self._opening:
+                self._opening = None
+                failed = self._take_waiting(subscription)
+                self._wanted -= {uri for uri, _, _ in failed}
+                more = bool(self._waiting)
+            again = self._broken and not self._opening and self._pause
+            self._pause = min(2 * self._pause, LONGEST_PAUSE) if again else self._pause
+        if again:
+            self._clock.after(again, self._open)
+        if failed is None:
+            return
         log.debug("%s was refused: %s", LISTEN, problem)
         for _, id, reply_to in failed:
             reply_to.send({"jsonrpc": "2.0", "id": id, "error": problem})

@@ -5,7 +5,7 @@ told on one stream that we ask for (listening.py). So one process can serve ever
 is the translator: legacy requests that this era lacks are answered here.
 """
 
-from transports.fabric.messages import MODERN_REVISION, params_of, result, with_params
+from transports.fabric.messages import MODERN_REVISION, VERSION_KEY, params_of, result, with_params
 
 from .catalog import CHANGED
 from .listening import ACKNOWLEDGED, UPDATED, Listening
@@ -14,7 +14,6 @@ from .questions import MAY_ASK, Rounds
 MODERN = "modern"
 
 # Keys of `_meta` (2026-07-28, General fields, _meta).
-VERSION = "io.modelcontextprotocol/protocolVersion"
 CLIENT_INFO = "io.modelcontextprotocol/clientInfo"
 CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
 LOG_LEVEL = "io.modelcontextprotocol/logLevel"
@@ -25,7 +24,7 @@ SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId"
 def meta_of(client, log_level=None):
     """What each request says of its client: {"clientInfo": …, "capabilities": …}."""
     level = {LOG_LEVEL: log_level} if log_level else {}
-    return {VERSION: MODERN_REVISION, CLIENT_INFO: client["clientInfo"],
+    return {VERSION_KEY: MODERN_REVISION, CLIENT_INFO: client["clientInfo"],
             CAPABILITIES: client["capabilities"], **level}
 
 
@@ -37,8 +36,8 @@ class Modern:
     def __init__(self, upstream, life, answer, client, clock):
         self._upstream, self._life, self._client, self._clock = upstream, life, client, clock
         self.info = _info(answer, upstream.name)
-        self._listening = Listening(life, self.info["capabilities"], upstream.audience.uris(),
-                                    meta_of(client))
+        self._listening = Listening(upstream, life, self.info["capabilities"], meta_of(client),
+                                    clock)
         self._ours = {"logging/setLevel": self._set_level,
                       "resources/subscribe": self._listening.subscribe,
                       "resources/unsubscribe": self._listening.unsubscribe}

@@ -61,7 +61,7 @@ class Processes:
     def may_move(self, session, upstream):
         """Whether it is not known yet if this process will run the calls of this session, since
         that depends on its era. Needs no lock: it may have become known just now."""
-        return (self._share and upstream.state == STARTING and self.era_of(upstream.entry) is None
+        return (self._share and upstream.state == STARTING and not self.era_of(upstream.entry)
                 and not CAN_BE_ASKED.isdisjoint(session.capabilities))
 
     def era_of(self, entry):

@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+import urllib.parse
 
 from transports.fabric.text import printable
 
@@ -137,7 +138,14 @@ def _row(upstream, url):
     counts = [_count(upstream, method) for method in (TOOLS, PROMPTS, RESOURCES, TEMPLATES)]
     return (upstream.name, upstream.state, *counts, f"{upstream.life.seconds_to_start():.1f}",
             upstream.info["protocolVersion"], _served(upstream),
-            printable(f"{info.get('name', '?')} {info.get('version', '?')}"), address)
+            printable(f"{info.get('name', '?')} {info.get('version', '?')}{_place(upstream)}"),
+            address)
+
+
+def _place(upstream):
+    """Where a remote server is: without path and query, which may be secret."""
+    url = upstream.entry.url
+    return f" at {urllib.parse.urlsplit(url).netloc.rpartition('@')[2]}" if url else ""
 
 
 def _served(upstream):

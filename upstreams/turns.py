@@ -39,7 +39,7 @@ class Turns:
         kind = upstream.kind
         turn = Turn(session, call, function, reply_to)
         if self._processes.may_move(session, upstream):
-            upstream.when_settled(functools.partial(self._run_late, turn, name))
+            upstream.when_settled(functools.partial(self._run_late, turn, upstream))
             return
         if upstream.owner is not session and kind.policy is not COMMON:
             with self._lock:
@@ -59,13 +59,19 @@ class Turns:
             self._pool.changed()
         self._begin(upstream, turn)
 
-    def _run_late(self, turn, name):
-        """It is known now which process runs this call. The caller may have left meanwhile."""
-        if not turn.call.ended:
-            try:
-                self.run(turn.session, name, turn.call, turn.function, turn.reply_to)
-            except Refused as problem:
-                turn.fail(problem)
+    def _run_late(self, turn, upstream):
+        """It is known now which process runs this call. The caller may have left meanwhile, or the
+        server may be another: then its config may forbid the call."""
+        name = upstream.name
+        if turn.call.ended:
+            return
+        try:
+            if self._processes.entries.get(name) != upstream.entry:
+                raise Refused(SERVER_UNAVAILABLE,
+                              f'server "{name}" is not running: {upstream.problem}')
+            self.run(turn.session, name, turn.call, turn.function, turn.reply_to)
+        except Refused as problem:
+            turn.fail(problem)
 
     def _needs_room(self, kind, turn):
         """Whether a session has to end for this call: nothing else makes way, and no earlier call

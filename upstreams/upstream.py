@@ -8,6 +8,7 @@ of pending requests names; everything else goes through from_server.py.
 import functools
 import itertools
 import logging
+import math
 import threading
 import time
 
@@ -291,13 +292,14 @@ class Upstream:
         self._next_protocol = protocol
         life.connection.close()
 
-    def _ended(self, life, reason):
-        """The connection has ended. Once, it may have been our first question that ended it."""
+    def _ended(self, life, reason, pause=None):
+        """The connection has ended. Once, it may have been our first question that ended it; a
+        remote server refuses that with an answer. For `pause` see connections/remote.py."""
         era = life.opening.end()
-        if era and not self._spared:
+        if era and not self._spared and not self.entry.url:
             self._spared, self._next_protocol = True, self._next_protocol or era
         if self._next_protocol is None or life.state != STARTING:
-            self._closed(life, reason)
+            self._closed(life, reason, hopeless=pause == math.inf, pause=pause)
             return
         log.info('server "%s" did not bear how it was asked for its era, and is started again as '
                  'a %s one; "protocol" in its config saves that', self.label, self._next_protocol)
@@ -305,7 +307,7 @@ class Upstream:
         life.pending.close(reason)
         self.restarts.at_once()
 
-    def _closed(self, life, reason, hopeless=False):
+    def _closed(self, life, reason, hopeless=False, pause=None):
         """The connection has ended, or we give it up. Of several reasons the first one stays."""
         self._clock.forget(life.deadline)
         if life.opening:
@@ -325,5 +327,5 @@ class Upstream:
                 question.within.fail(SERVER_UNAVAILABLE, text)
         life.settled_gate.open()
         if failed:
-            self.restarts.plan(life, hopeless)
+            self.restarts.plan(life, hopeless, pause)
             self._pool.failed(self)

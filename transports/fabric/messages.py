@@ -13,6 +13,7 @@ REVISIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 LATEST = REVISIONS[-1]
 # The one without: each request says whose it is.
 MODERN_REVISION = "2026-07-28"
+VERSION_KEY = "io.modelcontextprotocol/protocolVersion"     # in the `_meta` of each such request
 
 PARSE_ERROR = -32700
 INVALID_REQUEST = -32600

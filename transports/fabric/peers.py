@@ -51,8 +51,9 @@ class Connection(typing.Protocol):
     def start(self, on_message: typing.Callable, on_closed: typing.Callable) -> None:
         """Called once. Raises StartFailed (upstreams/connections) if there is nothing to talk to.
 
-        on_message(message) is called in one thread, the connection's reader, which must not wait;
-        on_closed(reason) once, by any thread of the connection.
+        on_message(message) is called by a thread of the connection that reads, and must not wait;
+        it is never called twice at the same time. on_closed(reason, pause=None) is called once,
+        by any thread of the connection; connections/remote.py tells what `pause` is.
         """
 
     def send(self, message: dict) -> None:
