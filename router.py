@@ -24,6 +24,8 @@ Options:
   --max-message MB       The largest message, from a client or a server [default: 64].
   --log-level LEVEL      debug, info, warning or error, to standard error [default: info].
   --no-reload            Do not look whether the config changes. SIGHUP still reads it again.
+  --connect URL          Start no server: pass one client, over stdio, on to the router (or any MCP
+                         server) at this URL. --token-file then has the token to send there.
   --check                Start every server, say how that went, and exit: 0, or 1 if one failed.
   --json                 With --check: as JSON.
   --version              Print the version.
@@ -64,14 +66,15 @@ from transports.program.log import Stderr, replace_closed_files
 from transports.program.options import CannotServe, Limits, read_options
 from transports.program.signals import end_on_signals, interruptible, read_again_on_hangup
 from upstreams import status
-from upstreams.config.entries import load, without_remote
+from upstreams.config.entries import load
 from upstreams.config.watch import Watch
 from upstreams.connections.guardian import Guardian
-from upstreams.connections.process import Process
+from upstreams.connections.process import Process, StartFailed
 from upstreams.connections.remote import Remote
 from upstreams.from_client import FromClient
 from upstreams.handshake import Handshake
 from upstreams.pool import Pool
+from upstreams.relay import Relay, entry_for, find
 from upstreams.surfaces.aggregate import Aggregate
 from upstreams.surfaces.single import Single
 
@@ -217,32 +220,24 @@ class Router:
 
 def read_config(given):
     """The Config that the command line names. Raises ConfigError."""
-    return without_remote(load(given["--config"]).only(given["--group"]))
-
-
-def hide_secrets(stderr, config):
-    stderr.hide(secret for entry in config.entries.values() for secret in entry.secrets)
+    return load(given["--config"]).only(given["--group"])
 
 
 def reload(router, stderr, config):
-    hide_secrets(stderr, config)
+    stderr.hide(config.secrets())
     router.reload(config)
 
 
 def main():
-    """Returns the exit status: 0, 1 if it could not be done, 2 for a wrong command or config.
-
-    The end, after a signal or the end of input: the transport ends its sessions (http/server.py
-    tells in which order) and returns. Then all servers are ended at the same time
-    (connections/process.py tells the three steps), then the clock, which times these steps, and
-    the guardian last.
-    """
+    """Returns the exit status: 0, 1 if it could not be done, 2 for a wrong command or config."""
     replace_closed_files()
     stderr = Stderr()
     try:
         given = docopt.docopt(__doc__, version=VERSION)
         options = read_options(given, TRANSPORTS)
         stderr.begin_log(given["--log-level"])
+        if given["--connect"]:
+            return _pass_on(entry_for(given["--connect"], options.access.token), options, stderr)
         transport = importlib.import_module(TRANSPORTS[given["--transport"]])
         if not transport.ONE_CLIENT:
             options.access.check()
@@ -250,7 +245,18 @@ def main():
     except (docopt.DocoptExit, ValueError) as problem:
         stderr.show(f"router.py: {problem}")
         return 2
-    hide_secrets(stderr, config)
+    return _run(config, transport, options, stderr)
+
+
+def _run(config, transport, options, stderr):
+    """Start the servers, and serve clients until a signal comes or the input ends.
+
+    The end, after that: the transport ends its sessions (http/server.py tells in which order) and
+    returns. Then all servers are ended at the same time (connections/process.py tells the three
+    steps), then the clock, which times these steps, and the guardian last.
+    """
+    given = options.given
+    stderr.hide(config.secrets())
     clock, guardian = Clock(), Guardian()
     connect = functools.partial(_connection, clock, guardian, options.limits.message)
     pool = Pool(config.entries, connect, clock, SERVER_INFO, options.limits.processes,
@@ -281,6 +287,27 @@ def main():
         pool.close()
         clock.close()
         guardian.close()
+
+
+def _pass_on(entry, options, stderr):
+    """--connect: serve one client until its input ends. Returns the exit status."""
+    stderr.hide(entry.secrets)
+    clock = Clock()
+    relay = Relay(entry, lambda: Remote(entry, "server", clock, options.limits.message), clock,
+                  options.limits)
+    clock.start()
+    end_on_signals()
+    try:
+        find(entry)
+        importlib.import_module(TRANSPORTS["stdio"]).serve(relay, options)
+        return 0
+    except (CannotServe, StartFailed) as problem:
+        stderr.show(f"router.py: {problem}")
+        return 1
+    except SystemExit:  # a signal came
+        return 0
+    finally:
+        clock.close()
 
 
 def _connection(clock, guardian, longest, entry, label):

@@ -107,16 +107,17 @@ def wait_until(condition, seconds=10):
 
 
 class Running:
-    """A router process that serves HTTP on a free port."""
+    """A router process that serves HTTP, on a free port if none is given."""
 
-    def __init__(self, folder, servers, *options, env=None, ready=True, files=None, groups=None):
+    def __init__(self, folder, servers, *options, env=None, ready=True, files=None, groups=None,
+                 port=0):
         """With `files`, no more than so many can be open in it."""
         self.config = folder / "config.json"
         self.config.write_text(json.dumps({"mcpServers": servers,
                                            **({"groups": groups} if groups else {})}))
         self.process = subprocess.Popen(
             [sys.executable, str(ROOT / "router.py"), "--config", str(self.config),
-             "--transport", "sse", "--port", "0", *options],
+             "--transport", "sse", "--port", str(port), *options],
             stderr=subprocess.PIPE, text=True, errors="replace",
             env={**os.environ, **(env or {})}, preexec_fn=files and (
                 lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))))

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from upstreams.config.entries import load, without_remote
+from upstreams.config.entries import load
 from upstreams.config.names import LONGEST_PREFIX
 from upstreams.config.reading import ConfigError
 
@@ -214,14 +214,6 @@ def test_what_a_host_keeps_for_itself_causes_no_warning(folder, caplog):
         "mcpServers.python.env.LEFT: no variable DB_UNSET is set; this value is passed as it is",
         'left out "an-extension", which is an extension of Zed',
         "ignored keys that mean nothing to this router: context_servers.older.settings"]
-
-
-def test_remote_servers_are_left_out_with_one_warning(folder, caplog):
-    caplog.set_level(logging.WARNING, "router")
-    assert list(without_remote(load([folder / "roo-code.json"])).entries) == ["local-server"]
-    assert caplog.text.count("modern, legacy") == len(caplog.records) == 1
-    with pytest.raises(ConfigError, match="every server in the config is a remote one"):
-        without_remote(load([folder / "lm-studio.json"]))
 
 
 @pytest.mark.parametrize("text, words", [

@@ -4,6 +4,7 @@ import ast
 import importlib
 import inspect
 import json
+import plistlib
 import re
 import subprocess
 import sys
@@ -184,6 +185,15 @@ def test_the_transcript_in_the_readme_is_one_that_is_replayed():
 def test_the_configs_in_the_readme_are_json():
     for block in blocks("json", README.replace(section(TROUBLE), "")):
         json.loads(block)
+
+
+def test_the_plist_in_the_readme_starts_this_program_with_options_that_it_has(run):
+    (plist,) = blocks("xml", section("For hosts that only start commands"))
+    _, program, *options = plistlib.loads(plist.encode())["ProgramArguments"]
+    assert program.endswith("/router.py")
+    assert f"router.py {chr(32).join(options)}".replace("/path/to", "%h") in README
+    known = run(sys.executable, ROOT / "router.py", "--help").stdout.decode()
+    assert all(option in known for option in options if option.startswith("--"))
 
 
 def run_router(folder, *options):

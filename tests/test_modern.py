@@ -126,6 +126,18 @@ def test_a_server_that_refuses_both_has_failed():
     assert "refused to initialize: not here" in world.pool.upstreams()["a"][0].problem
 
 
+def test_a_server_that_refuses_our_revision_and_offers_it_in_the_same_breath_is_asked_once_more():
+    world = world_of(a=offers(tools=["t"], discovers="silence"))
+    server = world["a"]
+    odd = {"code": -32022, "message": "no", "data": {"supported": ["2026-07-28"]}}
+    server.says(id=server.handshake[0]["id"], error=odd)
+    first, second = server.handshake
+    assert second["method"] == "server/discover" and second["id"] != first["id"]
+    server.says(id=second["id"], error=odd)
+    assert began(server) == ["server/discover", "server/discover", "initialize"]
+    assert status.health(world.pool)["servers"]["a"]["revision"] == "2025-11-25"
+
+
 def test_a_server_of_a_later_revision_only_is_told_which_ones_we_know():
     world = world_of(a=offers(discovers={"code": -32022, "message": "no",
                                          "data": {"supported": ["2027-01-01"]}}))

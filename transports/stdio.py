@@ -34,7 +34,7 @@ def serve(router, _options):
     sys.stdout = sys.stderr  # a stray print must not end up between the messages
     for pipe in source, sink:
         os.set_blocking(pipe.fileno(), True)  # some hosts hand over non-blocking pipes
-    log.info("waiting for a client on standard input; then these servers start: %s",
+    log.info("waiting for a client of these servers on standard input: %s",
              ", ".join(router.names()))
     serve_pipes("stdio", router, source, sink)
 

@@ -26,6 +26,7 @@ In reading order:
     timeouts.py     calls that take too long
     schemas.py      tool schemas that some hosts refuse
     advice.py       what --check advises
+    relay.py        --connect: one client, passed on to one server over HTTP as it is
     status.py       the table at the start, --check, /health
     surfaces/       what a session sees: one server, or all together
     connections/    what carries the messages: a child process, or HTTP

@@ -33,6 +33,7 @@ class Opening:
         self._upstream, self._life, self._protocol = upstream, life, protocol
         self._client, self._clock = client, clock
         self._timer = None
+        self._insisted = False      # whether server/discover was sent a second time
         self._lock = threading.Lock()
         # protected by _lock:
         self._unanswered = 1        # requests
@@ -49,7 +50,7 @@ class Opening:
         if self._protocol == AUTO:
             patience = REMOTE_PATIENCE if self._upstream.entry.url else PATIENCE
             self._timer = self._clock.after(patience, self._initialize)
-        self._ask("server/discover", {"_meta": meta_of(self._client)}, self._discovered)
+        self._discover()
 
     def end(self):
         """The process has ended, or is given up: nothing that comes later counts.
@@ -78,6 +79,9 @@ class Opening:
         if not over:
             on_answer(response)
 
+    def _discover(self):
+        self._ask("server/discover", {"_meta": meta_of(self._client)}, self._discovered)
+
     def _discovered(self, response):
         offered = _revisions_in(response)
         if MODERN_REVISION in offered and "result" in response:
@@ -90,9 +94,12 @@ class Opening:
                     self._over = True   # in the same breath: the clock must not initialize now
             if self._modern is None:
                 self._yes(era)
+        elif MODERN_REVISION in offered and not self._insisted:
+            self._insisted = True   # it refuses our revision, and says that it supports it
+            self._discover()
         elif self._protocol == MODERN:
             self._no("refused server/discover: " + _reason(response))
-        elif offered and not set(offered) & set(REVISIONS):
+        elif offered and not set(offered) & {*REVISIONS, MODERN_REVISION}:
             self._no(f"speaks revisions {', '.join(offered)} of MCP; this router knows "
                      f"{', '.join(REVISIONS)} and {MODERN_REVISION}")
         else:

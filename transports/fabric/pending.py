@@ -138,13 +138,22 @@ class Calls:
                 return
         function()
 
+    def find(self, id):
+        """The Call with this id that is still open, or None."""
+        with self._lock:
+            return self._open.get(id)
+
+    def all(self):
+        """Those that are still open."""
+        with self._lock:
+            return list(self._open.values())
+
     def cancel(self, id, reason):
         """The asker takes its request back; returns the Call that has ended by this, or None.
 
         An unknown id is no error: the answer may be on its way.
         """
-        with self._lock:
-            call = self._open.get(id)
+        call = self.find(id)
         # Cancellation, Behavior Requirements: `initialize` must not be cancelled.
         if call and call.method != "initialize" and call.cancel(reason):
             return call

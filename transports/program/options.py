@@ -148,6 +148,8 @@ def read_options(options, transports):
                             ("--log-level", ("debug", "info", "warning", "error"))):
         if options[option] not in allowed:
             raise ValueError(f"{option} is one of {', '.join(allowed)}")
+    if options["--connect"] and options["--transport"] != "stdio":
+        raise ValueError("--connect serves one client, over stdio: leave out --transport")
 
     if options["--json"] and not options["--check"]:
         raise ValueError("--json goes with --check: it says how that prints")

@@ -7,6 +7,7 @@ the words of the file, and what to do.
 
 import fnmatch
 import logging
+import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -97,6 +98,10 @@ class Config:
         return replace(self, entries={name: self.entries[name] for name in names},
                        groups={group: names})
 
+    def secrets(self):
+        """The values that must not be shown."""
+        return {secret for entry in self.entries.values() for secret in entry.secrets}
+
 
 def load(paths):
     """The Config in these files, merged in their order. Raises ConfigError."""
@@ -130,21 +135,6 @@ def load(paths):
     return Config(entries, {group: check_group(f"{path}: groups.{group}", group, members, called,
                                                off) for group, (path, members) in groups.items()},
                   files)
-
-
-def without_remote(config):
-    """The config without its remote servers, which this router cannot reach yet."""
-    local = {name: entry for name, entry in config.entries.items() if not entry.url}
-    left_out = [name for name in config.entries if name not in local]
-    if left_out:
-        log.warning("left out, because this router only starts servers with a command for now: "
-                    "%s", ", ".join(left_out))
-    if not local:
-        raise ConfigError("every server in the config is a remote one, and this router only "
-                          "starts servers with a command for now")
-    return replace(config, entries=local, groups={
-        group: [name for name in names if name in local]
-        for group, names in config.groups.items()})
 
 
 def _name(server, servers):
@@ -226,7 +216,8 @@ def _entry(server, name, shared, prompts, files):
         rename=tuple(keys.get("rename", {}).items()),
         describe=tuple(keys.get("describe", {}).items()),
         start_timeout=keys.get("startTimeout", 60), timeout=keys.get("timeout", 0),
-        restart_attempts=restart.get("attempts", 5), restart_pause=restart.get("pause", 1),
+        restart_attempts=restart.get("attempts", math.inf if "url" in keys else 5),
+        restart_pause=restart.get("pause", 1),
         healthy=restart.get("healthy", 60), protocol=keys.get("protocol", "auto"),
         shared=keys.get("shared", False if keeps else shared), keeps=keeps,
         clear=tuple(expanded.clear()))
