@@ -20,8 +20,10 @@ Options:
   --idle-minutes N       HTTP: a session that does nothing for so long ends [default: 30].
   --max-calls N          Requests of one session that wait for an answer [default: 1000].
   --max-processes N      Server processes beside one of each server [default: 100].
+  --no-live              HTTP: without the page /live, which shows the messages.
   --list-wait SECONDS    How long a client's first list waits for slow servers [default: 20].
   --max-message MB       The largest message, from a client or a server [default: 64].
+  --trace FILE           Write each message that passes to this file, as a line of JSON.
   --log-level LEVEL      debug, info, warning or error, to standard error [default: info].
   --no-reload            Do not look whether the config changes. SIGHUP still reads it again.
   --connect URL          Start no server: pass one client, over stdio, on to the router (or any MCP
@@ -37,6 +39,7 @@ Threads; each line of the log names the one that wrote it:
   stdout-writer  stdio only: feeds our stdout with what a sender could not write at once
   clock          deadlines of starts, lists and calls; pauses; the steps of ending a server
   reload         looks every two seconds whether the config has changed, and follows it
+  trace-writer   writes the file of --trace
   NAME-reader    reads the server's stdout; sends each message on to its peer
   NAME-writer    feeds the server's stdin with what a sender could not write at once
   NAME-stderr    copies the server's stderr to the log
@@ -65,6 +68,7 @@ from transports.program.clock import Clock
 from transports.program.log import Stderr, replace_closed_files
 from transports.program.options import CannotServe, Limits, read_options
 from transports.program.signals import end_on_signals, interruptible, read_again_on_hangup
+from transports.program.trace import begin_trace
 from upstreams import status
 from upstreams.config.entries import load
 from upstreams.config.watch import Watch
@@ -106,7 +110,7 @@ class Router:
     def __init__(self, pool, clock, limits=Limits(), report=lambda *args: None, groups=None):
         """`report(upstreams, url, groups)` tells the user how these servers have started; `groups`
         is {name: [names of its servers]}."""
-        self._pool, self._report, self._url = pool, report, None
+        self._pool, self._report, self._url, self.version = pool, report, None, VERSION
         pool.make_room = self._make_room
         self.clock, self.limits = clock, limits
         self.sessions = Sessions(limits.sessions)
@@ -203,6 +207,11 @@ class Router:
                 "groups": self.groups, "sessions": len(sessions),
                 "callsInFlight": sum(len(session.calls) for session in sessions)}
 
+    def live_state(self):
+        """What the live page shows beside the messages."""
+        return {"servers": status.live(self._pool),
+                "sessions": [session.describe() for session in self.sessions.all()]}
+
     def _make_room(self, name):
         """A call needs one more process of this server, and there may be no more: a session that
         owns one ends, if its client has gone. The only process of another server makes no room.
@@ -242,10 +251,15 @@ def main():
         if not transport.ONE_CLIENT:
             options.access.check()
         config = read_config(given)
+        stderr.hide(config.secrets())
+        end_trace = begin_trace(given["--trace"])
     except (docopt.DocoptExit, ValueError) as problem:
         stderr.show(f"router.py: {problem}")
         return 2
-    return _run(config, transport, options, stderr)
+    try:
+        return _run(config, transport, options, stderr)
+    finally:
+        end_trace()
 
 
 def _run(config, transport, options, stderr):
@@ -256,7 +270,6 @@ def _run(config, transport, options, stderr):
     steps), then the clock, which times these steps, and the guardian last.
     """
     given = options.given
-    stderr.hide(config.secrets())
     clock, guardian = Clock(), Guardian()
     connect = functools.partial(_connection, clock, guardian, options.limits.message)
     pool = Pool(config.entries, connect, clock, SERVER_INFO, options.limits.processes,

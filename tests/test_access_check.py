@@ -16,10 +16,10 @@ from processes import fake
 LOCAL, PAGE, EVIL = "http://localhost:6274", "https://app.example", "http://evil.example"
 
 
-def ask(access, method="GET", **headers):
+def ask(access, method="GET", path="/mcp", **headers):
     """The status and the headers that a request gets; 200 if it is let in."""
     headers = {"host": "localhost:8080", **headers}
-    refused, cors = AccessCheck(access).judge(method, lambda name, default: next(
+    refused, cors = AccessCheck(access, {"/live"}).judge(method, path, lambda name, default: next(
         (value for key, value in headers.items() if key == name.lower() and value is not None),
         default))
     status, _, more = refused or ("200 OK", b"", [])

@@ -148,7 +148,7 @@ VALUES = strategies.sampled_from(["a", "b, c", "x", "close", "keep-alive", "100-
                                   "chunked", "5", "0", "7", "\xe9", " x "])
 
 
-def judge(method, header):
+def judge(method, path, header):
     """Whoever says that he is x is refused."""
     return "no" if header("X-A") == "x" else None, [("X", method)]
 

@@ -345,7 +345,7 @@ def test_bad_http_gets_a_clear_answer_and_the_session_lives_on(start_router):
         assert client.get()["error"]["code"] == -32602
     status, text = get(f"{running.url}/sse/nosuch")
     assert status == 404 and "There are: fake" in text
-    status, text = get(f"{running.url}/")
+    status, text = get(f"{running.url}/nothing")
     assert status == 404 and "/sse/fake" in text
     assert get(f"{running.url}/message")[0] == 405
     request = urllib.request.Request(f"{running.url}/message?sessionId=gone", b"{}",

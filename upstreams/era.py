@@ -131,7 +131,7 @@ class Opening:
                      f"knows {', '.join(REVISIONS)}")
         else:
             # Before its state changes, since from then on any thread may send a request.
-            self._life.connection.send(notification("notifications/initialized"))
+            self._life.send(notification("notifications/initialized"))
             self._yes(Legacy(self._upstream, self._life, answer))
 
     def _yes(self, era):

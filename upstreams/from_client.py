@@ -11,6 +11,7 @@ from transports.fabric.messages import (INTERNAL_ERROR, INVALID_REQUEST, METHOD_
                                         NOTIFICATION, RESPONSE, SERVER_UNAVAILABLE, InvalidMessage,
                                         Refused, error, is_id, kind_of, params_of, result,
                                         task_id_in)
+from transports.fabric.tap import tap
 
 log = logging.getLogger("router")
 
@@ -36,6 +37,8 @@ class FromClient:
         if isinstance(message, list):
             return self._batch(session, message, reply_to)
         kind = kind_of(message)
+        if tap.watched:
+            tap.from_client(session, message)
         if kind is RESPONSE:
             self._answer(session, message)
         elif kind is NOTIFICATION:

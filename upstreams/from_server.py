@@ -66,9 +66,9 @@ class FromServer:
             raise Refused(METHOD_NOT_FOUND, f"Method not found: {message['method']}: no client "
                                             "uses this server now that it could ask")
         life = self._upstream.life
-        calls = self._calls_of(session)
+        # Others than the session that owns the process may list from it.
         question = life.calls.open(message, reply_to=self._upstream,
-                                   within=calls[0] if len(calls) == 1 else None)
+                                   within=self._upstream.sole_call(session))
         if message["method"] == "roots/list":
             self._upstream.asked_for_roots = True
             self._pool.own(self._upstream, session)
@@ -76,10 +76,6 @@ class FromServer:
             session.ask(message, question)
         except Refused as problem:
             question.fail(problem.code, str(problem), problem.data)
-
-    def _calls_of(self, session):
-        """The session's calls here. Others may list from the process that it owns."""
-        return [call for call in self._upstream.life.pending.calls() if call.asker is session]
 
     def _cancelled(self, _message, params):
         """The server takes back a question."""
@@ -104,9 +100,9 @@ class FromServer:
         session = concerned.pop()
         if not _wants(session, params.get("level")):
             return
-        calls = self._calls_of(session)
-        if len(calls) == 1:
-            session.when_ready(calls[0].send, message)
+        call = upstream.sole_call(session)
+        if call:
+            session.when_ready(call.send, message)
         else:
             session.send(message)
 

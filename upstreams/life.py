@@ -6,6 +6,7 @@ An Upstream (upstream.py) replaces its life by one assignment. So a thread that 
 
 from transports.fabric.pending import Calls, PendingRequests
 from transports.fabric.session import Gate
+from transports.fabric.tap import tap
 
 from .legacy import Legacy
 
@@ -18,6 +19,7 @@ class Life:
     def __init__(self, upstream, connection, ids):
         self.state = STARTING                   # changed under the Upstream's lock
         self.connection = connection
+        self._upstream = upstream
         self.pending = PendingRequests(ids)     # what we asked the server
         self.calls = Calls(upstream)            # what the server asked and nobody answered yet
         self.era = Legacy(upstream, self, {})   # or Modern; not known before it is running
@@ -27,6 +29,12 @@ class Life:
         self.started = None                     # when, by time.monotonic()
         self.deadline = None                    # of the start: an event of the clock
         self.running_since = None               # when it said what it can do
+
+    def send(self, message, call=None):
+        """Send the server a message as it is. `call`: the Call on whose behalf, or None."""
+        if tap.watched:
+            tap.to_server(self._upstream, message, call)
+        self.connection.send(message)
 
     def seconds_to_start(self):
         return self.running_since - self.started

@@ -113,7 +113,7 @@ class Listening:
             self._ended(new, error(0, problem.code, str(problem)))
         else:
             new.our_id = sent["id"]
-            self._life.connection.send(sent)
+            self._life.send(sent)
 
     # -- called by the reader thread
 
@@ -146,7 +146,7 @@ class Listening:
             self._wanted -= refused
             new.uris -= refused
         if before and self._life.pending.take(before.our_id):
-            self._life.connection.send(cancel_notification(
+            self._life.send(cancel_notification(
                 before.our_id, "it is not needed any more"))
         for uri, id, reply_to in answered:
             reply_to.send(result(id, {}) if uri not in refused else error(

@@ -1,11 +1,11 @@
-"""How the servers are: the table at the start, what --check says, and our part of /health."""
+"""How the servers are: the table at the start, what --check says, /health, the live page."""
 
 import json
 import threading
 import time
 import urllib.parse
 
-from transports.fabric.text import printable
+from transports.fabric.text import outline, printable
 
 from . import advice
 from .catalog import LISTS, PROMPTS, RESOURCES, TEMPLATES, TOOLS
@@ -83,10 +83,35 @@ def health(pool):
     return {"servers": {name: _server(upstreams) for name, upstreams in pool.upstreams().items()}}
 
 
+def live(pool):
+    """[{"name", …, "processes": […]}] for the live page. No secret of the config is in it.
+
+    It stays the same while nothing happens.
+    """
+    return [_live_server(pool.entries[name], upstreams)
+            for name, upstreams in pool.upstreams().items()]
+
+
+def _live_server(entry, upstreams):
+    server = _server(upstreams)
+    first = _first(upstreams)
+    for said in server, *server["processes"]:
+        del said["secondsUp"]
+    return {"name": entry.name, "url": entry.url and entry.redact(entry.url), **server,
+            "serverInfo": outline(first.info.get("serverInfo")) if server["revision"] else None,
+            "lastLines": first.last_lines() if first else []}
+
+
+def _first(upstreams):
+    """The first that is up, or the first of all; None if there is none."""
+    return next((upstream for upstream in upstreams if upstream.state == RUNNING),
+                upstreams[0] if upstreams else None)
+
+
 def _server(upstreams):
     processes = [_process(upstream) for upstream in upstreams]
-    best = next((process for process in processes if process["state"] == RUNNING),
-                processes[0] if processes else {"state": "not needed"})
+    first = _first(upstreams)
+    best = _process(first) if first else {"state": "not needed"}
     return {**{key: best.get(key) for key in (
         "state", "lastError", "restarts", "pid", "revision", "secondsUp", "tools", "prompts",
         "resources")}, "sessions": len({session for upstream in upstreams
@@ -99,7 +124,8 @@ def _process(upstream):
     life, owner, holder = upstream.life, upstream.owner, upstream.holder
     running = life.state == RUNNING
     return {
-        "state": life.state, "lastError": upstream.problem, "restarts": upstream.restarts.count,
+        "label": upstream.label, "state": life.state, "lastError": upstream.problem,
+        "restarts": upstream.restarts.count,
         "pid": life.connection.pid if running else None,
         "revision": upstream.info.get("protocolVersion") if running else None,
         "secondsUp": round(time.monotonic() - life.running_since) if running else None,

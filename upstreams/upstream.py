@@ -15,6 +15,7 @@ import time
 from transports.fabric.messages import (RESPONSE, SERVER_UNAVAILABLE, InvalidMessage, Refused,
                                         kind_of)
 from transports.fabric.pending import cancel_notification
+from transports.fabric.tap import tap
 from transports.fabric.text import printable
 from upstreams.connections.process import StartFailed
 
@@ -124,7 +125,7 @@ class Upstream:
     def pass_on(self, life, message, reply_to, call=None):
         """Send a request in this life as it is. Raises Refused once that has ended."""
         sent = life.pending.add(message, reply_to, call)
-        life.connection.send(sent)
+        life.send(sent, call)
         if call:
             call.passed_on(self, sent["id"])
             if self.entry.timeout:
@@ -132,13 +133,13 @@ class Upstream:
 
     def send(self, message):
         """Send a response or a notification as it is."""
-        self.life.connection.send(message)
+        self.life.send(message)
 
     def withdraw(self, our_id, reason):
         """The request that we sent under our id is not wanted any more."""
         life = self.life
         if life.pending.take(our_id):
-            life.connection.send(cancel_notification(our_id, reason))
+            life.send(cancel_notification(our_id, reason))
 
     def when_settled(self, function):
         """Call function() once the server has started or failed to: now, if it has already."""
@@ -168,6 +169,15 @@ class Upstream:
             self.restarts.given_up or self.restarts.stopped)
         return final and self.wait_closed(0)
 
+    def sole_call(self, session=None):
+        """The one call of this session that is under way here; None if there are more or none.
+
+        Without a session: of the one that has this process, or of any if none has it.
+        """
+        session = session or self.owner or self.holder
+        calls = [call for call in self.life.pending.calls() if session in (None, call.asker)]
+        return calls[0] if len(calls) == 1 else None
+
     def last_lines(self):
         """The last lines of its stderr, oldest first."""
         return self.life.connection.last_lines()
@@ -182,7 +192,11 @@ class Upstream:
                     self.receive(part)
                 except InvalidMessage as problem:
                     log.warning("%s: skipped a part of a batch: %s", self.name, problem)
-        elif kind_of(message) is RESPONSE:
+            return
+        kind = kind_of(message)
+        if tap.watched:
+            tap.from_server(self, message)
+        if kind is RESPONSE:
             if not self.life.pending.answer(message):
                 log.debug("%s: dropped an answer that nobody waits for", self.name)
                 self._pool.answered_late(self, message["id"])

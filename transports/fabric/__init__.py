@@ -17,6 +17,8 @@ In reading order:
     messages.py   what a message is; bytes to messages and back; error codes
     pending.py    ids and progress tokens, out and home again; cancellation
     outbox.py     the queue before each stream and pipe, and the right to write to it
+    links.py      which messages belong together, by their ids and tokens
+    tap.py        where each message that passes can be seen
     text.py       text from outside, made fit for logs and tables
     session.py    one client's conversation
 """

@@ -33,6 +33,7 @@ import stat
 import threading
 
 from .messages import encode
+from .tap import tap
 
 log = logging.getLogger("router")
 
@@ -65,11 +66,14 @@ class Outbox:
     # -- called by any thread
 
     def send(self, message):
-        """Never blocks and never raises."""
-        self.put(encode(message))
+        """Send a message to a client. Never blocks and never raises."""
+        data = encode(message)
+        if tap.watched:
+            tap.to_client(self.name, message, data)
+        self.put(data)
 
     def put(self, data):
-        """Send a message that is encoded already."""
+        """Send a message that is encoded already, to a client or a server."""
         with self._lock:
             if self._closed:
                 return

@@ -13,6 +13,8 @@ import time
 from .messages import REQUEST_CANCELLED, encode
 from .outbox import MAX_BEHIND_BYTES, MAX_BEHIND_MESSAGES, Outbox
 from .pending import Calls, PendingRequests, cancel_notification
+from .tap import tap
+from .text import outline
 
 log = logging.getLogger("router")
 
@@ -142,6 +144,13 @@ class Session:
             return 0.0
         return time.monotonic() - self.last_used
 
+    def describe(self):
+        """What the live page tells of it. It stays the same for some seconds of silence."""
+        return {"name": self.name, "transport": self.transport, "surface": self.server_name,
+                "client": outline(self.client_info), "revision": self.version,
+                "capabilities": outline(self.capabilities), "callsInFlight": len(self.calls),
+                "silentSeconds": int(self.seconds_silent() // SILENT_SECONDS * SILENT_SECONDS)}
+
     def send(self, message):
         """Send on the session's own stream, as soon as the client is ready for it."""
         self.when_ready(self.outbox.send, message)
@@ -158,6 +167,8 @@ class Session:
     def ask(self, message, call):
         """Pass on a server's question; `call` is the server's. Raises Refused if it has left."""
         sent = self.pending.add(message, reply_to=call, call=call)
+        if tap.watched:
+            tap.asked(self, sent["id"], call)
         self.when_ready(self._stream_of(call).send, sent)
         call.passed_on(self, sent["id"])
 

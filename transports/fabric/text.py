@@ -10,6 +10,24 @@ def printable(text):
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
 
 
+def outline(value, depth=3):
+    """A JSON value from outside, of which only as much is kept as a person wants to see.
+
+    >>> outline({"name": "x" * 300, "icons": [{"src": {"deep": {}}}]}, 2) == {
+    ...     "name": "x" * 200, "icons": ["…"]}
+    True
+    """
+    if isinstance(value, str):
+        return value[:200]
+    if not isinstance(value, (dict, list)):
+        return value
+    if not depth:
+        return "…" if value else value
+    if isinstance(value, list):
+        return [outline(each, depth - 1) for each in value[:30]]
+    return {key[:200]: outline(value[key], depth - 1) for key in list(value)[:30]}
+
+
 def without(secrets, text):
     """The text with each of the secrets replaced; longer ones must come first.
 
@@ -19,3 +37,18 @@ def without(secrets, text):
     for secret in secrets:
         text = text.replace(secret, "***")
     return text
+
+
+def redacted(secrets, text, most):
+    """The first `most` characters of the text without the secrets, and without the beginning of
+    one where it is cut.
+
+    >>> redacted(["hunter2"], "hunter2 or hunter2", 15)
+    '*** or …'
+    """
+    if len(text) <= most:
+        return without(secrets, text)
+    text = text[:most]
+    begun = max((length for secret in secrets for length in range(1, len(secret) + 1)
+                 if text.endswith(secret[:length])), default=0)
+    return without(secrets, text[:most - begun]) + "…"

@@ -19,16 +19,20 @@ REQUEST_HEADERS = ("Content-Type, Accept, Authorization, Last-Event-ID, Mcp-Sess
 class AccessCheck:
     """Judges every request when its header is complete, before anything else of it is read."""
 
-    def __init__(self, access):
+    def __init__(self, access, open_paths=()):
         """`access`: see program/options.py. If we listen on more than this machine's addresses,
-        our name can be anything, and the token keeps strangers out instead."""
+        our name can be anything, and the token keeps strangers out instead.
+
+        `open_paths` can be read without the token: pages without data. A browser has no token to
+        send when it opens a page."""
+        self._open_paths = frozenset(open_paths)
         self._origins = {origin.rstrip("/").lower() for origin in access.origins}
         self._hosts = LOOPBACK | {access.host.lower()} | {
             host_of_origin(origin) for origin in self._origins} - {None}
         self._any_host = access.host not in LOOPBACK
         self._token = access.token
 
-    def judge(self, method, header):
+    def judge(self, method, path, header):
         """(the Reply that refuses the request, or None; CORS headers for any answer to it).
 
         403 for a wrong Host or Origin, 401 without the token. `header(name, default)` looks up
@@ -46,7 +50,8 @@ class AccessCheck:
                 ("Access-Control-Allow-Methods", METHODS),
                 ("Access-Control-Allow-Headers", REQUEST_HEADERS),
                 ("Access-Control-Max-Age", "600")]), cors
-        if not self._has_token(header("Authorization", "")):
+        is_open = method in ("GET", "HEAD") and path in self._open_paths
+        if not is_open and not self._has_token(header("Authorization", "")):
             return plain(401, "The header Authorization: Bearer … is missing, or its token is "
                               "wrong.",
                          ("WWW-Authenticate", 'Bearer realm="MCP Local Router"')), cors

@@ -1,19 +1,24 @@
-"""The Flask application: the views of both transports, /health, and the words of every error."""
+"""The Flask application: the views of all paths but POSTs, and the words of every error."""
 
 import flask
 
 from transports.fabric.session import SessionsUsedUp
 from transports.http.engine.connection import client_connection_of
 
+from .front_page import front_page
 from .replies import BUG, plain, used_up
 from .stream_threads import StreamsUsedUp
 
 
-def create_app(router, stream_threads, *transports):
-    """The Flask application. Its views are run by waitress's workers."""
-    app = flask.Flask("router")
-    for transport in transports:
-        app.register_blueprint(transport.views())
+def create_app(router, stream_threads, sse, streamable_http, live_page):
+    """The Flask application. Its views are run by waitress's workers.
+
+    `live_page` may be None.
+    """
+    app = flask.Flask("router", static_folder=None)
+    for part in filter(None, (sse, streamable_http, live_page)):
+        app.register_blueprint(part.views())
+    app.add_url_rule("/", "front", lambda: front_page(live_page is not None))
     _explain_errors(app, router)
 
     @app.after_request

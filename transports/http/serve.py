@@ -21,4 +21,4 @@ def serve(router, options):
     log.info("listening on %s", url)
     router.start(url)
     from .server import Server
-    Server(router, router.clock, options.access, sockets).run()
+    Server(router, router.clock, options.access, sockets, not options.given["--no-live"]).run()

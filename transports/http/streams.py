@@ -12,6 +12,7 @@ import threading
 
 from transports.fabric.messages import encode
 from transports.fabric.outbox import CLOSE, MAX_BEHIND_BYTES, MAX_BEHIND_MESSAGES
+from transports.fabric.tap import tap
 
 log = logging.getLogger("router")
 
@@ -46,6 +47,8 @@ class ResumableStream:
 
     def send(self, message):
         data = encode(message)
+        if tap.watched:
+            tap.to_client(self.name, message, data)
         with self._changed:
             if self._closed:
                 return

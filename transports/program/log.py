@@ -11,6 +11,7 @@ import os
 import select
 import threading
 
+from transports.fabric.tap import tap
 from transports.fabric.text import printable, without
 
 STDERR = 2
@@ -39,7 +40,7 @@ class Stderr(logging.Handler):
         threading.excepthook = _log_end_of_thread
 
     def hide(self, secrets):
-        """From now on these texts, too, are replaced in all that is written here.
+        """From now on these texts, too, are replaced in all that is written here, and at the tap.
 
         What else leaves the program, to clients and in /health, is cleaned by Entry.redact.
         """
@@ -47,8 +48,8 @@ class Stderr(logging.Handler):
         escaped = {form for secret in secrets for form in (
             repr(secret)[1:-1], repr(secret + "'\"")[1:-4],    # which quotes are escaped in a
             json.dumps(secret)[1:-1], printable(secret))}      # repr depends on the text around
-        self._secrets = tuple(sorted({*self._secrets, *secrets, *escaped}, key=len,
-                                     reverse=True))
+        self._secrets = tap.secrets = tuple(sorted({*self._secrets, *secrets, *escaped}, key=len,
+                                                   reverse=True))
 
     def clean(self, text):
         """Text of several lines, with the secrets hidden and control characters escaped."""

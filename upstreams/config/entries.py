@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from transports.fabric.text import without
+from transports.fabric.text import redacted
 
 from .checking import check_file, check_server, warn_of_unknown_keys
 from .dialects import MOST
@@ -64,13 +64,8 @@ class Entry:
 
     def redact(self, text, most=4000):
         """The first `most` characters of the text, without the values that the config or the
-        environment put into this entry, and without the beginning of one where it is cut."""
-        if len(text) <= most:
-            return without(self.secrets, text)
-        text = text[:most]
-        begun = max((length for secret in self.secrets for length in range(1, len(secret) + 1)
-                     if text.endswith(secret[:length])), default=0)
-        return without(self.secrets, text[:most - begun]) + "…"
+        environment put into this entry."""
+        return redacted(self.secrets, text, most)
 
 
 @dataclass(frozen=True)

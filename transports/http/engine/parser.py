@@ -25,8 +25,9 @@ class Parser(HTTPRequestParser):
     cors = ()       # headers for any answer to it
 
     def __init__(self, judge, known, adj):
-        """`judge(method, header)`: see AccessCheck. `known`: header → the attributes that parsing
-        it has set; one dictionary for all parsers with the same judge, used by MainThread only."""
+        """`judge(method, path, header)`: see AccessCheck. `known`: header → the attributes that
+        parsing it has set; one dictionary for all parsers with the same judge, used by MainThread
+        only."""
         super().__init__(adj)
         self._judge, self._known = judge, known
 
@@ -72,7 +73,7 @@ class Parser(HTTPRequestParser):
         self._check_encoding(header)
         if "close" in map(str.strip, self.header("Connection", "").lower().split(",")):
             self.headers["CONNECTION"] = "close"    # waitress wants it to stand alone
-        self.refused, self.cors = self._judge(self.command, self.header)
+        self.refused, self.cors = self._judge(self.command, self.path, self.header)
         # Only a header with Content-Length is kept, since that is what a message has.
         if self.refused is None and len(header) <= LONGEST_KNOWN \
                 and isinstance(self.body_rcv, FixedStreamReceiver):
