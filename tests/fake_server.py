@@ -6,6 +6,7 @@
     silent     reads and never answers
     deaf       never reads
     dies       says something on stderr and exits with status 3
+    hostile    the first mode, with names that are markup and tools that have a form
     stubborn   the first mode, but ignores SIGTERM and the end of its input
     family     the first mode, with a child that holds its pipes and ignores SIGTERM
 """
@@ -21,6 +22,9 @@ import time
 STAY = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
 TOOLS = ("echo", "sleep", "crash", "say", "big", "ask", "close_stdout", "stop_reading", "flood",
          "fork", "wait")
+HOSTILE = "<img src=x onerror=alert(1)>\u202egnp.\u0007"
+FORM = {"word": {"type": "string"}, "count": {"type": "integer"}, "yes": {"type": "boolean"},
+        "color": {"enum": ["red", "green"], "default": "green"}, "rest": {"type": "object"}}
 lock = threading.Lock()
 reading = True
 
@@ -54,8 +58,24 @@ def call(name, arguments, id):
         subprocess.Popen([sys.executable, "-c", STAY])
     if name == "ask":
         say({"id": "q1", "method": arguments["method"], "params": {}})
-    text = "x" * arguments["bytes"] if name == "big" else str(arguments.get("text"))
+    text = str(arguments.get("text"))
+    if name == "big":
+        text = "x" * arguments["bytes"]
+    if name == "form":
+        text = json.dumps(arguments)
+    if name == HOSTILE:
+        text = HOSTILE
     say({"id": id, "result": {"content": [{"type": "text", "text": text}], "pid": os.getpid()}})
+
+
+def tools(mode):
+    if mode == "hostile":
+        yield {"name": HOSTILE, "description": HOSTILE, "inputSchema": {
+            "type": "object", "properties": {HOSTILE: {"type": "string", "enum": [HOSTILE]}},
+            "required": [HOSTILE]}}
+        yield {"name": "form", "inputSchema": {"type": "object", "properties": FORM}}
+    for name in TOOLS:
+        yield {"name": name, "inputSchema": {"type": "object"}}
 
 
 def main(mode):
@@ -82,11 +102,10 @@ def main(mode):
         if method == "initialize":
             say({"id": message["id"], "result": {
                 "protocolVersion": "2025-11-25", "capabilities": {"tools": {}},
-                "serverInfo": {"name": "fake", "version": "1"}}})
+                "serverInfo": {
+                    "name": HOSTILE if mode == "hostile" else "fake", "version": "1"}}})
         elif method == "tools/list":
-            say({"id": message["id"], "result": {"tools": [
-                {"name": name, "inputSchema": {"type": "object"}}
-                for name in TOOLS]}})
+            say({"id": message["id"], "result": {"tools": list(tools(mode))}})
         elif method == "tools/call":
             threading.Thread(target=call, daemon=True, args=(
                 params["name"], params.get("arguments", {}), message["id"])).start()

@@ -32,6 +32,17 @@ def fake(*what):
     return {"command": FAKE_SERVER[0], "args": [*FAKE_SERVER[1:], *what]}
 
 
+def debian(program, *packages):
+    """The path of a program of Debian's. CI installs the packages; elsewhere its test is skipped
+    if it is missing."""
+    path = f"{os.environ['PATH']}:/usr/sbin"
+    if not shutil.which(program, path=path) and os.environ.get("CI") and os.geteuid() == 0:
+        subprocess.run("apt-get update && apt-get install -y --no-install-recommends "
+                       + " ".join(packages), shell=True, check=True, capture_output=True,
+                       timeout=110)
+    return shutil.which(program, path=path) or pytest.skip(f"{program} is not installed")
+
+
 def npm(package):
     """The folder of an official package, installed once; skips the test where there is no node."""
     return _installed(NPM_FOLDER, NPM_PACKAGES) / "@modelcontextprotocol" / package

@@ -1,14 +1,12 @@
 """Behind a real nginx with no settings but proxy_pass: nothing is held back, nothing cut off."""
 
-import os
-import shutil
 import socket
 import subprocess
 import time
 
 import pytest
 
-from processes import fake, wait_until
+from processes import debian, fake, wait_until
 from test_program import Sse, call
 from test_streamable_http import Http, close, events, progress_call
 
@@ -26,13 +24,7 @@ http {{
 @pytest.fixture
 def nginx(tmp_path):
     """nginx(running) puts one in front of a router, and returns something with its URL."""
-    command = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
-    if not command and os.environ.get("CI") and hasattr(os, "geteuid") and os.geteuid() == 0:
-        subprocess.run("apt-get update && apt-get install -y --no-install-recommends nginx-light",
-                       shell=True, check=True, capture_output=True, timeout=100)
-        command = "/usr/sbin/nginx"
-    if not command:
-        pytest.skip("nginx is not installed")
+    command = debian("nginx", "nginx-light")
     started = []
 
     def start(running):

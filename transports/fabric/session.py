@@ -146,7 +146,7 @@ class Session:
 
     def describe(self):
         """What the live page tells of it. It stays the same for some seconds of silence."""
-        return {"name": self.name, "transport": self.transport, "surface": self.server_name,
+        return {"name": self.name, "transport": self.transport, "surface": self.surface_name,
                 "client": outline(self.client_info), "revision": self.version,
                 "capabilities": outline(self.capabilities), "callsInFlight": len(self.calls),
                 "silentSeconds": int(self.seconds_silent() // SILENT_SECONDS * SILENT_SECONDS)}

@@ -9,7 +9,7 @@ In reading order:
     app.py              the Flask application: everything else
     front_page.py       what is at `/`
     live_page.py        what goes on, for a browser
-    live/               the files of that page
+    live/               the files of that page: HTML, CSS and JavaScript; begin with live.js
     sse.py              HTTP+SSE, revision 2024-11-05
     streamable.py       Streamable HTTP with sessions, revisions 2025-03-26 to 2025-11-25
     waiting_post.py     a POST whose answer is still to come

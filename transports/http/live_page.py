@@ -62,7 +62,7 @@ class LivePage:
         """A Flask blueprint."""
         routes = flask.Blueprint("live", __name__)
         for path in self._files:
-            routes.add_url_rule(path, path, self.file)
+            routes.add_url_rule(path, path.replace(".", "_"), self.file)  # an endpoint has no dots
         routes.add_url_rule("/live/events", "/live/events", self.events)
         return routes
 

@@ -1,0 +1,143 @@
+// The cards of the servers and of the sessions. A card stays the same element while what it tells
+// changes, so that an opened list stays open and the focus stays where it is.
+
+import {button, make, outside, shorten} from "./text.js";
+
+const SHORT = 200;  // characters of a name
+
+/** Draw a card for each item into a list: body(item) is its content, more(item) what is folded. */
+class Cards {
+  constructor(list, look) {
+    this._list = list;
+    this._look = look;
+    this._cards = new Map();  // name → {card, told}
+  }
+
+  draw(items) {
+    for (const [name, {card}] of this._cards) {
+      if (!items.some((item) => item.name === name)) {
+        card.remove();
+        this._cards.delete(name);
+      }
+    }
+    for (const item of items) {
+      const found = this._cards.get(item.name) ?? this._add(item);
+      const told = JSON.stringify(item);
+      if (found.told !== told) this._look(found.card, item);
+      found.told = told;
+    }
+  }
+
+  _add(item) {
+    const card = make("li", "card", make("div", "head"), make("div", "facts"));
+    const found = {card, told: null};
+    this._cards.set(item.name, found);
+    this._list.append(card);
+    return found;
+  }
+}
+
+/** (servers, sessions) → nothing; `only(name, value)` filters the messages. */
+export function cards(only) {
+  const $ = (id) => document.getElementById(id);
+  const servers = new Cards($("servers"), (card, item) => lookOfServer(card, item, only));
+  const sessions = new Cards($("sessions"), (card, item) => lookOfSession(card, item, only));
+  return (state) => {
+    servers.draw(state.servers);
+    sessions.draw(state.sessions);
+    $("no-sessions").hidden = state.sessions.length > 0;
+  };
+}
+
+function lookOfServer(card, server, only) {
+  card.dataset.state = server.state;
+  title(card, server.name, make("span", "state", server.state), () => only("server", server.name));
+  const facts = [told(server.serverInfo), server.revision && outside(server.revision),
+                 ...["tools", "prompts", "resources"].map((what) => count(server[what], what)),
+                 server.callsInFlight && `${server.callsInFlight} in flight`,
+                 server.restarts && `restarted ${times(server.restarts)}`,
+                 server.url && outside(shorten(server.url, SHORT))];
+  card.querySelector(".facts").replaceChildren(...line(facts));
+  if (server.lastError) {
+    card.querySelector(".facts").append(outside(shorten(server.lastError, 600), "problem", "p"));
+  }
+  fold(card, "processes", `${server.processes.length} ${
+    server.processes.length === 1 ? "process" : "processes"}`, server.processes.map(process));
+  fold(card, "stderr", "last lines of stderr", server.lastLines.map(
+    (text) => outside(shorten(text, 1000), "", "code")));
+}
+
+function process(one) {
+  const facts = [outside(one.label), one.state, one.pid && `pid ${one.pid}`,
+                 one.owner && ["of ", outside(one.owner)],
+                 one.heldBy && ["held by ", outside(one.heldBy)],
+                 one.capabilities.length > 0 && [
+                   "for clients with ", outside(one.capabilities.join(", "))],
+                 `${one.sessions} ${one.sessions === 1 ? "session" : "sessions"}`,
+                 one.callsInFlight && `${one.callsInFlight} in flight`,
+                 one.restarts && `restarted ${times(one.restarts)}`,
+                 one.lastError && outside(shorten(one.lastError, 600), "problem")];
+  return make("p", "", ...line(facts));
+}
+
+function lookOfSession(card, session, only) {
+  title(card, session.name, make("span", "transport", session.transport),
+        () => only("session", session.name));
+  const facts = [told(session.client), session.revision && outside(session.revision),
+                 session.surface ? ["sees ", outside(session.surface)] : "sees all servers",
+                 asked(session.capabilities),
+                 session.callsInFlight && `${session.callsInFlight} in flight`,
+                 session.silentSeconds >= 60
+                   && `silent for ${Math.floor(session.silentSeconds / 60)} min`];
+  card.querySelector(".facts").replaceChildren(...line(facts));
+}
+
+/** A card's first line: its name, which filters the messages, and a word. */
+function title(card, name, word, act) {
+  const head = card.querySelector(".head");
+  if (!head.firstChild) {
+    const filter = button("", act);
+    filter.append(outside(shorten(name, SHORT)));
+    filter.title = "show its messages only";
+    head.append(filter, word);
+  }
+  head.lastChild.replaceWith(word);
+}
+
+/** The elements of a list that is folded until it is opened; none if it is empty. */
+function fold(card, kind, name, elements) {
+  let details = card.querySelector(`details.${kind}`);
+  if (!details && elements.length) {
+    details = make("details", kind, make("summary", "", name), make("div"));
+    card.append(details);
+  }
+  if (!details) return;
+  details.hidden = elements.length === 0;
+  details.firstChild.textContent = name;
+  details.lastChild.replaceChildren(...elements);
+}
+
+/** Facts in one line, with dots between; those that are not so (null, 0, false) are left out. */
+function line(facts) {
+  return facts.filter(Boolean).flatMap((fact, at) => {
+    const parts = Array.isArray(fact) ? fact : [fact];
+    return at ? [" · ", ...parts] : parts;
+  });
+}
+
+function told(info) {
+  return info && outside(shorten(`${info.name ?? "?"} ${info.version ?? ""}`.trim(), SHORT));
+}
+
+function asked(capabilities) {
+  const names = Object.keys(capabilities ?? {});
+  return names.length > 0 && ["can do ", outside(shorten(names.join(", "), SHORT))];
+}
+
+function count(number, what) {
+  return number > 0 && `${number} ${number === 1 ? what.slice(0, -1) : what}`;
+}
+
+function times(number) {
+  return number === 1 ? "once" : `${number} times`;
+}
