@@ -155,7 +155,7 @@ def test_over_stdio_a_group_is_all_there_is(run, config):
         "two", "one"}
     assert answers[3]["result"]["content"][0]["text"] == "mine"
     assert answers[4]["error"]["message"] == "Unknown tool: three__echo"
-    assert b"these servers start: two, one\n" in done.stderr
+    assert b"on standard input: two, one\n" in done.stderr
     assert re.search(rb'server "one" is running', done.stderr) and b"three" not in done.stderr
 
 
