@@ -51,7 +51,7 @@ def request(message, session=None):
             f"Content-Length: {len(body)}"]
     if session:
         head.append(f"Mcp-Session-Id: {session.id}")
-    parser = Parser(lambda method, header: (None, []), {}, Adjustments())
+    parser = Parser(lambda method, path, header: (None, []), {}, Adjustments())
     data = "\r\n".join([*head, "", body]).encode()
     while not parser.completed:
         data = data[parser.received(data):]
