@@ -116,7 +116,7 @@ def test_a_file_that_has_changed_is_seen_and_the_table_is_printed_again(start_ro
         running.wait_for(rf"^two +running +11 .*{running.url}/mcp/two")
         client.post(call(3, "two__echo", text="here"))
         assert client.get()["result"]["content"][0]["text"] == "here"
-        assert "/mcp/two" in get(running.url)[1]
+        assert "/mcp/two" in get(f"{running.url}/nothing")[1]
 
 
 def test_a_config_that_is_wrong_changes_nothing_and_is_told_once(start_router):
