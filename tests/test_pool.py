@@ -7,6 +7,7 @@ import pytest
 from transports.fabric.outbox import CLOSE
 from transports.fabric.session import SILENT_SECONDS
 from upstreams.config.entries import Entry
+from upstreams.gather import INITIALIZE_PATIENCE
 from upstreams.turns import CALL_PATIENCE, IDLE_SECONDS, LATE_SECONDS
 
 from world import World, offers
@@ -295,6 +296,77 @@ def test_a_process_that_nobody_held_for_a_minute_ends_except_the_last_of_its_kin
     for client in clients:
         client.asks("tools/list", id=5)
         assert client.gets()[-1]["result"]["tools"]
+
+
+def test_calls_of_one_session_that_wait_for_a_start_cost_one_process():
+    world = world_of(shared=True, a=offers(tools=["t"], slow=True))
+    client = world.new_client()
+    client.sends(id="init", method="initialize", params={
+        "protocolVersion": "2025-11-25", "capabilities": ASKABLE})
+    world.clock.advance(INITIALIZE_PATIENCE)
+    call(client, 1)
+    call(client, 2)
+    assert len(alive(world)) == 1
+
+
+def test_a_process_that_was_started_for_a_call_that_is_over_ends_after_a_minute():
+    world = world_of(shared=True)
+    one, two = world.client(capabilities=ASKABLE), world.client(capabilities=ASKABLE)
+    call(one)
+    world.offers["a"]["slow"] = True
+    call(two, "c2")
+    two.sends(method="notifications/cancelled", params={"requestId": "c2"})
+    held, unused = map(world.servers.get, alive(world))
+    unused.answer_initialize()
+    world.clock.advance(IDLE_SECONDS + 1)
+    assert alive(world) == [held.label]
+
+
+def test_a_process_that_lists_stays_if_the_others_of_its_kind_are_given_up():
+    world = world_of(shared=True)
+    one, two = world.client(capabilities=ASKABLE), world.client(capabilities=ASKABLE)
+    call(one)
+    owned = world.own("a", one)
+    owned.says(id=1, method="roots/list")
+    world.offers["a"]["initializes"] = "dies"
+    owned.dies()
+    world.clock.advance(1000)
+    assert alive(world) == []
+    del world.offers["a"]["initializes"]
+    two.leaves()
+    three = world.client(capabilities=ASKABLE)
+    (label,) = alive(world)
+    world.clock.advance(3 * IDLE_SECONDS)
+    assert alive(world) == [label]
+    call(three)
+    assert take_call(world, label)
+
+
+def test_a_withdrawn_call_without_an_answer_ends_its_process_when_its_session_lets_go_of_it():
+    world = world_of(shared=True)
+    client = world.client(capabilities=ASKABLE)
+    call(client, 1)
+    (label,) = alive(world)
+    client.sends(method="notifications/cancelled", params={"requestId": 1})
+    call(client, 2)
+    world.clock.advance(LATE_SECONDS + 1)
+    call(client, 3)
+    assert alive(world) == [label]
+    for message in world[label].takes():
+        if message.get("method") == "tools/call" and message["id"] != 1:
+            world[label].says(id=message["id"], result={})
+    assert label not in alive(world)
+
+
+def test_a_process_that_has_died_is_not_held_for_a_withdrawn_call():
+    world = world_of(shared=True)
+    client = world.client(capabilities=ASKABLE)
+    call(client, 1)
+    client.sends(method="notifications/cancelled", params={"requestId": 1})
+    world.own("a", client).dies()
+    call(client, 2)
+    world.clock.advance(1)
+    assert len(alive(world)) == 1
 
 
 def test_a_process_that_asked_for_roots_in_a_later_call_is_its_holders_own_from_then_on():

@@ -61,16 +61,18 @@ class Kind:
         """The process that runs this call from now on. None if it has to wait or needs a new one.
 
         Of several it is the one that the session holds, else one that is up, else the one that
-        it used last, else the one that was used last by anybody. One that has failed is only the
-        session's if it owns it, or if it never ran: then another would fail as well.
+        it used last, else the one that was used last by anybody. One that is spoilt is only for
+        the session that holds it already. One that has failed is only the session's if it owns
+        it, or if it never ran: then another would fail as well.
         """
         session = turn.session
         upstream = self.of(session)
         if upstream is None:
             states = (RUNNING,) if self.policy is TURNS else (RUNNING, STARTING)
             free = [upstream for upstream in self._usable() if upstream.state in states
-                    and upstream.owner is None and not upstream.spoilt
-                    and upstream.holder in (None, session)]
+                    and upstream.owner is None and (
+                        upstream.holder is session
+                        or upstream.holder is None and not upstream.spoilt)]
             upstream = min(free, default=None, key=lambda upstream: (
                 upstream.holder is not session, _BEST_FIRST[upstream.state],
                 upstream.last_user != session.id, -upstream.used))
@@ -80,9 +82,14 @@ class Kind:
                                  if upstream.restarts.given_up and not upstream.info), None)
 
     def needs_more(self):
-        """Whether more calls wait than processes are about to start for them."""
-        return len(self.turns) > sum(upstream.state == STARTING and upstream.owner is None
-                                     for upstream in self.upstreams)
+        """Whether calls of more sessions wait than processes are about to start for them."""
+        sessions = {turn.session for turn in self.turns}
+        return len(sessions) > sum(upstream.state == STARTING and upstream.owner is None
+                                   for upstream in self.upstreams)
+
+    def is_last(self, upstream):
+        """Whether there is no other process that can serve the sessions."""
+        return all(other is upstream for other in self._usable())
 
     def give(self, upstream, turn):
         """The session owns this process from now on, or holds it for this call."""

@@ -205,6 +205,7 @@ class Pool:
                        and kind.lister(session) not in (upstream, None)]
         for session in orphans:
             self._look_again(session, kind, tell=True)
+        self._turns.died(upstream)
         self.changed()
 
     # -- what follows from a change
@@ -289,6 +290,7 @@ class Pool:
         owner = upstream.owner
         if owner and upstream.state == RUNNING:
             self._look_again(owner, upstream.kind)
+        self._turns.has_started(upstream)
         self._started(upstream)
 
     def _started(self, upstream):

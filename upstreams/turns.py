@@ -152,6 +152,14 @@ class Turns:
         if free:
             self._free(upstream)
 
+    def died(self, upstream):
+        """The process has ended by itself: nothing comes late from it."""
+        with self._lock:
+            calls = set(upstream.late.values())
+            upstream.late.clear()
+        for _ in calls:
+            self._free(upstream)
+
     def _too_late(self, upstream, call):
         """Called by the clock: the server may still do something for this call, although another
         session could hold the process by then."""
@@ -186,13 +194,27 @@ class Turns:
         """Called by the clock: some time ago this process was let go of."""
         kind = upstream.kind
         with self._lock:
-            if upstream.owner or upstream not in kind.upstreams or len(kind.upstreams) == 1:
+            if upstream.owner or upstream not in kind.upstreams or kind.is_last(upstream):
                 upstream.look_planned = False
                 return
             in_use = upstream.holder or upstream.used != used
         if in_use:
             self._clock.after(IDLE_SECONDS, self._end_if_idle, upstream, upstream.used)
         else:
+            self._pool.retire(upstream)
+
+    def has_started(self, upstream):
+        """The call that it was started for may be over by now, or have got another process."""
+        if upstream.kind.policy is TURNS and not upstream.used:
+            self._clock.after(IDLE_SECONDS, self._end_if_unused, upstream)
+
+    def _end_if_unused(self, upstream):
+        """Called by the clock: some time ago this process had started."""
+        kind = upstream.kind
+        with self._lock:
+            unused = not (upstream.owner or upstream.holder or upstream.used
+                          or upstream not in kind.upstreams or kind.is_last(upstream))
+        if unused:
             self._pool.retire(upstream)
 
     def _give_up(self, kind, turn):
