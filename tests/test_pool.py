@@ -458,6 +458,20 @@ def test_the_limit_refuses_no_connection_and_a_call_with_what_to_do():
     assert take_call(world, world.own("a", other).label)
 
 
+def test_a_call_does_not_wait_for_ever_for_room_while_the_era_of_its_server_is_unknown():
+    world = world_of(shared=False, limit=0, a=offers(tools=["t"], discovers="silence",
+                                                     initializes="silence"))
+    clients = [world.new_client(), world.new_client()]
+    for client, capabilities in zip(clients, (ASKABLE, {"roots": {}})):
+        client.sends(id="init", method="initialize", params={
+            "protocolVersion": "2025-11-25", "capabilities": capabilities})
+    world.clock.advance(INITIALIZE_PATIENCE)
+    call(clients[1])
+    clients[1].gets()
+    world.clock.advance(CALL_PATIENCE)
+    assert "no process was free" in clients[1].get()["error"]["message"]
+
+
 def test_a_call_that_waits_for_room_gets_it_as_soon_as_there_is_some():
     world = world_of(limit=0)
     first, other = world.client(capabilities=ASKABLE), world.client(capabilities=ASKABLE)

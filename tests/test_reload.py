@@ -309,6 +309,23 @@ def test_a_server_that_changes_while_it_starts_is_not_taken_for_what_it_was_to_b
     assert client.session.upstreams["a"].state == "running"
 
 
+@pytest.mark.parametrize("shared", [None, True, False])
+def test_a_call_of_a_changed_server_fails_if_the_one_before_does_not_end(shared):
+    world = world_of("a", shared=shared)
+    client = world.client(capabilities=ASKABLE)
+    world.offers["a"]["stubborn"] = True
+    world.offers["a"] = offers(tools=["t"])
+    before = labels(world)
+    reload(world, entry("a", shared=shared, timeout=5))
+    call(client, "a__t")
+    world.clock.advance(CALL_PATIENCE)
+    assert "no process was free" in client.gets()[-1]["error"]["message"]
+    world[before[-1]].dies()
+    world.clock.advance(1)
+    assert client.gets() == [] and world.own("a", client).started
+    assert not any(server.takes() for server in world.made)
+
+
 # -- groups
 
 

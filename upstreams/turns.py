@@ -39,7 +39,7 @@ class Turns:
         kind = upstream.kind
         turn = Turn(session, call, function, reply_to)
         if self._processes.may_move(session, upstream):
-            upstream.when_settled(functools.partial(self._run_late, turn, upstream))
+            self._wait_for_start(upstream, turn, self._run_late)
             return
         if upstream.owner is not session and kind.policy is not COMMON:
             with self._lock:
@@ -63,7 +63,8 @@ class Turns:
         """It is known now which process runs this call. The caller may have left meanwhile, or the
         server may be another: then its config may forbid the call."""
         name = upstream.name
-        if turn.call.ended:
+        self._clock.forget(turn.deadline)
+        if turn.call.ended or turn.over:
             return
         try:
             if self._processes.entries.get(name) != upstream.entry:
@@ -116,13 +117,16 @@ class Turns:
             turn.call.on_end(functools.partial(self._call_ended, upstream, turn.call))
             upstream.audience.tell_level(turn.session)
         if upstream.state == STARTING and upstream.kind.policy is not COMMON:
-            turn.deadline = self._clock.after(CALL_PATIENCE, self._fail_if_not_begun, upstream,
-                                              turn)
-            upstream.when_settled(functools.partial(self._begin_late, upstream, turn))
+            self._wait_for_start(upstream, turn, self._begin_late)
         else:
             turn.function(upstream)
 
-    def _begin_late(self, upstream, turn):
+    def _wait_for_start(self, upstream, turn, late):
+        """Call late(turn, upstream) when the process is up, or could not be started."""
+        turn.deadline = self._clock.after(CALL_PATIENCE, self._fail_if_not_begun, upstream, turn)
+        upstream.when_settled(functools.partial(late, turn, upstream))
+
+    def _begin_late(self, turn, upstream):
         """The process is up, or could not be started. The caller may have left meanwhile."""
         self._clock.forget(turn.deadline)
         if not turn.call.ended and not turn.over:
