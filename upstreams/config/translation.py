@@ -65,6 +65,9 @@ def _tools(server):
     ours = server.keys.get("tools", {})
     if ours in ("*", ["*"]):                # Copilot CLI: all
         ours = {}
+    elif server.host == "Codex" and isinstance(ours, dict) and all(
+            isinstance(of_a_tool, dict) for of_a_tool in ours.values()):
+        ours = {}                           # {name: {"approval_mode": …}}, which is its own
     elif isinstance(ours, list):
         ours = {"allow": _patterns(ours)}
         server.called["tools.allow"] = "tools"
