@@ -216,6 +216,7 @@ def test_what_a_host_keeps_for_itself_causes_no_warning(folder, caplog):
     assert [record.getMessage().split(": ", 1)[1] for record in caplog.records] == [
         "mcpServers.python.env.LEFT: no variable DB_UNSET is set; this value is passed as it is",
         'left out "an-extension", which is an extension of Zed',
+        'left out "an-older-extension", which is an extension of Zed',
         "ignored keys that mean nothing to this router: context_servers.older.settings"]
 
 

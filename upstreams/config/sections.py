@@ -25,7 +25,7 @@ def understand(path, config):
                 raise ConfigError(f"{path}: {where}{name}: must be an object")
             if _is_off(keys) or name in _excluded(config):
                 off.append(name)
-            elif keys.get("source") == "extension" and not SIGNS & keys.keys():
+            elif _is_extension(host, keys):
                 log.warning('%s: left out "%s", which is an extension of Zed', path, name)
                 off.append(name)
             else:
@@ -109,6 +109,12 @@ def _excluded(config):
     return {name for name in servers
             if isinstance(excluded, list) and name in excluded
             or isinstance(allowed, list) and name not in allowed}
+
+
+def _is_extension(host, keys):
+    """Zed starts it by itself. An older Zed wrote no `source`."""
+    return not SIGNS & keys.keys() and (
+        keys.get("source") == "extension" or host == "Zed" and "settings" in keys)
 
 
 def _is_off(keys):
