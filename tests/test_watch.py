@@ -275,6 +275,19 @@ def test_files_that_the_config_names_are_looked_at_too(config):
     assert used == [{"A": "22", "KEY": "A=1"}, {"A": "22", "KEY": "another"}]
 
 
+def test_a_file_that_a_wrong_config_names_is_looked_at_until_it_is_right(watched, caplog):
+    watched, path, used = watched
+    write(path, two={**fake(), "envFile": "variables"})
+    look(watched)
+    assert "variables cannot be read" in caplog.text
+    for text in "no variable", "A=1":
+        path.with_name("variables").write_text(text)
+        look(watched)
+        look(watched)
+    assert "line 1: must be like NAME=value" in caplog.text
+    assert used == [["two"]] and len(caplog.records) == 2
+
+
 def test_a_bug_in_one_reload_does_not_stop_those_that_follow(config, caplog):
     path = processes.Path(config(one=fake()))
     used = []

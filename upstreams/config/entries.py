@@ -99,8 +99,17 @@ class Config:
 
 
 def load(paths):
-    """The Config in these files, merged in their order. Raises ConfigError."""
-    entries, groups, servers, off, files = {}, {}, {}, set(), {}
+    """The Config in these files, merged in their order. Raises ConfigError, with its `files`."""
+    files = {}
+    try:
+        return _load(paths, files)
+    except ConfigError as problem:
+        problem.files = files
+        raise
+
+
+def _load(paths, files):
+    entries, groups, servers, off = {}, {}, {}, set()
     for path in map(Path, paths):
         files[path] = stamp_of(path)
         config = read(path)

@@ -13,6 +13,8 @@ import re
 class ConfigError(ValueError):
     """The config cannot be used. The text is for the user; the exit status is 2."""
 
+    files = {}  # what was read until then; see Config
+
 
 def read(path):
     """The object in the file. Raises ConfigError if there is no such file or no object in it."""

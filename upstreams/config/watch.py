@@ -69,6 +69,7 @@ class Watch:
             config = self._load()
         except ConfigError as problem:
             log.error("the config cannot be used, and the one before stays: %s", problem)
+            self._seen = self._last = {**self._seen, **problem.files}   # one may be mended
             return
         self._seen = self._last = config.files
         self._use(config)
