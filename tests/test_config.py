@@ -133,6 +133,8 @@ def test_what_is_disabled_is_not_validated(write, monkeypatch, caplog):
     (servers(a={"comand": "x", "arg": []}), '; unknown to this router: "comand", "arg"'),
     ({"mcpservers": {}}, 'top level: needs the key "mcpServers"; unknown to this router: "mcp'),
     (servers(a={"command": "x", "disabled": "yes"}), "a.disabled: must be a boolean"),
+    (servers(a={"command": "x", "enabled": "false"}), "a.enabled: must be a boolean"),
+    (servers(a={"command": "x", "isActive": 0}), "a.isActive: must be a boolean"),
     (servers(a={"command": "x", "prefix": "ä"}), 'prefix: may have letters, digits, "-"'),
     (servers(a={"command": "x", "tools": {"allow": "y"}}), "a.tools.allow: must be an array"),
     (servers(a={"url": "http://x", "command": "y"}), 'has a "command" and a URL'),

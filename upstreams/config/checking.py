@@ -31,6 +31,9 @@ def check_server(server):
     if problem:
         raise ConfigError(f"{server.place(_path(problem))}: {_in_words(problem)}")
     kind, keys = server.keys.get("type"), server.keys
+    for key in ("enabled", "isActive"):     # hosts' own; "false" must not start it
+        if not isinstance(keys.get(key, True), bool):
+            raise ConfigError(f"{server.place(key)}: must be a boolean")
     if "command" in keys and "url" in keys:
         raise ConfigError(f'{server.place()}: has a "command" and a URL: remove one of the two, '
                           'or say by "type" which it is')
