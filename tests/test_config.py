@@ -153,6 +153,8 @@ def test_what_is_disabled_is_not_validated(write, monkeypatch, caplog):
     ({**servers(a={"command": "x"}), "servers": {"a": {"command": "y"}}},
      "servers.a: is in "),
     (servers(a={"command": "x", "envFile": "none.env"}), "a.envFile: the file "),
+    (servers(a={"command": "x", "envFile": "\0"}), "a.envFile: the file "),
+    (servers(a={"command": "x", "env": {"K": "${file:\0}"}}), "a.env.K: the file "),
     (servers(a={"command": "x", "env": {"K": "${command:pickFile}"}}),
      "a.env.K: ${command:…} is something that only the editor"),
     (servers(a={"command": "x", "prefix": "a\n"}), "prefix: may have letters"),

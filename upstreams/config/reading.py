@@ -60,7 +60,7 @@ def stamp_of(path):
     """Something that is another when the file has changed; None if there is none."""
     try:
         found = os.stat(path)
-    except OSError:
+    except (OSError, ValueError):     # or its path has a null byte
         return None
     return found.st_mtime_ns, found.st_size, found.st_ino
 
