@@ -220,6 +220,15 @@ def test_what_a_host_keeps_for_itself_causes_no_warning(folder, caplog):
         "ignored keys that mean nothing to this router: context_servers.older.settings"]
 
 
+@pytest.mark.parametrize("other", [
+    '"mcp": {"discovery": {"enabled": true}}', '"servers": {"web": {"host": "h", "port": 22}}'])
+def test_other_keys_of_a_settings_file_are_none_of_our_business(write, caplog, other):
+    caplog.set_level(logging.INFO, "router")
+    assert list(load([write('{"mcpServers": {"a": {"command": "x"}}, %s}' % other)]).entries) == [
+        "a"]
+    assert caplog.text == ""
+
+
 @pytest.mark.parametrize("text, words", [
     ('{"mcp": {"a": {"type": "local", "command": ["x"], "environment": {"T": "${NONE_SET}"}}}}',
      "mcp.a.environment.T: the variable NONE_SET is not set"),

@@ -46,6 +46,9 @@ def _sections(path, config):
             if keys == ("mcp", "servers") and _is_opencode(servers):
                 host = "opencode"
             found.append((host, ".".join(keys) + ".", servers))
+    # Beside servers, other things may have a key of the same name: those of SSH, other settings
+    found = [one for one in found if one[1] == "mcpServers." or any(
+        SIGNS & server.keys() for server in one[2].values())] or found
     if not found and config and all(_are_objects({name: value}) and SIGNS & value.keys()
                                     for name, value in config.items() if name != "$schema"):
         found = [("Claude Desktop, without its top key", "", {
