@@ -7,6 +7,8 @@ how it begins, as the keys of well-known services do. This is a guess, good enou
 import itertools
 import re
 
+from .variables import BARE
+
 SHORTEST = 6    # characters; "1", "true" and "oauth" are no secrets, whatever their name
 
 _SECRET = {"token", "key", "apikey", "secret", "password", "passwd", "passphrase", "auth",
@@ -24,7 +26,8 @@ _PASSWORD_IN_URL = re.compile(r"://[^/@:\s]*:([^/@\s]+)@")
 def secrets_in_clear(server):
     """{where: value} for one server as the file has it, before its variables are expanded.
 
-    >>> secrets_in_clear({"env": {"API_KEY": "abc123", "SAFE_KEY": "${SAFE_KEY}", "N": "abc123"},
+    >>> secrets_in_clear({"env": {"API_KEY": "abc123", "SAFE_KEY": "${SAFE_KEY}", "N": "abc123",
+    ...                           "OF_GEMINI_KEY": "$SAFE_KEY"},
     ...                   "args": ["--token", "hunter2", "--limit", "1000000", "x_token=hunter3"]})
     {'env.API_KEY': 'abc123', 'args.1': 'hunter2', 'args.4': 'hunter3'}
     """
@@ -43,7 +46,8 @@ def secrets_in_clear(server):
 def _is_secret(name, value):
     words = [word.lower() for word in _WORD.findall(name)]
     return bool(_SECRET & set(words) and words[-1] not in _ABOUT and len(value) >= SHORTEST
-                and not re.match(r"[~./\\]|[A-Za-z]:\\|<", value) and "${" not in value)
+                and not re.match(r"[~./\\]|[A-Za-z]:\\|<", value) and "${" not in value
+                and not BARE.fullmatch(value))
 
 
 def _within(value):

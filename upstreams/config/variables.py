@@ -31,7 +31,7 @@ log = logging.getLogger("router")
 
 _NAME = re.compile(r"(?:env:)?([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
 _SOURCE = re.compile(r"([a-z]+):(.+)", re.DOTALL)
-_BARE = re.compile(r"((?:Bearer |token )?)\$([A-Z_][A-Z0-9_]+)")
+BARE = re.compile(r"((?:Bearer |token )?)\$([A-Z_][A-Z0-9_]+)")
 
 
 def workspace(file):
@@ -65,7 +65,7 @@ class Variables:
 
     def expand_bare(self, place, text):
         """The same; and $NAME, as Gemini CLI and Copilot CLI have it in `env` and headers."""
-        bare = _BARE.fullmatch(text)
+        bare = BARE.fullmatch(text)
         if bare and bare[2] in os.environ:
             return bare[1] + self._from_environment(bare[2])
         if bare:
