@@ -212,6 +212,7 @@ def test_a_server_that_prints_its_arguments_and_dies_gives_no_secret_away(check)
     ({"env": {"KEY": "${KEY}", "TOKEN": "Bearer ${TOKEN}"}, "headers": {"A": "x"},
       "args": ["-y", "mcp-auth@1", "-e", "TOKEN", "--key-file=./abcdef", "--token", "--verbose"],
       "url": "https://${USER}:${PASSWORD}@example.com"}, None),
+    ({"headersCommand": ["get", "--token", "hunter2"]}, "headersCommand.2"),
 ])
 def test_what_counts_as_a_secret_in_clear(server, where):
     assert list(secrets_in_clear(server)) == ([where] if where else [])

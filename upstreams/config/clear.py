@@ -35,10 +35,12 @@ def secrets_in_clear(server):
     for section in ("env", "headers"):
         for name, value in server.get(section, {}).items():
             found[f"{section}.{name}"] = value if _is_secret(name, value) else _within(value)
-    args = server.get("args", [])
-    for i, (before, value) in enumerate(zip(["", *args], args)):
-        named = before.startswith("-") and "=" not in before and not value.startswith("-")
-        found[f"args.{i}"] = value if named and _is_secret(before, value) else _within(value)
+    for section in ("args", "headersCommand"):
+        words = server.get(section, [])
+        for i, (before, value) in enumerate(zip(["", *words], words)):
+            named = before.startswith("-") and "=" not in before and not value.startswith("-")
+            found[f"{section}.{i}"] = (value if named and _is_secret(before, value)
+                                       else _within(value))
     found["url"] = _within(server.get("url", ""))
     return {where: value for where, value in found.items() if value}
 
