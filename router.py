@@ -229,7 +229,7 @@ class Router:
 
 def read_config(given):
     """The Config that the command line names. Raises ConfigError."""
-    return load(given["--config"]).only(given["--group"])
+    return load(given["--config"], given["--group"])
 
 
 def reload(router, stderr, config):

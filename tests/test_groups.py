@@ -88,6 +88,16 @@ def test_a_config_of_one_group_has_its_servers_in_its_order():
     assert list(only.entries) == ["two", "one"] and only.groups == {"code": ["two", "one"]}
 
 
+def test_what_another_server_needs_is_not_asked_for(tmp_path, monkeypatch):
+    monkeypatch.delenv("UNSET", raising=False)
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"groups": {"code": ["one"]}, "mcpServers": {
+        "one": {"command": "x"}, "two": {"command": "y", "env": {"KEY": "${UNSET}"}}}}))
+    assert list(load([path], "code").entries) == ["one"]
+    with pytest.raises(ConfigError, match="two.env.KEY: the variable UNSET is not set"):
+        load([path])
+
+
 # -- groups, in real processes
 
 

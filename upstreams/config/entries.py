@@ -98,18 +98,19 @@ class Config:
         return {secret for entry in self.entries.values() for secret in entry.secrets}
 
 
-def load(paths):
-    """The Config in these files, merged in their order. Raises ConfigError, with its `files`."""
+def load(paths, group=None):
+    """The Config in these files, merged in their order; or of this group in them alone, and then
+    no other server needs to have its variables set. Raises ConfigError, with its `files`."""
     files = {}
     try:
-        return _load(paths, files)
+        return _load(paths, group, files)
     except ConfigError as problem:
         problem.files = files
         raise
 
 
-def _load(paths, files):
-    entries, groups, servers, off = {}, {}, {}, set()
+def _load(paths, wanted, files):
+    servers, settings, groups, off = {}, {}, {}, set()
     for path in map(Path, paths):
         files[path] = stamp_of(path)
         config = read(path)
@@ -121,7 +122,7 @@ def _load(paths, files):
             _refuse_clashing_names(server)
             name = _name(server, servers)
             servers[name] = server
-            entries[name] = _entry(server, name, config.get("shared"), _prompts(config), files)
+            settings[name] = config.get("shared"), _prompts(config)
         warn_of_unknown_keys(path, found)
         log.log(logging.DEBUG if hosts == [MOST] else logging.INFO,
                 "%s: read as a config of %s: %d server%s", path, " and of ".join(hosts),
@@ -131,14 +132,17 @@ def _load(paths, files):
                 raise ConfigError(f"{path}: groups.{group}: is in {groups[group][0]} too: rename "
                                   "or remove one of the two")
             groups[group] = path, members
-    if not entries:
+    if not servers:
         raise ConfigError(f"{', '.join(map(str, paths))}: every server in it is disabled: enable "
                           "at least one")
-    _refuse_overlapping_prefixes(entries.values(), servers)
     called = {server.name: name for name, server in servers.items()}
-    return Config(entries, {group: check_group(f"{path}: groups.{group}", group, members, called,
-                                               off) for group, (path, members) in groups.items()},
-                  files)
+    groups = {group: check_group(f"{path}: groups.{group}", group, members, called, off)
+              for group, (path, members) in groups.items()}
+    config = Config(servers, groups, files).only(wanted)
+    entries = {name: _entry(server, name, *settings[name], files)
+               for name, server in config.entries.items()}
+    _refuse_overlapping_prefixes(entries.values(), servers)
+    return replace(config, entries=entries)
 
 
 def _name(server, servers):
