@@ -122,6 +122,16 @@ def test_the_page_comes_with_strict_headers_and_no_other_file_does(start_router)
         assert ask(running, path)[0] == 404, path
 
 
+def test_the_head_of_a_file_can_be_asked_for_and_that_of_the_stream_cannot(start_router):
+    connection = http.client.HTTPConnection(
+        start_router({"fake": fake()}).url.split("/")[2], timeout=20)
+    for path, status in (("/live", 200), ("/live/live.js", 200), ("/live/events", 405)):
+        connection.request("HEAD", path)
+        response = connection.getresponse()
+        assert (response.status, response.read()) == (status, b"")
+    connection.close()
+
+
 def test_without_the_token_the_page_opens_and_its_data_do_not(start_router, tmp_path):
     file = tmp_path / "token"
     file.write_text("t0ken")

@@ -34,9 +34,12 @@ def create_app(router, stream_threads, sse, streamable_http, live_page):
     # A POST bypasses Flask, see posts.py: this is for the error of other methods.
     app.add_url_rule("/message", "message", methods=["POST"])
 
+    files = live_page.open_paths() if live_page else ()
+
     @app.before_request
     def no_stream_without_a_body():
-        if flask.request.method == "HEAD" and flask.request.blueprint:
+        if flask.request.method == "HEAD" and flask.request.blueprint \
+                and flask.request.path not in files:
             return wrong_method(["GET"])
         return None
 
