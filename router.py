@@ -245,21 +245,32 @@ def main():
         given = docopt.docopt(__doc__, version=VERSION)
         options = read_options(given, TRANSPORTS)
         stderr.begin_log(given["--log-level"])
-        if given["--connect"]:
-            return _pass_on(entry_for(given["--connect"], options.access.token), options, stderr)
-        transport = importlib.import_module(TRANSPORTS[given["--transport"]])
-        if not transport.ONE_CLIENT:
-            options.access.check()
-        config = read_config(given)
-        stderr.hide(config.secrets())
+        run = (_passing_on if given["--connect"] else _routing)(options, stderr)
         end_trace = begin_trace(given["--trace"])
     except (docopt.DocoptExit, ValueError) as problem:
         stderr.show(f"router.py: {problem}")
         return 2
     try:
-        return _run(config, transport, options, stderr)
+        return run()
     finally:
         end_trace()
+
+
+def _routing(options, stderr):
+    """What the program does, as a function. Raises ValueError for a wrong command or config."""
+    transport = importlib.import_module(TRANSPORTS[options.given["--transport"]])
+    if not transport.ONE_CLIENT:
+        options.access.check()
+    config = read_config(options.given)
+    stderr.hide(config.secrets())
+    return functools.partial(_run, config, transport, options, stderr)
+
+
+def _passing_on(options, stderr):
+    """The same with --connect."""
+    entry = entry_for(options.given["--connect"], options.access.token)
+    stderr.hide(entry.secrets)
+    return functools.partial(_pass_on, entry, options, stderr)
 
 
 def _run(config, transport, options, stderr):
@@ -304,7 +315,6 @@ def _run(config, transport, options, stderr):
 
 def _pass_on(entry, options, stderr):
     """--connect: serve one client until its input ends. Returns the exit status."""
-    stderr.hide(entry.secrets)
     clock = Clock()
     relay = Relay(entry, lambda: Remote(entry, "server", clock, options.limits.message), clock,
                   options.limits)

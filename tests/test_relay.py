@@ -5,6 +5,7 @@ import json
 import pytest
 
 from transports.fabric.messages import InvalidMessage, decode, encode
+from transports.fabric.tap import tap
 from transports.program.options import Limits
 from upstreams.connections.process import StartFailed
 from upstreams.relay import FIRST_PAUSE, LONGEST_PAUSE, Relay, entry_for
@@ -87,6 +88,23 @@ class Line:
 @pytest.fixture
 def line():
     return Line()
+
+
+def test_the_tap_sees_which_call_a_question_belongs_to(line):
+    tap.__init__()
+    line.opens()
+    reader = tap.open()
+    line.sends({"id": 7, "method": "tools/call"})
+    line.far.says(id="q", method="roots/list")
+    line.sends({"id": "q", "result": {}})
+    line.far.says(id=7, result={})
+    reader.close()
+    records, missed = reader.read(0)
+    seen = [json.loads(record.line()) for record in records]
+    assert [(one["place"], one["id"]) for one in seen] == [
+        ("from client", 7), ("to server", 7), ("from server", "q"), ("to client", "q"),
+        ("from client", "q"), ("to server", "q"), ("from server", 7), ("to client", 7)]
+    assert missed == 0 and len({one["call"] for one in seen}) == 1
 
 
 @pytest.fixture

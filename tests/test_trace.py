@@ -106,6 +106,25 @@ def test_over_http_it_is_the_same(start_router, tmp_path):
     assert len({line["call"] for line in mine}) == 1
 
 
+def test_with_connect_it_shows_what_is_passed_on(start_router, run, tmp_path):
+    path, token = tmp_path / "trace.jsonl", tmp_path / "token"
+    token.write_text("hunter2hunter2")
+    url = start_router({"fake": fake()}, "--token-file", str(token)).url + "/mcp"
+    messages = [HELLO, {"method": "notifications/initialized"},
+                call(7, "fake__echo", text="hunter2hunter2")]
+    done = run(sys.executable, ROOT / "router.py", "--connect", url, "--token-file", token,
+               "--trace", path, input="".join(
+                   json.dumps({"jsonrpc": "2.0", **message}) + "\n" for message in messages
+               ).encode())
+    assert done.returncode == 0, done.stderr
+    mine = [line for line in read(path) if line["method"] == "tools/call"]
+    assert [(line["place"], line["id"], line["server"]) for line in mine] == [
+        ("from client", 7, None), ("to server", 7, url), ("from server", 7, url),
+        ("to client", 7, None)]
+    assert len({line["call"] for line in mine}) == len({line["session"] for line in mine}) == 1
+    assert "hunter2" not in path.read_text()
+
+
 @pytest.mark.parametrize("where", [".", "nosuch/trace.jsonl", "/dev/null"])
 def test_a_file_that_cannot_be_written_is_told_at_the_start(where, run, config, tmp_path):
     done = run(sys.executable, ROOT / "router.py", "--config", config(fake=fake()), "--trace",

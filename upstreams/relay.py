@@ -18,8 +18,9 @@ import urllib.parse
 
 from transports.fabric.messages import (REQUEST, RESPONSE, SERVER_UNAVAILABLE, Refused, error,
                                         kind_of, notification)
-from transports.fabric.pending import cancel_notification
+from transports.fabric.pending import Call, cancel_notification
 from transports.fabric.session import Session
+from transports.fabric.tap import tap
 
 from .catalog import CHANGED
 from .config.entries import Entry
@@ -87,7 +88,8 @@ class Relay:
     def __init__(self, entry, connect, clock, limits):
         """`connect()` makes a connection, one for each life of the session."""
         self.limits = limits
-        self._name, self._connect, self._clock = entry.name, connect, clock
+        self.name = self.label = entry.name     # the tap shows it as a server
+        self._connect, self._clock = connect, clock
         self._ids = itertools.count(1)      # of what we ask ourselves
         self._pause = 0.0                   # before the next life
         self._initializes = False           # whether the client has begun a session
@@ -99,7 +101,7 @@ class Relay:
         self._left = False          # whether the client has
 
     def names(self):
-        return [self._name]
+        return [self.name]
 
     # -- called by stdio.py, in the main thread
 
@@ -114,8 +116,11 @@ class Relay:
             for part in message:
                 self.handle(session, part, reply_to)
             return
+        kind = kind_of(message)
+        if tap.watched:
+            tap.from_client(session, message)
         try:
-            call = session.calls.open(message, reply_to) if kind_of(message) is REQUEST else None
+            call = session.calls.open(message, reply_to) if kind is REQUEST else None
         except Refused as problem:
             reply_to.send(error(message["id"], problem.code, str(problem)))
             return
@@ -140,7 +145,12 @@ class Relay:
         if problem and call:
             call.fail(SERVER_UNAVAILABLE, problem)
         elif not problem and not (call and call.ended):
-            life.connection.send(message)
+            self._send(life.connection, message, call)
+
+    def _send(self, connection, message, call=None):
+        if tap.watched:
+            tap.to_server(self, message, call)
+        connection.send(message)
 
     def leave(self, session):
         """The client has left: the server is told, which takes END_SECONDS at most."""
@@ -151,7 +161,7 @@ class Relay:
         session.close_streams()
         life.connection.close()
         if not life.connection.join(END_SECONDS):
-            log.warning("%s did not hear that the session has ended", self._name)
+            log.warning("%s did not hear that the session has ended", self.name)
 
     def _note(self, message):
         """Keep what a new session must be told again.
@@ -180,9 +190,14 @@ class Relay:
                 self._receive(life, part)
             return
         kind = kind_of(message)
+        if tap.watched:
+            tap.from_server(self, message)
         if kind is RESPONSE:
             self._answer(life, message)
             return
+        if tap.watched and kind is REQUEST:
+            tap.asked(self._session, message["id"],
+                      Call(self, message, reply_to=None, within=self.sole_call()))
         with self._lock:
             if kind is REQUEST:
                 life.questions.add(message["id"])
@@ -190,13 +205,18 @@ class Relay:
                 life.questions.discard(_param(message, "requestId"))
         self._session.outbox.send(message)
 
+    def sole_call(self):
+        """For the tap, as that of an Upstream."""
+        calls = self._session.calls.all()
+        return calls[0] if len(calls) == 1 else None
+
     def _answer(self, life, message):
         if message["id"] == life.opening_id:
             self._opened_again(life, message)
             return
         call = self._session.calls.find(message["id"])
         if call is None:
-            log.debug("%s: dropped an answer that nobody waits for", self._name)
+            log.debug("%s: dropped an answer that nobody waits for", self.name)
             return
         if call.method == "initialize" and isinstance(message.get("result"), dict):
             with self._lock:
@@ -211,9 +231,9 @@ class Relay:
             life.problem = None
             kept = [message for key, message in self._kept.items() if key != OPENING]
             capabilities = self._capabilities
-        log.info("%s: the session is open again", self._name)
+        log.info("%s: the session is open again", self.name)
         for message in kept:
-            life.connection.send(self._ours(message) if "id" in message else message)
+            self._send(life.connection, self._ours(message) if "id" in message else message)
         for method in CHANGED:
             if _of(_of(capabilities, method.split("/")[1]), "listChanged"):
                 self._session.outbox.send(notification(method))
@@ -241,7 +261,7 @@ class Relay:
         if opening:
             opening = self._ours(opening)
             life.opening_id = opening["id"]
-            connection.send(opening)
+            self._send(connection, opening)
         with self._lock:
             left = self._left
         if left:  # leave() may have come before there was a connection to close
@@ -250,7 +270,7 @@ class Relay:
     def _ended(self, life, reason, pause=None):
         """The connection has ended, or its session could not be opened. Begin another, after
         `pause` seconds if the server said so."""
-        text = f"{self._name}: {reason}; its session is opened again"
+        text = f"{self.name}: {reason}; its session is opened again"
         with self._lock:
             if life.ended or self._left:
                 return
