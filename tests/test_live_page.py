@@ -312,6 +312,41 @@ def test_a_call_that_is_tried_can_be_cancelled_and_its_errors_are_told(start_rou
     assert page.find("#try-status").get_attribute("class") == "problem"
 
 
+def test_a_tool_can_be_tried_again_after_the_router_has_forgotten_the_session(start_router,
+                                                                              open_page):
+    running = start_router({"fake": fake()})
+    page = open_page(running)
+    page.complaints_allowed = "404"
+    page.wait(lambda: page.find("#open-try").is_enabled())
+    page.find("#open-try").click()
+    page.wait_for("#try-name option", "fake__echo")
+    page.driver.execute_async_script("""
+        const done = arguments[0], ask = window.fetch;
+        window.fetch = (path, options) => {  // the page's next request is one that comes too late
+          window.fetch = ask;
+          return ask(path, {method: "DELETE", headers: options.headers}).then(
+            () => ask(path, options));
+        };
+        done();""")
+    page.find("#try-form [type=submit]").click()
+    page.wait_for("#try-status", "The answer:")
+    page.wait_for("#sessions .card", "live page 1")
+
+
+def test_the_messages_of_a_tool_are_shown_although_the_list_is_paused(start_router, open_page):
+    page = open_page(start_router({"fake": fake()}))
+    page.wait(lambda: page.find("#open-try").is_enabled())
+    page.find("#pause").click()
+    page.find("#open-try").click()
+    page.wait_for("#try-name option", "fake__echo")
+    page.find("#try-form [type=submit]").click()
+    page.wait_for("#try-answer", "None")
+    page.wait_for("#count", "more since the pause")
+    page.find("#try-show").click()
+    page.wait(lambda: len(page.steps()) == 4)
+    assert page.find("#pause").text == "Go on"
+
+
 def test_a_form_has_a_field_of_the_right_kind_for_each_argument(start_router, open_page):
     page = open_page(start_router({"fake": fake("hostile")}))
     page.wait(lambda: page.find("#open-try").is_enabled())

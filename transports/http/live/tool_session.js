@@ -5,6 +5,9 @@ import {ask, events} from "./http.js";
 
 const REVISION = "2025-11-25";
 
+/** The router has ended the session, or was restarted. */
+class SessionEnded extends Error {}
+
 export class ToolSession {
   constructor(path) {
     this._path = path;
@@ -32,6 +35,16 @@ export class ToolSession {
 
   /** The result of a request. Throws an Error with the words of the one that came instead. */
   async request(method, params, onProgress = () => {}) {
+    try {
+      return await this._request(method, params, onProgress);
+    } catch (problem) {
+      if (!(problem instanceof SessionEnded)) throw problem;
+      await this.begin();
+      return this._request(method, params, onProgress);
+    }
+  }
+
+  async _request(method, params, onProgress) {
     this._ids += 1;
     const id = this._ids;
     const response = await this._post({id, method, params});
@@ -64,6 +77,11 @@ export class ToolSession {
   async _post(message) {
     const response = await ask(this._path, {
       method: "POST", headers: this._headers, body: JSON.stringify({jsonrpc: "2.0", ...message})});
+    if (response.status === 404 && this._headers["Mcp-Session-Id"]) {
+      delete this._headers["Mcp-Session-Id"];
+      delete this._headers["Mcp-Protocol-Version"];
+      throw new SessionEnded(await wordsOf(response));
+    }
     if (!response.ok) throw new Error(await wordsOf(response));
     return response;
   }
