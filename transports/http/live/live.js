@@ -24,7 +24,7 @@ const messages = new Messages(open);
 const chart = new Chart($("chart"), $("chart-text"));
 const drawCards = cards((name, value) => messages.only(name, value));
 const tryTool = new TryTool((test) => {
-  const found = messages.kept.find(test);
+  const found = messages.all().find(test);
   if (found) open(found);
 });
 let servers = [];

@@ -59,8 +59,13 @@ export class Messages {
     this._drawSoon();
   }
 
+  /** Those that came while paused, too. */
+  all() {
+    return [...this.kept, ...this.waiting];
+  }
+
   ofCall(call) {
-    return this.kept.filter((message) => message.call === call);
+    return this.all().filter((message) => message.call === call);
   }
 
   /** Show only what has this value: only("server", "time"). */
