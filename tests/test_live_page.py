@@ -19,7 +19,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from processes import ROOT, debian, fake
-from test_streamable_http import Http, timekeeper  # noqa: F401, a fixture
+from test_streamable_http import Http, close, timekeeper  # noqa: F401, a fixture
 
 # No request to the makers of the browser; and a sandbox does not work as root.
 FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
@@ -219,6 +219,19 @@ def test_a_call_is_drawn_as_a_ladder_with_its_ids_on_both_sides(start_router, op
     page.screenshot("call.png")
 
 
+def test_of_a_call_that_the_client_took_back_no_answer_is_expected(start_router, open_page):
+    running = start_router({"fake": fake()})
+    page = open_page(running)
+    page.wait_for("#connection", "^connected")
+    client = Http(running)
+    response = client.open("POST", client.call(1, "fake__wait"))
+    page.open("tools/call fake__wait")
+    page.wait_for("#details", "This call has no answer yet.")
+    client.post({"method": "notifications/cancelled", "params": {"requestId": 1}})
+    page.wait_for("#details", "The client took this call back after .* ms.")
+    close(response)
+
+
 def test_the_filters_choose_by_session_server_method_and_text(start_router, open_page):
     running = start_router({"one": fake(), "two": fake()})
     page = open_page(running)
@@ -342,8 +355,11 @@ def test_the_messages_of_a_tool_are_shown_although_the_list_is_paused(start_rout
     page.find("#try-form [type=submit]").click()
     page.wait_for("#try-answer", "None")
     page.wait_for("#count", "more since the pause")
-    page.find("#try-show").click()
-    page.wait(lambda: len(page.steps()) == 4)
+
+    def is_shown():  # these messages may still be on their way
+        page.driver.execute_script("document.getElementById('try-show').click()")
+        return len(page.steps()) == 4
+    page.wait(is_shown)
     assert page.find("#pause").text == "Go on"
 
 

@@ -83,6 +83,11 @@ function summary(messages) {
       : "The beginning of this call is not kept any more.";
   }
   const answered = messages.findLast((one) => one.place === "to client" && one.kind === "response");
+  const cancelled = messages.find(
+    (one) => one.place === "from client" && one.method === "notifications/cancelled");
+  if (!answered && cancelled) {
+    return `The client took this call back after ${milliseconds(cancelled.time - asked.time)}.`;
+  }
   if (!answered) return "This call has no answer yet.";
   const total = answered.time - asked.time;
   const there = messages.filter((one) => one.place === "to server" && one.kind === "request");
