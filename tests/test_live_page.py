@@ -179,6 +179,20 @@ def test_a_new_user_sees_what_runs_and_which_url_to_give_to_a_client(start_route
     assert config["mcpServers"]["router"]["url"] == running.url + "/mcp"
 
 
+def test_a_remote_server_has_a_url_and_connections_and_a_group_is_what_a_session_sees(
+        start_router, open_page):
+    far = start_router({"fake": fake()}, "--no-reload")
+    running = start_router({"far": {"url": far.url + "/mcp/fake"}}, groups={"work": ["far"]})
+    page = open_page(running)
+    card = page.wait_for("#servers .card", "running")
+    assert far.url + "/mcp/fake" in card and "1 connection" in card and "process" not in card
+    client = Http(running, "/mcp/work")
+    page.wait_for("#sessions .card", "sees work")
+    client.post(client.call(7, "far__echo", text="hi"))
+    assert [step[:2] for step in page.open("tools/call far__echo")] == [
+        ["client", "right"], ["server", "right"], ["server", "left"], ["client", "left"]]
+
+
 def test_a_session_is_shown_while_it_lasts(start_router, open_page):
     running = start_router({"fake": fake()})
     page = open_page(running)

@@ -61,8 +61,9 @@ function lookOfServer(card, server, only) {
   if (server.lastError) {
     card.querySelector(".facts").append(outside(shorten(server.lastError, 600), "problem", "p"));
   }
+  const [one, many] = server.url ? ["connection", "connections"] : ["process", "processes"];
   fold(card, "processes", `${server.processes.length} ${
-    server.processes.length === 1 ? "process" : "processes"}`, server.processes.map(process));
+    server.processes.length === 1 ? one : many}`, server.processes.map(process));
   fold(card, "stderr", "last lines of stderr", server.lastLines.map(
     (text) => outside(shorten(text, 1000), "", "code")));
 }
