@@ -130,7 +130,7 @@ class Running:
             [sys.executable, str(ROOT / "router.py"), "--config", str(self.config),
              "--transport", "sse", "--port", str(port), *options],
             stderr=subprocess.PIPE, text=True, errors="replace",
-            env={**os.environ, **(env or {})}, preexec_fn=files and (
+            env={**os.environ, "PYTHONFAULTHANDLER": "1", **(env or {})}, preexec_fn=files and (
                 lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))))
         self.lines = []
         self._news = threading.Condition()
@@ -166,9 +166,13 @@ class Running:
         try:
             return self.process.wait(seconds)
         finally:
-            if self.process.poll() is None:
-                self.process.kill()
+            stuck = self.process.poll() is None
+            if stuck:
+                self.process.send_signal(signal.SIGABRT)    # it says where each thread is
             self._reader.join()
+            if stuck:
+                self.process.wait()
+                print("\n".join(self.lines[-200:]))
 
 
 class Pipe:
