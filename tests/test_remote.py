@@ -383,8 +383,9 @@ def test_what_a_server_says_of_its_own_accord_comes_on_its_stream_and_that_is_re
     assert [says(remote)["method"] for _ in range(3)] == ["news/1", "news/2", "news/3"]
 
 
-def old_server(endpoint="/messages?s=1"):
-    """A server of 2024-11-05: it answers on the stream of the GET."""
+def old_server(endpoint="/messages?s=1", accepts=202):
+    """A server of 2024-11-05: it answers on the stream of the GET, and each POST with a status
+    that no specification names."""
     stream = queue.SimpleQueue()
 
     def opens(handler):
@@ -398,15 +399,16 @@ def old_server(endpoint="/messages?s=1"):
             handler.sends(405, "text/plain", "GET me")
             return
         assert handler.path == "/messages?s=1"
-        handler.sends(202, "text/plain", "Accepted")
+        handler.sends(accepts, "text/plain", "" if accepts == 204 else "Accepted")
         if "id" in handler.message:
             stream.put(handler.result({"protocolVersion": LATEST, "path": handler.path}))
     return stream, {"GET": opens, "*": post}
 
 
-@pytest.mark.parametrize("kind", ["sse", None])
-def test_a_server_of_http_with_sse_is_found_out_or_told_to_be_one(serve, connect, kind):
-    stream, script = old_server()
+@pytest.mark.parametrize("kind, accepts", [("sse", 202), (None, 202), (None, 200), (None, 204)])
+def test_a_server_of_http_with_sse_is_found_out_or_told_to_be_one(
+        serve, connect, kind, accepts):
+    stream, script = old_server(accepts=accepts)
     remote = connect(serve(script).url, type=kind)
     initialize(remote)
     assert ask(remote, "tools/list")["result"]["path"] == "/messages?s=1"

@@ -63,17 +63,20 @@ class Post:
     def _converse(self):
         remote, exchange = self._remote, self.exchange
         self._ask()
-        if exchange.status == 202 and remote.stream.is_old:
-            exchange.read(remote.longest)   # its answer comes on the stream
-        elif 200 <= exchange.status < 300:
-            self._read_answer()
+        if not 200 <= exchange.status < 300:
+            self._is_refused()
+        elif remote.stream.is_old:
+            exchange.read(remote.longest)   # no matter what it says: the answer is on the stream
         else:
-            problem = self._problem()
-            if self.method == "initialize" and remote.becomes_old(problem):
-                exchange.end()
-                self._converse()
-            else:
-                remote.is_refused(problem, self)
+            self._read_answer()
+
+    def _is_refused(self):
+        problem = self._problem()
+        if self.method == "initialize" and self._remote.becomes_old(problem):
+            self.exchange.end()
+            self._converse()
+        else:
+            self._remote.is_refused(problem, self)
 
     def _ask(self, seconds=None):
         headers = _POST + self._remote.message_headers.lines(self.message)
