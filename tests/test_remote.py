@@ -842,6 +842,23 @@ def modern_server(listen):
         "subscriptions/listen": subscribe}
 
 
+def test_a_legacy_server_that_has_become_a_modern_one_is_found_out(serve, router):
+    far = serve({"initialize": lambda handler: handler.answers(
+        {"protocolVersion": LATEST, "capabilities": {"tools": {}}}, Mcp_Session_Id="s"),
+        "tools/list": tools("t")})
+    front = router(far={"url": far.url})
+    client = client_of(front)
+    assert client.asks("tools/list")["result"]["tools"]
+    forgotten = {"*": lambda handler: handler.sends(404, "text/plain", "no such session"),
+                 "initialize": lambda handler: handler.sends(400, JSON, json.dumps(
+                     {"jsonrpc": "2.0", "id": handler.message["id"],
+                      "error": {"code": -32022, "message": "not any more"}}))}
+    far.script = {**forgotten, **modern_server(lambda handler: handler.server.release.wait(10))}
+    assert "forgotten our session" in problem(client.asks("tools/call", name="far__t"))
+    client.gets(is_about_lists)
+    assert wait_until(lambda: front.health()["servers"]["far"]["revision"] == MODERN_REVISION)
+
+
 def test_a_modern_server_is_listened_to_again_when_its_stream_breaks(
         serve, router, monkeypatch):
     monkeypatch.setattr("upstreams.listening.PAUSE", 0.05)

@@ -5,7 +5,7 @@ with an error, or says nothing for two seconds, gets `initialize` down the same 
 says yes to first decides; a no to the other one counts no more. One that was only slow may say
 yes to both, and is legacy from then on: it is started again, and gets `server/discover` alone.
 
-What it was in a life that succeeded is remembered, and it is not asked again.
+What it was in a life that succeeded is remembered, and it is not asked again until that fails.
 """
 
 import functools

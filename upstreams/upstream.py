@@ -297,7 +297,9 @@ class Upstream:
                      + "".join(f": {line}" for line in last))
 
     def give_up(self, life, problem):
-        """It cannot be used."""
+        """It cannot be used. It may have become one of the other era: the next life asks again."""
+        if self.entry in self._pool.have_run:
+            self._pool.have_run[self.entry] = self.entry.protocol
         self._closed(life, problem)
         life.connection.close()
 
