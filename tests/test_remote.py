@@ -547,6 +547,14 @@ def test_an_event_that_is_too_long_fails_its_request_only(serve, connect):
     assert ask(remote, "ping")["result"]
 
 
+def test_an_answer_that_cannot_be_passed_on_is_not_waited_for_again(serve, connect):
+    def streams(handler):
+        handler.begins_events()
+        handler.wfile.write(b"id: 5\nretry: 0\ndata: {half\n\n")
+    remote = connect(serve({"tools/call": streams, "GET": hangs}).url)
+    assert "sent an answer that cannot be passed on" in problem(ask(remote, "tools/call"))
+
+
 def test_an_event_of_five_megabytes_arrives(serve, connect):
     def streams(handler):
         handler.begins_events()

@@ -155,7 +155,7 @@ class Remote:
 
     def take_in(self, data, post=None, headers=None):
         """Pass on what the server said: the bytes of one message, or of a batch. `post`: the
-        request that it is said for. Raises HttpFailed if that was to be its answer."""
+        request that it is said for, which fails if that cannot be passed on."""
         try:
             if data is None:
                 raise InvalidMessage(0, f"longer than {self.longest} bytes")
@@ -163,10 +163,10 @@ class Remote:
             for message in messages if isinstance(messages, list) else [messages]:
                 self._take_in(message, post, headers or {})
         except (InvalidMessage, ValueError) as problem:
-            if post:
-                raise HttpFailed("sent an answer that cannot be passed on: "
-                                 f"{problem}") from None
-            log.warning("%s: skipped what the server said: %s", self.label, problem)
+            if post:    # at once: a stream that is resumed does not bring it again
+                self.fail(post, f"sent an answer that cannot be passed on: {problem}")
+            else:
+                log.warning("%s: skipped what the server said: %s", self.label, problem)
 
     def _take_in(self, message, post, headers):
         if kind_of(message) is RESPONSE:
