@@ -563,6 +563,17 @@ def test_an_event_of_five_megabytes_arrives(serve, connect):
     assert len(ask(remote, "tools/call")["result"]) == 5_000_000
 
 
+def test_a_stream_that_goes_on_after_its_answer_is_left(serve, connect):
+    def goes_on(handler):
+        handler.begins_events()
+        handler.event(handler.result({}))
+        while not handler.server.release.wait(0.05):
+            handler.wfile.write(b": ping\n\n")
+    server = serve({"tools/call": goes_on})
+    assert ask(connect(server.url), "tools/call")["result"] == {}
+    server.hung_up.get(timeout=5)
+
+
 def test_a_server_that_never_answers_holds_up_nobody_and_not_the_end(serve, connect):
     server = serve({"tools/call": hangs, "prompts/get": lambda h: h.server.release.wait(10)})
     remote = connect(server.url)

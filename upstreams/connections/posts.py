@@ -122,7 +122,7 @@ class Post:
     def _read_events(self, events, headers):
         """What comes on one connection. Returns the HttpFailed that its end would be."""
         try:
-            for kind, data in events.events(self.exchange.pieces()):
+            for kind, data in events.events(self._pieces()):
                 if kind == b"message" and data != b"":  # which would only tell an id
                     self._remote.take_in(data, self, headers)
                 if self.over:
@@ -130,6 +130,14 @@ class Post:
         except HttpFailed as problem:
             return problem
         return HttpFailed("ended the stream of the request without an answer")
+
+    def _pieces(self):
+        """Those of its stream. After its answer only the end is waited for: more is not read, or
+        a server that goes on and on would keep this thread."""
+        for piece in self.exchange.pieces():
+            if self.over:
+                return
+            yield piece
 
     # -- NAME-notes
 
