@@ -383,6 +383,21 @@ def test_what_a_server_says_of_its_own_accord_comes_on_its_stream_and_that_is_re
     assert [says(remote)["method"] for _ in range(3)] == ["news/1", "news/2", "news/3"]
 
 
+def test_a_stream_for_which_the_server_is_too_busy_is_opened_later(serve, connect, monkeypatch):
+    monkeypatch.setattr("upstreams.connections.server_stream.PAUSE", 0.01)
+    statuses = iter([503, 429])
+
+    def stream(handler):
+        if status := next(statuses, None):
+            handler.sends(status, "text/plain", "later", Retry_After="0")
+        else:
+            handler.begins_events()
+            handler.event({"jsonrpc": "2.0", "method": "news"})
+    remote = connect(serve({"GET": stream}).url)
+    initialize(remote)
+    assert says(remote)["method"] == "news"
+
+
 def old_server(endpoint="/messages?s=1", accepts=202):
     """A server of 2024-11-05: it answers on the stream of the GET, and each POST with a status
     that no specification names."""

@@ -15,6 +15,7 @@ from .server_socket import HttpFailed, Unreachable
 log = logging.getLogger("router")
 
 PAUSE, LONGEST_PAUSE = 1.0, 60.0    # seconds before the stream is opened again; doubled each time
+UNAVAILABLE = 429, 502, 503, 504    # HTTP errors that pass
 ENDPOINT_SECONDS = 10.0             # for the first event of HTTP+SSE
 
 _GET = b"Accept: text/event-stream\r\n"
@@ -43,8 +44,12 @@ class ServerStream:
             try:
                 self.get(exchange, events.last_id)
                 if exchange.kind() != "text/event-stream":
-                    self._is_missing(exchange)
-                    return
+                    problem = problem_of(exchange, None, remote.message_headers.session)
+                    if exchange.status not in UNAVAILABLE:
+                        self._is_missing(problem)
+                        return
+                    pause = max(pause, problem.pause or 0)
+                    raise HttpFailed(problem.text)
                 for kind, data in events.events(exchange.pieces()):
                     pause = PAUSE if events.retry is None else events.retry
                     if kind == b"message" and data != b"":  # which would only tell an id
@@ -56,12 +61,11 @@ class ServerStream:
             remote.closing.wait(pause)
             pause = min(max(2 * pause, PAUSE), LONGEST_PAUSE)
 
-    def _is_missing(self, exchange):
+    def _is_missing(self, problem):
         remote = self._remote
-        problem = problem_of(exchange, None, remote.message_headers.session)
         if problem.kind is FORGOTTEN:
             remote.is_refused(problem)
-        elif exchange.status != 405:    # which says that there is none
+        elif problem.status != 405:    # which says that there is none
             log.info("%s: has no stream for what it says of its own accord: %s", remote.label,
                      remote.redact(problem.text))
 
