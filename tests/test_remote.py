@@ -17,6 +17,7 @@ from router import Router
 from transports.fabric.messages import LATEST, MODERN_REVISION, VERSION_KEY, notification, request
 from transports.program.clock import Clock
 from upstreams.config.entries import Entry
+from upstreams.connections.event_stream import EventStream
 from upstreams.connections.process import StartFailed
 from upstreams.connections.remote import Remote
 from upstreams.pool import Pool
@@ -229,7 +230,8 @@ def test_parameters_become_headers_and_tools_with_wrong_annotations_are_left_out
         region={"type": "string", "x-mcp-header": "Region"},
         inner=schema(deep={"type": "integer", "x-mcp-header": "Deep"}),
         flag={"type": "boolean", "x-mcp-header": "Flag"},
-        absent={"type": "string", "x-mcp-header": "Absent"})}
+        absent={"type": "string", "x-mcp-header": "Absent"},
+        none={"type": "integer", "x-mcp-header": "None"})}
     bad = [{"name": "bad", "inputSchema": each} for each in (
         schema(a={"type": "string", "x-mcp-header": "two words"}),
         schema(a={"type": "string", "x-mcp-header": ""}),
@@ -243,7 +245,8 @@ def test_parameters_become_headers_and_tools_with_wrong_annotations_are_left_out
     assert ask(remote, "tools/list", **modern())["result"]["tools"] == [good]
     assert caplog.text.count("its tool bad is left out") == len(bad)
     ask(remote, "tools/call", **modern(name="good", arguments={
-        "region": " north\n", "inner": {"deep": 42}, "flag": True, "absent": None}))
+        "region": " north\n", "inner": {"deep": 42}, "flag": True, "absent": None,
+        "none": math.inf}))     # as 1e999 is read
     headers, _ = sees(server, "tools/call")
     assert {name: value for name, value in headers.items() if "Param" in name} == {
         "Mcp-Param-Region": "=?base64?IG5vcnRoCg==?=", "Mcp-Param-Deep": "42",
@@ -568,6 +571,11 @@ def test_an_answer_that_cannot_be_passed_on_is_not_waited_for_again(serve, conne
         handler.wfile.write(b"id: 5\nretry: 0\ndata: {half\n\n")
     remote = connect(serve({"tools/call": streams, "GET": hangs}).url)
     assert "sent an answer that cannot be passed on" in problem(ask(remote, "tools/call"))
+
+
+def test_an_event_of_many_empty_lines_is_too_long_too():
+    pieces = [b"data\n" * 11, b"\n", b"data\n" * 12, b"\n"]
+    assert list(EventStream(10).events(pieces)) == [(b"message", b"\n" * 10), (b"message", None)]
 
 
 def test_an_event_of_five_megabytes_arrives(serve, connect):

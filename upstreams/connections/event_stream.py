@@ -26,17 +26,17 @@ class EventStream:
         ...                              b": hello\nid: 7\ndata\n\ndata: cut off"]))
         [(b'message', b'a\nb'), (b'x', b'')]
         """
-        kind, data, size = b"message", [], 0
+        kind, data, size = b"message", [], -1   # no line end before the first line
         for line in self._lines(pieces):
             if line == b"":
                 if data:
                     yield kind, b"\n".join(data) if size <= self._longest else None
-                kind, data, size = b"message", [], 0
+                kind, data, size = b"message", [], -1
                 continue
             name, _, value = (line or b"data").partition(b":")
             value = value.removeprefix(b" ")
             if name == b"data":
-                size += self._longest + 1 if line is None else len(value)
+                size += self._longest + 2 if line is None else len(value) + 1
                 data = [b""] if size > self._longest else data
                 data.append(value)
             elif name == b"event":

@@ -73,7 +73,7 @@ def values(parameters, arguments):
             value = value.get(key) if isinstance(value, dict) else None
         if isinstance(value, bool):
             value = "true" if value else "false"
-        elif isinstance(value, (int, float)) and value == int(value):
+        elif isinstance(value, int) or isinstance(value, float) and value.is_integer():
             value = str(int(value))
         if isinstance(value, str):
             found.append((header, encoded(value)))
