@@ -14,6 +14,7 @@ import threading
 from transports.fabric.messages import VERSION_KEY
 from transports.fabric.text import printable, without
 
+from .guardian import KILL, signal_group
 from .param_headers import encoded, parameters_of, values
 from .process import StartFailed
 
@@ -60,7 +61,7 @@ class ConfigHeaders:
         """End the command, if it runs. Any thread."""
         self._stopped = True
         if process := self._process:
-            process.kill()
+            _kill(process)
 
     def _from_command(self):
         said, complained, status = self._run()
@@ -85,20 +86,26 @@ class ConfigHeaders:
         try:
             with subprocess.Popen(
                     self._entry.headers_command, env=environment, cwd=self._entry.cwd,
-                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE) as self._process:
+                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                    start_new_session=True) as self._process:
                 if self._stopped:
-                    self._process.kill()
+                    _kill(self._process)
                 try:
                     said, complained = self._process.communicate(timeout=COMMAND_SECONDS)
                 finally:
-                    self._process.kill()    # no effect if it has ended
+                    _kill(self._process)
             return said, complained, self._process.returncode
         except subprocess.TimeoutExpired:
             raise StartFailed(f"{_COMMAND} did not end within {COMMAND_SECONDS:g} seconds") \
                 from None
         except (OSError, ValueError) as problem:
             raise StartFailed(f"{_COMMAND} could not be started: {problem}") from None
+
+
+def _kill(process):
+    """End it with all that it has started, which may hold its output; no effect if it ended."""
+    if process.returncode is None:
+        signal_group(process.pid, KILL)
 
 
 def _object_of_strings(data):
