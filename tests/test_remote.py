@@ -253,6 +253,16 @@ def test_parameters_become_headers_and_tools_with_wrong_annotations_are_left_out
         "Mcp-Param-Flag": "true"}
 
 
+@pytest.mark.parametrize("headers, agent", [
+    ((), "mcp-local-router"), ((("user-agent", "mine"),), "mine")])
+def test_a_request_says_who_we_are_and_wants_no_compression(serve, connect, headers, agent):
+    server = serve()
+    ask(connect(server.url, headers=headers), "ping")
+    told = sees(server, "ping")[0]
+    names = [name for name in told if name.lower() == "user-agent"]
+    assert [told[name] for name in names] == [agent] and told["Accept-Encoding"] == "identity"
+
+
 def test_headers_of_the_config_go_with_every_request_and_into_no_log(serve, connect, caplog):
     caplog.set_level(logging.DEBUG)
     server = serve({"tools/list": lambda handler: handler.sends(

@@ -101,8 +101,9 @@ class Exchange:
             where, login = target, b""
             if origin.proxy and not origin.secure:
                 where, login = f"http://{origin}{target}", proxy_login(origin.proxy[2])
-            self._socket.write(f"{method} {where} HTTP/1.1\r\nHost: {origin}\r\n".encode()
-                               + login + head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+            self._socket.write(f"{method} {where} HTTP/1.1\r\nHost: {origin}\r\n".encode() + login
+                               + b"Accept-Encoding: identity\r\n" + head
+                               + b"Content-Length: %d\r\n\r\n" % len(body) + body)
             self._read_head()
             while 100 <= self.status < 200:
                 self._read_head()

@@ -44,14 +44,14 @@ class ConfigHeaders:
         # A turn, not a guard of a table: threads that need the headers wait while one gets them.
         self._turn = threading.Lock()
         # changed by the thread whose turn it is:
-        self._lines = None if entry.headers_command else self._fixed
+        self._lines = None if entry.headers_command else _with_agent(self._fixed)
 
     def lines(self, refused=None):
         """Lines of headers, as bytes. `refused`: those that the server did not accept; if there
         is a command, it is run again for others. Raises StartFailed."""
         with self._turn:
             if self._lines is None or self._entry.headers_command and self._lines == refused:
-                self._lines = self._fixed + self._from_command()
+                self._lines = _with_agent(self._fixed + self._from_command())
             return self._lines
 
     def redact(self, text, most=4000):
@@ -131,6 +131,12 @@ def _lines(pairs):
                               "have, as a line break")
         lines += f"{name}: {value}\r\n".encode("latin-1")
     return lines
+
+
+def _with_agent(lines):
+    """These lines, and who we are unless they say it: some servers refuse whoever does not."""
+    said = b"\nuser-agent:" in b"\n" + lines.lower()
+    return lines if said else b"User-Agent: mcp-local-router\r\n" + lines
 
 
 class MessageHeaders:
