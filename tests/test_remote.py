@@ -253,6 +253,11 @@ def test_parameters_become_headers_and_tools_with_wrong_annotations_are_left_out
         "Mcp-Param-Flag": "true"}
 
 
+def test_a_login_in_the_url_is_refused_and_not_left_out_in_silence(connect):
+    with pytest.raises(StartFailed, match='has a login, which belongs into "headers"'):
+        connect("http://me:secret@127.0.0.1:1/mcp")
+
+
 @pytest.mark.parametrize("headers, agent", [
     ((), "mcp-local-router"), ((("user-agent", "mine"),), "mine")])
 def test_a_request_says_who_we_are_and_wants_no_compression(serve, connect, headers, agent):

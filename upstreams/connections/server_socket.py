@@ -42,6 +42,9 @@ class Origin:
         parts = urllib.parse.urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("its URL must begin with http:// or https:// and a host")
+        if parts.username is not None:
+            raise ValueError('its URL has a login, which belongs into "headers", as '
+                             '"Authorization": "Basic …"')
         self.secure = parts.scheme == "https"
         self.host = parts.hostname.encode("idna").decode() if not parts.hostname.isascii() \
             else parts.hostname
