@@ -743,6 +743,13 @@ def test_a_proxy_of_the_environment_is_asked_with_its_password(serve, connect, m
     assert headers["Host"] == "far.example"
 
 
+def test_a_server_on_this_machine_is_not_looked_for_through_a_proxy(serve, connect, monkeypatch):
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{serve().server_port}")
+    monkeypatch.delenv("no_proxy", raising=False)
+    far = serve()
+    assert ask(connect(far.url), "ping")["result"] and sees(far, "ping")
+
+
 def test_a_proxy_that_refuses_the_tunnel_is_told(serve, connect, monkeypatch):
     proxy = serve()     # which knows no CONNECT
     monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.server_port}")

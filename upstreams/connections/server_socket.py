@@ -10,6 +10,7 @@ system's keep-alive packets.
 
 import base64
 import functools
+import re
 import select
 import socket
 import ssl
@@ -24,6 +25,7 @@ IDLE_SECONDS = 30.0     # that a socket is kept for the next request
 # questions, how many go unanswered, milliseconds that sent data waits. Not all systems have all.
 _KEEP_ALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPALIVE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 4,
                "TCP_USER_TIMEOUT": 70_000}
+_LOOPBACK = re.compile(r"127(\.\d+){3}")
 
 
 class HttpFailed(Exception):
@@ -228,7 +230,10 @@ def proxy_login(login):
 
 
 def _proxy_of(scheme, host, port):
-    """(host, port, "user:password" or None) of the proxy for this server, or None."""
+    """(host, port, "user:password" or None) of the proxy for this server, or None. No proxy is
+    asked for this machine: it would look for the server on its own, and see our token."""
+    if host == "localhost" or host == "::1" or _LOOPBACK.fullmatch(host):
+        return None
     url = urllib.request.getproxies().get(scheme)
     if not url or urllib.request.proxy_bypass(f"{host}:{port}"):
         return None
