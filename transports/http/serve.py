@@ -18,7 +18,8 @@ def serve(router, options):
     """
     sockets = options.access.listen()
     url = options.access.url(sockets[0])
-    log.info("listening on %s", url)
+    has_live_page = not options.given["--no-live"]
+    log.info("listening on %s%s", url, f" (see it work: {url}/live)" if has_live_page else "")
     router.start(url)
     from .server import Server
-    Server(router, router.clock, options.access, sockets, not options.given["--no-live"]).run()
+    Server(router, router.clock, options.access, sockets, has_live_page).run()
