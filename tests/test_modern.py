@@ -368,6 +368,20 @@ def test_a_call_of_a_client_that_can_be_asked_waits_until_the_era_is_known(era):
     assert len(sent) == 1 and [message for message in client.gets() if message.get("id") == "c1"]
 
 
+def test_a_server_that_could_not_be_asked_is_not_taken_for_a_legacy_one():
+    away = {"code": -32000, "message": "502 Bad Gateway"}
+    world = world_of(a=modern(discovers=away, initializes=away))
+    assert state(world) == "failed"
+    world.offers["a"].update(discovers=None, initializes=None)
+    clients = [world.new_client() for _ in range(2)]
+    for client in clients:
+        client.asks("initialize", capabilities=ASKABLE)
+    world.clock.advance(60)
+    for client in clients:
+        call(client)
+    assert len(alive(world)) == 1 and state(world) == "running"
+
+
 def test_with_shared_false_every_client_has_its_own_from_its_first_call_on():
     world = world_of(shared=False)
     one, two = world.client(capabilities=ASKABLE), world.client(capabilities=ASKABLE)

@@ -11,8 +11,8 @@ What it was in a life that succeeded is remembered, and it is not asked again un
 import functools
 import threading
 
-from transports.fabric.messages import (LATEST, MODERN_REVISION, REVISIONS, Refused, notification,
-                                        request)
+from transports.fabric.messages import (LATEST, MODERN_REVISION, REVISIONS, SERVER_UNAVAILABLE,
+                                        Refused, notification, request)
 
 from .answers import OnAnswer
 from .legacy import LEGACY, Legacy
@@ -103,7 +103,8 @@ class Opening:
             self._no(f"speaks revisions {', '.join(offered)} of MCP; this router knows "
                      f"{', '.join(REVISIONS)} and {MODERN_REVISION}")
         else:
-            self._upstream.is_of_era(LEGACY)
+            if not _was_unavailable(response):
+                self._upstream.is_of_era(LEGACY)
             self._initialize()
             self._no(None)
 
@@ -165,6 +166,13 @@ def _revisions_in(response):
     offered = answer.get("supported" if "error" in response else "supportedVersions")
     return [revision for revision in offered if isinstance(revision, str)] \
         if isinstance(offered, list) else []
+
+
+def _was_unavailable(response):
+    """Whether it may be that the server was never asked: the error is one that a connection makes
+    when it cannot deliver a request. A legacy server may say the same, and is known later."""
+    problem = response.get("error")
+    return isinstance(problem, dict) and problem.get("code") == SERVER_UNAVAILABLE
 
 
 def _reason(response):

@@ -6,7 +6,7 @@ is allowed loses its data, and the ones after it still arrive: memory is bounded
 
 import re
 
-LONGEST_RETRY = 300.0   # seconds
+SHORTEST_RETRY, LONGEST_RETRY = 0.01, 300.0     # seconds
 
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 
@@ -44,7 +44,7 @@ class EventStream:
             elif name == b"id" and b"\0" not in value:
                 self.last_id = value
             elif name == b"retry" and value.isdigit():
-                self.retry = min(int(value[:9]) / 1000, LONGEST_RETRY)
+                self.retry = max(SHORTEST_RETRY, min(int(value[:9]) / 1000, LONGEST_RETRY))
 
     def _lines(self, pieces):
         """Each line, without its end; None in place of one that is too long."""
