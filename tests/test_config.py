@@ -223,3 +223,9 @@ def test_what_a_package_keeps_of_its_client_is_never_shared_unless_the_server_sa
     ("docker", ["run", "-i", "mcp/playwright:latest"]), ("/opt/bin/desktop-commander", [])])
 def test_a_known_package_is_found_however_it_is_started(write, command, args):
     assert entries_of(write(servers(a={"command": command, "args": args})))["a"].shared is False
+
+
+def test_a_server_over_http_and_sse_is_not_asked_for_its_era(write):
+    entries = entries_of(write(servers(old={"url": "http://x/sse", "type": "sse"},
+                                       any={"url": "http://x/mcp"})))
+    assert [entry.protocol for entry in entries.values()] == ["legacy", "auto"]

@@ -226,7 +226,9 @@ def _entry(server, name, shared, prompts, files):
         start_timeout=keys.get("startTimeout", 60), timeout=keys.get("timeout", 0),
         restart_attempts=restart.get("attempts", math.inf if "url" in keys else 5),
         restart_pause=restart.get("pause", 1),
-        healthy=restart.get("healthy", 60), protocol=keys.get("protocol", "auto"),
+        healthy=restart.get("healthy", 60),
+        # HTTP+SSE ended with the revision after its own.
+        protocol=keys.get("protocol", "legacy" if keys.get("type") == "sse" else "auto"),
         shared=keys.get("shared", False if keeps else shared), keeps=keeps,
         clear=tuple(expanded.clear()))
     return Entry(**known, secrets=expanded.secrets())
