@@ -15,6 +15,8 @@ ASKED = {"elicitation": {}, "sampling": {}, "roots": {}}
 @pytest.fixture(autouse=True)
 def as_at_the_start_of_the_program():
     tap.__init__()
+    yield
+    tap.__init__()      # else it would go on looking for a minute, at other tests
 
 
 @pytest.fixture

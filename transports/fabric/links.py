@@ -50,7 +50,7 @@ class Links:
     def find(self, place, peer, message, cause, session):
         """The Link of a message that passes. `cause`: the key of a request, see below, or None."""
         if "method" not in message:
-            return self._links.pop((BACK[place], peer, message["id"]), NO_LINK)
+            return self._links.pop((BACK[place], peer, message.get("id")), NO_LINK)
         if "id" in message:
             return self._request(place, peer, message, cause, session)
         return self._notification(place, peer, message, cause)
