@@ -8,6 +8,8 @@ import time
 import hypothesis
 import pytest
 
+from transports.fabric.tap import tap
+
 import processes
 
 # A slow machine is no failure.
@@ -32,6 +34,13 @@ def nothing_is_left(request):
             threading.Event().wait(0.05)
     pytest.fail(f"left behind: threads {left}, processes "
                 f"{[processes.command(pid) for pid in orphans]}")
+
+
+@pytest.fixture(autouse=True)
+def nobody_looks():
+    """The tap is one for the whole program, and goes on for a minute after the last look."""
+    yield
+    tap.__init__()
 
 
 @pytest.fixture

@@ -91,7 +91,6 @@ def line():
 
 
 def test_the_tap_sees_which_call_a_question_belongs_to(line):
-    tap.__init__()
     line.opens()
     reader = tap.open()
     line.sends({"id": 7, "method": "tools/call"})

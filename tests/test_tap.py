@@ -12,13 +12,6 @@ from world import World, offers
 ASKED = {"elicitation": {}, "sampling": {}, "roots": {}}
 
 
-@pytest.fixture(autouse=True)
-def as_at_the_start_of_the_program():
-    tap.__init__()
-    yield
-    tap.__init__()      # else it would go on looking for a minute, at other tests
-
-
 @pytest.fixture
 def look():
     """look() returns what has passed since the last time."""

@@ -18,11 +18,6 @@ from test_program import HELLO, Sse, call
 README = (ROOT / "README.md").read_text("utf-8")
 
 
-@pytest.fixture(autouse=True)
-def as_at_the_start_of_the_program():
-    tap.__init__()
-
-
 def read(path):
     return [json.loads(line) for line in path.read_text("ascii").splitlines()]
 
