@@ -134,7 +134,7 @@ def _lines(pairs):
 
 
 def _with_agent(lines):
-    """These lines, and who we are unless they say it: some servers refuse whoever does not."""
+    """These lines, and a User-Agent if they have none: some servers refuse requests without."""
     said = b"\nuser-agent:" in b"\n" + lines.lower()
     return lines if said else b"User-Agent: mcp-local-router\r\n" + lines
 
