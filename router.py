@@ -48,45 +48,64 @@ Threads; each line of the log names the one that wrote it:
   NAME-notes     sends notifications and responses to a remote server, one after the other
   NAME-stream    reads what a remote server says of its own accord
 
-To read the program, begin here: `Router` is the switchboard. The README says how to go on.
-
-No file of the program imports this one. Run as a program it is the module `__main__`; an import
-would load it a second time, as `router`, with classes that are not the same.
+This file puts the core and the rooms together, and is nothing else. The README says how to read
+on; the switchboard is upstreams/routing/router.py.
 """
 
+import contextlib
 import functools
 import importlib
-import logging
 import sys
 
 import docopt
 
-from transports.fabric.messages import SERVER_UNAVAILABLE
-from transports.fabric.outbox import Outbox
-from transports.fabric.session import Session, Sessions, longest_silent
+from transports.http.serve import http_sse
 from transports.program.clock import Clock
 from transports.program.log import Stderr, replace_closed_files
-from transports.program.options import CannotServe, Limits, read_options
-from transports.program.signals import end_on_signals, interruptible, read_again_on_hangup
-from transports.program.trace import begin_trace
-from upstreams import status
+from transports.program.options import CannotServe, read_options
+from transports.program.signals import end_on_signals, interruptible
 from upstreams.config.entries import load
-from upstreams.config.watch import Watch
-from upstreams.connections.guardian import Guardian
-from upstreams.connections.process import Process, StartFailed
-from upstreams.connections.remote import Remote
-from upstreams.from_client import FromClient
-from upstreams.handshake import Handshake
-from upstreams.pool import Pool
-from upstreams.relay import Relay, entry_for, find
-from upstreams.surfaces.aggregate import Aggregate
-from upstreams.surfaces.single import Single
+from upstreams.config.stated import understand as understand_ours
+from upstreams.connections.process.guardian import Guardian
+from upstreams.connections.process.process import Process
+from upstreams.routing import status
+from upstreams.routing.router import SERVER_INFO, VERSION, Router
+from upstreams.sharing.pool import Pool
 
-VERSION = "0.1.0"
-SERVER_INFO = {"name": "mcp-local-router", "title": "MCP Local Router", "version": VERSION}
+# isort: off
+# -- The rooms. To take one out, delete its folder, its tests and its lines from here to the end of
+#    the block. What it did is refused with a sentence then, and everything else goes on.
+from transports.http.live import live_page              # room: transports/http/live
+from transports.http.streamable import streamable_http  # room: transports/http/streamable
+from transports.tap import begin_trace                  # room: transports/tap
+from upstreams.advice import advise                     # room: upstreams/advice
+from upstreams.config.dialects import understand        # room: upstreams/config/dialects
+from upstreams.connections.remote import connect        # room: upstreams/connections/remote
+from upstreams.eras import open_life                    # room: upstreams/eras
+from upstreams.relay import pass_on                     # room: upstreams/relay
+from upstreams.reload import follow                     # room: upstreams/reload
 
-log = logging.getLogger("router")
-
+WAYS = {            # HTTP: where clients reach us → the views and POSTs there
+    "/mcp": streamable_http,                            # room: transports/http/streamable
+    "/sse": http_sse,
+}
+PAGES = {           # HTTP: where browsers find something → the views there
+    "/live": live_page,                                 # room: transports/http/live
+}
+CONNECTIONS = {     # the key of a server in the config → what carries its messages
+    "command": Process,
+    "url": connect,                                     # room: upstreams/connections/remote
+}
+ROOMS = {           # what the core goes on without
+    "--trace": begin_trace,                             # room: transports/tap
+    "--connect": pass_on,                               # room: upstreams/relay
+    "advise": advise,                                   # room: upstreams/advice
+    "follow": follow,                                   # room: upstreams/reload
+    "open_life": open_life,                             # room: upstreams/eras
+    "understand": understand,                           # room: upstreams/config/dialects
+}
+# -- the end of the block
+# isort: on
 
 # --transport NAME → the module that serves it, imported when it is chosen. Each has:
 #     ONE_CLIENT               whether it serves one client only, so that no process is shared
@@ -99,244 +118,99 @@ TRANSPORTS = {
 }
 
 
-class Router:
-    """The switchboard: the sessions, and the way in for each message from a client.
-
-    Transports call open, handle and leave, from any thread. These don't wait for any answer: they
-    send messages to Peers, and start processes. `handle` is that of upstreams/from_client.py;
-    messages from servers take their own way, see upstreams/from_server.py.
-    """
-
-    def __init__(self, pool, clock, limits=Limits(), report=lambda *args: None, groups=None):
-        """`report(upstreams, url, groups)` tells the user how these servers have started; `groups`
-        is {name: [names of its servers]}."""
-        self._pool, self._report, self._url, self.version = pool, report, None, VERSION
-        pool.make_room = self._make_room
-        self.clock, self.limits = clock, limits
-        self.sessions = Sessions(limits.sessions)
-        self._aggregates = {}
-        self._set_groups(groups or {})
-        handshake = Handshake(pool, clock, self.sessions, report)
-        self.handle = FromClient(pool, handshake).handle
-
-    # -- called by the transports
-
-    def names(self):
-        """The names of the servers."""
-        return list(self._pool.entries)
-
-    def start(self, url=None):
-        """Start the servers that clients share; `url` is where HTTP clients find us."""
-        self._url = url
-        self._pool.start()
-        self._tell()
-
-    def open(self, transport, name=None, make_outbox=Outbox):
-        """A new session by this transport: of the server or group with this name, or of all.
-
-        If there are too many, one that nobody seems to use ends for it. Raises LookupError for an
-        unknown name, and SessionsUsedUp.
-        """
-        session = Session(self._surface(name), transport, name, make_outbox, self.limits.calls)
-        while not self.sessions.add(session):
-            other = self.sessions.longest_silent()
-            log.warning("%s ends to make room: there are --max-sessions already", other.name)
-            self.leave(other)
-        log.debug("%s begins", session.name)
-        return session
-
-    def _surface(self, name):
-        """What a session with this name sees. Raises LookupError."""
-        if name in self._aggregates:
-            return self._aggregates[name]
-        if name in self._pool.entries:
-            return Single(self._pool, name)
-        groups = f"; groups: {', '.join(self.groups)}" if self.groups else ""
-        raise LookupError(f"There is no server{' or group' if groups else ''} {name!r} here. "
-                          f"There are: {', '.join(self.names())}{groups}")
-
-    def leave(self, session):
-        """The session ends: its calls are cancelled, its questions answered with an error."""
-        if not self.sessions.remove(session):
-            return
-        for call in session.calls.close():
-            call.fail(SERVER_UNAVAILABLE, "the session has ended")
-            call.withdraw("the client has left")
-        session.pending.close("the client has left")
-        session.close_streams()
-        self._pool.release(session)
-        log.debug("%s ends", session.name)
-
-    def reload(self, config):
-        """These are the servers and groups from now on. A session of a single server, or of a
-        group, that is gone ends. Called by the thread `reload`."""
-        groups = self.groups
-        self._set_groups(config.groups)
-        new, gone, changed = self._pool.reload(config.entries)
-        over = [*gone, *(name for name in groups if name not in config.groups)]
-        for session in self.sessions.all():
-            if session.surface_name in over:
-                log.info('%s ends: "%s" is not in the config any more', session.name,
-                         session.surface_name)
-                self.leave(session)
-        done = [f"{what}: {', '.join(names)}" for what, names in (
-            ("new", new), ("gone", gone), ("started again", changed),
-            ("groups", [] if groups == config.groups else config.groups or ["none"])) if names]
-        log.info("the config was read again: %s", "; ".join(done) or "nothing has changed")
-        if done:
-            self._tell()
-
-    def _tell(self):
-        """Tell the user how the servers are, once they have started."""
-        self._report([upstream for server in self._pool.upstreams().values()
-                      for upstream in server], self._url, self.groups)
-
-    def _set_groups(self, groups):
-        """A session keeps its surface: a group that stays gets its servers of now."""
-        aggregates = {}
-        for name, names in {None: None, **groups}.items():
-            aggregates[name] = self._aggregates.get(name) or Aggregate(
-                self._pool, self.clock, SERVER_INFO, self.limits.list_wait)
-            aggregates[name].group = names
-        self._aggregates, self.groups = aggregates, groups
-
-    def health(self):
-        """What GET /health answers: the state of the servers, and how many sessions and calls."""
-        sessions = self.sessions.all()
-        return {"status": "ok", "version": VERSION, **status.health(self._pool),
-                "groups": self.groups, "sessions": len(sessions),
-                "callsInFlight": sum(len(session.calls) for session in sessions)}
-
-    def live_state(self):
-        """What the live page shows beside the messages."""
-        return {"servers": status.live(self._pool),
-                "sessions": [session.describe() for session in self.sessions.all()]}
-
-    def _make_room(self, name):
-        """A call needs one more process of this server, and there may be no more: a session that
-        owns one ends, if its client has gone. The only process of another server makes no room.
-        """
-        owners = {upstream.owner for server, upstreams in self._pool.upstreams().items()
-                  for upstream in upstreams if server == name or len(upstreams) > 1}
-        other = longest_silent(owners - {None})
-        if other:
-            log.warning("%s ends to make room: there are --max-processes already", other.name)
-            self.leave(other)
-
-
-# -- the program
-
-
-def read_config(given):
-    """The Config that the command line names. Raises ConfigError."""
-    return load(given["--config"], given["--group"])
-
-
-def reload(router, stderr, config):
-    stderr.hide(config.secrets())
-    router.reload(config)
-
-
 def main():
     """Returns the exit status: 0, 1 if it could not be done, 2 for a wrong command or config."""
     replace_closed_files()
     stderr = Stderr()
     try:
         given = docopt.docopt(__doc__, version=VERSION)
-        options = read_options(given, TRANSPORTS)
+        options = read_options(given, TRANSPORTS, WAYS, PAGES)
         stderr.begin_log(given["--log-level"])
-        run = (_passing_on if given["--connect"] else _routing)(options, stderr)
-        end_trace = begin_trace(given["--trace"])
+        run = _passing_on if given["--connect"] else _routing
+        run = run(options, stderr)
+        end_trace = _room("--trace")(given["--trace"]) if given["--trace"] else lambda: None
     except (docopt.DocoptExit, ValueError) as problem:
         stderr.show(f"router.py: {problem}")
         return 2
-    try:
-        return run()
-    finally:
-        end_trace()
-
-
-def _routing(options, stderr):
-    """What the program does, as a function. Raises ValueError for a wrong command or config."""
-    transport = importlib.import_module(TRANSPORTS[options.given["--transport"]])
-    if not transport.ONE_CLIENT:
-        options.access.check()
-    config = read_config(options.given)
-    stderr.hide(config.secrets())
-    return functools.partial(_run, config, transport, options, stderr)
-
-
-def _passing_on(options, stderr):
-    """The same with --connect."""
-    entry = entry_for(options.given["--connect"], options.access.token)
-    stderr.hide(entry.secrets)
-    return functools.partial(_pass_on, entry, options, stderr)
-
-
-def _run(config, transport, options, stderr):
-    """Start the servers, and serve clients until a signal comes or the input ends.
-
-    The end, after that: the transport ends its sessions (http/server.py tells in which order) and
-    returns. Then all servers are ended at the same time (connections/process.py tells the three
-    steps), then the clock, which times these steps, and the guardian last.
-    """
-    given = options.given
-    clock, guardian = Clock(), Guardian()
-    connect = functools.partial(_connection, clock, guardian, options.limits.message)
-    pool = Pool(config.entries, connect, clock, SERVER_INFO, options.limits.processes,
-                share=given["--check"] or not transport.ONE_CLIENT)
+    clock = Clock()
     clock.start()
     end_on_signals()
     try:
-        if given["--check"]:
-            pool.start()
-            with interruptible:
-                text, exit_status = status.check(pool, clock, given["--json"])
-            print(text if given["--json"] else stderr.clean(text))
-            return exit_status
-        router = Router(pool, clock, options.limits,
-                        functools.partial(status.report, clock, stderr.show), config.groups)
-        with Watch(config, functools.partial(read_config, given),
-                   functools.partial(reload, router, stderr),
-                   looks=not given["--no-reload"]) as watch:
-            read_again_on_hangup(watch.read_again)
-            transport.serve(router, options)
-        return 0
+        return run(clock)
     except CannotServe as problem:
         stderr.show(f"router.py: {problem}")
         return 1
     except SystemExit:  # a signal came, see transports/program/signals.py
         return 0
     finally:
-        pool.close()
         clock.close()
-        guardian.close()
+        end_trace()
 
 
-def _pass_on(entry, options, stderr):
-    """--connect: serve one client until its input ends. Returns the exit status."""
-    clock = Clock()
-    relay = Relay(entry, lambda: Remote(entry, "server", clock, options.limits.message), clock,
-                  options.limits)
-    clock.start()
-    end_on_signals()
+def _room(option):
+    """What does what this option says. Raises ValueError if that was taken out."""
+    if option not in ROOMS:
+        raise ValueError(f"{option} needs a room of this program that was taken out")
+    return ROOMS[option]
+
+
+def _passing_on(options, stderr):
+    """What --connect does, as a function of the clock. Raises ValueError for a wrong command."""
+    serve = importlib.import_module(TRANSPORTS["stdio"]).serve
+    return _room("--connect")(options, stderr, serve)
+
+
+def _routing(options, stderr):
+    """The same for everything else. Raises ValueError for a wrong command or config."""
+    transport = importlib.import_module(TRANSPORTS[options.given["--transport"]])
+    if not transport.ONE_CLIENT:
+        options.access.check()
+    read = functools.partial(load, options.given["--config"], options.given["--group"],
+                             CONNECTIONS, ROOMS.get("understand", understand_ours),
+                             "open_life" in ROOMS)
+    config = read()
+    stderr.hide(config.secrets())
+    return functools.partial(_run, config, read, transport, options, stderr)
+
+
+def _run(config, read, transport, options, stderr, clock):
+    """Start the servers, and serve clients until a signal comes or the input ends.
+
+    The end, after that: the transport ends its sessions (http/server.py tells in which order) and
+    returns. Then all servers are ended at the same time (connections/process tells the three
+    steps), then the guardian, and last the clock, which times these steps.
+    """
+    given, guardian = options.given, Guardian()
+
+    def connect(entry, label):
+        """A connection for one life of a server."""
+        return CONNECTIONS["url" if entry.url else "command"](
+            entry, label, clock, guardian, options.limits.message)
+
+    def use(config):
+        """The config has changed. Called by the thread that follows it."""
+        stderr.hide(config.secrets())
+        router.reload(config)
+
+    pool = Pool(config.entries, connect, clock, SERVER_INFO, options.limits.processes,
+                share=given["--check"] or not transport.ONE_CLIENT,
+                open_life=ROOMS.get("open_life"))
     try:
-        find(entry)
-        importlib.import_module(TRANSPORTS["stdio"]).serve(relay, options)
-        return 0
-    except (CannotServe, StartFailed) as problem:
-        stderr.show(f"router.py: {problem}")
-        return 1
-    except SystemExit:  # a signal came
+        if given["--check"]:
+            pool.start()
+            with interruptible:
+                text, exit_status = status.check(pool, clock, given["--json"], ROOMS.get("advise"))
+            print(text if given["--json"] else stderr.clean(text))
+            return exit_status
+        router = Router(pool, clock, options.limits,
+                        functools.partial(status.report, clock, stderr.show), config.groups)
+        follow = ROOMS.get("follow", lambda *_arguments: contextlib.nullcontext())
+        with follow(config, read, use, not given["--no-reload"]):
+            transport.serve(router, options)
         return 0
     finally:
-        clock.close()
-
-
-def _connection(clock, guardian, longest, entry, label):
-    if entry.url:
-        return Remote(entry, label, clock, longest)
-    return Process(entry, label, clock, guardian, longest)
+        pool.close()
+        guardian.close()
 
 
 if __name__ == "__main__":

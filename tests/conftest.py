@@ -1,6 +1,7 @@
 """Fixtures for all tests, and the check that none of them leaves anything behind."""
 
 import json
+import signal
 import subprocess
 import threading
 import time
@@ -8,7 +9,9 @@ import time
 import hypothesis
 import pytest
 
-from transports.fabric.tap import tap
+from transports.fabric.passing import passing
+from transports.fabric.text import hidden
+from transports.program.signals import SIGNALS, end_on_signals
 
 import processes
 
@@ -38,9 +41,12 @@ def nothing_is_left(request):
 
 @pytest.fixture(autouse=True)
 def nobody_looks():
-    """The tap is one for the whole program, and goes on for a minute after the last look."""
+    """These are one for the whole program; a tap goes on for a minute after the last look."""
     yield
-    tap.__init__()
+    observer, passing.observer, passing.watched = passing.observer, None, False
+    hidden.texts = ()
+    if observer:
+        observer.__init__()
 
 
 @pytest.fixture
@@ -91,3 +97,18 @@ def config(tmp_path):
         path.write_text(json.dumps({"mcpServers": servers}))
         return str(path)
     return write
+
+
+@pytest.fixture
+def timekeeper(repository):
+    return {"command": "python3",
+            "args": [str(repository / "upstreams" / "servers" / "timekeeper.py")]}
+
+
+@pytest.fixture(autouse=True)
+def ending():
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    end_on_signals()
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)

@@ -15,9 +15,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from by_hand import HELLO, Sse, call, get
 from processes import Running, children, fake, wait_until
-from test_program import HELLO, Sse, call, get
-from test_streamable_http import Http
+from streamable_by_hand import Http
 
 WORKERS = 12
 SERVERS = ("a", "b", "c")

@@ -8,13 +8,13 @@ happens, in order, and looks at what came out. No threads, no sockets, no sleeps
 import itertools
 import json
 
-from router import Router
 from transports.fabric.messages import decode, encode
 from transports.fabric.outbox import CLOSE
-from upstreams.catalog import LISTS
+from transports.fabric.peers import StartFailed
 from upstreams.config.entries import Entry
-from upstreams.connections.process import StartFailed
-from upstreams.pool import Pool
+from upstreams.routing.router import Router
+from upstreams.server.catalog import LISTS
+from upstreams.sharing.pool import Pool
 
 
 class FakeClock:
@@ -201,10 +201,12 @@ class Client:
 class World:
     """Servers by what they offer: World(github=offers(tools=["search"])). Clients come later.
 
-    What a server offers under "config" is what the config says of it, as {"rename": {…}}.
+    `open_life`: see Pool. What a server offers under "config" is what the config says of it, as
+    {"rename": {…}}.
     """
 
-    def __init__(self, share=True, limit=100, entries=None, groups=None, **servers):
+    def __init__(self, share=True, limit=100, entries=None, groups=None, open_life=None,
+                 **servers):
         self.clock = FakeClock()
         self.servers = {}       # label → FakeServer: "github", then "github#7" and so on
         self.made = []          # every FakeServer there ever was
@@ -212,7 +214,7 @@ class World:
         entries = entries or {name: entry(name, **what.get("config", {}))
                               for name, what in servers.items()}
         self.pool = Pool(entries, self._connect, self.clock, {"name": "router", "version": "0"},
-                         limit, share)
+                         limit, share, open_life)
         self.router = Router(self.pool, self.clock, groups=groups)
         self.pool.start()
 

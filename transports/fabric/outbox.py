@@ -33,7 +33,7 @@ import stat
 import threading
 
 from .messages import encode
-from .tap import tap
+from .passing import passing
 
 log = logging.getLogger("router")
 
@@ -68,8 +68,8 @@ class Outbox:
     def send(self, message):
         """Send a message to a client. Never blocks and never raises."""
         data = encode(message)
-        if tap.watched:
-            tap.to_client(self.name, message, data)
+        if passing.watched:
+            passing.observer.to_client(self.name, message, data)
         self.put(data)
 
     def put(self, data):

@@ -43,13 +43,17 @@ class ReplyTo(Peer, typing.Protocol):
         """Whether nothing more goes out on it: what is sent to it now is dropped."""
 
 
+class StartFailed(Exception):
+    """A connection could not be started; the text says why and what was tried."""
+
+
 class Connection(typing.Protocol):
     """What carries the messages of one life of a server. Made anew for each life."""
 
     pid: int | None
 
     def start(self, on_message: typing.Callable, on_closed: typing.Callable) -> None:
-        """Called once. Raises StartFailed (upstreams/connections) if there is nothing to talk to.
+        """Called once. Raises StartFailed if there is nothing to talk to.
 
         on_message(message) is called by a thread of the connection that reads, and must not wait;
         it is never called twice at the same time. on_closed(reason, pause=None) is called once,

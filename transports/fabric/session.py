@@ -12,8 +12,8 @@ import time
 
 from .messages import REQUEST_CANCELLED, encode
 from .outbox import MAX_BEHIND_BYTES, MAX_BEHIND_MESSAGES, Outbox
+from .passing import passing
 from .pending import Calls, PendingRequests, cancel_notification
-from .tap import tap
 from .text import outline
 
 log = logging.getLogger("router")
@@ -167,8 +167,8 @@ class Session:
     def ask(self, message, call):
         """Pass on a server's question; `call` is the server's. Raises Refused if it has left."""
         sent = self.pending.add(message, reply_to=call, call=call)
-        if tap.watched:
-            tap.asked(self, sent["id"], call)
+        if passing.watched:
+            passing.observer.asked(self, sent["id"], call)
         self.when_ready(self._stream_of(call).send, sent)
         call.passed_on(self, sent["id"])
 

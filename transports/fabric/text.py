@@ -1,6 +1,15 @@
 """Text from outside, made fit for a log, a table or an error message."""
 
 
+class Hidden:
+    """What must not be shown by anything that leaves the program for people: log, table, tap."""
+
+    texts = ()      # the longest first; replaced by one assignment
+
+
+hidden = Hidden()
+
+
 def printable(text):
     r"""The text with every control character and line break escaped.
 

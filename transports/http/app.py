@@ -10,16 +10,16 @@ from .replies import BUG, plain, used_up
 from .stream_threads import StreamsUsedUp
 
 
-def create_app(router, stream_threads, sse, streamable_http, live_page):
+def create_app(router, stream_threads, ways, pages):
     """The Flask application. Its views are run by waitress's workers.
 
-    `live_page` may be None.
+    `ways` and `pages`: see router.py; the parts of both have `views()`, a blueprint.
     """
     app = flask.Flask("router", static_folder=None)
-    for part in filter(None, (sse, streamable_http, live_page)):
+    for part in [*ways, *pages]:
         app.register_blueprint(part.views())
-    app.add_url_rule("/", "front", lambda: front_page(live_page is not None))
-    _explain_errors(app, router)
+    app.add_url_rule("/", "front", lambda: front_page([*ways, *pages]))
+    _explain_errors(app, router, ways)
 
     @app.after_request
     def tell_web_pages(response):
@@ -34,7 +34,7 @@ def create_app(router, stream_threads, sse, streamable_http, live_page):
     # A POST bypasses Flask, see posts.py: this is for the error of other methods.
     app.add_url_rule("/message", "message", methods=["POST"])
 
-    files = live_page.open_paths() if live_page else ()
+    files = {path for page in pages for path in page.open_paths()}
 
     @app.before_request
     def no_stream_without_a_body():
@@ -46,23 +46,24 @@ def create_app(router, stream_threads, sse, streamable_http, live_page):
     return app
 
 
-def wrong_method(allowed):
+def wrong_method(allowed, ways=()):
     """405 for the request, and what it may use instead."""
     allowed = sorted({*allowed} - {"HEAD", "OPTIONS"})
-    more = " Streamable HTTP is at /mcp." if flask.request.path.startswith("/sse") else ""
-    return plain(405, f"Use {' or '.join(allowed)} here.{more}",
+    others = [f" {way.title} is at {way.path}." for way in ways
+              if flask.request.path.startswith("/sse") and way.path != "/sse"]
+    return plain(405, f"Use {' or '.join(allowed)} here.{''.join(others)}",
                  ("Allow", ", ".join(allowed))).response()
 
 
-def _explain_errors(app, router):
+def _explain_errors(app, router, ways):
     """Every error is a sentence that says what to do."""
     @app.errorhandler(404)
     def unknown_path(_problem):
         return plain(404, "There is nothing here. Give your client one of: " + ", ".join(
-            ["/mcp", "/sse", *(f"{way}/{name}" for way in ("/mcp", "/sse")
-                               for name in [*router.names(), *router.groups])])).response()
+            [*(way.path for way in ways), *(f"{way.path}/{name}" for way in ways for name in
+                                            [*router.names(), *router.groups])])).response()
 
-    app.register_error_handler(405, lambda problem: wrong_method(problem.valid_methods))
+    app.register_error_handler(405, lambda problem: wrong_method(problem.valid_methods, ways))
 
     for problem in (StreamsUsedUp, SessionsUsedUp):
         app.register_error_handler(problem, lambda problem: used_up(problem).response())

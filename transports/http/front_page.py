@@ -4,19 +4,15 @@ import html
 
 import flask
 
-from .live_page import PAGE_HEADERS
-from .replies import TEXT, Reply
+from .replies import PAGE_HEADERS, TEXT, Reply
 
 WORDS = ("This is MCP Local Router, which stands between MCP clients and several MCP servers. "
          "Give your client one of these URLs; to see one server alone, put its name behind it.")
-WAYS = {"Streamable HTTP": "mcp", "HTTP+SSE, its predecessor": "sse"}
-LIVE = {"What is going on here": "live"}
 
 
-def front_page(has_live_page):
-    """The view of `/`: HTML for browsers, text for all others."""
-    rows = [(what, flask.request.host_url + path)
-            for what, path in {**WAYS, **(LIVE if has_live_page else {})}.items()]
+def front_page(parts):
+    """The view of `/`: HTML for browsers, text for all others; `parts` have a title and a path."""
+    rows = [(part.title, flask.request.host_url + part.path[1:]) for part in parts]
     types = flask.request.accept_mimetypes
     if types.quality("text/html") > types.quality("text/plain"):
         return Reply("200 OK", _page(rows).encode(), [

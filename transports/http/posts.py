@@ -15,17 +15,14 @@ log = logging.getLogger("router")
 class Posts:
     """Which requests carry messages, and the way of one to its transport."""
 
-    def __init__(self, sse, streamable_http):
-        self._sse, self._streamable_http = sse, streamable_http
+    def __init__(self, ways):
+        self._ways = ways
 
     def find(self, request):
         """The transport whose `post` serves a request (a Parser); None if a view serves it."""
         if request.error or request.refused or request.command != "POST":
             return None
-        path = request.path.lstrip("/")
-        if path == "message":
-            return self._sse
-        return self._streamable_http if path == "mcp" or path.startswith("mcp/") else None
+        return next((way for way in self._ways if way.takes(request.path)), None)
 
     def are_quick(self, request):
         """Whether MainThread may serve it: not `initialize`, which may start processes, and no

@@ -11,6 +11,12 @@ log = logging.getLogger("router")
 ONE_CLIENT = False
 
 
+def http_sse(*arguments):
+    """See HttpSse in sse.py."""
+    from .sse import HttpSse
+    return HttpSse(*arguments)
+
+
 def serve(router, options):
     """Serve HTTP clients until a signal raises SystemExit. Called by the main thread.
 
@@ -18,8 +24,8 @@ def serve(router, options):
     """
     sockets = options.access.listen()
     url = options.access.url(sockets[0])
-    has_live_page = not options.given["--no-live"]
-    log.info("listening on %s%s", url, f" (see it work: {url}/live)" if has_live_page else "")
-    router.start(url)
+    log.info("listening on %s%s", url,
+             "".join(f" (see it work: {url}{path})" for path in options.pages))
+    router.start(url, options.ways)
     from .server import Server
-    Server(router, router.clock, options.access, sockets, has_live_page).run()
+    Server(router, router.clock, options, sockets).run()

@@ -14,7 +14,7 @@ The end: a signal raises SystemExit in MainThread, out of the socket loop. Then
 
     1. no worker is started or stopped for the sake of streams any more
     2. every session ends: its calls are answered with an error, its streams are closed; so are
-       those of the live page
+       those of pages
     3. no worker waits any more for a client that does not read: without the loop, what is unsent
        stays here
     4. so the workers that feed streams return from their views, and are idle
@@ -35,11 +35,8 @@ from transports.program.options import BACKLOG
 
 from .access_check import AccessCheck
 from .app import create_app
-from .live_page import LivePage
 from .posts import Posts
-from .sse import HttpSse
 from .stream_threads import SPARE_THREADS, StreamThreads
-from .streamable import StreamableHttp
 
 HEARTBEAT = 15.0            # seconds between signs of life on an idle stream
 MOST_HEADER = 2**15         # bytes; what is longer is answered with 431
@@ -49,21 +46,21 @@ STUCK, LOOKS = 30.0, 3      # seconds without progress that end a connection; lo
 class Server:
     """waitress, on sockets that listen already."""
 
-    def __init__(self, router, clock, access, sockets, has_live_page=True):
+    def __init__(self, router, clock, options, sockets):
         self._router, self._clock = router, clock
         self._stream_threads = StreamThreads(2 * router.limits.sessions)
-        sse = HttpSse(router, self._stream_threads, HEARTBEAT)
-        streamable_http = StreamableHttp(router, clock, self._stream_threads, HEARTBEAT)
-        self._live_page = (LivePage(router, self._stream_threads, HEARTBEAT) if has_live_page
-                           else None)
-        open_paths = self._live_page.open_paths() if has_live_page else set()
-        new_parser = functools.partial(Parser, AccessCheck(access, open_paths).judge, {})
+        ways = [make(router, clock, self._stream_threads, HEARTBEAT)
+                for make in options.ways.values()]
+        self._pages = [make(router, self._stream_threads, HEARTBEAT)
+                       for make in options.pages.values()]
+        open_paths = {path for page in self._pages for path in page.open_paths()}
+        new_parser = functools.partial(Parser, AccessCheck(options.access, open_paths).judge, {})
         self._sockets = Sockets()
         workers = self._stream_threads.dispatcher = Workers()
         workers.set_thread_count(SPARE_THREADS)
         # A body that is too large is answered with 413 by waitress, before it is read.
         self._server = waitress.create_server(
-            create_app(router, self._stream_threads, sse, streamable_http, self._live_page),
+            create_app(router, self._stream_threads, ways, self._pages),
             map=self._sockets, sockets=sockets, backlog=BACKLOG, _dispatcher=workers,
             connection_limit=router.limits.make_room_for_connections(),
             channel_request_lookahead=1, max_request_header_size=MOST_HEADER,
@@ -72,7 +69,7 @@ class Server:
         for one in self._sockets.values():
             if one.accepting:  # several, if a name has several addresses
                 one.channel_class = ClientConnection
-                one.new_parser, one.posts = new_parser, Posts(sse, streamable_http)
+                one.new_parser, one.posts = new_parser, Posts(ways)
         self._look()
 
     def run(self):
@@ -83,8 +80,8 @@ class Server:
             self._stream_threads.dispatcher = None
             for session in self._router.sessions.all():
                 self._router.leave(session)
-            if self._live_page:
-                self._live_page.close()
+            for page in self._pages:
+                page.close()
             self._let_no_worker_wait()
             self._server.task_dispatcher.shutdown()
             self._server.close()

@@ -30,7 +30,9 @@ SESSION_ID = re.compile("(?:^|&)sessionId=([^&]*)")
 class HttpSse:
     """The view of the stream, run by a worker of waitress, and what a POST does."""
 
-    def __init__(self, router, stream_threads, heartbeat):
+    title, path = "HTTP+SSE, its predecessor", "/sse"
+
+    def __init__(self, router, _clock, stream_threads, heartbeat):
         self._router, self._stream_threads = router, stream_threads
         self._heartbeat = heartbeat
 
@@ -75,6 +77,10 @@ class HttpSse:
             yield b"".join(map(event, found)) or STILL_HERE
 
     # -- POST
+
+    def takes(self, path):
+        """Whether a POST to this path carries a message for us."""
+        return path.strip("/") == "message"
 
     def session_of(self, request):
         """The session that a request names, or None."""

@@ -11,8 +11,7 @@ import os
 import select
 import threading
 
-from transports.fabric.tap import tap
-from transports.fabric.text import printable, without
+from transports.fabric.text import hidden, printable, without
 
 STDERR = 2
 CHUNK = 4096    # bytes; a pipe that is ready takes so many without blocking (POSIX, PIPE_BUF)
@@ -28,7 +27,6 @@ class Stderr(logging.Handler):
         super().__init__()
         self.setFormatter(logging.Formatter(
             "%(asctime)s %(levelname)s [%(threadName)s] %(message)s"))
-        self._secrets = ()          # longest first; replaced by one assignment
         # protected by the handler's lock:
         self._dropped = 0           # lines since the last one that was written
         self._in_line = False       # whether only a part of the last line was written
@@ -40,7 +38,7 @@ class Stderr(logging.Handler):
         threading.excepthook = _log_end_of_thread
 
     def hide(self, secrets):
-        """From now on these texts, too, are replaced in all that is written here, and at the tap.
+        """From now on these texts, too, are replaced in all that is written here.
 
         What else leaves the program, to clients and in /health, is cleaned by Entry.redact.
         """
@@ -48,12 +46,11 @@ class Stderr(logging.Handler):
         escaped = {form for secret in secrets for form in (
             repr(secret)[1:-1], repr(secret + "'\"")[1:-4],    # which quotes are escaped in a
             json.dumps(secret)[1:-1], printable(secret))}      # repr depends on the text around
-        self._secrets = tap.secrets = tuple(sorted({*self._secrets, *secrets, *escaped}, key=len,
-                                                   reverse=True))
+        hidden.texts = tuple(sorted({*hidden.texts, *secrets, *escaped}, key=len, reverse=True))
 
     def clean(self, text):
         """Text of several lines, with the secrets hidden and control characters escaped."""
-        return "\n".join(printable(line) for line in without(self._secrets, text).split("\n"))
+        return "\n".join(printable(line) for line in without(hidden.texts, text).split("\n"))
 
     def show(self, text):
         """Write text that is not a log line, as the table of the servers."""
@@ -65,7 +62,7 @@ class Stderr(logging.Handler):
         text = self.format(record)
         # Only a traceback has several lines of ours; elsewhere a line break is from outside.
         self._write(self.clean(text) if record.exc_info
-                    else printable(without(self._secrets, text)))
+                    else printable(without(hidden.texts, text)))
 
     def _write(self, text):
         if self._dropped:

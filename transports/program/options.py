@@ -135,6 +135,8 @@ class Options:
     limits: Limits
     access: Access
     given: dict                 # docopt's: {"--transport": "sse", …}
+    ways: dict                  # see WAYS in router.py
+    pages: dict                 # see PAGES there
 
 
 def _reason(problem):
@@ -142,8 +144,8 @@ def _reason(problem):
     return (problem.strerror or str(problem)).partition(" (while")[0]
 
 
-def read_options(options, transports):
-    """docopt's dictionary and the names of the transports → Options. Raises ValueError."""
+def read_options(options, transports, ways, pages):
+    """docopt's dictionary and what router.py has put together → Options. Raises ValueError."""
     for option, allowed in (("--transport", transports),
                             ("--log-level", ("debug", "info", "warning", "error"))):
         if options[option] not in allowed:
@@ -167,7 +169,7 @@ def read_options(options, transports):
     access = Access(options["--host"], number("--port", 0, 65535),
                     tuple(map(_origin, options["--allow-origin"])),
                     _token(options["--token-file"]), options["--insecure"])
-    return Options(limits, access, options)
+    return Options(limits, access, options, ways, {} if options["--no-live"] else pages)
 
 
 def _origin(text):

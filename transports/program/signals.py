@@ -55,33 +55,9 @@ def end_on_signals():
 
     for number in SIGNALS:
         signal.signal(number, end)
-
-
-def read_again_on_hangup(read_again):
-    """From now on SIGHUP calls read_again(), in the main thread, at whatever line it has reached.
-
-    A terminal that is closed sends the same signal to the programs in it. Then we end, unless we
-    were started to survive that (nohup).
-    """
-    if not hasattr(signal, "SIGHUP"):  # Windows
-        return
-    ends = _has_terminal() and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN
-
-    def hang_up(_signal, _frame):
-        if ends and not _has_terminal():
-            end_ourselves()
-        else:
-            read_again()
-    signal.signal(signal.SIGHUP, hang_up)
-
-
-def _has_terminal():
-    """Whether a terminal controls us."""
-    try:
-        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
-    except OSError:
-        return False
-    return True
+    # A terminal that is closed sends SIGHUP; not there on Windows. `nohup` has it ignored.
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, end)
 
 
 def end_ourselves():

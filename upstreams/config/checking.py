@@ -6,10 +6,10 @@ from pathlib import Path
 
 import jsonschema
 
-from .dialects import LEFT_ALONE
 from .reading import ConfigError
 
 SCHEMA = json.loads(Path(__file__).with_name("config.schema.json").read_text("utf-8"))
+NOTES = {"$schema", "description"}     # for people and editors
 OF_A_FILE = {**SCHEMA, "required": []}
 # A server without a command and a URL is told so in our words
 OF_A_SERVER = {key: part for key, part in SCHEMA["$defs"]["server"].items() if key != "anyOf"}
@@ -31,9 +31,6 @@ def check_server(server):
     if problem:
         raise ConfigError(f"{server.place(_path(problem))}: {_in_words(problem)}")
     kind, keys = server.keys.get("type"), server.keys
-    for key in ("enabled", "isActive"):     # hosts' own; "false" must not start it
-        if not isinstance(keys.get(key, True), bool):
-            raise ConfigError(f"{server.place(key)}: must be a boolean")
     if "command" in keys and "url" in keys:
         raise ConfigError(f'{server.place()}: has a "command" and a URL: remove one of the two, '
                           'or say by "type" which it is')
@@ -55,7 +52,7 @@ def warn_of_unknown_keys(path, servers):
 
 def _unknown(server):
     return [key for key in server.keys
-            if key not in OF_A_SERVER["properties"] and key not in LEFT_ALONE]
+            if key not in OF_A_SERVER["properties"] and key not in NOTES]
 
 
 def _problem(schema, value):

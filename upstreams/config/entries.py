@@ -6,6 +6,7 @@ the words of the file, and what to do.
 """
 
 import fnmatch
+import functools
 import logging
 import math
 from dataclasses import dataclass, field, replace
@@ -14,11 +15,10 @@ from pathlib import Path
 from transports.fabric.text import redacted
 
 from .checking import check_file, check_server, warn_of_unknown_keys
-from .dialects import MOST
 from .expanding import Expanded
 from .names import SEPARATOR, check_group, prefix, segment
 from .reading import ConfigError, read, stamp_of
-from .sections import understand
+from .stated import MOST, understand
 from .stateful import kept_by
 
 log = logging.getLogger("router")
@@ -98,18 +98,23 @@ class Config:
         return {secret for entry in self.entries.values() for secret in entry.secrets}
 
 
-def load(paths, group=None):
+def load(paths, group=None, connections=("command", "url"), understand=understand, eras=True):
     """The Config in these files, merged in their order; or of this group in them alone, and then
-    no other server needs to have its variables set. Raises ConfigError, with its `files`."""
+    no other server needs to have its variables set. Raises ConfigError, with its `files`.
+
+    What there is in this program: a server needs a key of `connections`; understand(path, config)
+    finds the servers in a file, as stated.py does; `eras`: whether "protocol" may be "modern".
+    """
     files = {}
     try:
-        return _load(paths, group, files)
+        return _load(paths, group, understand, functools.partial(
+            _refuse_missing_rooms, connections, eras), files)
     except ConfigError as problem:
         problem.files = files
         raise
 
 
-def _load(paths, wanted, files):
+def _load(paths, wanted, understand, check_rooms, files):
     servers, settings, groups, off = {}, {}, {}, set()
     for path in map(Path, paths):
         files[path] = stamp_of(path)
@@ -119,6 +124,7 @@ def _load(paths, wanted, files):
         off.update(disabled)
         for server in found:
             check_server(server)
+            check_rooms(server)
             _refuse_clashing_names(server)
             name = _name(server, servers)
             servers[name] = server
@@ -143,6 +149,14 @@ def _load(paths, wanted, files):
                for name, server in config.entries.items()}
     _refuse_overlapping_prefixes(entries.values(), servers)
     return replace(config, entries=entries)
+
+
+def _refuse_missing_rooms(connections, eras, server):
+    missing = {"command", "url"} & server.keys.keys() - set(connections)
+    if not eras and server.keys.get("protocol") == "modern":
+        missing = {"protocol"}
+    for key in missing:
+        raise ConfigError(f"{server.place(key)}: needs a room of this program that was taken out")
 
 
 def _name(server, servers):

@@ -1,0 +1,222 @@
+"""/live, /live/events and /: what a browser gets, and who may look."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+
+from by_hand import Sse, call
+from processes import fake, wait_until
+
+DATA = ("/live/events", "/health")
+
+
+def ask(running, path, **headers):
+    """(status, headers, body); only the head is read of a stream."""
+    request = urllib.request.Request(running.url + path, headers={
+        name.replace("_", "-"): value for name, value in headers.items()})
+    try:
+        with urllib.request.urlopen(request, timeout=10) as response:
+            is_stream = "event-stream" in response.headers["Content-Type"]
+            return response.status, response.headers, "" if is_stream else \
+                response.read().decode()
+    except urllib.error.HTTPError as response:
+        with response:
+            return response.code, response.headers, response.read().decode()
+
+
+class Page:
+    """An open page: `until(condition)` reads on, until that is true of what it has seen."""
+
+    def __init__(self, running, **headers):
+        self._connection = http.client.HTTPConnection(running.url.split("/")[2], timeout=20)
+        self._connection.request("GET", "/live/events", headers=headers)
+        self.response = self._connection.getresponse()
+        assert self.response.status == 200
+        self.hello = self.state = None
+        self.messages, self.missed = [], 0
+
+    def until(self, condition):
+        while not condition(self):
+            assert self.read(), "the stream has ended"
+        return self
+
+    def read(self):
+        """Read one event; False at the end of the stream."""
+        line = self.response.readline()
+        if line.startswith(b"event: "):
+            kind = line[len("event: "):].strip()
+            data = json.loads(self.response.readline()[len("data: "):])
+            if kind == b"messages":
+                self.messages += data
+            elif kind == b"missed":
+                self.missed += data["missed"]
+            else:
+                vars(self)[kind.decode()] = data
+        return bool(line)
+
+    def server(self, name):
+        (found,) = [one for one in self.state["servers"] if one["name"] == name]
+        return found
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.response.close()
+        self._connection.close()
+
+
+def of_calls(page):
+    return [one["place"] for one in page.messages if one["method"] == "tools/call"]
+
+
+def test_a_page_sees_the_servers_the_sessions_and_a_call_as_it_passes(start_router):
+    running = start_router({"fake": fake()})
+    with Page(running) as page, Sse(running.url) as client:
+        client.post(call(7, "fake__echo", text="all"))
+        client.get()
+        page.until(lambda page: len(of_calls(page)) == 4)
+        assert page.hello["url"] == running.url and page.hello["version"]
+        assert of_calls(page) == ["from client", "to server", "from server", "to client"]
+        page.until(lambda page: page.state["sessions"])
+        (session,) = page.state["sessions"]
+        assert session["transport"] == "sse" and session["name"] in {
+            message["session"] for message in page.messages}
+        server = page.server("fake")
+        assert server["state"] == "running" and server["serverInfo"]["name"] == "fake"
+        assert server["processes"][0]["label"] == "fake"
+    with Page(running) as later:  # it gets what the first one saw, too
+        assert len(of_calls(later.until(lambda page: page.messages))) == 4
+    id = client.endpoint.split("=")[1]
+    assert id not in json.dumps([page.messages, page.state])
+
+
+def test_a_server_that_is_killed_is_seen_to_fail_and_to_come_back(start_router):
+    running = start_router({"fake": fake()})
+    with Page(running) as page, Sse(running.url):  # one that nobody uses stays as it is
+        page.until(lambda page: page.state and page.server("fake")["state"] == "running")
+        os.kill(page.server("fake")["pid"], signal.SIGKILL)
+        page.until(lambda page: page.server("fake")["state"] == "failed")
+        assert "SIGKILL" in page.server("fake")["lastError"]
+        page.until(lambda page: page.server("fake")["state"] == "running")
+
+
+def test_the_page_comes_with_strict_headers_and_no_other_file_does(start_router):
+    running = start_router({"fake": fake()})
+    status, headers, body = ask(running, "/live")
+    assert status == 200 and headers["Content-Type"] == "text/html; charset=utf-8"
+    assert "default-src 'none'" in headers["Content-Security-Policy"]
+    assert "unsafe" not in headers["Content-Security-Policy"]
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Cache-Control"] == "no-cache"
+    assert headers["Referrer-Policy"] == "no-referrer"
+    for path in ("/live/../live_page.py", "/live/%2e%2e/live_page.py", "/live/..%2flive_page.py",
+                 "/live/live_page.py", "/live/", "/live/nosuch.js", "/live//etc/passwd"):
+        assert ask(running, path)[0] == 404, path
+
+
+def test_the_head_of_a_file_can_be_asked_for_and_that_of_the_stream_cannot(start_router):
+    connection = http.client.HTTPConnection(
+        start_router({"fake": fake()}).url.split("/")[2], timeout=20)
+    for path, status in (("/live", 200), ("/live/live.js", 200), ("/live/events", 405)):
+        connection.request("HEAD", path)
+        response = connection.getresponse()
+        assert (response.status, response.read()) == (status, b"")
+    connection.close()
+
+
+def test_without_the_token_the_page_opens_and_its_data_do_not(start_router, tmp_path):
+    file = tmp_path / "token"
+    file.write_text("t0ken")
+    running = start_router({"fake": fake()}, "--token-file", str(file))
+    assert ask(running, "/live")[0] == 200
+    for path in DATA:
+        assert ask(running, path)[0] == 401
+        assert ask(running, path, Authorization="Bearer t0ken")[0] == 200
+        assert ask(running, path + "?/live")[0] == 401
+    assert ask(running, "/live%2fevents")[0] == 401
+    with Page(running, Authorization="Bearer t0ken") as page:
+        page.until(lambda page: page.state)
+    assert "t0ken" not in json.dumps([page.messages, page.state])
+
+
+def test_a_wrong_host_or_origin_sees_nothing(start_router):
+    running = start_router({"fake": fake()})
+    for path in ("/", "/live", *DATA):
+        assert ask(running, path, Host="evil.example")[0] == 403
+        assert ask(running, path, Origin="http://evil.example")[0] == 403
+
+
+def test_no_live_turns_it_off(start_router):
+    running = start_router({"fake": fake()}, "--no-live")
+    for path in ("/live", "/live/events"):
+        assert ask(running, path)[0] == 404
+    assert "/live" not in ask(running, "/")[2]
+
+
+def test_the_address_itself_says_what_this_is_in_html_or_text(start_router):
+    running = start_router({"fake": fake()})
+    for accept, kind in (("text/html,application/xml;q=0.9,*/*;q=0.8", "text/html"),
+                         ("*/*", "text/plain")):
+        status, headers, body = ask(running, "/", Accept=accept)
+        assert status == 200 and headers["Content-Type"].startswith(kind)
+        for path in ("/mcp", "/sse", "/live"):
+            assert running.url + path in body
+        assert ("<" in body) == (kind == "text/html")
+
+
+def test_the_end_is_quick_with_pages_open(start_router):
+    running = start_router({"fake": fake()})
+    with Page(running) as one, Page(running) as two:
+        for page in one, two:
+            page.until(lambda page: page.state)
+        begun = time.monotonic()
+        assert running.stop() == 0
+        assert time.monotonic() - begun < 4
+        while one.read():
+            pass
+
+
+def test_a_page_that_is_closed_holds_no_stream(start_router):
+    running = start_router({"fake": fake()})
+    for _ in range(3):
+        with Page(running) as page:
+            page.until(lambda page: page.state)
+    assert wait_until(lambda: json.loads(ask(running, "/health")[2])["streams"] == 0)
+
+
+def test_pages_lose_no_client_a_message_and_one_that_does_not_read_slows_none(start_router):
+    running = start_router({"fake": fake()})
+    host, port = running.url.split("/")[2].split(":")
+    with socket.create_connection((host, int(port))) as stuck, Sse(running.url) as client:
+        stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        stuck.sendall(b"GET /live/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        pages = [Page(running) for _ in range(10)]
+        for id in range(1000):
+            client.post(call(id, "fake__echo", text=f"{id} " + "x" * 5000))
+            answer = client.get()
+            assert answer["id"] == id
+            assert answer["result"]["content"][0]["text"] == f"{id} " + "x" * 5000
+        client.post(call(-1, "fake__echo", text="the last"))
+        client.get()
+        for page in pages:
+            page.until(lambda page: page.missed + len(page.messages) >= 4000)
+            page.response.close()
+            page.__exit__()
+
+
+@pytest.mark.parametrize("accept", [None, "text/event-stream"])
+def test_the_stream_begins_with_hello_and_state(start_router, accept):
+    running = start_router({"fake": fake()})
+    with Page(running, **({"Accept": accept} if accept else {})) as page:
+        page.read()
+        assert page.hello and not page.state
+        page.until(lambda page: page.state)
+        assert not page.messages

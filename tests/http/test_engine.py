@@ -1,0 +1,194 @@
+"""transports/http/engine: what it uses of waitress, and the headers that it knows already."""
+
+import re
+import select
+import socket
+import threading
+import types
+
+import pytest
+import waitress
+from hypothesis import given, strategies
+from waitress.adjustments import Adjustments
+from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser
+from waitress.receiver import ChunkedReceiver
+from waitress.task import Task, WSGITask
+
+from transports.http import engine
+from transports.http.engine import parser as parser_module
+from transports.http.engine.parser import Parser
+from transports.http.server import LOOKS, STUCK, Server
+from transports.program.options import Access
+from transports.program.signals import interruptible
+
+from by_hand import post
+from processes import ROOT, wait_until
+from streamable_by_hand import HELLO, Http
+from world import World, offers
+
+# [(class, attribute)]
+USED = re.findall(r"^    ([A-Z]\w+)\.(\w+)  ", engine.__doc__, re.MULTILINE)
+
+
+def used_of_waitress():
+    """One of each class that the engine's docstring names, with a whole POST in the parser."""
+    listening, client = socket.create_server(("127.0.0.1", 0)), socket.socketpair()
+    server = waitress.create_server(lambda environ, start_response: [], map={}, threads=0,
+                                    sockets=[listening])
+    channel = HTTPChannel(server, client[0], ("", 0), server.adj, map={})
+    request = HTTPRequestParser(server.adj)
+    data = post("/mcp", HELLO)
+    while not request.completed:
+        data = data[request.received(data):]
+    yield from (server, server.task_dispatcher, channel, request, request.body_rcv,
+                ChunkedReceiver(None), Task(channel, request), WSGITask(channel, request))
+    channel.handle_close()
+    client[1].close()
+    server.close()
+
+
+def test_waitress_has_every_private_part_that_the_engine_uses():
+    found = {type(one).__name__: dir(one) for one in used_of_waitress()}
+    missing = [f"{kind}.{name}" for kind, name in USED if name not in found[kind]]
+    assert len(USED) > 30 and missing == []
+
+
+def test_each_part_in_that_list_is_used():
+    code = "".join(path.read_text("utf-8") for path in (ROOT / "transports/http").rglob("*.py")
+                   if path.name != "__init__.py")
+    # Called by waitress itself, on the way to what the code has:
+    code += "handle_read_event handle_write_event check_client_disconnected requests_lock"
+    assert [name for _, name in USED if not re.search(rf"\b{name}\b", code)] == []
+
+
+@pytest.fixture
+def serve(monkeypatch):
+    """serve(world, talk): a Server in this thread, until talk(server, its address) returns, which
+    runs in another."""
+    for name in ("ending", "_raised"):
+        monkeypatch.setattr(interruptible, name, False)  # and back to that at the end
+
+    def run(world, talk):
+        listening = socket.create_server(("127.0.0.1", 0))
+        server = Server(world.router, world.clock, Access(), [listening])
+        failed = []
+
+        def client():
+            try:
+                talk(server, listening.getsockname())
+            except BaseException as problem:
+                failed.append(problem)
+            interruptible.ending = True  # as a signal does: the loop ends with its next turn
+            server._server.pull_trigger()
+        thread = threading.Thread(target=client)
+        thread.start()
+        with pytest.raises(SystemExit):
+            server.run()
+        thread.join()
+        for connection in server._client_connections():
+            connection.handle_close()
+        if failed:
+            raise failed[0]
+    return run
+
+
+def test_over_a_connection_a_known_header_is_not_parsed_again(monkeypatch, serve):
+    parsed_headers = []
+
+    def parse_header(self, header):
+        parsed_headers.append(header)
+        parse(self, header)
+    parse = HTTPRequestParser.parse_header
+    monkeypatch.setattr(HTTPRequestParser, "parse_header", parse_header)
+    ids, counts = [], []
+
+    def talk(_server, address):
+        http = Http(types.SimpleNamespace(url=f"http://127.0.0.1:{address[1]}/"))
+        for id in range(10, 30):
+            ids.append(http.post({"id": id, "method": "ping"})[2])
+            counts.append(len(parsed_headers))
+    serve(World(a=offers()), talk)
+    assert len(set(ids)) == 20
+    assert counts == [counts[0]] * 20
+
+
+def test_a_client_that_reads_nothing_for_a_while_is_ended_and_a_slow_one_is_not(serve):
+    world = World(a=offers(tools=[{"name": "t", "description": "x" * 20_000_000}]))
+
+    def talk(server, address):
+        http = Http(types.SimpleNamespace(url=f"http://127.0.0.1:{address[1]}/"))
+        ask = post("/mcp", {"id": 1, "method": "tools/list"}, f"Mcp-Session-Id: {http.id}")
+        with socket.create_connection(address) as rude, socket.create_connection(address) as slow:
+            for one in (rude, slow):
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**16)
+                one.sendall(ask)
+            assert wait_until(lambda: sum(one.total_outbufs_len > 0 for one in
+                                          server._client_connections()) == 2)
+            poll = select.poll()
+            poll.register(rude, select.POLLRDHUP)
+            for _ in range(LOOKS):
+                assert not poll.poll(0)
+                sent = [one.last_activity for one in server._client_connections()]
+                for _ in range(50):
+                    assert slow.recv(2**16, socket.MSG_WAITALL)
+                assert wait_until(lambda: sent != [one.last_activity for one in
+                                                   server._client_connections()])
+                world.clock.advance(STUCK / LOOKS)
+            world.clock.advance(STUCK / LOOKS)
+            assert poll.poll(10_000)
+            assert wait_until(lambda: len(server._client_connections()) == 1)
+    serve(world, talk)
+
+
+ADJUSTMENTS = Adjustments()
+NAMES = strategies.sampled_from(["Host", "Accept", "X-A", "x-a", "Content_Type", "Connection",
+                                 "Expect", "Transfer-Encoding", "Content-Length"])
+VALUES = strategies.sampled_from(["a", "b, c", "x", "close", "keep-alive", "100-continue",
+                                  "chunked", "5", "0", "7", "\xe9", " x "])
+
+
+def judge(method, path, header):
+    """Whoever says that he is x is refused."""
+    return "no" if header("X-A") == "x" else None, [("X", method)]
+
+
+def parsed(known, data):
+    """What a parser makes of the bytes: its attributes, with the body; and what is left."""
+    parser = Parser(judge, known, ADJUSTMENTS)
+    while data and not parser.completed:
+        data = data[parser.received(data):]
+    return {**vars(parser), "_known": None, "body_rcv": parser.get_body_stream().read(),
+            "error": parser.error and (type(parser.error), parser.error.body)}, data
+
+
+@given(strategies.lists(strategies.lists(strategies.tuples(NAMES, VALUES), max_size=4),
+                        min_size=1, max_size=6),
+       strategies.sampled_from(["POST /mcp HTTP/1.1", "POST /a%20b?c=d HTTP/1.0",
+                                "GET / HTTP/1.1"]))
+def test_a_header_that_is_known_means_what_it_meant(requests, first):
+    known = {}
+    for headers in requests + requests:
+        for body in (b"12345", b"abcdefgh"):
+            data = "\r\n".join([first, *(f"{name}: {value}" for name, value in headers), "", ""])
+            data = data.encode("latin-1") + body
+            assert parsed(known, data) == parsed({}, data)
+
+
+def test_what_is_kept_of_headers_is_bounded_and_was_let_in(monkeypatch):
+    monkeypatch.setattr(parser_module, "KNOWN_HEADERS", 10)
+    known = {}
+    for size in range(100):
+        parsed(known, post("/mcp", HELLO, f"X: {'x' * size}"))
+        assert 0 < len(known) <= 10
+    before = {**known}
+    parsed(known, post("/mcp", HELLO, f"X: {'x' * 2000}"))
+    parsed(known, post("/mcp", HELLO, "X-A: x"))
+    assert known == before
+
+
+def test_of_a_request_that_is_refused_the_body_is_neither_read_nor_taken_for_a_request():
+    parser = Parser(judge, {}, ADJUSTMENTS)
+    data = post("/mcp", HELLO, "X-A: x")
+    assert parser.received(data) == len(data)
+    assert parser.completed and parser.is_last() and parser.body() == b""

@@ -1,0 +1,311 @@
+"""upstreams/connections/: real child processes, good and bad."""
+
+import logging
+import os
+import queue
+import re
+import signal
+import sys
+import threading
+
+import pytest
+
+from transports.fabric.messages import request
+from transports.fabric.peers import StartFailed
+from transports.fabric.text import printable
+from transports.program.clock import Clock
+from upstreams.config.entries import Entry
+from upstreams.connections.process import process as process_module
+from upstreams.connections.process.guardian import Guardian
+from upstreams.connections.process.process import Process
+
+import processes
+from processes import FAKE_SERVER, children, wait_until
+
+
+@pytest.fixture
+def make(monkeypatch):
+    """make(mode) makes the connection of a fake server, not started yet."""
+    monkeypatch.setattr(process_module, "GRACE", 0.3)
+    clock, guardian, made = Clock(), Guardian(), []
+    clock.start()
+
+    def make_it(mode="", command=FAKE_SERVER[0], args=None, longest=2**26, **more):
+        entry = Entry("fake", command, tuple(args or [*FAKE_SERVER[1:], mode]), **more)
+        made.append(Process(entry, "fake", clock, guardian, longest))
+        return made[-1]
+    yield make_it
+    for process in made:
+        process.close()
+    for process in made:
+        assert process.join(5)
+    clock.close()
+    guardian.close()
+
+
+@pytest.fixture
+def start(make):
+    """start(mode) starts the fake server; its messages and its end come out of `.said`."""
+    def start_it(*mode, **more):
+        process = make(*mode, **more)
+        process.said = queue.SimpleQueue()
+        process.start(process.said.put, lambda reason: process.said.put(("closed", reason)))
+        return process
+    return start_it
+
+
+def call(name, id=1, **arguments):
+    return {**request("tools/call", {"name": name, "arguments": arguments}), "id": id}
+
+
+def says(process):
+    return process.said.get(timeout=5)
+
+
+def test_a_message_goes_there_and_back(start):
+    process = start()
+    process.send(call("echo", text="ü\u2028\ud83d"))
+    assert says(process)["result"]["content"][0]["text"] == "ü\u2028\ud83d"
+
+
+def test_it_ends_when_its_input_does_and_that_is_reported_once(start):
+    process = start()
+    process.close()
+    assert says(process) == ("closed", "exited with status 0")
+    assert process.join(5) and process.said.empty()
+
+
+def test_a_server_that_ignores_the_end_of_input_and_sigterm_is_killed(start):
+    process = start("stubborn")
+    process.send(call("echo"))
+    says(process)
+    process.close()
+    assert says(process) == ("closed", "was ended by SIGKILL")
+
+
+@pytest.mark.parametrize("role", ["reader", "writer", "stderr", "exit"])
+def test_of_a_process_whose_threads_cannot_be_started_nothing_is_left(
+        start, make, monkeypatch, role):
+    really_start = threading.Thread.start
+
+    def start_thread(thread):
+        if thread.name == f"fake-{role}":
+            raise RuntimeError("can't start new thread")
+        really_start(thread)
+    start()  # which starts the guardian process too
+    open_files = os.listdir("/proc/self/fd")
+    monkeypatch.setattr(threading.Thread, "start", start_thread)
+    process = make("stubborn")
+    with pytest.raises(StartFailed, match="its threads could not be started: can't start"):
+        process.start(lambda message: None, lambda reason: None)
+    process.close()
+    assert process.join(0)
+    with pytest.raises(ChildProcessError):  # it has ended, and has been waited for
+        os.waitpid(process.pid, os.WNOHANG)
+    assert os.listdir("/proc/self/fd") == open_files
+
+
+def test_a_server_that_ends_by_a_signal_without_a_name_is_reported(start):
+    process = start(command=sys.executable, args=["-c", "import os; os.kill(os.getpid(), 37)"])
+    assert says(process) == ("closed", "was ended by signal 37")
+
+
+def test_the_end_is_seen_though_whoever_started_us_ignores_the_ends_of_children(start):
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system keeps no status then
+    try:
+        process = start()
+        process.close()
+        assert says(process) == ("closed", "exited with status 0")
+        assert process.join(5)
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
+def test_a_bug_in_what_hears_of_the_end_does_not_stop_the_end(make, caplog):
+    process, answers = make("family"), queue.SimpleQueue()
+    process.start(answers.put, lambda reason: 2.0 ** 5000)
+    process.send(call("echo"))
+    answers.get(timeout=5)
+    process.close()
+    assert process.join(5)  # after which the family must be gone too, as after every test
+    assert "OverflowError" in caplog.text
+
+
+def test_no_group_is_signalled_after_its_number_may_be_that_of_another(start, monkeypatch):
+    signalled = queue.SimpleQueue()
+
+    def signal_group(group, number):
+        try:  # an error if the process has been reaped
+            os.waitid(os.P_PID, group, os.WEXITED | os.WNOWAIT | os.WNOHANG)
+            signalled.put("ours")
+        except ChildProcessError:
+            signalled.put("may be another's")
+        return really_signal_group(group, number)
+    really_signal_group = process_module.signal_group
+    monkeypatch.setattr(process_module, "signal_group", signal_group)
+    process = start("family")
+    process.send(call("crash"))
+    assert says(process)[0] == "closed"
+    assert process.join(5)
+    assert {signalled.get(timeout=5) for _ in range(2)} == {"ours"}  # SIGTERM, then SIGKILL
+    process.kill()
+    assert signalled.empty()
+
+
+def test_children_of_a_server_end_with_it_though_they_hold_its_pipes(start):
+    process = start("family")
+    process.send(call("echo"))
+    says(process)
+    process.close()
+    assert says(process)[1] == "exited with status 0"
+    assert process.join(5)
+
+
+def test_a_crash_is_reported_at_once_though_a_child_holds_the_pipes(start):
+    process = start("family")
+    process.send(call("crash"))
+    assert says(process) == ("closed", "exited with status 7: crashing as told")
+
+
+def test_the_last_line_of_stderr_says_why(start):
+    assert says(start("dies")) == (
+        "closed", "exited with status 1: this server was told to die")
+
+
+def test_rubbish_on_stdout_is_skipped_and_logged(start, caplog):
+    with caplog.at_level(logging.WARNING, "router"):
+        process = start("rubbish")
+        process.send(call("echo", text="fine"))
+        said = [says(process) for _ in range(4)]
+    # What is JSON comes through, to be judged by the Upstream; the rest is skipped.
+    assert said[0] == [] and said[1] == {"jsonrpc": "2.0"} and said[2]["id"] == 999
+    assert said[3]["result"]["content"][0]["text"] == "fine"
+    assert caplog.text.count("skipped a line") == 3
+    assert "Hello!" in caplog.text and "\\xff" not in caplog.messages[0]
+
+
+def test_a_line_of_5_mb_passes_and_one_over_the_limit_fails_one_call_only(start):
+    process = start()
+    process.send(call("big", bytes=5 * 2**20))
+    assert len(says(process)["result"]["content"][0]["text"]) == 5 * 2**20
+    other = start(longest=2**20)
+    other.send(call("big", id=7, bytes=2**21))
+    answer = says(other)
+    assert answer["id"] == 7 and "longer than 1048576 bytes" in answer["error"]["message"]
+    other.send(call("echo", text="still here"))
+    assert says(other)["result"]["content"][0]["text"] == "still here"
+
+
+@pytest.mark.parametrize("line, id", [
+    ('{"jsonrpc":"2.0","id":41,"result":[1e999]}', 41),
+    ('{"result":{"id":5,"x":NaN},"jsonrpc":"2.0","id":42}', 42),
+])
+def test_an_answer_that_cannot_be_passed_on_fails_the_call_that_waits_for_it(start, line, id):
+    process = start()
+    process.send(call("say", line=line))
+    answer = says(process)
+    assert answer["id"] == id and 'server "fake" sent an answer' in answer["error"]["message"]
+
+
+def test_a_server_that_never_reads_blocks_no_sender_and_can_be_ended(start):
+    process = start("deaf")
+    for _ in range(100):
+        process.send(call("echo", text="x" * 100_000))  # far more than a pipe holds
+    process.close()
+    assert says(process)[0] == "closed"
+
+
+def test_a_server_that_is_too_far_behind_with_reading_is_killed(start, monkeypatch):
+    monkeypatch.setattr("transports.fabric.outbox.MAX_BEHIND_BYTES", 2**20)
+    process = start("deaf")
+    for _ in range(100):
+        process.send(call("echo", text="x" * 100_000))
+    assert says(process) == ("closed", "was ended by SIGKILL")
+
+
+@pytest.mark.parametrize("more, words", [
+    ({"command": "no-such-command"}, r'"no-such-command" was not found .*; searched PATH='),
+    ({"command": "/etc/passwd"}, r'"/etc/passwd" was not found or may not be run; it is a path'),
+    ({"cwd": "/no/such/folder"}, r'the working directory "/no/such/folder" does not exist'),
+    ({"args": ["\0"]}, "could not be started: embedded null byte"),
+])
+def test_the_error_of_a_failed_start_says_why_and_what_was_tried(start, more, words):
+    with pytest.raises(StartFailed, match=words):
+        start(**more)
+
+
+def test_the_server_gets_our_environment_and_its_env(start, monkeypatch):
+    monkeypatch.setenv("FROM_US", "yes")
+    show = "import os, sys; print(os.environ['FROM_US'], os.environ['ITS'], file=sys.stderr)"
+    process = start(command=sys.executable, args=["-c", show], env=(("ITS", "own"),))
+    assert says(process) == ("closed", "exited with status 0: yes own")
+
+
+def test_secrets_are_not_in_the_log_nor_in_the_reason(start, caplog):
+    show = "import os, sys; sys.exit('key is ' + os.environ['KEY'])"
+    with caplog.at_level(logging.DEBUG, "router"):
+        process = start(command=sys.executable, args=["-c", show], env=(("KEY", "s3cret-key"),),
+                        secrets=("s3cret-key",))
+        assert says(process) == ("closed", "exited with status 1: key is ***")
+    assert "s3cret-key" not in caplog.text
+
+
+@pytest.mark.parametrize("stream, character, before, after", [
+    ("stdout", "x", 70, 0),         # a line that is no message
+    ("stdout", "x", 70, 2**20),     # one that is too long, too
+    ("stdout", "€", 70, 2**20),
+    ("stdout", "x", 195, 2**20),
+    ("stderr", "x", 2**16 - 10, 0),
+    ("stderr", "x", 3990, 0),
+])
+def test_no_part_of_a_secret_is_shown_where_a_line_is_cut(
+        start, caplog, stream, character, before, after):
+    write = (f"import os, sys; sys.{stream}.write({character!r} * {before} + os.environ['KEY']"
+             f" + {character!r} * {after} + '\\n')")
+    with caplog.at_level(logging.DEBUG, "router"):
+        process = start(command=sys.executable, args=["-c", write], longest=2**20,
+                        env=(("KEY", "A-s3cret-that-is-cut"),), secrets=("A-s3cret-that-is-cut",))
+        reason = says(process)[1]
+    assert character * 70 in caplog.text
+    for text in (caplog.text, reason, *process.last_lines()):
+        assert not re.search("A-|s3cret|cut", text)
+
+
+def test_each_line_of_stderr_is_shown_up_to_a_limit(start):
+    write = "import sys; sys.stderr.write('x' * 2**20 + '\\nlast\\n')"
+    process = start(command=sys.executable, args=["-c", write])
+    assert says(process) == ("closed", "exited with status 0: last")
+    assert process.last_lines() == ["x" * 4000 + "…", "last"]
+
+
+def test_text_from_outside_cannot_forge_a_line_of_the_log():
+    assert "\n" not in printable("a\nERROR fake") and "\x1b" not in printable("\x1b[2J")
+
+
+def test_the_guardian_ends_what_a_killed_router_leaves(start_router):
+    running = start_router({"stubborn": processes.fake("stubborn"),
+                            "family": processes.fake("family")})
+    left = children(running.process.pid)
+    assert len(left) >= 4  # two servers, one child, the guardian
+    running.process.send_signal(signal.SIGKILL)
+    running.process.wait()
+    assert wait_until(lambda: not left & set(processes.processes()), 10)
+
+
+def test_every_thread_has_a_name_that_says_whose_it_is(start):
+    start()
+    names = {thread.name for thread in threading.enumerate()}
+    assert {"clock", "fake-reader", "fake-writer", "fake-stderr", "fake-exit"} <= names
+
+
+@pytest.mark.parametrize("line", [
+    '{"level":30,"msg":"row saved","id":41}',
+    '{"id":41,"level":"info"}',
+    '{"jsonrpc":"2.0","id":41,"method":"roots/list","params":[1e999]}',
+])
+def test_a_log_line_on_stdout_is_not_taken_for_an_answer(start, line):
+    process = start()
+    process.send(call("say", line=line))
+    said = [says(process), says(process)] if "e999" not in line else [says(process)]
+    assert not any("error" in message for message in said)
+    assert said[-1]["result"]

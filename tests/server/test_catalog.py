@@ -1,0 +1,59 @@
+"""upstreams/catalog.py: names out and home again."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from upstreams.config.entries import Entry
+from upstreams.server.catalog import (LONGEST_TOOL_NAME, PROMPTS, TOOLS, Catalog, literals_of,
+                                      made_from, outer_name)
+
+NAMES = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=120)
+
+
+@given(st.lists(NAMES, unique=True, max_size=20))
+def test_every_tool_is_found_again_by_the_name_that_clients_see(names):
+    catalog = Catalog(Entry("server", prefix="server__"))
+    seen = catalog.learn(TOOLS, [{"name": name, "future": [1]} for name in names])
+    assert [catalog.inner_name(TOOLS, item["name"]) for item in seen] == names
+    assert all(len(item["name"]) <= LONGEST_TOOL_NAME for item in seen)
+    assert all(item["future"] == [1] for item in seen)
+
+
+def test_a_cut_name_is_the_same_after_every_restart_and_differs_from_its_neighbours():
+    one, other = "x" * 80 + "1", "x" * 80 + "2"
+    assert outer_name(TOOLS, "s__", one) == outer_name(TOOLS, "s__", one)
+    assert outer_name(TOOLS, "s__", one) != outer_name(TOOLS, "s__", other)
+
+
+def test_the_names_of_prompts_are_not_cut():
+    assert outer_name(PROMPTS, "s__", "x" * 100) == "s__" + "x" * 100
+
+
+def test_a_name_with_the_prefix_is_the_servers_to_judge_even_if_it_did_not_list_it():
+    catalog = Catalog(Entry("s", prefix="s__", deny=("hidden",)))
+    catalog.learn(TOOLS, [{"name": "old"}])
+    assert catalog.inner_name(TOOLS, "s__new") == "new"
+    assert catalog.inner_name(TOOLS, "other__new") is None
+    assert catalog.inner_name(TOOLS, "s__hidden") is None
+
+
+def test_a_cut_name_that_was_never_listed_stands_for_no_name():
+    catalog = Catalog(Entry("s", prefix="s__"))
+    assert catalog.inner_name(TOOLS, outer_name(TOOLS, "s__", "x" * 80)) is None
+
+
+def test_items_that_are_none_are_left_out():
+    catalog = Catalog(Entry("s", prefix="s__"))
+    assert catalog.learn(TOOLS, [1, {}, {"name": 2}, {"name": "a"}]) == [{"name": "s__a"}]
+
+
+@given(st.text(max_size=30), st.text(max_size=30), st.text(max_size=30))
+def test_a_template_could_have_made_what_it_makes(before, value, after):
+    before, after = before.replace("{", ""), after.replace("{", "")
+    assert made_from(literals_of(f"{before}{{v}}{after}"), before + value + after)
+
+
+def test_a_template_full_of_expressions_costs_nothing():
+    template = literals_of("{a}x" * 200)
+    assert made_from(template, "x" * 200)
+    assert not made_from(template, "x" * 199 + "y" * 100_000)

@@ -1,0 +1,845 @@
+"""upstreams/pool.py: which process serves which session, with whole routers in one thread."""
+
+import json
+
+import pytest
+
+from transports.fabric.outbox import CLOSE
+from transports.fabric.session import SILENT_SECONDS
+from upstreams.config.entries import Entry
+from upstreams.server.lists import INITIALIZE_PATIENCE
+from upstreams.sharing.turns import CALL_PATIENCE, IDLE_SECONDS, LATE_SECONDS
+
+from world import World, offers
+
+ASKABLE = {"roots": {"listChanged": True}, "elicitation": {}}
+
+
+def world_of(shared=None, limit=100, **servers):
+    servers = servers or {"a": offers(tools=["t"])}
+    return World(limit=limit, entries={
+        name: Entry(name, "-", prefix=f"{name}__", shared=shared) for name in servers}, **servers)
+
+
+def alive(world):
+    """The labels of the processes that have started and not ended."""
+    return [label for label, server in world.servers.items()
+            if server.started and not server.closed]
+
+
+def call(client, id="c1", name="a__t", reply_to=None):
+    client.sends(id=id, method="tools/call", params={"name": name}, reply_to=reply_to)
+
+
+def take_call(world, label):
+    """The call that this process was sent last; whatever else it was sent is passed over."""
+    return [message for message in world[label].takes()
+            if message.get("method") == "tools/call"][-1]
+
+
+def answer_call(world, server):
+    server.says(id=take_call(world, server.label)["id"], result={})
+
+
+def error_of(message):
+    return message["error"]["code"], message["error"]["message"]
+
+
+# -- one process where one client is
+
+
+@pytest.mark.parametrize("capabilities", [{}, ASKABLE, {"sampling": {}}])
+@pytest.mark.parametrize("shared", [None, True, False])
+def test_one_client_has_one_process_of_each_server_at_any_moment(shared, capabilities):
+    world = world_of(shared)
+    client = world.client(capabilities=capabilities)
+    assert len(alive(world)) == 1
+    client.asks("tools/list")
+    client.gets()
+    call(client)
+    assert len(alive(world)) == 1
+    (label,) = alive(world)
+    assert world[label].initialize["params"]["capabilities"] == capabilities
+    assert take_call(world, label)["params"]["name"] == "t"
+
+
+def test_the_process_that_nobody_uses_has_ended_before_another_of_its_server_starts():
+    world = world_of(a=offers(tools=["t"], stubborn=True))
+    client = world.new_client()
+    client.initialize(ASKABLE)
+    assert world["a"].closing and not world["a"].closed
+    assert alive(world) == ["a"]
+    world["a"].dies("exited with status 0")
+    world.clock.advance(1)
+    assert len(alive(world)) == 1 and alive(world) != ["a"]
+    assert "tools" in client.get()["result"]["capabilities"]
+
+
+def test_what_was_too_slow_to_start_has_ended_before_another_of_its_server_starts():
+    world = world_of(a=offers(tools=["t"], slow=True, stubborn=True))
+    world.clock.advance(60)
+    world.client()
+    too_slow, other = world.made
+    assert too_slow.closing and not too_slow.closed and not other.started
+    too_slow.dies()
+    world.clock.advance(1)
+    assert other.started
+
+
+def test_it_comes_back_when_a_client_needs_it():
+    world = world_of()
+    world.client(capabilities=ASKABLE)
+    plain = world.client()
+    assert len(alive(world)) == 2
+    call(plain)
+    assert take_call(world, "a")["params"]["name"] == "t"
+
+
+def test_it_ends_again_when_its_last_client_has_left_and_another_has_a_process_of_its_own():
+    world = world_of()
+    client = world.client(capabilities=ASKABLE)
+    plain = world.client()
+    plain.leaves()
+    (label,) = alive(world)
+    assert world.own("a", client).label == label
+
+
+def test_what_nobody_uses_is_not_started_again():
+    world = world_of()
+    world["a"].dies()
+    world.clock.advance(100)
+    assert alive(world) == []
+    client = world.client()
+    assert alive(world) == ["a"]
+    world["a"].dies()
+    world.clock.advance(100)
+    assert alive(world) == ["a"]  # because there is a client now
+    client.leaves()
+
+
+def test_after_the_last_client_has_left_nothing_is_left_but_the_routers_own():
+    world = world_of()
+    clients = [world.client(capabilities=ASKABLE) for _ in range(3)] + [world.client()]
+    for client in clients:
+        call(client)
+    for client in clients:
+        client.leaves()
+    world.clock.advance(LATE_SECONDS)
+    assert alive(world) == ["a"]
+
+
+# -- own processes start at the first call
+
+
+def test_connecting_and_listing_cost_one_process_for_all_with_equal_capabilities():
+    world = world_of(a=offers(tools=["t"], resources=["a:/"], capabilities={"logging": {}}))
+    clients = [world.client(capabilities=ASKABLE) for _ in range(20)]
+    for client in clients:
+        client.asks("tools/list")
+        client.asks("resources/subscribe", uri="a:/")
+        client.asks("logging/setLevel", level="info")
+    assert len(alive(world)) == 1
+    for client in clients[:3]:
+        call(client)
+    assert len(alive(world)) == 3
+    assert {world.own("a", client).label for client in clients[:3]} == set(alive(world))
+
+
+def test_the_process_that_listed_becomes_that_of_the_first_session_that_calls():
+    world = world_of()
+    first, other = world.client(capabilities=ASKABLE), world.client(capabilities=ASKABLE)
+    lister = world.own("a", first)
+    call(other)
+    assert world.own("a", other) is lister
+    call(first)
+    assert world.own("a", first) is not lister
+    assert take_call(world, lister.label) and take_call(world, world.own("a", first).label)
+
+
+def test_other_capabilities_are_another_process_with_exactly_these():
+    world = world_of()
+    capabilities = {"sampling": {"tools": {}}, "experimental": {"x": 1}, "future": [2]}
+    client, other = world.client(capabilities=capabilities), world.client(capabilities=ASKABLE)
+    assert world.own("a", client).initialize["params"]["capabilities"] == capabilities
+    assert world.own("a", other).initialize["params"]["capabilities"] == ASKABLE
+
+
+def test_an_own_process_ends_with_its_session_and_the_others_list_from_another():
+    world = world_of()
+    owner, other = world.client(capabilities=ASKABLE), world.client(capabilities=ASKABLE)
+    call(owner)
+    own = world.own("a", owner)
+    assert world.own("a", other) is own  # it lists from that
+    owner.leaves()
+    assert own.closed and len(alive(world)) == 1
+    other.asks("tools/list", id=7)
+    assert [tool["name"] for tool in other.gets()[-1]["result"]["tools"]] == ["a__t"]
+
+
+def test_subscriptions_and_the_log_level_follow_the_session_to_its_own_process():
+    world = world_of(a=offers(tools=["t"], resources=["a:/"], capabilities={"logging": {}}))
+    first, other = world.client(capabilities=ASKABLE), world.client(capabilities=ASKABLE)
+    other.asks("resources/subscribe", uri="a:/")
+    other.asks("logging/setLevel", level="error")
+    call(first)
+    call(other)
+    own = world.own("a", other)
+    assert own is not world.own("a", first)
+    said = {message["method"]: message["params"] for message in own.takes()}
+    assert said["resources/subscribe"] == {"uri": "a:/"}
+    assert said["logging/setLevel"] == {"level": "error"}
+    other.gets()
+    own.says(method="notifications/resources/updated", params={"uri": "a:/"})
+    assert other.get()["method"] == "notifications/resources/updated"
+
+
+def test_a_question_before_any_call_belongs_to_the_session_that_the_process_was_started_for():
+    world = world_of()
+    first, other = world.client(capabilities=ASKABLE), world.client(capabilities=ASKABLE)
+    asking = world.own("a", first)
+    asking.says(id=1, method="roots/list")
+    question = first.get()
+    assert question["method"] == "roots/list" and other.gets() == []
+    first.sends(id=question["id"], result={"roots": ["first's"]})
+    assert asking.take()["result"] == {"roots": ["first's"]}
+    call(other)
+    assert world.own("a", other) is not asking
+    assert world.own("a", first) is asking
+
+
+def test_with_shared_false_every_client_has_its_own_from_its_first_call_on():
+    world = world_of(shared=False)
+    one, two = world.client(), world.client()
+    assert len(alive(world)) == 1
+    call(one)
+    call(two)
+    assert len(alive(world)) == 2
+    assert world.own("a", one) is not world.own("a", two)
+    one.leaves()
+    assert len(alive(world)) == 1
+
+
+def test_what_an_owned_process_says_never_travels_with_the_request_of_one_that_lists_there():
+    world = world_of(a=offers(tools=["t"], resources=["a:/"]))
+    owner, other = world.client(capabilities=ASKABLE), world.client(capabilities=ASKABLE)
+    call(owner)
+    own = world.own("a", owner)
+    own.says(id=take_call(world, own.label)["id"], result={})
+    owner.gets()
+    other.asks("resources/subscribe", uri="a:/")
+    other.asks("resources/unsubscribe", uri="a:/")  # the request that is under way for `other`
+    own.says(id=1, method="elicitation/create", params={})
+    own.says(method="notifications/message", params={"level": "info", "data": "owner's"})
+    assert [message["method"] for message in owner.gets()] == [
+        "elicitation/create", "notifications/message"]
+    assert other.gets() == []
+
+
+# -- taking turns
+
+
+def test_sessions_that_call_one_after_another_take_turns_on_one_process():
+    world = world_of(shared=True)
+    clients = [world.client(capabilities=ASKABLE) for _ in range(20)]
+    for client in clients:
+        call(client)
+        (label,) = alive(world)
+        world[label].says(id=take_call(world, label)["id"], result={})
+        assert client.gets()[-1]["result"] == {}
+    assert len(alive(world)) == 1
+
+
+def test_calls_at_the_same_time_get_a_process_each_and_each_asks_its_own_session():
+    world = world_of(shared=True)
+    clients = [world.client(capabilities=ASKABLE) for _ in range(6)]
+    for client in clients:
+        call(client)
+    assert len(alive(world)) == 6
+    for client in clients:
+        client.gets()
+        world.own("a", client).says(id=1, method="elicitation/create", params={})
+    for number, client in enumerate(clients):
+        question = client.get()
+        client.sends(id=question["id"], result={"number": number})
+        assert world.own("a", client).takes()[-1]["result"] == {"number": number}
+
+
+def test_a_session_holds_a_process_for_all_its_calls_and_gets_the_one_it_used_last():
+    world = world_of(shared=True)
+    one, two = world.client(capabilities=ASKABLE), world.client(capabilities=ASKABLE)
+    call(one, 1)
+    call(one, 2)
+    assert len(alive(world)) == 1
+    call(two, 1)
+    ones, twos = world.own("a", one), world.own("a", two)
+    for server in (ones, twos):
+        for message in server.takes():
+            if message.get("method") == "tools/call":
+                server.says(id=message["id"], result={})
+    call(one, 3)
+    assert world.own("a", one) is ones
+    call(two, 2)
+    assert world.own("a", two) is twos
+
+
+def test_a_process_that_nobody_held_for_a_minute_ends_except_the_last_of_its_kind():
+    world = world_of(shared=True)
+    clients = [world.client(capabilities=ASKABLE) for _ in range(3)]
+    for client in clients:
+        call(client)
+    assert len(alive(world)) == 3
+    for client in clients:
+        server = world.own("a", client)
+        server.says(id=take_call(world, server.label)["id"], result={})
+    world.clock.advance(IDLE_SECONDS + 1)
+    assert len(alive(world)) == 1
+    for client in clients:
+        client.asks("tools/list", id=5)
+        assert client.gets()[-1]["result"]["tools"]
+
+
+def test_calls_of_one_session_that_wait_for_a_start_cost_one_process():
+    world = world_of(shared=True, a=offers(tools=["t"], slow=True))
+    client = world.new_client()
+    client.sends(id="init", method="initialize", params={
+        "protocolVersion": "2025-11-25", "capabilities": ASKABLE})
+    world.clock.advance(INITIALIZE_PATIENCE)
+    call(client, 1)
+    call(client, 2)
+    assert len(alive(world)) == 1
+
+
+def test_a_process_that_was_started_for_a_call_that_is_over_ends_after_a_minute():
+    world = world_of(shared=True)
+    one, two = world.client(capabilities=ASKABLE), world.client(capabilities=ASKABLE)
+    call(one)
+    world.offers["a"]["slow"] = True
+    call(two, "c2")
+    two.sends(method="notifications/cancelled", params={"requestId": "c2"})
+    held, unused = map(world.servers.get, alive(world))
+    unused.answer_initialize()
+    world.clock.advance(IDLE_SECONDS + 1)
+    assert alive(world) == [held.label]
+
+
+def test_a_process_that_lists_stays_if_the_others_of_its_kind_are_given_up():
+    world = world_of(shared=True)
+    one, two = world.client(capabilities=ASKABLE), world.client(capabilities=ASKABLE)
+    call(one)
+    owned = world.own("a", one)
+    owned.says(id=1, method="roots/list")
+    world.offers["a"]["initializes"] = "dies"
+    owned.dies()
+    world.clock.advance(1000)
+    assert alive(world) == []
+    del world.offers["a"]["initializes"]
+    two.leaves()
+    three = world.client(capabilities=ASKABLE)
+    (label,) = alive(world)
+    world.clock.advance(3 * IDLE_SECONDS)
+    assert alive(world) == [label]
+    call(three)
+    assert take_call(world, label)
+
+
+def test_a_withdrawn_call_without_an_answer_ends_its_process_when_its_session_lets_go_of_it():
+    world = world_of(shared=True)
+    client = world.client(capabilities=ASKABLE)
+    call(client, 1)
+    (label,) = alive(world)
+    client.sends(method="notifications/cancelled", params={"requestId": 1})
+    call(client, 2)
+    world.clock.advance(LATE_SECONDS + 1)
+    call(client, 3)
+    assert alive(world) == [label]
+    for message in world[label].takes():
+        if message.get("method") == "tools/call" and message["id"] != 1:
+            world[label].says(id=message["id"], result={})
+    assert label not in alive(world)
+
+
+def test_a_process_that_has_died_is_not_held_for_a_withdrawn_call():
+    world = world_of(shared=True)
+    client = world.client(capabilities=ASKABLE)
+    call(client, 1)
+    client.sends(method="notifications/cancelled", params={"requestId": 1})
+    world.own("a", client).dies()
+    call(client, 2)
+    world.clock.advance(1)
+    assert len(alive(world)) == 1
+
+
+def test_a_process_that_asked_for_roots_in_a_later_call_is_its_holders_own_from_then_on():
+    world = world_of(shared=True)
+    one, two = world.client(capabilities=ASKABLE), world.client(capabilities=ASKABLE)
+    for id in (1, 2):
+        call(one, id)
+        server = world.own("a", one)
+        server.says(id=take_call(world, server.label)["id"], result={})
+    call(one, 3)
+    server.says(id=9, method="roots/list")
+    server.says(id=take_call(world, server.label)["id"], result={})
+    call(two, 1)
+    assert world.own("a", two) is not server
+    call(one, 4)
+    assert world.own("a", one) is server
+
+
+def test_a_question_when_nobody_holds_the_process_is_answered_with_an_error():
+    world = world_of(shared=True)
+    client = world.client(capabilities=ASKABLE)
+    call(client)
+    server = world.own("a", client)
+    server.says(id=take_call(world, server.label)["id"], result={})
+    client.gets()
+    server.says(id=1, method="elicitation/create", params={})
+    assert server.take()["error"]["code"] == -32601
+    assert client.gets() == []
+
+
+def test_a_cancelled_call_keeps_its_process_for_a_moment_for_what_the_server_says_too_late():
+    world = world_of(shared=True)
+    one, two = world.client(capabilities=ASKABLE), world.client(capabilities=ASKABLE)
+    call(one)
+    server = world.own("a", one)
+    one.sends(method="notifications/cancelled", params={"requestId": "c1"})
+    call(two)
+    assert world.own("a", two) is not server
+    server.takes()
+    server.says(id=1, method="elicitation/create", params={})
+    assert one.gets()[-1]["method"] == "elicitation/create"
+    world.clock.advance(LATE_SECONDS)
+    assert world.pool.owned(one.session) == []
+
+
+def test_a_process_that_asks_a_client_that_has_left_for_roots_is_not_its_own_for_ever():
+    world = world_of(shared=True, limit=1)
+    one, two = world.client(capabilities=ASKABLE), world.client(capabilities=ASKABLE)
+    call(one)
+    server = world.own("a", one)
+    one.leaves()
+    server.says(id=1, method="roots/list")
+    assert "error" in server.takes()[-1]
+    world.clock.advance(LATE_SECONDS)
+    assert server.closed  # it never answered the call that was withdrawn
+    call(two)
+    assert take_call(world, world.own("a", two).label)
+
+
+def test_a_call_waits_for_its_turn_in_order_if_there_may_be_no_more_processes():
+    world = world_of(shared=True, limit=0)
+    clients = [world.client(capabilities=ASKABLE) for _ in range(3)]
+    for client in clients:
+        call(client)
+    (label,) = alive(world)
+    for client in clients:
+        assert world.own("a", client).label == label
+        world[label].says(id=take_call(world, label)["id"], result={})
+        assert client.gets()[-1]["result"] == {}
+
+
+# -- the limit
+
+
+def test_the_limit_refuses_no_connection_and_a_call_with_what_to_do():
+    world = world_of(limit=0)
+    first, other = world.client(capabilities=ASKABLE), world.client(capabilities=ASKABLE)
+    call(first)
+    call(other)
+    other.asks("tools/list", id=5)
+    assert [message["id"] for message in other.gets()] == [5]
+    world.clock.advance(CALL_PATIENCE)
+    code, text = error_of(other.get())
+    assert code == -32000 and "--max-processes" in text and '"shared": true' in text
+    assert "1 belong to 1 clients" in text
+    first.leaves()
+    world.clock.advance(1)
+    call(other, 2)
+    assert take_call(world, world.own("a", other).label)
+
+
+def test_a_call_does_not_wait_for_ever_for_room_while_the_era_of_its_server_is_unknown():
+    world = world_of(shared=False, limit=0, a=offers(tools=["t"], discovers="silence",
+                                                     initializes="silence"))
+    clients = [world.new_client(), world.new_client()]
+    for client, capabilities in zip(clients, (ASKABLE, {"roots": {}})):
+        client.sends(id="init", method="initialize", params={
+            "protocolVersion": "2025-11-25", "capabilities": capabilities})
+    world.clock.advance(INITIALIZE_PATIENCE)
+    call(clients[1])
+    clients[1].gets()
+    world.clock.advance(CALL_PATIENCE)
+    assert "no process was free" in clients[1].get()["error"]["message"]
+
+
+def test_a_call_that_waits_for_room_gets_it_as_soon_as_there_is_some():
+    world = world_of(limit=0)
+    first, other = world.client(capabilities=ASKABLE), world.client(capabilities=ASKABLE)
+    call(first)
+    call(other)
+    first.leaves()
+    world.clock.advance(1)
+    assert take_call(world, world.own("a", other).label)
+
+
+def test_what_waits_for_a_process_that_never_started_is_answered():
+    world = world_of(limit=0)
+    call(world.client(capabilities=ASKABLE))
+    client = world.new_client("a")
+    client.asks("initialize", id=1, capabilities={"sampling": {}})
+    client.asks("completion/complete", id=2)
+    world.clock.advance(100)
+    assert [(message["id"], "error" in message) for message in client.gets()] == [
+        (1, True), (2, True)]
+
+
+def test_a_call_of_a_session_that_has_let_go_of_its_processes_does_not_wait_for_its_turn():
+    world = world_of(limit=1)
+    first, other, gone = [world.client(capabilities=ASKABLE) for _ in range(3)]
+    call(first)
+    call(other)
+    world.pool.release(gone.session)  # as after an initialize that failed
+    call(gone)
+    assert error_of(gone.get())[1] == "this session has ended"
+    first.leaves()
+    world.clock.advance(1)
+    assert take_call(world, world.own("a", other).label)
+
+
+def silent(client, seconds=2 * SILENT_SECONDS):
+    """This client has given no sign of life for so long."""
+    client.session.seconds_silent = lambda: seconds
+
+
+def ended(world, client):
+    return world.router.sessions.find(client.session.id) is None
+
+
+def test_a_call_that_finds_no_room_ends_the_session_that_is_silent_for_longest(caplog):
+    world = world_of(limit=1)
+    longest, gone, other = [world.client(capabilities=ASKABLE) for _ in range(3)]
+    for client in (longest, gone):
+        call(client)
+        answer_call(world, world.own("a", client))
+        silent(client)
+    silent(longest, 10 * SILENT_SECONDS)
+    call(other, 1)
+    call(other, 2)  # it waits for the same process, so no other session has to end for it
+    assert ended(world, longest) and not ended(world, gone)
+    assert f"{longest.session.name} ends to make room" in caplog.text
+    world.clock.advance(1)
+    assert take_call(world, world.own("a", other).label)
+
+
+def test_a_session_whose_client_is_there_or_has_a_call_does_not_end_to_make_room():
+    world = world_of(limit=1)
+    there, calling, other = [world.client(capabilities=ASKABLE) for _ in range(3)]
+    for client in (there, calling):
+        call(client)
+    answer_call(world, world.own("a", there))
+    silent(there, SILENT_SECONDS / 2)
+    silent(calling)
+    call(other)
+    assert not ended(world, there) and not ended(world, calling)
+
+
+def test_no_session_ends_for_whom_that_would_make_no_room():
+    world = world_of(limit=0, a=offers(tools=["t"]), b=offers(tools=["t"]))
+    there, elsewhere, other = [world.client(capabilities=ASKABLE) for _ in range(3)]
+    call(there)
+    call(elsewhere, name="b__t")
+    answer_call(world, world.own("b", elsewhere))
+    silent(elsewhere)
+    call(other)
+    assert not ended(world, elsewhere)
+
+
+# -- faults
+
+
+def test_a_session_that_leaves_while_its_first_call_waits_for_the_start_leaves_nothing():
+    world = world_of(a=offers(tools=["t"], slow=True))
+    client = world.new_client()
+    client.asks("initialize", capabilities=ASKABLE)
+    world.clock.advance(5)
+    call(client)
+    client.leaves()
+    world.clock.advance(1)
+    assert [label for label in alive(world) if label != "a"] == []
+    assert error_of(client.gets()[1])[1] == "the session has ended"
+
+
+def test_a_call_that_is_cancelled_while_its_process_starts_is_never_sent():
+    world = world_of()
+    first, other = world.client(capabilities=ASKABLE), world.client(capabilities=ASKABLE)
+    call(first)
+    world.offers["a"]["slow"] = True
+    call(other)
+    own = world.own("a", other)
+    other.sends(method="notifications/cancelled", params={"requestId": "c1"})
+    own.answer_initialize()
+    assert [message["method"] for message in own.takes()] == []
+
+
+def test_a_process_that_dies_while_it_starts_fails_the_call_that_waits():
+    world = world_of()
+    first, other = world.client(capabilities=ASKABLE), world.client(capabilities=ASKABLE)
+    call(first)
+    world.offers["a"]["slow"] = True
+    call(other)
+    world.own("a", other).dies()
+    assert "out of luck" in error_of(other.gets()[-1])[1]
+    call(first, 2)
+    assert take_call(world, world.own("a", first).label)
+
+
+def test_a_process_that_dies_while_held_fails_its_calls_and_those_that_wait_go_on_waiting():
+    world = world_of(shared=True, limit=0)
+    one, two = world.client(capabilities=ASKABLE), world.client(capabilities=ASKABLE)
+    call(one)
+    call(two)
+    world.own("a", one).dies()
+    assert "out of luck" in error_of(one.gets()[-1])[1]
+    assert two.gets() == []
+    world.clock.advance(2)
+    assert take_call(world, world.own("a", two).label)
+
+
+def test_the_process_that_lists_is_started_again_for_those_who_list_from_it():
+    world = world_of()
+    clients = [world.client(capabilities=ASKABLE) for _ in range(10)]
+    for client in clients:
+        client.asks("tools/list", id="first")
+        client.gets()
+    world.own("a", clients[0]).dies()
+    world.clock.advance(2)
+    assert len(alive(world)) == 1
+    for client in clients:
+        assert [message["method"] for message in client.gets()] == [
+            "notifications/tools/list_changed"]
+
+
+def test_the_last_session_with_equal_capabilities_leaves_while_the_first_call_of_another_waits():
+    world = world_of()
+    first, other = world.client(capabilities=ASKABLE), world.client(capabilities=ASKABLE)
+    call(first)
+    world.offers["a"]["slow"] = True
+    call(other)
+    first.leaves()
+    own = world.own("a", other)
+    own.answer_initialize()
+    assert take_call(world, own.label)["params"]["name"] == "t"
+    other.leaves()
+    assert alive(world) == []
+
+
+def test_roots_of_one_client_never_reach_the_process_of_another():
+    world = world_of()
+    clients = [world.client(capabilities=ASKABLE) for _ in range(4)]
+    for client in clients:
+        call(client)
+        world.own("a", client).says(id=1, method="roots/list")
+    for number, client in enumerate(clients):
+        question = client.gets()[-1]
+        client.sends(id=question["id"], result={"roots": [number]})
+    for number, client in enumerate(clients):
+        client.sends(method="notifications/roots/list_changed")
+        sent = world.own("a", client).takes()
+        assert [message["result"]["roots"] for message in sent if "result" in message] == [
+            [number]]
+        assert [message["method"] for message in sent if "method" in message][-1] == (
+            "notifications/roots/list_changed")
+
+
+def test_a_client_that_leaves_while_it_initializes_leaves_no_process_behind():
+    world = world_of(a=offers(slow=True))
+    client = world.new_client()
+    client.asks("initialize", capabilities=ASKABLE)
+    own = world.own("a", client)
+    client.leaves()
+    world.clock.advance(1)
+    assert own.closed or not own.started
+    refused, end = client.gets()
+    assert error_of(refused)[1] == "the session has ended" and end is CLOSE
+
+
+def test_an_initialize_that_waits_for_a_process_of_a_client_that_leaves_waits_for_the_next():
+    world = world_of(a=offers(tools=["t"], slow=True))
+    other, client = world.new_client(), world.new_client("a")
+    for each in (other, client):
+        each.asks("initialize", capabilities=ASKABLE)
+    world.clock.advance(10)
+    call(other)
+    other.leaves()
+    assert client.gets() == []
+    world.clock.advance(1)
+    world.own("a", client).answer_initialize()
+    assert "result" in client.get()
+    client.leaves()
+    world.clock.advance(1)
+    assert all(kind.capabilities == {} for kind in world.pool._processes.kinds.values())
+
+
+# -- one client only
+
+
+def test_with_one_client_only_everything_is_its_own():
+    world = World(share=False, a=offers(tools=["t"]))
+    assert world.servers == {}  # they start when the client says what it can be asked
+    client = world.client(capabilities={"roots": {}})
+    assert world["a"].initialize["params"]["capabilities"] == {"roots": {}}
+    client.leaves()
+    assert world["a"].closed
+
+
+def test_a_client_that_leaves_before_its_server_is_started_again_leaves_no_process_behind():
+    world = World(share=False, a=offers(tools=["t"]))
+    client = world.client()
+    upstream, connect = client.session.upstreams["a"], client.session.upstreams["a"]._connect
+
+    def leave_then_connect():
+        client.leaves()
+        return connect()
+    upstream._connect = leave_then_connect
+    first_life = world["a"]
+    first_life.dies()
+    world.clock.advance(2)
+    assert world["a"] is not first_life and not world["a"].started
+
+
+def test_a_client_that_leaves_while_its_server_is_started_again_leaves_no_process_behind():
+    world = World(share=False, a=offers(tools=["t"]))
+    client = world.client()
+    upstream, connect = client.session.upstreams["a"], client.session.upstreams["a"]._connect
+
+    def connect_to_one_that_starts_as_the_client_leaves():
+        server = connect()
+        start = server.start
+
+        def leave_then_start(on_message, on_closed):
+            client.leaves()
+            start(on_message, on_closed)
+        server.start = leave_then_start
+        return server
+    upstream._connect = connect_to_one_that_starts_as_the_client_leaves
+    world["a"].dies()
+    world.clock.advance(2)
+    assert world["a"].started and world["a"].closed
+
+
+# -- what is shown of it
+
+
+def test_health_tells_whose_each_process_is():
+    world = world_of(shared=True)
+    client = world.client(capabilities=ASKABLE)
+    call(client)
+    server = world.router.health()["servers"]["a"]
+    (process,) = server["processes"]
+    assert (process["heldBy"], process["owner"]) == (client.session.name, None)
+    assert process["capabilities"] == ["elicitation", "roots"]
+    assert json.dumps(server)
+
+
+# -- late, cancelled, dead: who gets what
+
+
+def test_a_call_that_is_cancelled_while_it_waits_for_its_turn_is_never_sent():
+    world = world_of(shared=True, limit=0)
+    one, two = world.client(capabilities=ASKABLE), world.client(capabilities=ASKABLE)
+    call(one)
+    call(two)
+    server = world.own("a", one)
+    two.sends(method="notifications/cancelled", params={"requestId": "c1"})
+    answer_call(world, server)
+    assert server.takes() == []
+
+
+def test_a_question_that_comes_late_for_a_withdrawn_call_never_reaches_the_next_session():
+    world = world_of(shared=True, limit=0)
+    one, two = world.client(capabilities=ASKABLE), world.client(capabilities=ASKABLE)
+    call(one)
+    call(two)
+    server = world.own("a", one)
+    one.sends(method="notifications/cancelled", params={"requestId": "c1"})
+    world.clock.advance(LATE_SECONDS + 1)
+    assert server.closed and world.own("a", two) is not server
+
+
+def test_an_answer_to_a_withdrawn_call_frees_its_process_for_the_next_session():
+    world = world_of(shared=True, limit=0)
+    one, two = world.client(capabilities=ASKABLE), world.client(capabilities=ASKABLE)
+    call(one)
+    call(two)
+    server = world.own("a", one)
+    sent = take_call(world, server.label)
+    one.sends(method="notifications/cancelled", params={"requestId": "c1"})
+    server.says(id=sent["id"], error={"code": 0, "message": "cancelled"})
+    assert world.own("a", two) is server and take_call(world, server.label)
+
+
+def test_a_late_log_line_never_reaches_the_next_session():
+    world = world_of(shared=True, limit=0, a=offers(tools=["t"], capabilities={"logging": {}}))
+    one, two = world.client(capabilities=ASKABLE), world.client(capabilities=ASKABLE)
+    call(one)
+    call(two)
+    server = world.own("a", one)
+    answer_call(world, server)
+    two.gets()
+    server.says(method="notifications/message", params={"level": "error", "data": "one's"})
+    assert two.gets() == []
+
+
+def test_a_dead_process_does_not_swallow_the_calls_that_wait():
+    world = world_of(shared=True, limit=1)
+    clients = [world.client(capabilities=ASKABLE) for _ in range(6)]
+    for client in clients:
+        call(client)
+    world.own("a", clients[0]).dies()
+    for _ in range(10):
+        for server in [world[label] for label in alive(world)]:
+            if [message for message in server.received if message.get("method") == "tools/call"]:
+                answer_call(world, server)
+        world.clock.advance(1)
+    assert ["result" in client.gets()[-1] for client in clients] == [False, *[True] * 5]
+
+
+def test_a_list_in_flight_is_asked_again_where_the_session_lists_now():
+    world = world_of()
+    first, second, other = [world.client(capabilities=ASKABLE) for _ in range(3)]
+    call(first)
+    call(second)
+    assert world.own("a", other) is world.own("a", first)
+    world.own("a", first).offers = {**world.own("a", first).offers, "lists": {}}  # it is slow
+    other.asks("tools/list", id="l")
+    assert other.gets() == []
+    first.leaves()
+    answer = next(message for message in other.gets() if message.get("id") == "l")
+    assert [tool["name"] for tool in answer["result"]["tools"]] == ["a__t"]
+
+
+def test_a_second_call_of_a_session_that_owns_a_process_by_then_waits_behind_nobody():
+    world = world_of(limit=0)
+    first, one, two = [world.client(capabilities=ASKABLE) for _ in range(3)]
+    call(first)
+    call(one, 1)
+    call(two, 1)
+    call(one, 2)
+    first.leaves()
+    world.clock.advance(1)
+    sent = [message for message in world.own("a", one).takes()
+            if message.get("method") == "tools/call"]
+    assert len(sent) == 2
+
+
+def test_a_cancelled_call_behind_another_of_its_session_is_dropped_and_the_other_runs(caplog):
+    world = world_of(limit=0)
+    first, one = world.client(capabilities=ASKABLE), world.client(capabilities=ASKABLE)
+    call(first)
+    call(one, 1)
+    call(one, 2)
+    one.sends(method="notifications/cancelled", params={"requestId": 2})
+    first.leaves()
+    world.clock.advance(1)
+    assert [message["method"] for message in world.own("a", one).takes()] == ["tools/call"]
+    assert "a change of the processes failed" not in caplog.text

@@ -1,0 +1,68 @@
+"""Waiting without a thread that waits: what several sources give, collected where it arrives.
+
+Both classes run in the thread that brings the next piece: mostly the reader thread of a server,
+or the clock.
+"""
+
+import functools
+import threading
+
+
+class OnAnswer:
+    """A Peer that calls function(answer), for a request of our own. Progress is dropped."""
+
+    def __init__(self, function):
+        self._function = function
+
+    def send(self, message):
+        if "method" not in message:
+            self._function(message)
+
+
+class Gather:
+    """One value from each of several sources, which are any hashable objects.
+
+    finish(values, missing) is called once: with {source: value}, and with the set of sources that
+    gave nothing in so many seconds. Without a clock there is no deadline.
+    """
+
+    def __init__(self, sources, finish, clock=None, seconds=None):
+        self._sources, self._finish = list(sources), finish
+        self._clock, self._seconds = clock, seconds
+        self._deadline = None
+        self._lock = threading.Lock()
+        # protected by _lock:
+        self._missing = set(self._sources)
+        self._values = {}
+
+    def start(self, ask):
+        """Call ask(source, put) for each source; put(value) may be called from any thread."""
+        if not self._sources:
+            self._finish({}, set())
+            return
+        if self._clock:
+            self._deadline = self._clock.after(self._seconds, self._expire)
+        for source in self._sources:
+            ask(source, functools.partial(self._put, source))
+
+    def _put(self, source, value):
+        """A second value of a source, or one after the deadline, is dropped."""
+        with self._lock:
+            if source not in self._missing:
+                return
+            self._missing.remove(source)
+            self._values[source] = value
+            complete = not self._missing
+        if complete:
+            if self._clock:
+                self._clock.forget(self._deadline)
+                self._deadline = None  # cuts a cycle: the clock's event refers to us
+            self._finish(self._values, set())
+
+    def _expire(self):
+        """Called by the clock."""
+        with self._lock:
+            missing, self._missing = self._missing, set()
+        self._deadline = None
+        if missing:
+            self._finish(self._values, missing)

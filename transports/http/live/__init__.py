@@ -1,0 +1,16 @@
+"""The room for the live page: which servers and sessions there are, and each message as it passes.
+
+Comes in by router.py, as a set of views. May import: transports.fabric, transports.http,
+transports.http.engine, transports.tap.
+
+In reading order:
+    live_page.py    the views
+    live.html       the page, with live.css
+    live.js         its beginning; each other .js file is one part of it
+"""
+
+
+def live_page(*arguments):
+    """See LivePage."""
+    from .live_page import LivePage  # only now: stdio needs no Flask
+    return LivePage(*arguments)

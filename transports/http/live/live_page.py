@@ -1,0 +1,138 @@
+"""The live page: which servers and sessions there are, and each message as it passes.
+
+    GET /live, /live/{name}     the page and its files, as they are in the folder live/
+    GET /live/events            what it shows, as a stream of events:
+        hello       {"version", "url"}, once
+        state       {"servers", "sessions"}, when that has changed; at most twice a second
+        missed      {"missed": n}: so many messages are not among those that follow
+        messages    [message, …], see transports/tap
+
+The files have no data in them, so they need no token: a browser sends none when it opens a page.
+The stream needs it, as everything else does.
+"""
+
+import threading
+import time
+from pathlib import Path
+
+import flask
+
+from transports.fabric.messages import encode
+from transports.http.engine.connection import client_connection_of
+from transports.http.replies import PAGE_HEADERS, STILL_HERE, EventResponse, Reply, event
+from transports.tap.tap import tap
+
+FOLDER = Path(__file__).parent
+TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript",
+         ".svg": "image/svg+xml"}
+STATE_SECONDS = 0.5     # between two looks at the state: shorter than the pause before a restart
+MOST_IN_EVENT = 100     # messages
+
+
+class LivePage:
+    """Its views, each run by a worker of waitress; that of a stream feeds it to its end."""
+
+    title, path = "What is going on here", "/live"
+
+    def __init__(self, router, stream_threads, heartbeat):
+        self._router, self._stream_threads = router, stream_threads
+        self._heartbeat = heartbeat
+        self._state = (0.0, b"")    # when it was made, and the event; replaced by one assignment
+        # Path → reply. No other file can be asked for, whatever the path is.
+        self._files = {f"/live/{path.name}": _reply(path) for path in sorted(FOLDER.iterdir())
+                       if path.suffix in TYPES}
+        self._files["/live"] = self._files.pop("/live/live.html")
+        self._lock = threading.Lock()
+        # protected by _lock:
+        self._readers = set()
+        self._closed = False
+
+    def open_paths(self):
+        """Those that need no token."""
+        return set(self._files)
+
+    def views(self):
+        """A Flask blueprint."""
+        routes = flask.Blueprint("live", __name__)
+        for path in self._files:
+            routes.add_url_rule(path, path.replace(".", "_"), self.file)  # an endpoint has no dots
+        routes.add_url_rule("/live/events", "/live/events", self.events)
+        return routes
+
+    def close(self):
+        """The streams end, and no other one begins."""
+        with self._lock:
+            self._closed = True
+            readers = list(self._readers)
+        for reader in readers:
+            reader.close()
+
+    def file(self):
+        return self._files[flask.request.path].response()
+
+    def events(self):
+        client_connection = client_connection_of(flask.request.environ)
+        reader = tap.open()
+        try:
+            self._stream_threads.open(client_connection, reader.close)
+        except Exception:
+            reader.close()
+            raise
+        with self._lock:
+            self._readers.add(reader)
+            closed = self._closed
+        if closed:
+            reader.close()
+
+        def ended():
+            self._stream_threads.closed()
+            client_connection.on_disconnect = None  # it may live on, for other requests
+            with self._lock:
+                self._readers.discard(reader)
+            reader.close()
+
+        hello = {"version": self._router.version, "url": flask.request.host_url.rstrip("/")}
+        response = EventResponse(self._events(hello, reader), client_connection)
+        response.call_on_close(ended)
+        return response
+
+    def _events(self, hello, reader):
+        """Run by the worker that feeds the stream. The first yield sends the headers."""
+        yield event(encode(hello), b"hello")
+        told, last = None, time.monotonic()
+        while True:
+            state = self._current_state()
+            found = state if state != told else b""
+            told = state
+            if found or time.monotonic() - last >= self._heartbeat:
+                yield found or STILL_HERE
+                last = time.monotonic()
+            found = reader.read(STATE_SECONDS)
+            if found is None:
+                return
+            for data in _messages(*found):
+                yield data
+                last = time.monotonic()
+
+    def _current_state(self):
+        """The event that tells the state. All pages have the same, and one of them makes it."""
+        made, state = self._state
+        if time.monotonic() - made >= STATE_SECONDS:
+            self._state = time.monotonic(), state   # first: no other page makes it meanwhile
+            state = event(encode(self._router.live_state()), b"state")
+            self._state = time.monotonic(), state
+        return state
+
+
+def _messages(records, missed):
+    """The events that tell of these messages."""
+    if missed:
+        yield event(encode({"missed": missed}), b"missed")
+    for first in range(0, len(records), MOST_IN_EVENT):
+        lines = [record.line() for record in records[first:first + MOST_IN_EVENT]]
+        yield event(b"[" + b",".join(lines) + b"]", b"messages")
+
+
+def _reply(path):
+    return Reply("200 OK", path.read_bytes(), [
+        ("Content-Type", f"{TYPES[path.suffix]}; charset=utf-8"), *PAGE_HEADERS])

@@ -1,0 +1,16 @@
+"""The room for clients of Streamable HTTP with sessions, revisions 2025-03-26 to 2025-11-25.
+
+Comes in by router.py, as a set of views and of POSTs. May import: transports.fabric,
+transports.http, transports.http.engine.
+
+In reading order:
+    streamable.py       what is at /mcp: POST, GET, DELETE
+    waiting_post.py     a POST whose answer is still to come
+    streams.py          a stream that can be resumed
+"""
+
+
+def streamable_http(*arguments):
+    """See StreamableHttp."""
+    from .streamable import StreamableHttp  # only now: stdio needs no Flask
+    return StreamableHttp(*arguments)

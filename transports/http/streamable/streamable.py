@@ -1,0 +1,285 @@
+"""Streamable HTTP with sessions, the transport of revisions 2025-03-26, 2025-06-18, 2025-11-25.
+
+    POST   /mcp, /mcp/{name}   one message; a request is answered on the POST itself
+    GET    …                   the session's own stream, or, with Last-Event-ID, a broken one
+    DELETE …                   the end of the session
+
+{name} is a server's or a group's.
+
+A POST that carries a request waits for the first thing that its call brings, see waiting_post.py:
+it is answered with JSON, or becomes a stream of events.
+"""
+
+import functools
+import time
+
+import flask
+
+from transports.fabric.messages import (INVALID_REQUEST, REQUEST, REVISIONS, SERVER_UNAVAILABLE,
+                                        InvalidMessage, decode, kind_of)
+from transports.fabric.outbox import CLOSE
+from transports.fabric.session import SessionsUsedUp
+from transports.http.engine.connection import client_connection_of
+from transports.http.replies import (ACCEPTED, NO_JSON, STILL_HERE, EventResponse, event, is_json,
+                                     json_error, plain, used_up)
+from transports.http.stream_threads import StreamsUsedUp
+
+from .streams import ResumableStream
+from .waiting_post import WaitingPost, WaitingPosts
+
+TRANSPORT = "streamable-http"   # what our sessions say of themselves
+RETRY = 1000                # milliseconds before a client resumes a broken stream
+GONE_SECONDS = 120.0        # of silence, after its own stream has closed: the client has left
+KEPT_STREAMS = 16           # streams of one session that are complete but may have to be resumed
+KEPT_STREAMS_BYTES = 4 * 2**20  # of these altogether; but the newest may have any size
+
+
+class HttpError(Exception):
+    """An HTTP error, as a reply."""
+
+    def __init__(self, status, text, code=INVALID_REQUEST):
+        super().__init__(text)
+        self.reply = json_error(status, code, text)
+
+
+class StreamableHttp:
+    """The views, each run by a worker of waitress, which may wait; and `post`, which may not."""
+
+    title, path = "Streamable HTTP", "/mcp"
+
+    def __init__(self, router, clock, stream_threads, heartbeat):
+        self._router, self._clock = router, clock
+        self._stream_threads, self._heartbeat = stream_threads, heartbeat
+        self._waiting_posts = WaitingPosts(clock, heartbeat, stream_threads)
+        self._end_idle_sessions()
+
+    def views(self):
+        """A Flask blueprint."""
+        routes = flask.Blueprint("streamable_http", __name__)
+        for path in ("/mcp", "/mcp/", "/mcp/<name>"):
+            for method, view in (("POST", self.post_as_stream), ("GET", self.get),
+                                 ("DELETE", self.delete)):
+                routes.add_url_rule(path, f"{method} {path}", view, methods=[method])
+        routes.register_error_handler(HttpError, lambda problem: problem.reply.response())
+        return routes
+
+    # -- POST
+
+    def takes(self, path):
+        """Whether a POST to this path carries a message for us."""
+        return path == "/mcp" or path.startswith("/mcp/")
+
+    def session_of(self, request):
+        """The session that a request names, or None."""
+        return self._router.sessions.find(request.header("Mcp-Session-Id"))
+
+    def post(self, request, client_connection):
+        """Begin what a POST asks for. Returns the Reply; None if it comes later."""
+        try:
+            message = self._message(request)
+            answers = _count_answers(message)
+            session, is_first = self._session_for(message, request)
+            if not answers:
+                self._router.handle(session, message, session.outbox)
+                return ACCEPTED
+            stream = ResumableStream(session.name, next(session.numbers), answers)
+            stream.take_over(client_connection)
+            self._router.handle(session, message, stream)
+        except HttpError as problem:
+            return problem.reply
+        except InvalidMessage as problem:
+            return json_error(400, problem.code, str(problem))
+        except SessionsUsedUp as problem:
+            return used_up(problem)
+        WaitingPost(self._router, self._waiting_posts, session, stream, client_connection,
+                    is_first).wait()
+        return None
+
+    def _message(self, request):
+        """The body of the POST. Raises HttpError and InvalidMessage."""
+        if not _accepts(request.header, "application/json", "text/event-stream"):
+            raise HttpError(406, "Accept both application/json and text/event-stream.")
+        if not is_json(request.header("Content-Type", "")):
+            raise HttpError(415, NO_JSON)
+        return decode(request.body())
+
+    def _session_for(self, message, request):
+        """(the session that the message belongs to, whether it is new). Raises HttpError and
+        SessionsUsedUp."""
+        name = request.path.lstrip("/")[len("mcp/"):] or None
+        if isinstance(message, dict) and message.get("method") == "initialize" \
+                and "id" in message and request.header("Mcp-Session-Id") is None:
+            return self._open(name), True
+        return self._session(name, request.header), False
+
+    def post_as_stream(self, name=None):
+        """The view of a POST that becomes a stream. If there is no room for it, its client hears
+        that; its call goes on."""
+        client_connection = client_connection_of(flask.request.environ)
+        post, client_connection.post = client_connection.post, None
+        try:
+            self._stream_threads.open(client_connection, functools.partial(
+                _release, post.session, post.stream, client_connection))
+        except StreamsUsedUp:
+            post.gone()
+            raise
+        # Its last message may come while nobody reads it.
+        post.stream.on_news = functools.partial(_forget_oldest, post.session)
+        return self._event_response(post.session, post.stream, client_connection, 0,
+                                    post.headers())
+
+    # -- GET
+
+    def get(self, name=None):
+        """The session's own stream, or what a broken one had after Last-Event-ID."""
+        header = flask.request.headers.get
+        if not _accepts(header, "text/event-stream"):
+            raise HttpError(406, "A GET here is for a stream: Accept text/event-stream. Messages "
+                                 "are POSTed here; the older HTTP+SSE is at /sse.")
+        session = self._session(name, header)
+        stream, after = _stream_to_read(session, header("Last-Event-ID"))
+        client_connection = client_connection_of(flask.request.environ)
+        self._stream_threads.open(client_connection, functools.partial(
+            _release, session, stream, client_connection))
+        stream.take_over(client_connection)  # only now: refused with 503, the old reader goes on
+        return self._event_response(session, stream, client_connection, after)
+
+    def _event_response(self, session, stream, client_connection, after, headers=()):
+        response = EventResponse(self._events(session, stream, client_connection, after),
+                                 client_connection, headers)
+        response.call_on_close(functools.partial(self._ended, session, stream, client_connection))
+        return response
+
+    def _ended(self, session, stream, client_connection):
+        """The response has ended: its stream is complete, or its connection has broken."""
+        self._stream_threads.closed()
+        client_connection.on_disconnect = None  # it may live on, for other requests
+        _release(session, stream, client_connection)
+        if stream is session.outbox:
+            if stream.is_complete():  # its client was too far behind: nothing can be told it
+                self._router.leave(session)  # any more. With 404 it will begin anew
+        elif not stream.last_read() and session.version != REVISIONS[-1]:
+            stream.close()  # its client has no number to resume it from
+        _forget_oldest(session)
+
+    def _events(self, session, stream, client_connection, after):
+        """Run by the worker that feeds the stream. The first yield sends the headers."""
+        # An id to resume from before anything has come (2025-11-25, Sending Messages, item 6).
+        # Older clients take an event without data for a broken message.
+        yield (b"id: %d-%d\nretry: %d\ndata: \n\n" % (stream.number, after, RETRY)
+               if session.version == REVISIONS[-1] else STILL_HERE)
+        while (found := stream.read(after, client_connection, self._heartbeat)) is not CLOSE:
+            if not found:
+                yield STILL_HERE
+                continue
+            after = found[-1][0]
+            yield b"".join(event(data, id=f"{stream.number}-{number}") for number, data in found)
+
+    # -- DELETE
+
+    def delete(self, name=None):
+        """End the session: what is under way is answered with an error."""
+        self._router.leave(self._session(name, flask.request.headers.get))
+        return plain(200, "The session has ended.").response()
+
+    # -- sessions
+
+    def _open(self, name):
+        try:
+            session = self._router.open(TRANSPORT, name, lambda named: ResumableStream(named, 0))
+        except LookupError as problem:
+            raise HttpError(404, str(problem)) from None
+        session.last_used = time.monotonic()
+        return session
+
+    def _session(self, name, header):
+        """The session that the request belongs to, or a HttpError."""
+        id = header("Mcp-Session-Id")
+        if id is None:
+            raise HttpError(400, "Mcp-Session-Id is missing: begin with initialize, which is "
+                                 "POSTed here; the older HTTP+SSE is at /sse.")
+        session = self._router.sessions.find(id)
+        # 404 tells a client to begin anew; 400 would not (Session Management, items 3 and 4).
+        if session is None or session.transport != TRANSPORT or session.surface_name != name:
+            raise HttpError(404, "No such session: it has ended, or never was. Begin anew with "
+                               "initialize.", SERVER_UNAVAILABLE)
+        revision = header("Mcp-Protocol-Version")
+        if revision is not None and revision != session.version:
+            known = "was not negotiated" if revision in REVISIONS else "is not supported"
+            raise HttpError(400, f"MCP-Protocol-Version {revision[:40]!r} {known}; this session "
+                               f"speaks {session.version}.")
+        session.last_used = time.monotonic()
+        return session
+
+    def _end_idle_sessions(self):
+        """Called by the clock, a few times in the span that a session may be idle.
+
+        Most clients never send DELETE: they close their connections and are gone.
+        """
+        idle = self._router.limits.idle
+        gone = min(idle, GONE_SECONDS)
+        self._clock.after(gone / 10, self._end_idle_sessions)
+        for session in self._router.sessions.all():
+            silent = session.seconds_silent()
+            if silent >= idle or silent >= gone and session.outbox.had_reader:
+                self._router.leave(session)
+
+
+def _release(session, stream, client_connection):
+    """The connection reads the stream no more."""
+    session.last_used = time.monotonic()  # first: from the next line on it counts
+    stream.release(client_connection)
+
+
+def _forget_oldest(session):
+    """Of the streams that are complete and that nobody reads, only the newest are kept, in case
+    they have to be resumed."""
+    finished = [stream for stream in list(session.streams.values())
+                if stream.reader is None and stream.is_complete()]
+    size = 0
+    for newer, stream in enumerate(reversed(finished)):
+        size += stream.size()
+        if newer and (newer >= KEPT_STREAMS or size > KEPT_STREAMS_BYTES):
+            session.streams.pop(stream.number, None)
+
+
+def _stream_to_read(session, last_event_id):
+    """(the stream that a GET reads, the number of the message after which it does)."""
+    if last_event_id is None:
+        if session.outbox.reader is not None:
+            raise HttpError(409, "This session has a stream already; resume it with "
+                                 "Last-Event-ID, or close it first.")
+        return session.outbox, session.outbox.last_read()
+    number, _, after = last_event_id.partition("-")
+    if not (number.isdecimal() and after.isdecimal() and len(last_event_id) < 40):
+        raise HttpError(400, f"Last-Event-ID {last_event_id[:40]!r} is none of ours.")
+    stream = session.outbox if int(number) == 0 else session.streams.get(int(number))
+    if stream is None:
+        raise HttpError(400, "That stream is not kept any more: ask again.")
+    return stream, int(after)
+
+
+def _count_answers(message):
+    """How many answers a message will get: 1 for a request, 0 for another message.
+
+    In a batch, a member that is no message gets one too. A single one raises InvalidMessage.
+    """
+    if isinstance(message, list):
+        return sum(map(_is_answered, message))
+    return 1 if kind_of(message) is REQUEST else 0
+
+
+def _is_answered(message):
+    try:
+        return kind_of(message) is REQUEST
+    except InvalidMessage:
+        return True
+
+
+def _accepts(header, *types):
+    """Whether the client takes all these types; one that does not say takes anything."""
+    accepted = header("Accept")
+    if not accepted or all(one in accepted for one in types):
+        return True
+    acceptable = flask.Request({"HTTP_ACCEPT": accepted}).accept_mimetypes  # knows wildcards
+    return all(one in acceptable for one in types)

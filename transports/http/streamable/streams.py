@@ -1,0 +1,166 @@
+"""A stream that can break and be resumed: Streamable HTTP has one for each POST that is answered,
+and one for each session.
+
+An Outbox forgets what it has handed out. A ResumableStream numbers its messages and keeps the last
+of them, so that a client whose connection broke can say which number it has, and read on
+(2025-11-25, Transports, Resumability and Redelivery).
+"""
+
+import collections
+import logging
+import threading
+
+from transports.fabric.messages import encode
+from transports.fabric.outbox import CLOSE, MAX_BEHIND_BYTES, MAX_BEHIND_MESSAGES
+from transports.fabric.passing import passing
+
+log = logging.getLogger("router")
+
+KEPT_MESSAGES = 1000        # of a stream that nobody reads, or that may have to be resumed
+KEPT_BYTES = 4 * 2**20
+
+
+class ResumableStream:
+    """Numbered messages, from any thread that sends to one reader at a time.
+
+    With `answers`, the stream of a POST: it is complete with that many responses. `send` never
+    blocks and never raises. A reader that falls too far behind is disconnected.
+    """
+
+    def __init__(self, name, number, answers=None):
+        self.name, self.number = name, number
+        self.reader = None              # the ClientConnection on which it is read, or None
+        self.had_reader = False         # whether there has been one
+        self.on_news = lambda: None     # called after a change, by the thread that made it
+        self._changed = threading.Condition()
+        # protected by _changed:
+        self._kept = collections.deque()  # (number, bytes)
+        self._bytes = 0
+        self._last = 0              # the number of the newest message
+        self._read = 0              # the highest number that a reader has got
+        self._answers = answers     # that are still to come
+        self._answered = False      # whether all of them are here
+        self._closed = False        # whether nothing more will come
+        self._is_for_one_reader = False     # whether nobody else will read what is kept
+
+    # -- called by any thread
+
+    def send(self, message):
+        data = encode(message)
+        if passing.watched:
+            passing.observer.to_client(self.name, message, data)
+        with self._changed:
+            if self._closed:
+                return
+            self._last += 1
+            self._kept.append((self._last, data))
+            self._bytes += len(data)
+            reader, behind = self.reader, self._forget()
+            if self._answers is not None and "method" not in message:
+                self._answers -= 1
+                self._answered = self._answers == 0
+                self._closed = self._closed or self._answered
+            self._changed.notify_all()
+        self.on_news()
+        if behind:
+            log.warning("%s: a stream was closed, because its client is too far behind", self.name)
+            reader.disconnect()
+
+    def expect_one_less(self):
+        """One of its answers will never come: its call was cancelled."""
+        with self._changed:
+            self._answers -= 1
+            self._closed = self._closed or self._answers == 0
+            self._changed.notify_all()
+        self.on_news()
+
+    def _forget(self):
+        """Requires _changed. What was not read is forgotten only if nobody reads; True if the
+        reader is so far behind that the stream ends."""
+        reading = self.reader is not None
+        most, most_bytes = ((MAX_BEHIND_MESSAGES, MAX_BEHIND_BYTES) if reading
+                            else (KEPT_MESSAGES, KEPT_BYTES))
+        if reading and (self._last - self._read > most or self._bytes - len(self._kept[-1][1])
+                        > most_bytes and self._kept[0][0] > self._read):
+            self._closed = True
+            return True
+        while len(self._kept) > 1 and (len(self._kept) > KEPT_MESSAGES
+                                       or self._bytes > KEPT_BYTES):
+            if reading and self._kept[0][0] > self._read:
+                break
+            self._bytes -= len(self._kept.popleft()[1])
+        return False
+
+    def close(self):
+        """Nothing more will come, and nobody will resume it: what is kept is only for the reader
+        that it has now."""
+        with self._changed:
+            self._closed = self._is_for_one_reader = True
+            self._drop_unreadable()
+            self._changed.notify_all()
+        self.on_news()
+
+    def _drop_unreadable(self):
+        """Requires _changed."""
+        if self._is_for_one_reader and self.reader is None:
+            self._kept.clear()
+            self._bytes = 0
+
+    def is_complete(self):
+        """Whether nothing more will come."""
+        with self._changed:
+            return self._closed
+
+    def size(self):
+        """Of the messages that are kept, in bytes."""
+        with self._changed:
+            return self._bytes
+
+    def has_news(self):
+        """Whether there is something to read, or nothing more will come."""
+        with self._changed:
+            return self._last > 0 or self._closed
+
+    def sole_answer(self, reader):
+        """The answer as bytes, if nothing else is or will be in it and this reader has it; else
+        None."""
+        with self._changed:
+            if self._answered and self._last == 1 and self.reader is reader:
+                return self._kept[0][1]
+            return None
+
+    def last_read(self):
+        """The highest number that a reader has got."""
+        with self._changed:
+            return self._read
+
+    # -- for the reader, whose thread feeds the HTTP response
+
+    def take_over(self, reader):
+        """From now on this one reads; another that does gets CLOSE."""
+        with self._changed:
+            self.reader, self.had_reader = reader, True
+            self._changed.notify_all()
+        self.on_news()
+
+    def release(self, reader):
+        """The reader has gone, unless another has taken over already. Any thread."""
+        with self._changed:
+            if self.reader is reader:
+                self.reader = None
+                self._drop_unreadable()
+                self._changed.notify_all()
+
+    def read(self, after, reader, seconds):
+        """The messages after that number, as [(number, bytes)]; [] if none come in time.
+
+        CLOSE when there will be no more, or when another reader has taken over.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._last > after or self._closed
+                                   or self.reader is not reader, seconds)
+            if self.reader is not reader:
+                return CLOSE
+            found = [kept for kept in self._kept if kept[0] > after]
+            self._read = max(self._read, self._last)
+            return found or (CLOSE if self._closed else [])

@@ -1,0 +1,13 @@
+"""The room that keeps the messages that pass, for the live page and for --trace.
+
+Comes in by router.py. May import: transports.fabric.
+
+In reading order:
+    tap.py      the last messages, for any number of readers
+    links.py    which messages belong together, by their ids and tokens
+    trace.py    each message that passes, in a file
+"""
+
+from .trace import begin_trace
+
+__all__ = ["begin_trace"]

@@ -1,0 +1,201 @@
+"""The tap keeps the last messages that passed, for people who debug the router or learn from it.
+
+It is the Observer of transports/fabric/passing.py, which tells at which places a message passes.
+What it keeps is text, not the messages, and the secrets of the config are not in it.
+"""
+
+import collections
+import threading
+import time
+
+from transports.fabric.messages import encode
+from transports.fabric.passing import passing
+from transports.fabric.text import hidden, redacted
+
+from .links import FROM_CLIENT, FROM_SERVER, TO_CLIENT, TO_SERVER, Links, call_key, question_key
+
+LONGEST_TEXT = 2**14        # characters of one message; what is longer is cut
+KEPT_MESSAGES = 10_000
+KEPT_BYTES = 8 * 2**20      # of their texts
+FIRST_MESSAGES = 1000       # of these, for a reader that begins
+MOST_A_SECOND = 500         # messages that are kept, if no reader wants all of them
+LINGER = 60.0               # seconds for which messages are still kept after the last reader
+COLLECT = 0.1               # seconds, so that many messages wake a reader only once
+
+
+class Record:
+    """One message that has passed. `n` numbers all of them, also those that were not kept."""
+
+    __slots__ = ("n", "size", "_fields", "_line")
+
+    def __init__(self, n, fields):
+        self.n, self.size = n, len(fields["text"])
+        self._fields, self._line = fields, None
+
+    def line(self):
+        """Its JSON as bytes. The readers share it, and the first one makes it."""
+        if self._line is None:
+            self._line = encode({"n": self.n, **self._fields})
+        return self._line
+
+
+class Tap:
+    """The last messages, for any number of Readers. Any thread may call anything here."""
+
+    def __init__(self):
+        self._changed = threading.Condition()
+        # protected by _changed:
+        self._readers = []
+        self._all_wanted = False    # whether a reader wants all messages
+        self._until = 0.0           # when the last look is too long ago
+        self._second, self._taken = 0.0, 0      # when this second began, and its messages
+        self._asleep = False        # whether a reader waits for the next message
+        self._n = 0                 # of the last message
+        self._kept = collections.deque()        # Records
+        self._bytes = 0             # of their texts
+        self._links = Links()
+
+    # -- the four places
+
+    def from_client(self, session, message):
+        self._take(FROM_CLIENT, session.name, message, session=session.name)
+
+    def to_client(self, name, message, data):
+        """`name`: of the session; `data`: the message as bytes."""
+        # A question has its Link already, see `asked`.
+        self._take(TO_CLIENT, name, message, (TO_CLIENT, name, message.get("id")), data,
+                   session=name)
+
+    def from_server(self, upstream, message):
+        # Of questions and log lines, only this tells to which call they belong.
+        method = message.get("method")
+        belongs = method and ("id" in message or method == "notifications/message")
+        cause = call_key(upstream.sole_call()) if belongs else None
+        self._take(FROM_SERVER, upstream.label, message, cause, server=upstream.name,
+                   process=upstream.label)
+
+    def to_server(self, upstream, message, call):
+        """`call`: on whose behalf, or None."""
+        self._take(TO_SERVER, upstream.label, message, call_key(call), server=upstream.name,
+                   process=upstream.label, session=call.asker.name if call else None)
+
+    def asked(self, session, our_id, question):
+        """This session is about to be asked a server's question, a Call, under our id."""
+        with self._changed:
+            self._links.follow((TO_CLIENT, session.name, our_id), question_key(question))
+
+    # -- taking
+
+    def _take(self, place, peer, message, cause=None, data=None, session=None, **more):
+        """Keep one message, unless too many come."""
+        if not self._is_wanted():
+            return
+        data = encode(message) if data is None else data
+        text = redacted(hidden.texts, data[:LONGEST_TEXT + 1].decode("ascii"), LONGEST_TEXT)
+        kind = ("response" if "method" not in message
+                else "request" if "id" in message else "notification")
+        fields = {"time": time.time(), "place": place, "session": session, "server": None,
+                  "process": None, **more, "thread": threading.current_thread().name,
+                  "size": len(data), "text": text, "cut": len(data) > LONGEST_TEXT,
+                  "kind": kind, "id": message.get("id")}
+        with self._changed:
+            link = self._links.find(place, peer, message, cause, session)
+            fields.update(call=link.number, session=session or link.session,
+                          method=message.get("method") or link.method)
+            self._n += 1
+            self._keep(Record(self._n, fields))
+
+    def _is_wanted(self):
+        """Whether one more message is kept now. One that is not is counted, so that readers can
+        be told how many they have missed."""
+        now = time.monotonic()
+        with self._changed:
+            if not self._readers and now > self._until:
+                self._forget()
+                return False
+            if now - self._second >= 1:
+                self._second, self._taken = now, 0
+            if self._taken >= MOST_A_SECOND and not self._all_wanted:
+                self._n += 1
+                return False
+            self._taken += 1
+            return True
+
+    def _keep(self, record):
+        """Requires _changed."""
+        self._kept.append(record)
+        self._bytes += record.size
+        while len(self._kept) > KEPT_MESSAGES or self._bytes > KEPT_BYTES:
+            self._bytes -= self._kept.popleft().size
+        if self._asleep:
+            self._asleep = False
+            self._changed.notify_all()
+
+    def _forget(self):
+        """Requires _changed."""
+        passing.watched, self._bytes = False, 0
+        self._kept.clear()
+        self._links.clear()
+
+    # -- for readers
+
+    def open(self, wants_all=False):
+        """A new Reader, which begins with the last messages. It must be closed."""
+        with self._changed:
+            first = self._kept[-min(FIRST_MESSAGES, len(self._kept))].n if self._kept else None
+            reader = Reader(self, self._n if first is None else first - 1, wants_all)
+            self._readers.append(reader)
+            passing.observer, passing.watched = self, True
+            self._all_wanted = self._all_wanted or wants_all
+        return reader
+
+    def close(self, reader):
+        """See Reader.close."""
+        with self._changed:
+            if reader in self._readers:
+                self._readers.remove(reader)
+            self._all_wanted = any(each.wants_all for each in self._readers)
+            self._until = time.monotonic() + LINGER
+            self._changed.notify_all()
+
+    def read(self, reader, seconds):
+        """See Reader.read."""
+        with self._changed:
+            self._asleep = True
+            self._changed.wait_for(lambda: self._n > reader.after or reader.closed, seconds)
+            if self._n > reader.after:
+                self._changed.wait_for(lambda: reader.closed, COLLECT)
+            found = []
+            for record in reversed(self._kept):
+                if record.n <= reader.after:
+                    break
+                found.append(record)
+            missed = self._n - reader.after - len(found)
+            reader.after = self._n
+        if reader.closed and not (found or missed):
+            return None
+        return found[::-1], missed
+
+
+class Reader:
+    """One look at the tap, by one thread."""
+
+    def __init__(self, tap, after, wants_all):
+        self.after, self.wants_all = after, wants_all
+        self.closed = False
+        self._tap = tap
+
+    def read(self, seconds):
+        """([Records], how many messages were missed before or between them).
+
+        Both are empty if none come in time. None once it is closed and all is read.
+        """
+        return self._tap.read(self, seconds)
+
+    def close(self):
+        """Any thread, any number of times."""
+        self.closed = True
+        self._tap.close(self)
+
+
+tap = Tap()

@@ -1,0 +1,67 @@
+"""What --check advises: what works here, and may not work with every host, or is not wise.
+
+Names and schemas come from servers, so they are made fit to be shown. The values of secrets do
+not come here: an Entry says only where they stand.
+"""
+
+import re
+from typing import NamedTuple
+
+from transports.fabric.text import printable
+from upstreams.server.catalog import LONGEST_TOOL_NAME
+
+from .schemas import refused_schemas
+
+LONGEST_SHOWN = 100     # characters of a name from a server
+
+_FIT_NAME = re.compile("[A-Za-z0-9_-]+")
+_IN_CLEAR = ("a secret stands there in clear: write ${NAME} in its place, and set the variable "
+             "NAME where the router is started")
+_TOO_LONG = (f"with its prefix the name is over {LONGEST_TOOL_NAME} characters, so clients see it "
+             'cut; a short "prefix" in the config helps')
+_UNFIT = ('the name has other characters than letters, digits, "_" and "-": Claude Desktop, Codex '
+          "and Copilot CLI then refuse all tools")
+
+
+class Advice(NamedTuple):
+    about: str      # a tool, a place in its schema, or a key of the config, as env.TOKEN
+    text: str
+
+
+def advise(tools):
+    """({upstream: [Advice]}, [Advice on names that occur twice]) for {upstream: its tools}."""
+    return ({upstream: about_server(upstream, items) for upstream, items in tools.items()},
+            about_clashes(tools))
+
+
+def about_server(upstream, tools):
+    """The Advice on one server; `tools` are its tools as clients of all servers see them."""
+    found = [(place, _IN_CLEAR) for place in upstream.entry.clear]
+    found += [(f"{shown} ({name})", _TOO_LONG)
+              for name, shown in upstream.catalog.cut_names()]
+    found += [(tool["name"], _UNFIT) for tool in tools if not _FIT_NAME.fullmatch(tool["name"])]
+    found += [(f"{tool['name']} {place}", what) for tool in tools
+              for place, what in refused_schemas(tool)]
+    return [Advice(_shown(upstream, about), text) for about, text in found]
+
+
+def about_clashes(tools):
+    """The Advice on names that occur twice in {upstream: its tools}."""
+    found = {}
+    for upstream, items in tools.items():
+        for tool in items:
+            found.setdefault(tool["name"], []).append(upstream)
+    return [Advice(_shown(upstreams[0], name), _clash(*upstreams))
+            for name, upstreams in found.items() if len(upstreams) > 1]
+
+
+def _clash(first, *others):
+    if others[0] is first:
+        return f'"{first.name}" lists two tools of this name; clients see one'
+    names = " and ".join(f'"{upstream.name}"' for upstream in others)
+    return (f'is a tool of "{first.name}" and of {names}: clients of all servers together see '
+            f'that of "{first.name}"; a "prefix" in the config tells them apart')
+
+
+def _shown(upstream, text):
+    return printable(upstream.entry.redact(text, LONGEST_SHOWN))

@@ -1,0 +1,319 @@
+"""--connect: one client on stdio is passed on to one MCP server over HTTP, and back, as it is.
+
+A Relay takes the place of the Router: transports/stdio.py calls the same methods. Nothing is
+looked up and nothing renamed, in either era: ids pass as they are.
+
+The one surprise: when the server forgets the session, as a router does that was restarted, the
+client does not notice. What opened the session is said again on a new connection, and the client
+hears that its lists may have changed. Only the requests that were under way fail, since they may
+have run.
+"""
+
+import functools
+import itertools
+import logging
+import threading
+import time
+import urllib.parse
+
+from transports.fabric.messages import (REQUEST, RESPONSE, SERVER_UNAVAILABLE, Refused, error,
+                                        kind_of, notification)
+from transports.fabric.passing import passing
+from transports.fabric.peers import StartFailed
+from transports.fabric.pending import Call, cancel_notification
+from transports.fabric.session import Session
+from transports.program.options import CannotServe
+from upstreams.config.entries import Entry
+from upstreams.connections.remote.remote import Remote
+from upstreams.connections.remote.server_socket import HttpFailed, Origin, ServerSocket
+from upstreams.server.catalog import CHANGED
+
+log = logging.getLogger("router")
+
+FIRST_PAUSE = 0.5       # seconds until a lost session is opened again; doubled with each failure
+LONGEST_PAUSE = 30.0
+HEALTHY = 10.0          # seconds of a session after which earlier failures do not count
+END_SECONDS = 5.0       # for the server to hear that the session has ended
+
+# What a server remembers in a session → the parameter that tells two of a kind apart.
+KEPT = {"initialize": None, "notifications/initialized": None, "logging/setLevel": None,
+        "resources/subscribe": "uri"}
+OPENING = "initialize", None    # its key among these
+
+
+def entry_for(url, token=None):
+    """The Entry of the server at this URL; `token` (bytes) goes with each request.
+
+    Raises ValueError if this is no URL.
+    """
+    try:
+        origin = Origin(url)
+    except ValueError as problem:
+        raise ValueError(f"--connect {url}: {problem}, as http://127.0.0.1:8080/mcp") from None
+    parts = urllib.parse.urlsplit(url)
+    token = token and token.decode("latin-1")
+    return Entry(
+        name=f"{parts.scheme}://{origin}{parts.path}",  # for logs: a query may be secret
+        url=url, type="sse" if parts.path.endswith("/sse") else None,
+        headers=(("Authorization", f"Bearer {token}"),) if token else (),
+        secrets=(token,) if token else ())
+
+
+def pass_on(options, stderr, serve):
+    """--connect, as a function of the clock that serves one client until its input ends and
+    returns the exit status; `serve` is that of transports/stdio.py. Raises ValueError."""
+    entry = entry_for(options.given["--connect"], options.access.token)
+    stderr.hide(entry.secrets)
+    return functools.partial(_pass_on, entry, options, serve)
+
+
+def _pass_on(entry, options, serve, clock):
+    def connect():
+        return Remote(entry, "server", clock, options.limits.message)
+    try:
+        find(entry)
+        serve(Relay(entry, connect, clock, options.limits), options)
+    except StartFailed as problem:
+        raise CannotServe(str(problem)) from None
+    return 0
+
+
+def find(entry):
+    """Whether anything listens at its URL. Raises StartFailed, which says what to do."""
+    socket = ServerSocket(Origin(entry.url))
+    try:
+        socket.connect()
+    except HttpFailed as problem:
+        raise StartFailed(f"nothing answers at {entry.name}: {problem}; start a router there "
+                          "first, with --transport http, or correct the URL") from None
+    socket.close()
+
+
+class _Life:
+    """What belongs to one connection, and ends with it."""
+
+    def __init__(self, connection, problem=None):
+        self.connection = connection
+        self.began = time.monotonic()
+        self.opening_id = None      # of our own initialize
+        # protected by the lock of the Relay:
+        self.problem = problem      # why requests cannot be passed on; None: they can
+        self.ended = False
+        self.questions = set()      # the ids of what the server asked and nobody answered
+
+
+class Relay:
+    """One client, and the server at one URL. stdio.py calls open, handle and leave."""
+
+    def __init__(self, entry, connect, clock, limits):
+        """`connect()` makes a connection, one for each life of the session."""
+        self.limits = limits
+        self.name = self.label = entry.name     # the tap shows it as a server
+        self._connect, self._clock = connect, clock
+        self._ids = itertools.count(1)      # of what we ask ourselves
+        self._pause = 0.0                   # before the next life
+        self._initializes = False           # whether the client has begun a session
+        self._lock = threading.Lock()
+        # protected by _lock:
+        self._life = None
+        self._kept = {}             # what a new session must be told again: {key: message}
+        self._capabilities = None   # of the server, as the client knows them; None before that
+        self._left = False          # whether the client has
+
+    def names(self):
+        return [self.name]
+
+    # -- called by stdio.py, in the main thread
+
+    def open(self, transport):
+        self._session = Session(None, transport, most_calls=self.limits.calls)
+        self._begin()
+        return self._session
+
+    def handle(self, session, message, reply_to):
+        """One message from the client. Raises InvalidMessage if it is none."""
+        if isinstance(message, list) and message:  # a batch, allowed in 2025-03-26
+            for part in message:
+                self.handle(session, part, reply_to)
+            return
+        kind = kind_of(message)
+        if passing.watched:
+            passing.observer.from_client(session, message)
+        try:
+            call = session.calls.open(message, reply_to) if kind is REQUEST else None
+        except Refused as problem:
+            reply_to.send(error(message["id"], problem.code, str(problem)))
+            return
+        if message.get("method") == "notifications/cancelled":
+            session.calls.cancel(_param(message, "requestId"), "cancelled")
+        self._in_turn(session, message, call)
+
+    def _in_turn(self, session, message, call):
+        """Over HTTP nothing can follow `initialize` before its answer, which names the session."""
+        if call and call.method == "initialize":
+            self._initializes = True
+            call.on_end(session.answered_gate.open)
+            self._pass_on(message, call)
+            return
+        if not self._initializes:
+            session.answered_gate.open()
+        if not session.answered_gate.do(self._pass_on, message, call) and call:
+            call.fail(SERVER_UNAVAILABLE, "too much waits for the answer to initialize already")
+
+    def _pass_on(self, message, call):
+        life, problem = self._note(message)
+        if problem and call:
+            call.fail(SERVER_UNAVAILABLE, problem)
+        elif not problem and not (call and call.ended):
+            self._send(life.connection, message, call)
+
+    def _send(self, connection, message, call=None):
+        if passing.watched:
+            passing.observer.to_server(self, message, call)
+        connection.send(message)
+
+    def leave(self, session):
+        """The client has left: the server is told, which takes END_SECONDS at most."""
+        with self._lock:
+            self._left, life = True, self._life
+        for call in session.calls.close():
+            call.fail(SERVER_UNAVAILABLE, "the session has ended")
+        session.close_streams()
+        life.connection.close()
+        if not life.connection.join(END_SECONDS):
+            log.warning("%s did not hear that the session has ended", self.name)
+
+    def _note(self, message):
+        """Keep what a new session must be told again.
+
+        Returns the life that the message belongs to, and why it cannot be passed on there, or
+        None.
+        """
+        method = message.get("method")
+        with self._lock:
+            life = self._life
+            if method in KEPT:
+                self._kept[method, KEPT[method] and _param(message, KEPT[method])] = message
+            elif method == "resources/unsubscribe":
+                self._kept.pop(("resources/subscribe", _param(message, "uri")), None)
+            elif method is None:
+                if message["id"] not in life.questions:
+                    return life, "it answers a question of an earlier life"
+                life.questions.discard(message["id"])
+            return life, life.problem
+
+    # -- called by the connection's reader thread
+
+    def _receive(self, life, message):
+        if isinstance(message, list):
+            for part in message:
+                self._receive(life, part)
+            return
+        kind = kind_of(message)
+        if passing.watched:
+            passing.observer.from_server(self, message)
+        if kind is RESPONSE:
+            self._answer(life, message)
+            return
+        if passing.watched and kind is REQUEST:
+            passing.observer.asked(self._session, message["id"],
+                      Call(self, message, reply_to=None, within=self.sole_call()))
+        with self._lock:
+            if kind is REQUEST:
+                life.questions.add(message["id"])
+            elif message["method"] == "notifications/cancelled":
+                life.questions.discard(_param(message, "requestId"))
+        self._session.outbox.send(message)
+
+    def sole_call(self):
+        """For the tap, as that of an Upstream."""
+        calls = self._session.calls.all()
+        return calls[0] if len(calls) == 1 else None
+
+    def _answer(self, life, message):
+        if message["id"] == life.opening_id:
+            self._opened_again(life, message)
+            return
+        call = self._session.calls.find(message["id"])
+        if call is None:
+            log.debug("%s: dropped an answer that nobody waits for", self.name)
+            return
+        if call.method == "initialize" and isinstance(message.get("result"), dict):
+            with self._lock:
+                self._capabilities = message["result"].get("capabilities")
+        call.send(message)
+
+    def _opened_again(self, life, answer):
+        if "error" in answer:
+            self._ended(life, str(_of(answer["error"], "message")))
+            return
+        with self._lock:
+            life.problem = None
+            kept = [message for key, message in self._kept.items() if key != OPENING]
+            capabilities = self._capabilities
+        log.info("%s: the session is open again", self.name)
+        for message in kept:
+            self._send(life.connection, self._ours(message) if "id" in message else message)
+        for method in CHANGED:
+            if _of(_of(capabilities, method.split("/")[1]), "listChanged"):
+                self._session.outbox.send(notification(method))
+
+    def _ours(self, message):
+        """A copy under an id that no client uses: nobody waits for the answer."""
+        return {**message, "id": f"router-{self._session.id}-{next(self._ids)}"}
+
+    # -- the beginning and the end of a life: called by the main thread, the clock and threads of
+    #    the connection
+
+    def _begin(self):
+        connection = self._connect()
+        with self._lock:
+            if self._left:
+                return
+            opening = self._kept.get(OPENING) if self._capabilities is not None else None
+            life = self._life = _Life(connection, self._life.problem if opening else None)
+        try:
+            connection.start(functools.partial(self._receive, life),
+                             functools.partial(self._ended, life))
+        except StartFailed as problem:
+            self._ended(life, str(problem))
+            return
+        if opening:
+            opening = self._ours(opening)
+            life.opening_id = opening["id"]
+            self._send(connection, opening)
+        with self._lock:
+            left = self._left
+        if left:  # leave() may have come before there was a connection to close
+            connection.close()
+
+    def _ended(self, life, reason, pause=None):
+        """The connection has ended, or its session could not be opened. Begin another, after
+        `pause` seconds if the server said so."""
+        text = f"{self.name}: {reason}; its session is opened again"
+        with self._lock:
+            if life.ended or self._left:
+                return
+            life.ended, life.problem = True, text
+            questions = list(life.questions)
+        log.warning("%s", text)
+        life.connection.close()
+        for call in self._session.calls.all():
+            call.fail(SERVER_UNAVAILABLE, text)
+        for question in questions:
+            self._session.outbox.send(cancel_notification(question, text))
+        if time.monotonic() - life.began >= HEALTHY:
+            self._pause = 0.0
+        self._clock.after(max(self._pause, min(pause or 0, LONGEST_PAUSE)), self._begin)
+        self._pause = min(2 * self._pause or FIRST_PAUSE, LONGEST_PAUSE)
+
+
+def _of(value, key):
+    """value[key], or None if there is no such thing."""
+    return value.get(key) if isinstance(value, dict) else None
+
+
+def _param(message, key):
+    """A parameter that can be a key of a dict, or None."""
+    value = _of(message.get("params"), key)
+    return value if isinstance(value, (str, int, float)) else None

@@ -1,0 +1,110 @@
+"""The files of the config may change while the program runs. The thread `reload` looks.
+
+The new config is read and checked before anything is touched; if it is wrong, the log says what,
+and the old one stays. Editors write a file anew in several steps: a file that is missing for a
+moment is no change yet, and one that is half written is read again when it has changed again.
+"""
+
+import logging
+import os
+import queue
+import signal
+import threading
+
+from transports.program.signals import end_ourselves
+from upstreams.config.reading import ConfigError, stamp_of
+
+log = logging.getLogger("router")
+
+LOOK = 2.0          # seconds between two looks
+NOW, END = "now", "end"
+
+
+class Watch:
+    """Reads the config again, and gives it to use(config), which is called by the thread `reload`.
+
+    `load()` reads and checks it. With `looks`, that is done when a file has changed; always when
+    `read_again` says so. Used as a context manager: the thread lives within it.
+    """
+
+    def __init__(self, config, load, use, looks=True):
+        self._seen = self._last = config.files
+        self._load, self._use = load, use
+        self._seconds = LOOK if looks else None
+        self._told = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="reload", daemon=True)
+
+    def read_again(self):
+        """Read it again at once. May be called by a signal handler, as its put is safe there."""
+        self._told.put(NOW)
+
+    def __enter__(self):
+        self._thread.start()
+        read_again_on_hangup(self.read_again)
+        return self
+
+    def __exit__(self, *_problem):
+        self._told.put(END)
+        self._thread.join()
+
+    def _run(self):
+        while (told := self._wait()) is not END:
+            try:
+                if told is NOW or self._has_changed():
+                    self._read()
+            except Exception:  # a bug of ours in one reload must not stop those that follow
+                log.exception("the config could not be read again")
+
+    def _wait(self):
+        try:
+            return self._told.get(timeout=self._seconds)
+        except queue.Empty:
+            return None
+
+    def _has_changed(self):
+        """Whether a file is another than the one that was read."""
+        before, self._last = self._last, _stamps(self._seen)
+        missing = None in self._last.values() and self._last != before
+        return self._last != self._seen and not missing
+
+    def _read(self):
+        self._seen = _stamps(self._seen)  # of what we try now, if it is wrong
+        try:
+            config = self._load()
+        except ConfigError as problem:
+            log.error("the config cannot be used, and the one before stays: %s", problem)
+            self._seen = self._last = {**self._seen, **problem.files}   # one may be mended
+            return
+        self._seen = self._last = config.files
+        self._use(config)
+
+
+def _stamps(files):
+    return {path: stamp_of(path) for path in files}
+
+
+def read_again_on_hangup(read_again):
+    """From now on SIGHUP calls read_again(), in the main thread, at whatever line it has reached.
+
+    A terminal that is closed sends the same signal to the programs in it. Then we end, unless we
+    were started to survive that (nohup).
+    """
+    if not hasattr(signal, "SIGHUP"):  # Windows
+        return
+    ends = _has_terminal() and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN
+
+    def hang_up(_signal, _frame):
+        if ends and not _has_terminal():
+            end_ourselves()
+        else:
+            read_again()
+    signal.signal(signal.SIGHUP, hang_up)
+
+
+def _has_terminal():
+    """Whether a terminal controls us."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,191 @@
+"""Several servers together as one: names have prefixes, lists are merged.
+
+There is one Aggregate of all servers, and one of each group in the config. What does not belong to
+a group is unknown there.
+
+A name, a URI or a task id says which server a request is for. If a request has none of them, the
+router does not guess, and refuses it. A list is asked of all servers at the same time; those that
+have not answered by the deadline are left out.
+"""
+
+import functools
+import logging
+
+from transports.fabric.gather import Gather
+from transports.fabric.messages import INVALID_PARAMS, METHOD_NOT_FOUND, Refused, params_of, result
+from upstreams.server.catalog import LISTS
+from upstreams.server.lists import INITIALIZE_PATIENCE, LIST_SECONDS, Pages, when_session_settled
+
+from .surface import Surface, unknown
+
+log = logging.getLogger("router")
+
+LONGEST_INSTRUCTIONS = 4000     # characters of each server's, in the answer to initialize
+MOST_LOGGED_CLASHES = 1000
+
+
+class Aggregate(Surface):
+    """Servers together: prefixed names, merged lists."""
+
+    def __init__(self, pool, clock, server_info, list_patience=20.0):
+        """`list_patience`: seconds that a session's first list waits for servers that start."""
+        super().__init__(pool)
+        self.group = None   # the names of its servers, in order; None for all there are
+        self._clock, self._list_patience = clock, list_patience
+        self._server_info = server_info
+        self._logged_clashes = set()  # so that each is logged once
+        self._requests.update({
+            **dict.fromkeys(LISTS, self._list),
+            "tasks/list": self._list_tasks,
+            "resources/read": self._read,
+        })
+
+    def names(self, known):
+        shown = known if self.group is None else self.group
+        return [name for name in shown if name in known]
+
+    def patience(self, _session):
+        return INITIALIZE_PATIENCE
+
+    def initialize(self, session):
+        upstreams = session.upstreams.values()
+        # Servers may come and go: a client that was told that there are no tools would not listen
+        # when we say that there are some now.
+        capabilities = {kind: {"listChanged": True} for kind in ("tools", "prompts", "resources")}
+        for upstream in upstreams:
+            capabilities = union(capabilities, upstream.capabilities)
+        answer = {"protocolVersion": session.version, "capabilities": capabilities,
+                  "serverInfo": self._server_info}
+        sections = [f"[{upstream.name}]\n{text[:LONGEST_INSTRUCTIONS]}" for upstream in upstreams
+                    if isinstance(text := upstream.info.get("instructions"), str) and text]
+        if sections:
+            answer["instructions"] = "\n\n".join(sections)
+        return answer
+
+    def notification(self, session, message):
+        upstreams = session.tasks.of(str(params_of(message).get("taskId")))
+        if message["method"] == "notifications/tasks/status" and upstreams:
+            upstreams[0].send(message)  # the client answers a question of this server as a task
+        else:
+            log.debug("%s: %s was dropped: it names no server", session.name, message["method"])
+
+    def _other(self, _session, message, _call):
+        raise Refused(METHOD_NOT_FOUND, f"Method not found: {message['method']}")
+
+    def _with_resources(self, session):
+        return [upstream for upstream in session.upstreams.values()
+                if "resources" in upstream.capabilities]
+
+    # -- lists
+
+    def _list(self, session, message, call):
+        """Ask every server that has such a list, at the same time; answer with one page.
+
+        The first list of a session waits for servers that are still starting: some hosts ignore
+        list_changed and would lack their tools for good.
+        """
+        method = message["method"]
+        if params_of(message).get("cursor"):
+            raise Refused(INVALID_PARAMS, f"{method}: no such cursor: all is on the first page")
+        is_first = method not in session.listed
+        session.listed.add(method)
+        list_now = functools.partial(self._list_now, session, method, call)
+        if is_first:
+            when_session_settled(session, list_now, self._clock, self._list_patience)
+        else:
+            list_now()
+
+    def _list_now(self, session, method, call):
+        capability, key, _ = LISTS[method]
+        upstreams = [upstream for upstream in session.upstreams.values()
+                     if capability in upstream.capabilities]
+        self._collect(method, upstreams, call, lambda lists: {
+            key: self._merge(method, upstreams, lists)})
+
+    def _list_tasks(self, session, message, call):
+        """Like other lists. Of a process that it does not own, a session sees only its tasks."""
+        upstreams = [upstream for upstream in session.upstreams.values()
+                     if "list" in (upstream.capabilities.get("tasks") or ())]
+
+        def merge(lists):
+            tasks = [(task, upstream) for upstream in upstreams
+                     for task in lists.get(upstream) or () if upstream.use.owner is session
+                     or session.tasks.has(task["taskId"], upstream)]
+            for task, upstream in tasks:
+                session.tasks.add(task["taskId"], upstream)
+            return {"tasks": [task for task, _ in tasks]}
+        self._collect(message["method"], upstreams, call, merge)
+
+    def _collect(self, method, upstreams, call, merge):
+        """Answer with merge({upstream: items}) when all have given theirs, or at the deadline."""
+        def finish(lists, missing):
+            if missing and not call.ended:
+                log.warning("%s: left out after %g seconds without an answer: %s", method,
+                            LIST_SECONDS, ", ".join(sorted(upstream.name for upstream in missing)))
+                call.withdraw("it took too long")
+            call.send(result(call.id, merge(lists)))
+
+        Gather(upstreams, finish, self._clock, LIST_SECONDS).start(
+            lambda upstream, put: Pages(upstream, method, put, call).ask())
+
+    def _merge(self, method, upstreams, lists):
+        """In the config's order, or the group's. Of two equal names or URIs the first stays: a
+        request for that name or URI goes there too."""
+        key = LISTS[method][2]
+        merged = {}
+        for upstream in upstreams:
+            for item in lists.get(upstream) or ():
+                if merged.setdefault(item[key], item) is not item:
+                    clash = (method, item[key], upstream.name)
+                    if (clash not in self._logged_clashes
+                            and len(self._logged_clashes) < MOST_LOGGED_CLASHES):
+                        self._logged_clashes.add(clash)
+                        log.warning('%s: %r of server "%s" is left out: a server before it in '
+                                    'the %s has the same', *clash,
+                                    "config" if self.group is None else "group")
+        return list(merged.values())
+
+    # -- requests for one server
+
+    def _find(self, session, listing, name):
+        """The upstream that a client's name belongs to, and its own name for it."""
+        upstreams = session.upstreams.values()
+        for upstream in upstreams:
+            inner = upstream.catalog.inner_name(listing, name)
+            if inner is not None:
+                return upstream, inner
+        # A name without its prefix is accepted if only one server has it.
+        bare = [(upstream, inner) for upstream in upstreams
+                if (inner := upstream.catalog.inner_of_bare(listing, name))]
+        if len(bare) == 1:
+            return bare[0]
+        names = ", ".join(upstream.name for upstream, _ in bare)
+        raise unknown(listing, name, f" (several servers have it: {names})" if bare else "")
+
+    def _read(self, session, message, call):
+        self._ask_for_resource(session, message, call, lambda upstream, reply_to:
+                               self._call(session, upstream, message, call, reply_to))
+
+    def _find_template(self, session, ref):
+        """The upstream whose resource template a `ref` names."""
+        uri = str(ref.get("uri")) if isinstance(ref, dict) else ""
+        for upstream in self._with_resources(session):
+            if upstream.catalog.matches_template(uri):
+                return upstream
+        raise Refused(INVALID_PARAMS, "completion/complete: params.ref names no prompt and no "
+                                      "resource template that is known here")
+
+
+def union(first, second):
+    """Two capability objects as one; if both have a plain value, true wins.
+
+    >>> union({"tools": {}}, {"tools": {"listChanged": True}, "logging": {}})
+    {'tools': {'listChanged': True}, 'logging': {}}
+    """
+    both = {**first, **second}
+    for key in first.keys() & second.keys():
+        if isinstance(first[key], dict) and isinstance(second[key], dict):
+            both[key] = union(first[key], second[key])
+        else:
+            both[key] = first[key] or second[key]
+    return both

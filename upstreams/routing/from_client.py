@@ -1,0 +1,144 @@
+"""What a client says, and what becomes of it: from_server.py is its counterpart.
+
+The router answers a few requests itself. All others go to the session's surface, which knows the
+server that each is for. An answer goes to the server that asked. Everything here runs in the
+thread that brought the message, and waits for nothing.
+"""
+
+import logging
+
+from transports.fabric.messages import (INTERNAL_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND,
+                                        NOTIFICATION, RESPONSE, SERVER_UNAVAILABLE, InvalidMessage,
+                                        Refused, error, is_id, kind_of, params_of, result,
+                                        task_id_in)
+from transports.fabric.passing import passing
+
+log = logging.getLogger("router")
+
+
+class FromClient:
+    """Routes the messages of all clients."""
+
+    def __init__(self, pool, handshake):
+        self._pool = pool
+        self._requests = {"initialize": handshake.initialize, "ping": self._ping}
+        self._notifications = {"notifications/initialized": self._ready,
+                               "notifications/cancelled": self._cancelled,
+                               "notifications/progress": self._progress,
+                               "notifications/roots/list_changed": self._roots_changed}
+
+    def handle(self, session, message, reply_to):
+        """One message from a client, as it was decoded.
+
+        The answer, if there will be one, goes to `reply_to`, now or later: see ReplyTo in
+        transports/fabric/peers.py. Raises InvalidMessage if it is no message; the transport tells
+        the client in its own way.
+        """
+        if isinstance(message, list):
+            return self._batch(session, message, reply_to)
+        kind = kind_of(message)
+        if passing.watched:
+            passing.observer.from_client(session, message)
+        if kind is RESPONSE:
+            self._answer(session, message)
+        elif kind is NOTIFICATION:
+            self._notification(session, message)
+        else:
+            self._request(session, message, reply_to)
+        return None
+
+    # -- the kinds of message
+
+    def _batch(self, session, messages, reply_to):
+        if session.version != "2025-03-26" or not messages:
+            raise InvalidMessage(INVALID_REQUEST, "a batch is only possible in revision "
+                                                  "2025-03-26, and has at least one message")
+        for message in messages:
+            try:
+                if isinstance(message, list):
+                    raise InvalidMessage(INVALID_REQUEST, "a batch in a batch")
+                self.handle(session, message, reply_to)
+            except InvalidMessage as problem:
+                reply_to.send(error(None, problem.code, str(problem)))
+
+    def _answer(self, session, message):
+        row = session.pending.answer(message)
+        if row is None:
+            log.debug("%s: dropped an answer that no request waits for", session.name)
+        elif task_id := task_id_in(message):  # the client answers with a task, for the server
+            session.tasks.add(task_id, row.call.asker)
+
+    def _notification(self, session, message):
+        try:
+            params_of(message)
+        except Refused as problem:
+            log.debug("%s: dropped: %s", session.name, problem)
+            return
+        known = self._notifications.get(message["method"])
+        if known:
+            known(session, message)
+        elif session.initialized:
+            session.surface.notification(session, message)
+
+    def _request(self, session, message, reply_to):
+        try:
+            call = session.calls.open(message, reply_to)
+        except Refused as problem:  # there is no Call; one with the same id may still be open
+            reply_to.send(error(message["id"], problem.code, str(problem), problem.data))
+            return
+        route = self._requests.get(message["method"])
+        if route:
+            self._attempt(route, session, message, call)
+        elif session.version is None or message["method"] == "server/discover":
+            self._attempt(self._too_early, session, message, call)
+        else:
+            if session.initialized:
+                session.ready_gate.open()  # some clients forget to say `initialized`
+            if not session.answered_gate.do(self._attempt, session.surface.request, session,
+                                            message, call):
+                call.fail(SERVER_UNAVAILABLE, "too much waits for the answer to initialize "
+                                              "already: wait for that first")
+
+    def _attempt(self, route, session, message, call):
+        """Run a route; if it fails, the call is answered with an error."""
+        try:
+            params_of(message)
+            if not call.ended:
+                route(session, message, call)
+        except Refused as problem:
+            call.fail(problem.code, str(problem), problem.data)
+        except Exception:  # a bug of ours
+            log.exception("%s: %s failed", session.name, message["method"])
+            call.fail(INTERNAL_ERROR, "a bug in the router; its log says more")
+
+    # -- requests that the router answers
+
+    def _too_early(self, _session, message, _call):
+        if message["method"] == "server/discover":
+            # Clients that know 2026-07-28 try this first. On this answer they use initialize.
+            raise Refused(METHOD_NOT_FOUND, "Method not found: server/discover")
+        raise Refused(INVALID_REQUEST, f"{message['method']}: initialize comes first")
+
+    def _ping(self, _session, _message, call):
+        call.send(result(call.id, {}))
+
+    # -- notifications that the router understands
+
+    def _ready(self, session, _message):
+        """From now on the client may be asked. Its servers had an `initialized` of ours before."""
+        session.ready_gate.open()
+
+    def _cancelled(self, session, message):
+        params = params_of(message)
+        if is_id(params.get("requestId")):
+            reason = params.get("reason")
+            session.cancel_call(params["requestId"],
+                                reason if isinstance(reason, str) else "cancelled")
+
+    def _progress(self, session, message):
+        session.pending.progress(message)
+
+    def _roots_changed(self, session, message):
+        for upstream in self._pool.owned(session):
+            if upstream.asked_for_roots:
+                upstream.send(message)
