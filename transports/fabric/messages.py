@@ -39,12 +39,16 @@ class InvalidMessage(Exception):
 
 
 class Refused(Exception):
-    """A request that we answer with an error: `error(its id, self.code, str(self), self.data)`."""
+    """A request that we answer with an error."""
 
     def __init__(self, code, text, data=None):
         super().__init__(text)
         self.code = code
         self.data = data
+
+    def answer(self, id):
+        """The whole error, for the request with this id."""
+        return error(id, self.code, str(self), self.data)
 
 
 def _finite(text):
@@ -120,6 +124,22 @@ def kind_of(message):
 def is_id(value):
     """An id or a progress token is a string or a number; a bool is neither, unlike in Python."""
     return isinstance(value, (str, int, float)) and not isinstance(value, bool)
+
+
+def each_of(message):
+    """The messages in what was decoded: one, or those of a batch (2025-03-26)."""
+    return message if isinstance(message, list) else [message]
+
+
+def dig(value, *keys):
+    """What is at the end of these keys of nested objects; None if there is no such thing.
+
+    >>> dig({"params": {"_meta": {"progressToken": 7}}}, "params", "_meta", "progressToken")
+    7
+    """
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
 
 
 def params_of(message):
