@@ -7,7 +7,8 @@ import pytest
 from transports.fabric.outbox import CLOSE
 from upstreams.config.entries import Config, Entry
 from upstreams.server.life import FAILED
-from upstreams.sharing.turns import CALL_PATIENCE, IDLE_SECONDS
+from upstreams.sharing.pool import CALL_PATIENCE
+from upstreams.sharing.processes import IDLE_SECONDS
 
 from world import World, offers
 

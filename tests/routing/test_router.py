@@ -212,7 +212,7 @@ def test_an_over_long_name_is_cut_and_called_by_its_cut_form():
 
 
 def test_questions_and_news_wait_until_the_client_is_ready_for_them():
-    world = World(a=offers(tools=["t"]))
+    world = World(share=False, a=offers(tools=["t"]))
     client = world.new_client()
     client.asks("initialize", capabilities={"roots": {}})
     own = world.own("a", client)
@@ -225,7 +225,7 @@ def test_questions_and_news_wait_until_the_client_is_ready_for_them():
 
 
 def test_a_client_that_forgets_to_say_initialized_is_asked_once_it_asks():
-    world = World(a=offers(tools=["t"]))
+    world = World(share=False, a=offers(tools=["t"]))
     client = world.new_client()
     client.asks("initialize", capabilities={"roots": {}})
     world.own("a", client).says(id=1, method="roots/list")
@@ -249,8 +249,9 @@ class Stream(list):
 def test_a_question_goes_out_on_the_stream_of_the_one_call_in_flight():
     world = World(a=offers(tools=["t"]))
     client = world.client(capabilities={"roots": {}})
-    own, stream, other = world.own("a", client), Stream(), Stream()
+    stream, other = Stream(), Stream()
     client.sends(id=1, method="tools/call", params={"name": "a__t"}, reply_to=stream)
+    own = world.own("a", client)
     own.says(id=1, method="roots/list")
     own.says(method="notifications/message", params={"level": "info"})
     assert [message["method"] for message in stream] == ["roots/list", "notifications/message"]

@@ -8,7 +8,8 @@ from transports.fabric.outbox import CLOSE
 from transports.fabric.session import SILENT_SECONDS
 from upstreams.config.entries import Entry
 from upstreams.server.lists import INITIALIZE_PATIENCE
-from upstreams.sharing.turns import CALL_PATIENCE, IDLE_SECONDS, LATE_SECONDS
+from upstreams.sharing.pool import CALL_PATIENCE, LATE_SECONDS
+from upstreams.sharing.processes import IDLE_SECONDS
 
 from world import World, offers
 
@@ -65,33 +66,44 @@ def test_one_client_has_one_process_of_each_server_at_any_moment(shared, capabil
 
 def test_the_process_that_nobody_uses_has_ended_before_another_of_its_server_starts():
     world = world_of(a=offers(tools=["t"], stubborn=True))
-    client = world.new_client()
-    client.initialize(ASKABLE)
-    assert world["a"].closing and not world["a"].closed
-    assert alive(world) == ["a"]
-    world["a"].dies("exited with status 0")
+    client = world.client(capabilities=ASKABLE)
+    first = world["a"]
+    call(client)
+    assert first.closing and not first.closed
+    assert alive(world) == []
+    client.asks("tools/list", id="l")
+    assert client.get()["result"]["tools"] == [{"name": "a__t"}]    # what it has listed stays
+    first.dies("exited with status 0")
     world.clock.advance(1)
     assert len(alive(world)) == 1 and alive(world) != ["a"]
-    assert "tools" in client.get()["result"]["capabilities"]
+    assert take_call(world, world.own("a", client).label)
 
 
 def test_what_was_too_slow_to_start_has_ended_before_another_of_its_server_starts():
     world = world_of(a=offers(tools=["t"], slow=True, stubborn=True))
     world.clock.advance(60)
-    world.client()
-    too_slow, other = world.made
-    assert too_slow.closing and not too_slow.closed and not other.started
+    client = world.new_client()
+    client.asks("initialize")
+    (too_slow,) = world.made
+    assert too_slow.closing and not too_slow.closed
     too_slow.dies()
     world.clock.advance(1)
+    _, other = world.made
     assert other.started
 
 
-def test_it_comes_back_when_a_client_needs_it():
+def test_it_comes_back_when_a_client_needs_more_than_its_lists():
     world = world_of()
-    world.client(capabilities=ASKABLE)
+    call(world.client(capabilities=ASKABLE))
+    (own,) = alive(world)
+    for capabilities in ({}, ASKABLE, {"sampling": {}}):
+        client = world.client(capabilities=capabilities)
+        client.asks("tools/list", id="l")
+        assert client.get()["result"]["tools"] == [{"name": "a__t"}]
+        assert alive(world) == [own]
     plain = world.client()
-    assert len(alive(world)) == 2
     call(plain)
+    assert sorted(alive(world)) == ["a", own]
     assert take_call(world, "a")["params"]["name"] == "t"
 
 
@@ -99,6 +111,8 @@ def test_it_ends_again_when_its_last_client_has_left_and_another_has_a_process_o
     world = world_of()
     client = world.client(capabilities=ASKABLE)
     plain = world.client()
+    call(client)
+    assert len(alive(world)) == 2
     plain.leaves()
     (label,) = alive(world)
     assert world.own("a", client).label == label
@@ -141,13 +155,13 @@ def test_connecting_and_listing_cost_one_process_for_all_with_equal_capabilities
     assert len(alive(world)) == 1
     for client in clients[:3]:
         call(client)
-    assert len(alive(world)) == 3
-    assert {world.own("a", client).label for client in clients[:3]} == set(alive(world))
+    assert len(alive(world)) == 4
+    assert {world.own("a", client).label for client in clients[:3]} == {*alive(world)} - {"a"}
 
 
 def test_the_process_that_listed_becomes_that_of_the_first_session_that_calls():
-    world = world_of()
-    first, other = world.client(capabilities=ASKABLE), world.client(capabilities=ASKABLE)
+    world = world_of(shared=False)
+    first, other = world.client(), world.client()
     lister = world.own("a", first)
     call(other)
     assert world.own("a", other) is lister
@@ -160,6 +174,8 @@ def test_other_capabilities_are_another_process_with_exactly_these():
     world = world_of()
     capabilities = {"sampling": {"tools": {}}, "experimental": {"x": 1}, "future": [2]}
     client, other = world.client(capabilities=capabilities), world.client(capabilities=ASKABLE)
+    call(client)
+    call(other)
     assert world.own("a", client).initialize["params"]["capabilities"] == capabilities
     assert world.own("a", other).initialize["params"]["capabilities"] == ASKABLE
 
@@ -169,9 +185,9 @@ def test_an_own_process_ends_with_its_session_and_the_others_list_from_another()
     owner, other = world.client(capabilities=ASKABLE), world.client(capabilities=ASKABLE)
     call(owner)
     own = world.own("a", owner)
-    assert world.own("a", other) is own  # it lists from that
+    assert world.own("a", other) is world["a"]
     owner.leaves()
-    assert own.closed and len(alive(world)) == 1
+    assert own.closed and alive(world) == ["a"]
     other.asks("tools/list", id=7)
     assert [tool["name"] for tool in other.gets()[-1]["result"]["tools"]] == ["a__t"]
 
@@ -180,6 +196,7 @@ def test_subscriptions_and_the_log_level_follow_the_session_to_its_own_process()
     world = world_of(a=offers(tools=["t"], resources=["a:/"], capabilities={"logging": {}}))
     first, other = world.client(capabilities=ASKABLE), world.client(capabilities=ASKABLE)
     other.asks("resources/subscribe", uri="a:/")
+    world["a"].says(id=world["a"].take()["id"], result={})
     other.asks("logging/setLevel", level="error")
     call(first)
     call(other)
@@ -193,8 +210,14 @@ def test_subscriptions_and_the_log_level_follow_the_session_to_its_own_process()
     assert other.get()["method"] == "notifications/resources/updated"
 
 
+def by_capabilities(**more):
+    """A World whose server lists by what its client can be asked, as the config says."""
+    return World(entries={"a": Entry("a", "-", prefix="a__", lists_by_capabilities=True)},
+                 a=offers(tools=["t"], **more))
+
+
 def test_a_question_before_any_call_belongs_to_the_session_that_the_process_was_started_for():
-    world = world_of()
+    world = by_capabilities()
     first, other = world.client(capabilities=ASKABLE), world.client(capabilities=ASKABLE)
     asking = world.own("a", first)
     asking.says(id=1, method="roots/list")
@@ -322,7 +345,7 @@ def test_a_process_that_was_started_for_a_call_that_is_over_ends_after_a_minute(
     assert alive(world) == [held.label]
 
 
-def test_a_process_that_lists_stays_if_the_others_of_its_kind_are_given_up():
+def test_a_process_of_another_client_that_is_given_up_is_no_reason_to_fail():
     world = world_of(shared=True)
     one, two = world.client(capabilities=ASKABLE), world.client(capabilities=ASKABLE)
     call(one)
@@ -331,15 +354,13 @@ def test_a_process_that_lists_stays_if_the_others_of_its_kind_are_given_up():
     world.offers["a"]["initializes"] = "dies"
     owned.dies()
     world.clock.advance(1000)
-    assert alive(world) == []
     del world.offers["a"]["initializes"]
-    two.leaves()
-    three = world.client(capabilities=ASKABLE)
-    (label,) = alive(world)
-    world.clock.advance(3 * IDLE_SECONDS)
-    assert alive(world) == [label]
-    call(three)
+    call(two)
+    label = world.own("a", two).label
     assert take_call(world, label)
+    world[label].says(id=5, result={})
+    world.clock.advance(3 * IDLE_SECONDS)
+    assert label in alive(world)
 
 
 def test_a_withdrawn_call_without_an_answer_ends_its_process_when_its_session_lets_go_of_it():
@@ -482,15 +503,15 @@ def test_a_call_that_waits_for_room_gets_it_as_soon_as_there_is_some():
     assert take_call(world, world.own("a", other).label)
 
 
-def test_what_waits_for_a_process_that_never_started_is_answered():
-    world = world_of(limit=0)
+def test_what_waits_for_a_process_that_does_not_start_is_answered():
+    world = world_of()
     call(world.client(capabilities=ASKABLE))
-    client = world.new_client("a")
-    client.asks("initialize", id=1, capabilities={"sampling": {}})
+    world.offers["a"]["initializes"] = "silence"
+    client = world.client("a", {"sampling": {}})    # what was listed is remembered
     client.asks("completion/complete", id=2)
+    assert client.gets() == []
     world.clock.advance(100)
-    assert [(message["id"], "error" in message) for message in client.gets()] == [
-        (1, True), (2, True)]
+    assert "did not answer within 60 seconds" in error_of(client.gets()[0])[1]
 
 
 def test_a_call_of_a_session_that_has_let_go_of_its_processes_does_not_wait_for_its_turn():
@@ -652,7 +673,7 @@ def test_roots_of_one_client_never_reach_the_process_of_another():
 
 
 def test_a_client_that_leaves_while_it_initializes_leaves_no_process_behind():
-    world = world_of(a=offers(slow=True))
+    world = by_capabilities(slow=True)
     client = world.new_client()
     client.asks("initialize", capabilities=ASKABLE)
     own = world.own("a", client)
@@ -664,7 +685,8 @@ def test_a_client_that_leaves_while_it_initializes_leaves_no_process_behind():
 
 
 def test_an_initialize_that_waits_for_a_process_of_a_client_that_leaves_waits_for_the_next():
-    world = world_of(a=offers(tools=["t"], slow=True))
+    world = by_capabilities(slow=True)
+    world["a"].answer_initialize()
     other, client = world.new_client(), world.new_client("a")
     for each in (other, client):
         each.asks("initialize", capabilities=ASKABLE)
@@ -677,7 +699,7 @@ def test_an_initialize_that_waits_for_a_process_of_a_client_that_leaves_waits_fo
     assert "result" in client.get()
     client.leaves()
     world.clock.advance(1)
-    assert all(kind.capabilities == {} for kind in world.pool._processes.kinds.values())
+    assert [use.key for use in world.pool.tables.uses()] == [b""]
 
 
 # -- one client only
@@ -805,14 +827,15 @@ def test_a_dead_process_does_not_swallow_the_calls_that_wait():
 
 
 def test_a_list_in_flight_is_asked_again_where_the_session_lists_now():
-    world = world_of()
-    first, second, other = [world.client(capabilities=ASKABLE) for _ in range(3)]
-    call(first)
-    call(second)
-    assert world.own("a", other) is world.own("a", first)
-    world.own("a", first).offers = {**world.own("a", first).offers, "lists": {}}  # it is slow
+    world = by_capabilities()
+    first, other = [world.client(capabilities=ASKABLE) for _ in range(2)]
+    lister = world.own("a", other)
+    assert world.own("a", first) is lister
+    lister.offers = {**lister.offers, "lists": {}}  # it is slow
     other.asks("tools/list", id="l")
     assert other.gets() == []
+    call(first)
+    assert world.own("a", first) is lister
     first.leaves()
     answer = next(message for message in other.gets() if message.get("id") == "l")
     assert [tool["name"] for tool in answer["result"]["tools"]] == ["a__t"]

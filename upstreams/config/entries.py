@@ -51,6 +51,7 @@ class Entry:
     restart_pause: float = 1.0  # seconds, doubled with each failure
     healthy: float = 60         # seconds of running after which earlier failures do not count
     shared: bool | None = None  # None: by what the client can be asked, see kinds.py
+    lists_by_capabilities: bool = False     # whether it lists by what its client can be asked
     protocol: str = "auto"      # or its era, if it need not be found out: legacy or modern
     keeps: str = None           # what it is known to keep of a client, as "a browser"
     clear: tuple = ()           # where secrets stand in the file as they are: env.TOKEN, args.1

@@ -46,13 +46,15 @@ class Handshake:
     def _when_settled(self, session, put):
         """Call put(None) once the session's servers are up or have failed. When the era of a
         server becomes known, the pool may give the session another process of it."""
-        waited_for = list(session.upstreams.values())
+        waited_for = [upstream for upstream in session.upstreams.values()
+                      if upstream.is_starting()]
 
         def look_again():
-            if set(session.upstreams.values()) <= set(waited_for):
-                put(None)
-            else:
+            if any(upstream.is_starting() and upstream not in waited_for
+                   for upstream in session.upstreams.values()):
                 self._when_settled(session, put)
+            else:
+                put(None)
         when_settled(waited_for, look_again)
 
     def _answer(self, session, call):

@@ -132,13 +132,10 @@ class Router:
         return {"servers": status.live(self._pool),
                 "sessions": [session.describe() for session in self.sessions.all()]}
 
-    def _make_room(self, name):
-        """A call needs one more process of this server, and there may be no more: a session that
-        owns one ends, if its client has gone. The only process of another server makes no room.
-        """
-        owners = {upstream.use.owner for server, upstreams in self._pool.upstreams().items()
-                  for upstream in upstreams if server == name or len(upstreams) > 1}
-        other = longest_silent(owners - {None})
+    def _make_room(self, owners):
+        """A call needs one more process, and there may be no more: one of these sessions ends, if
+        its client has gone."""
+        other = longest_silent(owners)
         if other:
             log.warning("%s ends to make room: there are --max-processes already", other.name)
             self.leave(other)

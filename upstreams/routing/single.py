@@ -5,9 +5,8 @@ import logging
 
 from transports.fabric.messages import SERVER_UNAVAILABLE, Refused
 from upstreams.server.catalog import LISTS, PROMPTS, TASKS, TOOLS
-from upstreams.server.life import RUNNING
+from upstreams.server.life import RESTING, RUNNING
 from upstreams.server.lists import LIST_SECONDS
-from upstreams.sharing.kinds import COMMON
 
 from .answers import PageFilter
 from .surface import Surface, unknown
@@ -36,19 +35,15 @@ class Single(Surface):
     def initialize(self, session):
         """The result of initialize: the server's own. Raises Refused if it is not running."""
         upstream = session.upstreams[self.name]
-        if upstream.state != RUNNING:
+        if upstream.state != RUNNING and not (upstream.state == RESTING and upstream.info):
             raise Refused(SERVER_UNAVAILABLE, f'server "{self.name}" is not running: '
                                               f'{upstream.problem or upstream.state}')
         return {**upstream.info, "protocolVersion": session.version}
 
     def notification(self, session, message):
         """Pass on a notification that the router has no rule for, to where the calls run."""
-        upstream = session.upstreams[self.name]
-        if upstream.use.kind.policy is COMMON:
-            return upstream.send(message)
-        for upstream in self._pool.owned(session):
+        for upstream in self._pool.callees(session, self.name):
             upstream.send(message)
-        return None
 
     def _other(self, session, message, call):
         self._call(session, session.upstreams[self.name], message, call)

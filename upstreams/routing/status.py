@@ -8,7 +8,7 @@ import urllib.parse
 from transports.fabric.gather import Gather
 from transports.fabric.text import outline, printable
 from upstreams.server.catalog import LISTS, PROMPTS, RESOURCES, TEMPLATES, TOOLS
-from upstreams.server.life import CLOSING, RUNNING
+from upstreams.server.life import CLOSING, RESTING, RUNNING
 from upstreams.server.lists import INITIALIZE_PATIENCE, LIST_SECONDS, Pages, when_settled
 
 _HEADINGS = ("server", "state", "tools", "prompts", "resources", "templates", "seconds",
@@ -110,7 +110,7 @@ def _first(upstreams):
 
 
 def _server(upstreams):
-    processes = [_process(upstream) for upstream in upstreams]
+    processes = [_process(upstream) for upstream in upstreams if upstream.state != RESTING]
     first = _first(upstreams)
     best = _process(first) if first else {"state": "not needed"}
     return {**{key: best.get(key) for key in (
@@ -130,7 +130,7 @@ def _process(upstream):
         "pid": life.connection.pid if running else None,
         "revision": upstream.info.get("protocolVersion") if running else None,
         "secondsUp": round(time.monotonic() - life.running_since) if running else None,
-        "capabilities": sorted(upstream.use.kind.capabilities),
+        "capabilities": sorted(upstream.use.capabilities),
         "owner": owner.name if owner else None, "heldBy": holder.name if holder else None,
         "sessions": len(upstream.audience.sessions()), "callsInFlight": len(life.pending),
         "tools": upstream.catalog.count(TOOLS), "prompts": upstream.catalog.count(PROMPTS),

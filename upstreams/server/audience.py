@@ -106,7 +106,7 @@ class Audience:
 
         Sessions that never asked for a level do not count; if none did, the server chooses.
         """
-        if "logging" not in self._upstream.capabilities:
+        if "logging" not in self._upstream.capabilities or not self._upstream.is_running():
             return
         with self._lock:
             sessions = [*self._sessions, *([holder] if holder else [])]
@@ -194,7 +194,10 @@ class Audience:
     # -- what we ask on behalf of all of them
 
     def _ask(self, method, params):
-        """No session waits for the answer, so an error goes to the log."""
+        """No session waits for the answer, so an error goes to the log. A process that rests is
+        told when it comes back."""
+        if method != "resources/subscribe" and not self._upstream.is_running():
+            return
         try:
             self._upstream.request(request(method, params), OnAnswer(self._log_error))
         except Refused as problem:

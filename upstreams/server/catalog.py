@@ -11,6 +11,9 @@ inside results, where we do not look.
 import hashlib
 import re
 
+from transports.fabric.messages import encode
+
+LONGEST_REMEMBERED = 4 * 2**20     # bytes of one list
 LONGEST_TOOL_NAME = 64  # several hosts refuse a whole session because of one longer name
 
 # method → (the capability it needs, the key of its items, the key that identifies an item)
@@ -98,6 +101,7 @@ class Catalog:
         self._inner = {}            # method → {the client's name, with its prefix: the server's}
         self._bare = {}             # method → {our name: the server's}
         self._uris = frozenset()
+        self._lists = {}            # method → its items, for when the process rests
         self._templates = {}        # template → its literals
 
     def learn(self, method, items):
@@ -110,6 +114,8 @@ class Catalog:
                  and isinstance(item.get(key), str)]
         if method == TASKS:  # they come and go; each session remembers its own
             return items
+        small = len(encode(items)) <= LONGEST_REMEMBERED
+        self._lists = {**self._lists, method: items if small else None}
         if method == RESOURCES:
             self._uris = frozenset(item[key] for item in items)
             return items
@@ -127,6 +133,19 @@ class Catalog:
         self._inner = {**self._inner, method: inner}
         self._bare = {**self._bare, method: bare}
         return seen
+
+    def remembered(self, method):
+        """The result of a list, as the server gave it last; None if it must be asked."""
+        items = self._lists.get(method)
+        return None if items is None else {LISTS[method][1]: items}
+
+    def forget(self, method):
+        """This list has changed."""
+        self._lists = {**self._lists, method: None}
+
+    def names(self):
+        """The server's names of its tools and prompts."""
+        return {method: self._own.get(method) for method in (TOOLS, PROMPTS)}
 
     def shown(self, method, item):
         """A tool or prompt under our name, with the description that the config has for it; None

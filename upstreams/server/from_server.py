@@ -39,6 +39,8 @@ class FromServer:
             message = self._upstream.life.era.heard(message)
             if message is None:
                 return
+            for method in CHANGED.get(message["method"], ()):
+                self._upstream.catalog.forget(method)
             params = params_of(message)
             route = self._routes.get(message["method"])
             if route:

@@ -10,15 +10,17 @@ from transports.fabric.session import Gate
 
 from .legacy import Legacy
 
-STARTING, RUNNING, FAILED, CLOSING = "starting", "running", "failed", "closing"
+RESTING, STARTING, RUNNING, FAILED, CLOSING = (
+    "resting", "starting", "running", "failed", "closing")
 
 
 class Life:
     """What belongs to one life, and ends with it."""
 
     def __init__(self, upstream, connection, ids):
-        self.state = STARTING                   # changed under the Upstream's lock
+        self.state = RESTING                    # changed under the Upstream's lock
         self.connection = connection
+        self.name = upstream.name
         self._upstream = upstream
         self.pending = PendingRequests(ids)     # what we asked the server
         self.calls = Calls(upstream)            # what the server asked and nobody answered yet

@@ -83,7 +83,7 @@ class Pages:
         other = session.upstreams.get(self._upstream.name) if session else None
         if other not in (None, self._upstream):  # which has ended; the session lists here now
             self._upstream, self._items, self._cursors = other, [], set()
-            return other.when_settled(self.ask)
+            return other.when_settled(self.ask) if other.is_starting() else self.ask()
         if isinstance(problem, dict) and problem.get("code") == METHOD_NOT_FOUND:
             log.debug("%s: does not know %s, which it has announced", self._upstream.name,
                       self._method)

@@ -5,6 +5,7 @@ Nothing here waits. A request goes to the connection's outbox. What the server s
 of pending requests names; everything else goes through from_server.py.
 """
 
+import copy
 import functools
 import itertools
 import logging
@@ -23,7 +24,7 @@ from transports.fabric.text import printable
 from .audience import Audience
 from .catalog import LISTS, TASKS, Catalog
 from .from_server import FromServer
-from .life import CLOSING, FAILED, RUNNING, STARTING, Life
+from .life import CLOSING, FAILED, RESTING, RUNNING, STARTING, Life
 from .lists import LIST_SECONDS, Pages
 from .opening import Opening
 from .restarts import Restarts
@@ -42,7 +43,7 @@ class Upstream:
 
     def __init__(self, use, label, connect, clock, client_info, pool, open_life=None):
         self.use, self.label = use, label       # the label is in thread names and log lines
-        self.entry = entry = use.kind.entry
+        self.entry = entry = use.server.entry
         self.name = entry.name
         self.catalog = Catalog(entry)
         self.audience = Audience(self)
@@ -54,7 +55,7 @@ class Upstream:
         self._from_server = FromServer(self, pool)
         self._timeouts = CallTimeouts(self, clock)
         self._connect, self._clock, self._pool = connect, clock, pool
-        self._client = {"capabilities": use.kind.capabilities, "clientInfo": client_info}
+        self._client = {"capabilities": use.capabilities, "clientInfo": client_info}
         self._open_life = open_life or Opening
         self._next_protocol = None      # of the next life, if that is known
         self._spared = False            # whether a life of it was begun anew for its first message
@@ -70,7 +71,7 @@ class Upstream:
         return self.life.state
 
     def is_starting(self):
-        return self.life.state == STARTING
+        return self.life.state == STARTING or self.use.wanted
 
     def is_running(self):
         return self.life.state == RUNNING
@@ -82,8 +83,8 @@ class Upstream:
 
     @property
     def capabilities(self):
-        """What the server said it can do; {} while it is not running."""
-        return self.offered if self.state == RUNNING else {}
+        """What the server said it can do; {} while it is not running, and does not rest."""
+        return self.offered if self.state in (RUNNING, RESTING) else {}
 
     @property
     def offered(self):
@@ -108,6 +109,9 @@ class Upstream:
         Refused when the server is not running.
         """
         life = self.life
+        if life.state == RESTING:
+            self._pool.at_rest(self, message, reply_to, call)
+            return
         if life.state == STARTING:
             raise Refused(SERVER_UNAVAILABLE, f'server "{self.name}" is still starting')
         life.era.ask(message, reply_to, call)
@@ -130,6 +134,20 @@ class Upstream:
         life = self.life
         if life.pending.take(our_id):
             life.send(cancel_notification(our_id, reason))
+
+    def rest(self):
+        """End its process; what it has listed stays, and it may be started again. Returns the
+        life that ends."""
+        with self._lock:
+            before, self.life = self.life, self._new_life()
+            before.state = CLOSING
+        before.connection.close()
+        before.pending.close(f'server "{self.name}" rests')
+        return before
+
+    def remember(self, other):
+        """Know what this other process of the server has listed."""
+        self.info, self.catalog = other.info, copy.copy(other.catalog)
 
     def when_settled(self, function):
         """Call function() once the server has started or failed to: now, if it has already."""
@@ -210,9 +228,11 @@ class Upstream:
             self._begin(life)
 
     def _begin(self, life):
-        if life.state == CLOSING:
-            return
-        protocol = self._next_protocol or self._pool.have_run.get(self.entry, self.entry.protocol)
+        with self._lock:
+            if life.state == CLOSING:
+                return
+            life.state = STARTING
+        protocol = self._next_protocol or self._pool.protocol_of(self.entry)
         self._next_protocol = None
         life.started = time.monotonic()
         life.deadline = self._clock.after(self.entry.start_timeout, self._too_slow, life)
@@ -221,7 +241,7 @@ class Upstream:
             life.connection.start(self.receive, functools.partial(self._ended, life))
         except StartFailed as problem:
             # Later the reason may pass: its command is being updated, the system is out of files.
-            self._closed(life, str(problem), hopeless=self.entry not in self._pool.have_run)
+            self._closed(life, str(problem), hopeless=not self._pool.has_run(self.entry))
         else:
             life.opening.start()
         if life.state == CLOSING:  # close() may have come before there was a process to close
@@ -229,14 +249,14 @@ class Upstream:
 
     def is_of_era(self, era):
         """Called by the Opening as soon as that is known."""
-        self._pool.is_of_era(self.entry, era)
+        self._pool.is_of_era(self, era)
 
     def opened(self, life, era):
         """It is ready for requests. Called by the Opening, in the reader thread."""
         self._clock.forget(life.deadline)
         life.era, self.info, self.problem = era, era.info, None
         life.running_since = time.monotonic()
-        self._pool.have_run[self.entry] = era.name
+        self._pool.is_of_era(self, era.name)
         with self._lock:
             if life.state != STARTING:
                 return
@@ -288,8 +308,7 @@ class Upstream:
 
     def give_up(self, life, problem):
         """It cannot be used. It may have become one of the other era: the next life asks again."""
-        if self.entry in self._pool.have_run:
-            self._pool.have_run[self.entry] = self.entry.protocol
+        self._pool.forget_era(self.entry)
         self._closed(life, problem)
         life.connection.close()
 

@@ -1,329 +1,429 @@
-"""Which process serves which session.
-
-A legacy server over stdio does not say on whose behalf it asks or logs, and it may keep in its
-process what it has learned of its client: a browser, a shell, a project. So processes are handed
-to sessions by the rules in kinds.py. The pool answers two questions:
+"""The Pool: which process lists for a session, and which one runs a call.
 
     session.upstreams[name]     the process that lists for the session; it may change at any time
     run(…)                      the process that runs a call: now, when it is up, or when it is
                                 this call's turn. No thread waits for that
+
+plan.py decides, processes.py carries that out; this file tells them what has happened.
 """
 
 import functools
 import logging
-import threading
 import time
 
-from transports.fabric.messages import INVALID_REQUEST, Refused
+from transports.fabric.messages import INVALID_REQUEST, SERVER_UNAVAILABLE, Refused, result
 from upstreams.server.audience import lists_changed
-from upstreams.server.life import RUNNING
+from upstreams.server.legacy import AUTO, LEGACY
+from upstreams.server.life import RUNNING, STARTING
 
-from .kinds import COMMON
+from .plan import Give, for_one
 from .processes import Processes
-from .reload import Reload
-from .turns import Turns
+from .tables import COMMON, OWN, PLAIN, WaitingCall, key_of
 
 log = logging.getLogger("router")
 
 CLOSE_SECONDS = 8.0     # for all servers together; the three steps of a process's end take 4
-SLOW_START = 10.0       # seconds, after which a start does not count among those at once
-LOOK_AGAIN = 0.05       # seconds, while a process is ending or waits to start
+CALL_PATIENCE = 30.0    # seconds that a call waits for a process that is free
+LATE_SECONDS = 2.0      # in which a server must answer a call that was withdrawn from it
+
+GONE = "it was taken out of the config"
+CHANGED = "its entry in the config has changed, and it is started again"
 
 
-class Pool:
+class Pool(Processes):
     """All processes. Any thread may call anything here."""
 
-    def __init__(self, entries, connect, clock, client_info, limit=100, share=True,
-                 open_life=None):
-        """`entries` as from config.load; `connect(entry, label)` makes a connection.
-
-        `limit` is for the processes beside the first one of each server. `share` is
-        False if there is only one client: then it owns every process from the start.
-        `open_life` opens the lives of servers in another way than server/opening.py does.
-        """
-        self.share = share
-        self.have_run = {}      # Entry → its era, of the servers that have been up
-        self.make_room = lambda name: None  # for a process of this server; the Router sets it
-        self._clock = clock
-        self.lock = threading.Lock()
-        # protected by lock:
-        self._processes = Processes(entries, connect, clock, client_info, limit, share,
-                                    open_life)
-        self.sessions = {}      # {session: None} that see servers
-        self._tending = self._changed = self._tick_planned = False
-        self._turns = Turns(self, self._processes, clock)
-        self.run = self._turns.run                      # a call, on its way to a process
-        self.answered_late = self._turns.answered_late
-        self.reload = Reload(self, self._processes, clock).reload
-
-    # -- what the router, the surfaces and the upstreams want
-
-    @property
-    def entries(self):
-        """{name: Entry} of the servers that there are now, in the config's order."""
-        return self._processes.entries
+    # -- what the router and the surfaces want
 
     def start(self, names=None):
-        """Start a process of each of these servers that has none, or of all servers, for clients
-        that can be asked nothing."""
-        nothing = self._processes.digest({})
+        """Start the processes that list, of these servers or of all."""
         with self.lock:
-            there = {upstream.name for upstream in self._processes.all()}
             for name in self.entries if names is None else names:
-                if self.share and name not in there:
-                    self.new(self._processes.kind(name, *nothing), None)
+                if self.share:
+                    self.want(self.tables.servers[name].listers[PLAIN])
         self.changed()
 
     def join(self, session):
-        """The session sees the servers of its surface from now on; what it needs to list them is
-        started. Raises Refused if one of them is not in the config any more."""
-        key = self._processes.digest(session.capabilities)
+        """The session sees the servers of its surface from now on. Raises Refused if one of them
+        is not in the config any more."""
+        key = key_of(session.capabilities)
         with self.lock:
             names = session.surface.names(list(self.entries))
             for name in set(names) - self.entries.keys():
                 raise Refused(INVALID_REQUEST, f'there is no server "{name}" any more')
-            self.sessions[session] = None
-            session.upstreams = {name: self.lister(session, name, key) for name in names}
+            self.sessions[session] = key
+            session.upstreams = {name: self.see(session, name) for name in names}
         for upstream in session.upstreams.values():
             upstream.audience.join(session)
         self.changed()
 
-    def asked_by(self, upstream):
-        """The session that a question of this process is for, or None.
-
-        A process that asks before anybody called belongs to the session that it was started for.
-        """
-        if not upstream.use.kind.can_ask:
-            return None
+    def owned(self, session, name=None):
+        """The upstreams that the session owns or holds, of this server or of all."""
         with self.lock:
-            kind = upstream.use.kind
-            if not (upstream.use.owner or upstream.use.holder or upstream.use.used):
-                candidates = [session for session in kind.sessions if not kind.of(session)]
-                first = upstream.use.started_for
-                upstream.use.owner = first if first in candidates else next(iter(candidates), None)
-            session = upstream.use.owner or upstream.use.holder
-            return session if session in kind.sessions else None
+            return [use.upstream for use in self.tables.uses()
+                    if session in (use.owner, use.holder) and name in (None, use.upstream.name)]
 
-    def own(self, upstream, session):
-        """The process has learned something of this session: from now on it serves no other."""
-        kind = upstream.use.kind
-        with self.lock:
-            if (kind.policy is COMMON or upstream.use.owner or upstream not in kind.upstreams
-                    or session not in kind.sessions):
-                return
-            upstream.use.owner = session
-        self._look_again(session, kind)
+    def callees(self, session, name):
+        """The upstreams of this server where calls of the session run, of those that are there."""
+        use = session.upstreams[name].use
+        if use.server.policy(use.server.sessions.get(session, PLAIN)) is COMMON:
+            return [use.upstream]
+        return self.owned(session, name)
 
-    def is_of_era(self, entry, era):
-        """The era of a server has become known: look again which process serves whom. That stays
-        so, whatever another life of it is."""
+    def release(self, session, names=None):
+        """The session has ended, or does not see these servers any more: the processes that it
+        owns there end. May be called twice."""
+        over, audiences = [], []
         with self.lock:
-            if self._processes.era_of(entry):
-                return
-            self._processes.eras[entry] = era
-            waiting = [(session, kind) for kind in self._processes.kinds.values()
-                       if kind.entry == entry for session in kind.sessions]
-        for session, kind in waiting:
-            self._look_again(session, kind)
-        self.changed()
-
-    def owned(self, session):
-        """The processes that the session owns or holds."""
-        with self.lock:
-            return [upstream for upstream in self._processes.all()
-                    if session in (upstream.use.owner, upstream.use.holder)]
-
-    def release(self, session, upstreams=None):
-        """The session has ended, or does not see these any more, where it listed before. The
-        processes that it owns there end. May be called twice."""
-        audiences, over, orphans = [], [], []
-        with self.lock:
-            if upstreams is None:
+            if names is None:
                 self.sessions.pop(session, None)
-                upstreams = session.upstreams.values()
-            for kind in [upstream.use.kind for upstream in upstreams]:
-                audiences += [upstream.audience for upstream in kind.upstreams]
-                ending = self._processes.leave(session, kind)
-                orphans += [(other, kind) for other in kind.sessions
-                            if other.upstreams.get(kind.entry.name) in ending]
-                over += ending
+            for server in self.all_servers():
+                if session in server.sessions and (names is None or server.entry.name in names):
+                    audiences += [use.upstream.audience for use in server.uses]
+                    over += self.leave(session, server)
         for audience in audiences:
             audience.leave(session)
-        for other, kind in orphans:  # before its process ends: what it asks there is asked again
-            self._look_again(other, kind, tell=True)
-        for upstream in over:
-            upstream.close()
+        for use in over:
+            use.upstream.close()
         self.changed()
 
     def upstreams(self):
         """{server: [upstream]}, in the config's order, without those that were told to end."""
         with self.lock:
-            upstreams = self._processes.all()
-        return {name: [upstream for upstream in upstreams if upstream.name == name]
-                for name in self.entries}
+            return {name: [use.upstream for use in server.uses]
+                    for name, server in self.tables.servers.items()}
 
     def close(self):
         """End every server, all at the same time, and wait until they have ended."""
         with self.lock:
-            upstreams = [*self._processes.all(), *self._processes.ending]
-            self._processes.to_start.clear()
+            uses = self.tables.uses()
+            lives = [life for server in self.all_servers() for life in server.ending]
+            for use in uses:
+                use.wanted = 0
         deadline = time.monotonic() + CLOSE_SECONDS
-        for upstream in upstreams:
-            upstream.close()
-        for upstream in upstreams:
-            if not upstream.wait_closed(max(0.1, deadline - time.monotonic())):
-                log.error('server "%s" has not ended', upstream.name)
+        for use in uses:
+            use.upstream.close()
+        for life in [*lives, *(use.upstream.life for use in uses)]:
+            if not life.connection.join(max(0.1, deadline - time.monotonic())):
+                log.error('server "%s" has not ended', life.name)
 
-    # -- the lives of servers
+    def reload(self, entries):
+        """These are the servers from now on. One thread at a time. Those whose Entry is the same
+        are left alone: neither their processes nor their calls notice.
 
-    def retire(self, upstream):
-        """This process must not serve another session: it ends."""
-        kind = upstream.use.kind
+        Returns the names of the servers that are (new, gone, changed).
+        """
+        before = self.entries
+        new = [name for name in entries if name not in before]
+        gone = [name for name in before if name not in entries]
+        changed = [name for name, entry in entries.items() if before.get(name, entry) != entry]
         with self.lock:
-            if upstream not in kind.upstreams:
+            over = self.replace(entries)
+            sessions = list(self.sessions)
+        for session in sessions:    # before processes end: what is listed there is listed anew
+            self._show(session)
+        for server in over:
+            name, why = server.entry.name, CHANGED if server.entry.name in entries else GONE
+            with self.lock:
+                uses, waiting = list(server.uses), server.waiting
+                for use in uses:
+                    self.forget(use)
+                server.waiting = {}
+                server.sessions.clear()
+            for use in uses:
+                use.upstream.close(why)
+            for call in [call for queue in waiting.values() for calls in queue.values()
+                         for call in calls]:
+                call.fail(Refused(SERVER_UNAVAILABLE, f'server "{name}" is not running: {why}'))
+        self.start([*new, *changed])
+        return new, gone, changed
+
+    def _show(self, session):
+        """Let the session see what its surface shows now, and tell it what that changes."""
+        with self.lock:
+            if session not in self.sessions:
                 return
-            self._processes.forget(upstream)
-        self._close(upstream)
+            before, now = session.upstreams, {}
+            for name in session.surface.names(list(self.entries)):
+                server = self.tables.servers.get(name)
+                # The session of a single server that is gone keeps it, until it ends.
+                stays = server is None or name in before and before[name].use.server is server
+                now[name] = before[name] if stays else self.see(session, name)
+            session.upstreams = now
+        left = {name: old for name, old in before.items() if now.get(name) is not old}
+        uris = {name: old.audience.leave(session) for name, old in left.items()}
+        told = {}   # capabilities of which the lists have changed
+        for name, old in left.items():
+            told.update(old.offered)
+        for name in [name for name in now if before.get(name) is not now[name]]:
+            self.arrive(session, now[name], uris.get(name, ()))
+            told.update(now[name].offered)
+        self.release(session, left.keys() - now.keys())
+        lists_changed(session, told)
+
+    # -- what the upstreams want
+
+    def protocol_of(self, entry):
+        """What the next life of this server begins with: AUTO, or an era."""
+        server = self.tables.servers.get(entry.name)
+        if not self.has_eras:
+            return LEGACY
+        if entry.protocol != AUTO or server is None or server.asks_again:
+            return entry.protocol
+        return server.era or AUTO
+
+    def is_of_era(self, upstream, era):
+        """The era of a server has become known, or is another than before."""
+        with self.lock:
+            upstream.use.server.era, upstream.use.server.asks_again = era, False
+        self.changed()
+
+    def forget_era(self, entry):
+        """What is remembered of this server's era may be wrong: the next life asks again."""
+        with self.lock:
+            if entry.name in self.tables.servers:
+                self.tables.servers[entry.name].asks_again = True
+
+    def has_run(self, entry):
+        """Whether a server was ever up."""
+        server = self.tables.servers.get(entry.name)
+        return server is not None and server.has_run
+
+    def asked_by(self, upstream):
+        """The session that a question of this process is for, or None.
+
+        A process that asks before anybody called belongs to the session that it was made for.
+        """
+        use, sessions = upstream.use, upstream.use.server.sessions
+        with self.lock:
+            use.asked = True
+            if not use.can_ask:
+                return None
+            if not (use.owner or use.holder or use.called):
+                alone = [session for session, key in sessions.items()
+                         if key == use.key and not use.server.of(session)]
+                if alone:
+                    self.give(use, use.session if use.session in alone else alone[0], OWN)
+            session = use.owner or use.holder
+            look = self.must_look()
+        if look:
+            self.changed()
+        return session if session in sessions else None
+
+    def own(self, upstream, session):
+        """The process has learned something of this session: from now on it serves no other."""
+        use = upstream.use
+        with self.lock:
+            if use.can_ask and use in use.server.uses and session in use.server.sessions:
+                self.give(use, session, OWN)
+        self.changed()
+
+    def at_rest(self, upstream, message, reply_to, call):
+        """A request for a process that is not there. A list is answered from memory; for anything
+        else the process comes back."""
+        answer = upstream.catalog.remembered(message["method"])
+        if answer is not None:
+            reply_to.send(result(message["id"], answer))
+            return
+
+        def ask():
+            try:
+                if call is None or not call.ended:
+                    upstream.request(message, reply_to, call)
+            except Refused as problem:
+                reply_to.send(problem.answer(message["id"]))
+        with self.lock:
+            self.want(upstream.use)
+        upstream.when_settled(ask)
         self.changed()
 
     def stops(self, upstream):
-        """Whether a server that has ended is not to be started again, since nobody uses it."""
+        """Whether to leave an ended server down because nobody uses it."""
+        use = upstream.use
         with self.lock:
-            upstream.restarts.stopped = not (upstream.use.owner or upstream.use.kind.sessions)
+            kin = not use.is_lister() and use.key in use.server.sessions.values()
+            upstream.restarts.stopped = not (use.owner or use.holder or use.listeners or kin)
             return upstream.restarts.stopped
 
     def start_again(self, upstream):
         """It is to be started again as soon as it may. Called by the clock."""
         with self.lock:
-            if upstream in upstream.use.kind.upstreams:
-                self._processes.to_start.append(upstream)
+            if upstream.use in upstream.use.server.uses:
+                self.want(upstream.use)
         self.changed()
 
     def failed(self, upstream):
-        """A server has ended by itself. Sessions that list from it list from another one."""
-        kind = upstream.use.kind
+        """A server has ended by itself. Nothing comes late from it, and sessions that took turns
+        there list from another process."""
+        use = upstream.use
         with self.lock:
-            orphans = [session for session in kind.sessions
-                       if session.upstreams.get(upstream.name) is upstream
-                       and kind.lister(session) not in (upstream, None)]
-        for session in orphans:
-            self._look_again(session, kind, tell=True)
-        self._turns.died(upstream)
+            calls = set(use.late.values())
+            use.late.clear()
+            self.look_again(list(use.listeners), use.server, True)
+        for _ in calls:
+            self._free(use)
         self.changed()
 
-    # -- what follows from a change
+    def answered_late(self, upstream, our_id):
+        """The server has answered a request that was withdrawn. Its reader thread."""
+        use = upstream.use
+        with self.lock:
+            call = use.late.pop(our_id, None)
+            free = call is not None and call not in use.late.values()
+        if free:
+            self._free(use)
 
-    def new(self, kind, session):
-        return self._processes.new(self, kind, session)
+    # -- the way of a call
 
-    def lister(self, session, name, key):
-        """The process of this server that lists for the session from now on; it is made if there
-        is none. Requires the lock."""
-        kind = self._processes.kind(name, *key)
-        kind.sessions[session] = None
-        upstream = kind.lister(session) or self.new(kind, session)
-        if not self.share:
-            upstream.use.owner = session
-        return upstream
+    def run(self, session, name, call, function, reply_to):
+        """Call function(upstream) with the process that runs this call.
 
-    def changed(self):
-        """Start what may start and hand out what is free, until nothing changes any more.
-
-        One thread does it at a time; a thread that comes meanwhile leaves its work to that.
+        At once, in this thread, if there is one that is up; then it may raise Refused. Else in
+        the thread that makes it so; then an error goes to `reply_to`, as it does if there is no
+        process in time.
         """
+        upstream = session.upstreams.get(name)
+        if upstream is None:
+            raise Refused(SERVER_UNAVAILABLE, f'there is no server "{name}" here any more')
+        use = upstream.use
+        if use.called and upstream.life.state == RUNNING and (
+                use.owner is session or use.key == PLAIN and use.server.policy(
+                    use.server.sessions.get(session, PLAIN)) is COMMON):
+            function(upstream)
+            return
+        server, waiting = use.server, WaitingCall(session, call, function, reply_to)
         with self.lock:
-            self._changed = True
-            if self._tending:
+            key = server.sessions.get(session)
+            if key is None:
+                raise Refused(SERVER_UNAVAILABLE, f'server "{name}" has just been changed in '
+                              "the config: try again" if session in self.sessions
+                              else "this session has ended")
+            self.refresh(server.uses)
+            queue = server.waiting.setdefault(key, {})
+            # A session that has a process waits behind nobody.
+            step = None
+            if server.of(session) or not queue:
+                step = next(iter(for_one(self.tables, server, key, session)), None)
+            calls = [waiting]
+            if isinstance(step, Give):
+                self.give(step.use, session, server.policy(key), calls)
+            else:
+                calls = queue.setdefault(session, [])
+                calls.append(waiting)
+            look = self.must_look()
+        if isinstance(step, Give):
+            if look:
+                self.changed()
+            self.begin(step.use, calls)
+            return
+        waiting.deadline = self.clock.after(CALL_PATIENCE, self._patience_ends, server, key,
+                                            waiting)
+        call.on_end(functools.partial(self._withdrawn, server, key, waiting))
+        self.changed()
+        if calls == [waiting]:
+            self._make_room_for(server, key, waiting)
+
+    def _make_room_for(self, server, key, waiting):
+        """If the first call of a session waits for room, another session may have to end. The
+        only process of another server would make no room."""
+        with self.lock:
+            if not self._waits(server, key, waiting) or server.of(waiting.session) \
+                    or self.tables.has_room(server, waiting.session):
                 return
-            self._tending = True
-        while True:
-            with self.lock:
-                if not self._changed:
-                    self._tending = False
-                    tick = not self._tick_planned and bool(
-                        self._processes.ending or self._processes.to_start)
-                    self._tick_planned = self._tick_planned or tick
-                    break
-                self._changed = False
-            try:
-                self._tend_once()
-            except Exception:  # a bug of ours must not stop the pool for good
-                log.exception("a change of the processes failed")
-        if tick:
-            self._clock.after(LOOK_AGAIN, self._tick)
+            owners = {use.owner for each in self.tables.servers.values() for use in each.uses
+                      if each is server or each.count() > 1} - {None}
+        self.make_room(owners)
+        self.changed()
 
-    def _tend_once(self):
-        processes = self._processes
-        ended = [upstream for upstream in list(processes.ending) if upstream.wait_closed(0)]
+    def _waits(self, server, key, waiting):
+        """Requires the lock."""
+        return waiting in server.waiting.get(key, {}).get(waiting.session, ())
+
+    def _withdrawn(self, server, key, waiting):
+        """The call has ended: it waits no more, if it did."""
+        self.clock.forget(waiting.deadline)
         with self.lock:
-            processes.ending = [each for each in processes.ending if each not in ended]
-            starts, unused = processes.next_to_start()
-            served = self._turns.hand_out()
-            if not (starts or served):
-                unused += processes.in_the_way()
-            for upstream in unused:
-                processes.forget(upstream)
-            unused, processes.replaced = [*unused, *processes.replaced], []
-            self._changed = bool(self._changed or ended or starts or unused or served)
-        for upstream in unused:
-            self._close(upstream)
-        if starts:
-            starts.start()
-            slow = self._clock.after(SLOW_START, self._started, starts)
-            starts.when_settled(functools.partial(self._settled, starts, slow))
-        for upstream, turn in served:
-            self._turns.begin_served(upstream, turn)
+            if self._waits(server, key, waiting):
+                calls = server.waiting[key][waiting.session]
+                calls.remove(waiting)
+                if not calls:
+                    del server.waiting[key][waiting.session]
 
-    def _close(self, upstream):
-        """End a process that is forgotten already. Sessions that list from it look elsewhere."""
-        for session in list(upstream.audience.sessions()):
-            if session.upstreams.get(upstream.name) is upstream:
-                self._look_again(session, upstream.use.kind, tell=True)
-        upstream.close()
+    def _patience_ends(self, server, key, waiting):
+        """Called by the clock: the call has waited for long. It goes on waiting while a process
+        that it could have is starting."""
+        with self.lock:
+            if not self._waits(server, key, waiting):
+                return
+            more = any(use.upstream.state == STARTING for use in server.uses
+                       if use.key == key and use.owner in (None, waiting.session))
+            users = [use.owner or use.holder for use in self.tables.uses()]
+            users = [session for session in users if session]
+        if more:
+            waiting.deadline = self.clock.after(CALL_PATIENCE, self._patience_ends, server, key,
+                                                waiting)
+            return
+        idle = sum(not len(session.calls) for session in set(users))
+        text = (f'server "{server.entry.name}": no process was free within {CALL_PATIENCE:g} '
+                f"seconds; {len(users)} belong to {len(set(users))} clients, of which {idle} are "
+                f"idle, and {self.tables.limit} are allowed: close a client, raise "
+                '--max-processes, or set "shared": true for servers that keep nothing of a '
+                "client between two calls")
+        log.warning("%s", text)
+        waiting.fail(Refused(SERVER_UNAVAILABLE, text))
 
-    def _tick(self):
+    def begin(self, use, calls):
+        """These calls begin at this process, or fail if it is not running."""
+        for waiting in calls:
+            self.clock.forget(waiting.deadline)
+            if waiting.holds:
+                waiting.call.on_end(functools.partial(self._call_ended, use, waiting.call))
+                use.upstream.audience.tell_level(waiting.session)
+            if waiting.call.ended:
+                continue
+            use.called = True
+            try:
+                waiting.function(use.upstream)
+            except Refused as problem:
+                waiting.fail(problem)
+
+    def _call_ended(self, use, call):
+        """A call for which its session holds this process has ended.
+
+        If it was withdrawn, the server may still ask or log something that belongs to it. So the
+        process becomes free when that late answer arrives, and is ended if it does not arrive in
+        LATE_SECONDS.
+        """
+        unanswered = use.upstream.life.pending.ids_of(call)
+        if not unanswered:
+            self._free(use)
+            return
+        with self.lock:
+            use.late.update(dict.fromkeys(unanswered, call))
+        self.clock.after(LATE_SECONDS, self._too_late, use, call)
+
+    def _too_late(self, use, call):
         """Called by the clock."""
         with self.lock:
-            self._tick_planned = False
-        self.changed()
+            ids = [our_id for our_id, late in use.late.items() if late is call]
+            for our_id in ids:
+                del use.late[our_id]
+            use.spoilt = use.spoilt or bool(ids)
+        if ids:
+            self._free(use)
 
-    def _settled(self, upstream, slow):
-        """It is up, or could not be started. Its owner lists from it from now on."""
-        self._clock.forget(slow)
-        owner = upstream.use.owner
-        if owner and upstream.state == RUNNING:
-            self._look_again(owner, upstream.use.kind)
-        self._turns.has_started(upstream)
-        self._started(upstream)
-
-    def _started(self, upstream):
-        """It does not count any more among those that start at once."""
+    def _free(self, use):
+        """One call less for which a session holds this process."""
         with self.lock:
-            self._processes.starting.discard(upstream)
-        self.changed()
-
-    def _look_again(self, session, kind, tell=False):
-        """Let the session list from the process that is the best for it now.
-
-        With `tell`, it is told that its lists may have changed, if that process is up already.
-        """
-        name, key = kind.entry.name, self._processes.digest(session.capabilities)
-        with self.lock:
-            if session not in kind.sessions:
+            use.holds -= 1
+            if use.holds:
                 return
-            before = session.upstreams[name]
-            kind.sessions.pop(session, None)
-            upstream = self.lister(session, name, key)
-            session.upstreams = {**session.upstreams, name: upstream}
-        if before is upstream:
-            return
-        self.arrive(session, upstream, before.audience.leave(session))
-        if tell and upstream.state == RUNNING:
-            lists_changed(session, upstream.offered)
-
-    def arrive(self, session, upstream, uris):
-        """It lists for the session from now on, which is subscribed to these URIs there."""
-        upstream.audience.join(session, uris)
-        if session not in upstream.use.kind.sessions or session.upstreams.get(
-                upstream.name) is not upstream:  # it has left meanwhile
-            upstream.audience.leave(session)
+            use.holder, use.used = None, next(self.numbers)
+            spoilt = use.spoilt and not use.owner and use in use.server.uses
+            wanted = any(queue for server in self.tables.servers.values()
+                         for queue in server.waiting.values())
+        if spoilt:
+            self.end(use)
+        elif wanted:
+            self.changed()
+        self.look_if_idle(use)

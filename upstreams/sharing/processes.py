@@ -1,189 +1,355 @@
-"""Which processes there are, and which of them may start now.
+"""The processes: it makes, starts and ends them as plan.py decides, and hands them to calls.
 
-A few start at a time, because many at once on a small machine would all be slow. None starts
-while another one of its server is ending, and a process for clients that can be asked nothing
-ends as soon as no session uses it and its server has another, before that one starts: some
-servers do not bear a second of their kind (one port, one lock file).
+The tables have one lock. Nothing is sent, started or ended while it is held.
 """
 
-import collections
 import functools
-import hashlib
 import itertools
-import json
+import logging
 import os
+import threading
 
-from upstreams.server.legacy import AUTO, LEGACY
-from upstreams.server.life import FAILED, STARTING
+from upstreams.server.audience import lists_changed
+from upstreams.server.life import RESTING, RUNNING, STARTING
 from upstreams.server.upstream import Upstream
 
-from .kinds import CAN_BE_ASKED, COMMON, OWN, TURNS, Kind, Use
+from .plan import End, Give, New, Rest, Start, is_idle, plan
+from .tables import OWN, PLAIN, TURNS, Server, Tables, Use
+
+log = logging.getLogger("router")
 
 STARTS_AT_ONCE = 2 * (os.cpu_count() or 1)
+SLOW_START = 10.0       # seconds, after which a start does not count among those at once
+LOOK_AGAIN = 0.05       # seconds, while a process is ending or waits to start
+IDLE_SECONDS = 60.0     # after which a process that nobody holds ends, except the last of its kind
+QUESTION_LOOKS = 40     # of LOOK_AGAIN, while the first call waits for answers to the server
+DIGEST_SECONDS = 0.1    # after these, for the server to make use of them
 
 
 class Processes:
-    """Tables without a lock: the Pool holds its own around every use."""
+    """What the Pool is made of. Its methods that say so require the lock."""
 
-    def __init__(self, entries, connect, clock, client_info, limit, share, open_life):
-        self._connect, self._clock, self._open_life = connect, clock, open_life
-        self._client_info, self.limit, self._share = client_info, limit, share
-        self.numbers = itertools.count(1)
-        self.entries = entries  # of the servers that there are; replaced by one assignment
-        self.eras = {}          # Entry → its era, of those of which it was found out
-        self.kinds = {}         # (server name, digest of the capabilities) → Kind
-        self.to_start = []      # upstreams that have not begun to start, in order
-        self.starting = set()   # those that have begun, and count among those at once
-        self.ending = []        # those that were told to end and may not have ended
-        self.replaced = []      # those that are in `ending` already and must still be told
+    def __init__(self, entries, connect, clock, client_info, limit=100, share=True,
+                 open_life=None):
+        """`entries` as from config.load; `connect(entry, label)` makes a connection.
 
-    def digest(self, capabilities):
-        """(the capabilities, a key that is equal if they are). It may take long: 11 MB, 0.1 s."""
-        return capabilities, hashlib.sha256(
-            json.dumps(capabilities, sort_keys=True).encode()).digest()
-
-    def kind(self, name, capabilities, digest):
-        """The Kind of a server for sessions with these capabilities.
-
-        While its era is not known they all wait with the router's own process: if it turns out to
-        be modern, that serves them all.
+        `limit` is for the processes beside the first one of each server. `share` is
+        False if there is only one client: then it owns every process from the start.
+        `open_life` opens the lives of servers in another way than server/opening.py does.
         """
-        entry = self.entries[name]
-        for_all = entry.shared is not False and self.era_of(entry) != LEGACY
-        if self._share and (for_all or CAN_BE_ASKED.isdisjoint(capabilities)):
-            capabilities, digest = self.digest({})
-        if (name, digest) not in self.kinds:
-            policy = (OWN if entry.shared is False or not self._share
-                      else COMMON if not capabilities else TURNS if entry.shared else OWN)
-            self.kinds[name, digest] = Kind(entry, capabilities, policy)
-        return self.kinds[name, digest]
+        self.share, self.has_eras = share, open_life is not None
+        self.entries = {}       # {name: Entry}, in the config's order; replaced by one assignment
+        self.make_room = lambda sessions: None      # one of these is to end; the Router sets it
+        self.clock, self.numbers = clock, itertools.count(1)
+        self._connect, self._client_info, self._open_life = connect, client_info, open_life
+        self.lock = threading.Lock()
+        # protected by lock:
+        self.tables = Tables(limit)
+        self.sessions = {}      # {session: its key} that see servers
+        self._look = []         # (sessions, Server, whether they are told that it lists otherwise)
+        self._tending = self._changed = self._tick_planned = False
+        self.replace(entries)
 
-    def may_move(self, session, upstream):
-        """Whether it is not known yet if this process will run the calls of this session, since
-        that depends on its era. Needs no lock: it may have become known just now."""
-        return (self._share and upstream.state == STARTING and not self.era_of(upstream.entry)
-                and not CAN_BE_ASKED.isdisjoint(session.capabilities))
+    # -- carrying out the plan
 
-    def era_of(self, entry):
-        """None if it is not known yet."""
-        if self._open_life is None:
-            return LEGACY
-        return self.eras.get(entry) if entry.protocol == AUTO else entry.protocol
+    def changed(self):
+        """Carry out the plan, until there is nothing more to do.
 
-    def replace_entries(self, entries):
-        """Other servers from now on. What has no such Entry any more is forgotten.
-
-        Returns ([process that is to be told to end], [(server, Turn that waited there)]).
+        One thread does it at a time; a thread that comes meanwhile leaves its work to that.
         """
-        self.entries = entries
-        self.eras = {entry: era for entry, era in self.eras.items()
-                     if entries.get(entry.name) == entry}
-        over = [kind for kind in self.kinds.values() if entries.get(kind.entry.name) != kind.entry]
-        upstreams = [upstream for kind in over for upstream in kind.upstreams]
-        turns = [(kind.entry.name, turn) for kind in over for turn in kind.turns]
-        for upstream in upstreams:
-            self.forget(upstream)
-        for kind in over:
-            kind.sessions, kind.turns = {}, []
-        self.kinds = {key: kind for key, kind in self.kinds.items() if kind not in over}
-        return upstreams, turns
+        with self.lock:
+            self._changed = True
+            if self._tending:
+                return
+            self._tending = True
+        while True:
+            with self.lock:
+                if not self._changed:
+                    self._tending = False
+                    tick = not self._tick_planned and (
+                        any(use.wanted for use in self.tables.uses())
+                        or any(server.ending for server in self.all_servers()))
+                    self._tick_planned = self._tick_planned or tick
+                    break
+                self._changed = False
+            try:
+                self._tend_once()
+            except Exception:  # a bug of ours must not stop the pool for good
+                log.exception("a change of the processes failed")
+        if tick:
+            self.clock.after(LOOK_AGAIN, self._tick)
 
-    def all(self):
-        """Every upstream that was not told to end."""
-        return [upstream for kind in self.kinds.values() for upstream in kind.upstreams]
+    def _tick(self):
+        """Called by the clock."""
+        with self.lock:
+            self._tick_planned = False
+        self.changed()
 
-    def new(self, pool, kind, session):
-        """One more process of this kind. It starts for this session, as soon as it may."""
-        for upstream in list(kind.upstreams):  # the new one takes the place of those that failed
-            if upstream.restarts.stopped or (upstream.state == FAILED and not upstream.use.owner
-                                             and not upstream.use.holder):
-                self.forget(upstream)
-                self.replaced.append(upstream)
-        plain = not self._share or not kind.capabilities and not kind.upstreams
-        label = kind.entry.name if plain else f"{kind.entry.name}#{next(self.numbers)}"
-        upstream = Upstream(Use(kind), label, functools.partial(self._connect, kind.entry, label),
-                            self._clock, self._client_info, pool, self._open_life)
-        upstream.use.started_for = session
-        kind.upstreams.append(upstream)
-        self.to_start.append(upstream)
-        return upstream
+    def _tend_once(self):
+        with self.lock:
+            ending = [(server, life) for server in self.all_servers() for life in server.ending]
+        ended = [(server, life) for server, life in ending if life.connection.join(0)]
+        with self.lock:
+            for server, life in ended:
+                if life in server.ending:
+                    server.ending.remove(life)
+            self.tables.gone = [server for server in self.tables.gone if server.ending]
+            self.refresh(self.tables.uses())
+            steps = plan(self.tables, STARTS_AT_ONCE)
+            effects = [self._apply(step) for step in steps]
+            look, self._look = self._look, []
+            self._changed = bool(self._changed or ended or steps or look)
+        for sessions, server, tell in look:
+            for session in sessions:
+                self._list_elsewhere(session, server, tell)
+        for effect in effects:
+            effect()
 
-    def leave(self, session, kind):
-        """The session does not see this kind any more. Returns the processes that it leaves
-        without use; they are to be told to end."""
-        kind.sessions.pop(session, None)
-        kind.turns = [turn for turn in kind.turns if turn.session is not session]
-        for upstream in kind.upstreams:
-            if upstream.use.started_for is session:
-                upstream.use.started_for = None
-        ending = [upstream for upstream in kind.upstreams if upstream.use.owner is session
-                  or kind.capabilities and not kind.sessions]
-        for upstream in ending:
-            self.forget(upstream)
-        self.forget_kind(kind)
-        return ending
+    def refresh(self, uses):
+        """See how these are now. Requires the lock."""
+        for use in uses:
+            use.state = use.upstream.state
+            use.given_up = use.upstream.restarts.given_up
+            use.busy = bool(use.upstream.life.pending.calls())
+            use.subscribed = bool(use.upstream.audience.uris())
 
-    def forget(self, upstream):
+    def _apply(self, step):
+        """Write a step into the tables; returns what is to be done without the lock."""
+        if isinstance(step, New):
+            use = self._make(step.server, step.key, step.session)
+            if step.server.policy(step.key) is OWN:
+                use.owner = step.session
+            self.want(use)
+            return lambda: None
+        use = step.use
+        if isinstance(step, Give):
+            key = use.server.sessions[step.session]
+            calls = use.server.waiting[key].pop(step.session)
+            self.give(use, step.session, use.server.policy(key), calls)
+            return functools.partial(self.begin, use, calls)
+        if isinstance(step, End):
+            self.forget(use)
+            return functools.partial(self._close, use)
+        if isinstance(step, Rest):
+            return functools.partial(self._rest, use)
+        if isinstance(step, Start):
+            use.wanted, use.counts = 0, True
+            use.called = use.asked = use.spoilt = use.ready = False
+            return functools.partial(self._start, use)
+        self.want(use)
+        return lambda: None
+
+    def _start(self, use):
+        use.upstream.problem = None
+        use.upstream.start()
+        slow = self.clock.after(SLOW_START, self._started, use)
+        use.upstream.when_settled(functools.partial(self._settled, use, slow))
+
+    def _started(self, use):
+        """It does not count any more among those that start at once."""
+        with self.lock:
+            use.counts = False
+        self.changed()
+
+    def _settled(self, use, slow):
+        """It is up, or could not be started."""
+        self.clock.forget(slow)
+        with self.lock:
+            if use.upstream.state == RUNNING:
+                use.server.has_run = True
+                self._compare(use)
+                self.look_again([use.owner] if use.owner else [
+                    session for session, key in use.server.sessions.items() if key == use.key],
+                    use.server)
+        if use.upstream.state == RUNNING:
+            self._get_ready(use)
+            self.look_if_idle(use)
+        self._started(use)
+
+    def _get_ready(self, use, looks=QUESTION_LOOKS):
+        """The first call of a process waits until what the process has asked by now is answered:
+        mostly for roots, without which it would work wrongly. Some clients never answer."""
+        more = looks and len(use.upstream.life.calls)
+        if use.asked and looks is not None:
+            self.clock.after(LOOK_AGAIN if more else DIGEST_SECONDS, self._get_ready, use,
+                             looks - 1 if more else None)
+            return
+        use.ready = True
+        self.changed()
+
+    def _compare(self, use):
+        """What it lists at its start, beside what the process with empty capabilities lists: if
+        that is something else, it is because of the capabilities. Requires the lock."""
+        server = use.server
+        plain, lister = server.listers.get(PLAIN), server.listers.get(use.key)
+        if lister and lister is not use and not lister.upstream.info:
+            lister.upstream.remember(use.upstream)
+        if use.can_ask and plain and plain.upstream.info and not server.lists_by_capabilities \
+                and use.upstream.catalog.names() != plain.upstream.catalog.names():
+            log.info('server "%s" lists by what its clients can be asked', server.entry.name)
+            server.lists_by_capabilities = True
+            self.look_again(list(server.sessions), server, True)
+
+    def _rest(self, use):
+        life = use.upstream.rest()
+        with self.lock:
+            use.state = RESTING
+            use.server.ending.append(life)
+
+    def end(self, use):
+        """This process must not serve another session."""
+        with self.lock:
+            self.forget(use)
+        self._close(use)
+        self.changed()
+
+    def _close(self, use):
+        """End a process that is forgotten already. Sessions that list from it look elsewhere."""
+        for session in list(use.listeners):
+            self._list_elsewhere(session, use.server, True)
+        use.upstream.close()
+
+    def look_if_idle(self, use):
+        """If nobody uses it until some time has passed, it ends."""
+        if use.can_ask and not use.owner:
+            self.clock.after(IDLE_SECONDS, self._end_if_idle, use, use.used)
+
+    def _end_if_idle(self, use, used):
+        """Called by the clock."""
+        with self.lock:
+            self.refresh(use.server.uses)
+            over = use.used == used and is_idle(use)
+        if over:
+            self.end(use)
+
+    # -- the tables. All of this requires the lock
+
+    def all_servers(self):
+        return [*self.tables.servers.values(), *self.tables.gone]
+
+    def replace(self, entries):
+        """Other servers from now on; returns the Servers that are over. One that takes the place
+        of another waits until the other's processes have ended."""
+        before, now = self.tables.servers, {}
+        for name, entry in entries.items():
+            now[name] = server = before.get(name)
+            if server is None or server.entry != entry:
+                now[name] = Server(entry, self.share, self.has_eras,
+                                   ending=server.ending if server else [],
+                                   lists_by_capabilities=entry.lists_by_capabilities)
+                if self.share:
+                    now[name].listers[PLAIN] = self._make(now[name], PLAIN)
+        over = [server for server in before.values() if server not in now.values()]
+        self.entries, self.tables.servers = entries, now
+        self.tables.gone = [*self.tables.gone, *over]
+        return over
+
+    def _make(self, server, key, session=None):
+        """A process of this server, which rests. It is for this session, if there is one."""
+        entry = server.entry
+        plain = not self.share or key == PLAIN and not server.uses
+        label = entry.name if plain else f"{entry.name}#{next(self.numbers)}"
+        capabilities = session.capabilities if session and (key != PLAIN or not self.share) else {}
+        use = Use(server, key, session=session, capabilities=capabilities)
+        use.upstream = Upstream(use, label, functools.partial(self._connect, entry, label),
+                                self.clock, self._client_info, self, self._open_life)
+        server.uses.append(use)
+        return use
+
+    def see(self, session, name):
+        """The upstream of this server that lists for the session from now on."""
+        server, key = self.tables.servers[name], self.sessions[session]
+        server.sessions[session] = key
+        use = server.lister(session)
+        if use is None:
+            use = self._make(server, key, session)
+            if self.share:
+                server.listers[key] = use
+            else:
+                use.owner = session
+        use.listeners[session] = None
+        restarts = use.upstream.restarts
+        if restarts.stopped:
+            restarts.stopped = False
+            server.ending.append(use.upstream.life)     # which may not have ended yet
+            self.want(use)
+        elif use.upstream.state == RESTING and not use.upstream.info:
+            self.want(use)
+        return use.upstream
+
+    def leave(self, session, server):
+        """The session does not see this server any more. Returns the Uses that are to be told to
+        end: nobody else may have them, or nobody else has such capabilities."""
+        key = server.sessions.pop(session)
+        server.waiting.get(key, {}).pop(session, None)
+        for use in server.uses:
+            use.listeners.pop(session, None)
+            use.session = None if use.session is session else use.session
+        alone = key != PLAIN and key not in server.sessions.values()
+        over = [use for use in server.uses
+                if use.owner is session or alone and use.key == key and use.owner is None]
+        for use in over:
+            self.forget(use)
+        return over
+
+    def give(self, use, session, policy, calls=()):
+        """The session owns this process from now on, or holds it for these calls."""
+        if policy is OWN and use.owner is None:
+            use.owner = session
+            if use.is_lister():     # another takes its place, which remembers what this one listed
+                heir = use.server.listers[use.key] = self._make(use.server, use.key, session)
+                heir.session = None
+                if use.upstream.info:
+                    heir.upstream.remember(use.upstream)
+                self.look_again(list(use.listeners), use.server)
+        elif policy is TURNS and use.owner is None:
+            use.holder, use.last_user = session, session.id
+            use.holds += len(calls)
+            for waiting in calls:
+                waiting.holds = True
+
+    def look_again(self, sessions, server, tell=False):
+        """Let these sessions list from the process that is best for each of them now. With
+        `tell`, they are told that their lists may have changed."""
+        self._look.append((sessions, server, tell))
+
+    def must_look(self):
+        """Whether any session is to look again."""
+        return bool(self._look)
+
+    def _list_elsewhere(self, session, server, tell):
+        """See look_again. Takes the lock."""
+        with self.lock:
+            if session not in server.sessions:
+                return
+            name = server.entry.name
+            before, upstream = session.upstreams[name], self.see(session, name)
+            if before is upstream:
+                return
+            before.use.listeners.pop(session, None)
+            session.upstreams = {**session.upstreams, name: upstream}
+        self.arrive(session, upstream, before.audience.leave(session))
+        if (tell or not before.info) and upstream.info:
+            lists_changed(session, upstream.offered)
+
+    def arrive(self, session, upstream, uris):
+        """It lists for the session from now on, which is subscribed to these URIs there. Without
+        the lock."""
+        upstream.audience.join(session, uris)
+        if session.upstreams.get(upstream.name) is not upstream or session not in self.sessions:
+            upstream.audience.leave(session)    # it has left meanwhile
+
+    def want(self, use):
+        """It is to be started as soon as it may."""
+        if not use.wanted and use.upstream.state not in (RUNNING, STARTING):
+            use.wanted = next(self.numbers)
+
+    def forget(self, use):
         """It is told to end. Until it has ended, it counts, and no other may take its place."""
-        kind = upstream.use.kind
-        kind.upstreams.remove(upstream)
-        if upstream in self.to_start:
-            self.to_start.remove(upstream)
-        else:
-            self.ending.append(upstream)
-        self.forget_kind(kind)
-
-    def forget_kind(self, kind):
-        """If nothing is left of it: there may be as many kinds as there were capabilities."""
-        if kind.capabilities and not (kind.upstreams or kind.sessions or kind.turns):
-            self.kinds = {key: other for key, other in self.kinds.items() if other is not kind}
-
-    def has_room(self, name, begun_only=False):
-        """Whether there may be one more of this server. The first of each server does not count.
-
-        With begun_only, those that have not begun to start do not count either.
-        """
-        counts = collections.Counter(upstream.name for upstream in [*self.all(), *self.ending]
-                                     if not (begun_only and upstream in self.to_start))
-        return not counts[name] or sum(counts.values()) - len(counts) < self.limit
-
-    def in_the_way(self):
-        """[the process that nobody has used for the longest time], if a call waits for room.
-
-        The last one of its kind stays, and only one ends at a time.
-        """
-        if self.ending or not any(kind.turns for kind in self.kinds.values()):
-            return []
-        idle = [upstream for kind in self.kinds.values() if len(kind.upstreams) > 1
-                for upstream in kind.upstreams
-                if upstream.use.used and not upstream.use.owner and not upstream.use.holder]
-        return sorted(idle, key=lambda upstream: upstream.use.used)[:1]
-
-    def next_to_start(self):
-        """(the upstream that may start now or None, those that must end before another may)."""
-        if unused := self._unused():
-            return None, unused
-        for upstream in self.to_start:
-            if any(other.name == upstream.name for other in self.ending):
-                continue
-            if len(self.starting) < STARTS_AT_ONCE and (is_the_routers(upstream)
-                                                        or self.has_room(upstream.name, True)):
-                self.to_start.remove(upstream)
-                self.starting.add(upstream)
-                upstream.problem = None
-                return upstream, []
-            if not self.has_room(upstream.name, True):
-                upstream.problem = (f"waits until one of {self.limit} more processes has ended: "
-                                    "close a client, or raise --max-processes")
-        return None, []
-
-    def _unused(self):
-        """The router's own processes that no session uses, where their server has another."""
-        names = [upstream.name for upstream in self.all()]
-        return [upstream for upstream in self.all() if is_the_routers(upstream)
-                and not upstream.use.kind.sessions and names.count(upstream.name) > 1]
-
-
-def is_the_routers(upstream):
-    """Whether it was started for clients that can be asked nothing, and nobody owns it."""
-    return not upstream.use.kind.capabilities and upstream.use.owner is None
+        server, use.wanted, use.counts = use.server, 0, False
+        if use in server.uses:
+            server.uses.remove(use)
+        if use.is_lister():
+            del server.listers[use.key]
+        if use.upstream.state != RESTING:
+            server.ending.append(use.upstream.life)

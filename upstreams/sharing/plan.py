@@ -1,0 +1,153 @@
+"""Which process serves whom: a function that decides, and touches nothing.
+
+    plan(tables) → [New(server, key, session), Want(use), Start(use), Give(use, session),
+                    Rest(use), End(use)]
+
+The Pool carries these steps out and asks again, until there are none. The rules for a server of
+which the config says nothing ("shared" is left out):
+
+    a modern server     one process serves all, since its questions are parts of its answers
+    a legacy server     asks and remembers without saying for whom. So a client that can be asked
+                        something gets a process of its own at its first call; others share one
+    lists               come from one process for all clients, opened with empty capabilities,
+                        until a client has its own. So connecting and listing start nothing
+    one client          has one process, as without a router: two of a kind can kill each other. So
+                        a process that only lists *rests* before another starts for the one session
+                        that lists from it. What it has listed stays, and it comes back if needed
+
+With "shared": true, sessions that can be asked take turns: each holds a process while it has a
+call there. With "shared": false, every session has its own. The README of this folder says more.
+"""
+
+from typing import NamedTuple
+
+from upstreams.server.life import FAILED, RESTING, RUNNING, STARTING
+
+from .tables import COMMON, OWN, PLAIN, UP
+
+
+class New(NamedTuple):
+    """One more process is made for this session; it is to start as soon as it may."""
+    server: object
+    key: bytes
+    session: object
+
+
+class Want(NamedTuple):
+    """A process that rests is to come back."""
+    use: object
+
+
+class Start(NamedTuple):
+    """A process that is wanted starts now."""
+    use: object
+
+
+class Give(NamedTuple):
+    """All waiting calls of this session begin at this process, or fail if that has failed. With
+    the policy OWN the session owns it from now on; with TURNS it holds it for these calls."""
+    use: object
+    session: object
+
+
+class Rest(NamedTuple):
+    """A process ends; what it has listed stays, and it may come back."""
+    use: object
+
+
+class End(NamedTuple):
+    """A process ends and is forgotten."""
+    use: object
+
+
+def plan(tables, most_starts=4):
+    """The next steps; [] if there is nothing to do as things are."""
+    steps = []
+    for server in tables.servers.values():
+        for key, waiting in server.waiting.items():
+            if waiting:     # in the order in which their calls came
+                steps += for_one(tables, server, key, next(iter(waiting)), len(waiting))
+        # What nobody lists from any more ends beside a process that somebody has.
+        steps += [Rest(use) for use in server.uses if use.state == RUNNING and use.yields_to(None)
+                  and any(other.state in UP and not other.is_lister() for other in server.uses)]
+    return steps + _starts(tables, most_starts, steps) or _make_way(tables)
+
+
+def for_one(tables, server, key, session, waiting=1):
+    """What is to be done for this session, the first of so many whose calls wait."""
+    policy, use = server.policy(key), server.of(session)
+    if use is None and policy in (COMMON, None):
+        use = server.listers[PLAIN]
+    mine = [use for use in server.uses if use.key == key and use.is_free()]
+    if use is None:
+        use = _unused(mine, session) if policy is OWN else _best(mine, session)
+    if use is None and not server.has_run:  # if one has failed for good, so would another
+        use = next((use for use in server.uses if use.given_up), None)
+    if use:
+        if use.state == RESTING and not use.wanted:
+            return [Want(use)]
+        is_ready = use.state == RUNNING and use.ready and policy or use.state == FAILED
+        return [Give(use, session)] if is_ready and not use.wanted else []
+    coming = sum(bool(use.wanted) or use.state in (STARTING, FAILED) or not use.ready
+                 for use in mine if not use.given_up and not use.is_lister())
+    if waiting > coming and tables.has_room(server, session):
+        return [New(server, key, session)]
+    return []
+
+
+def _unused(uses, session):
+    """A process that has listed, and where nobody has called: it becomes the session's own."""
+    return next((use for use in uses if not use.called and (
+        use.state == RUNNING or use.state == STARTING and use.yields_to(session))), None)
+
+
+def _best(uses, session):
+    """Of those that are up: the one that the session used last, or that was used last by anyone."""
+    return min((use for use in uses if use.state == RUNNING and use.ready), default=None,
+               key=lambda use: (use.last_user != session.id, -use.used))
+
+
+def _starts(tables, most, steps):
+    """What is wanted starts in order, a few at the same time: many at once on a small machine
+    would all be slow. None starts while another process of its server ends, or must rest first."""
+    starts, busy = [], {step.use.server for step in steps if isinstance(step, Rest)}
+    uses = tables.uses()
+    free = most - sum(use.counts for use in uses)
+    for use in sorted((use for use in uses if use.wanted), key=lambda use: use.wanted):
+        server = use.server
+        if server.ending or server in busy:
+            continue
+        busy.add(server)
+        if before := [other for other in server.uses
+                      if other is not use and other.yields_to(use.session)]:
+            starts += [Rest(other) for other in before if other.state == RUNNING and not other.busy]
+        elif free > 0:
+            free -= 1
+            starts.append(Start(use))
+    return starts
+
+
+def _make_way(tables):
+    """A call waits for room: a process of its server that only lists, and does nothing now, rests.
+    Or of the processes that take turns, the one that nobody has used for the longest time ends;
+    the last one of its kind stays."""
+    servers = tables.servers.values()
+    wait = [server for server in servers if any(server.waiting.values())]
+    if not wait or any(server.ending for server in servers):
+        return []
+    for server in wait:
+        for use in server.uses:
+            if use.state == RUNNING and use.is_lister() and use.is_free() and not (
+                    use.busy or use.subscribed) and all(
+                    server.policy(key) is not COMMON for key in server.waiting):
+                return [Rest(use)]
+    idle = [use for use in tables.uses() if use.used and is_idle(use)]
+    return [End(use) for use in sorted(idle, key=lambda use: use.used)[:1]]
+
+
+def is_idle(use):
+    """Whether it takes turns, nobody has it, and another one can serve those who took turns
+    there."""
+    kin = [other for other in use.server.uses if other.key == use.key and other.owner is None
+           and not other.given_up and other.state != RESTING and not other.is_lister()]
+    return use in kin and use.state == RUNNING and use.is_free() and len(kin) > 1

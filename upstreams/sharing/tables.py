@@ -1,0 +1,163 @@
+"""What the Pool knows: servers, their processes, and the calls that wait. Plain data.
+
+Sessions are told apart by what they can be asked: the *key* of their capabilities, which is PLAIN
+for all that can be asked nothing. The Pool holds its lock around every use of these tables, except
+that any thread may read `policy`, `owner` and `called`.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+
+from upstreams.server.legacy import AUTO, LEGACY
+from upstreams.server.life import RESTING, RUNNING, STARTING
+
+CAN_BE_ASKED = {"sampling", "elicitation", "roots"}
+PLAIN = b""
+UP = (RUNNING, STARTING)
+
+# How the calls of a session run at a server:
+COMMON = "common"   # all sessions share the process that lists for them
+TURNS = "turns"     # a session holds a process while it has a call under way there
+OWN = "own"         # a session owns a process from its first call on, until the session ends
+
+
+def key_of(capabilities):
+    """A key that is equal for equal capabilities. It may take long: 11 MB, 0.1 s."""
+    if CAN_BE_ASKED.isdisjoint(capabilities):
+        return PLAIN
+    return hashlib.sha256(json.dumps(capabilities, sort_keys=True).encode()).digest()
+
+
+class WaitingCall:
+    """A call, and what to do with the process that runs it: function(upstream)."""
+
+    def __init__(self, session, call, function, reply_to):
+        self.session, self.call, self.function = session, call, function
+        self.reply_to = reply_to
+        self.holds = False      # whether its session holds the process because of it
+        self.deadline = None    # while it waits: an event of the clock
+
+    def fail(self, problem):
+        """There is no process; `problem` is a Refused."""
+        self.reply_to.send(problem.answer(self.call.id))
+
+
+@dataclass(eq=False)
+class Use:
+    """Whom one process serves: what the Pool keeps of an Upstream."""
+
+    server: "Server"
+    key: bytes = PLAIN
+    upstream: object = None
+    capabilities: dict = field(default_factory=dict)    # that it is opened with
+    state: str = RESTING        # of the Upstream, as the Pool has seen it last
+    given_up: bool = False      # likewise: whether it has failed for good
+    busy: bool = False          # likewise: whether a client's request is under way there
+    subscribed: bool = False    # likewise: whether any session is subscribed to something there
+    wanted: int = 0             # its place in the order of starts; 0 if it need not start
+    counts: bool = False        # whether it counts among those that start at the same time
+    asked: bool = False         # whether this life of it has asked anything
+    ready: bool = False         # whether it may have its first call: that has been answered
+    called: bool = False        # whether this life of it had a call
+    session: object = None      # the session that it was made for
+    owner: object = None        # the session that it works for, to its end
+    holder: object = None       # the session that has calls under way here, in turns
+    holds: int = 0              # how many
+    used: int = 0               # when it was let go of last: a number that only grows
+    last_user: str = None       # the id of the session that held it last
+    late: dict = field(default_factory=dict)    # our ids that were withdrawn while held → Call
+    spoilt: bool = False        # whether one of these was not answered in time
+    listeners: dict = field(default_factory=dict)   # {session: None} that list from it
+
+    @property
+    def can_ask(self):
+        return self.key != PLAIN
+
+    def is_lister(self):
+        """Whether it is there for lists, and for sessions that share everything."""
+        return self.server.listers.get(self.key) is self
+
+    def is_free(self):
+        """Whether no session has it."""
+        return self.owner is None and self.holder is None and not self.spoilt
+
+    def yields_to(self, session):
+        """Whether it is up only to list, and for nobody but this session."""
+        return (self.state in UP and self.is_lister() and self.is_free()
+                and self.listeners.keys() <= {session})
+
+
+@dataclass(eq=False)
+class Server:
+    """One Entry of the config, and its processes."""
+
+    entry: object
+    share: bool = True          # False if there is only one client, which owns every process
+    has_eras: bool = True       # False if every server is legacy
+    era: str = None             # that it was found to be of last; None: not known yet
+    asks_again: bool = False    # whether its next life is asked for its era although that is known
+    has_run: bool = False       # whether it was ever up
+    lists_by_capabilities: bool = False
+    uses: list = field(default_factory=list)        # without those that were told to end
+    ending: list = field(default_factory=list)      # lives that were told to end, and may not have
+    listers: dict = field(default_factory=dict)     # key → Use that nobody owns
+    sessions: dict = field(default_factory=dict)    # {session: its key} that see it
+    waiting: dict = field(default_factory=dict)     # key → {session: [WaitingCall]}, in order
+
+    def policy(self, key):
+        """How the calls of sessions with this key run; None if the era must be known first."""
+        if self.entry.shared is False or not self.share:
+            return OWN
+        if key == PLAIN:
+            return COMMON
+        era = (self.era or self.entry.protocol) if self.has_eras else LEGACY
+        if era != LEGACY:   # a modern server keeps nothing of a client
+            return None if era == AUTO else COMMON
+        return TURNS if self.entry.shared else OWN
+
+    def of(self, session):
+        """The process that the session owns, else the one that it holds; None without one."""
+        return next((use for use in self.uses if use.owner is session), None) or next(
+            (use for use in self.uses if use.holder is session), None)
+
+    def lister(self, session):
+        """The process that lists for this session: its own once that was up; with turns, one that
+        it could hold; else one that nobody owns. None if that must be made first."""
+        key = self.sessions[session]
+        for use in self.uses:
+            if use.owner is session and (use.upstream.info or not self.share):
+                return use
+        policy = self.policy(key)
+        for use in self.uses if policy is TURNS else ():
+            if use.key == key and use.owner is None and use.upstream.state == RUNNING:
+                return use
+        by_key = self.lists_by_capabilities and policy in (OWN, TURNS)
+        return self.listers.get(key if by_key else PLAIN)
+
+    def count(self, session=None):
+        """How many processes it has or is about to have, but for those that end before one for
+        this session starts."""
+        return len(self.ending) + sum(
+            bool(use.wanted) or use.state != RESTING and not use.given_up
+            and not (session and use.yields_to(session)) for use in self.uses)
+
+
+@dataclass(eq=False)
+class Tables:
+    """Everything."""
+
+    limit: int                  # processes beside the first one of each server
+    servers: dict = field(default_factory=dict)     # {name: Server}, in the config's order
+    gone: list = field(default_factory=list)        # Servers of an earlier config that still end
+
+    def uses(self):
+        """Those that were not told to end."""
+        return [use for server in self.servers.values() for use in server.uses]
+
+    def has_room(self, server, session):
+        """Whether there may be one more process of this server, for this session. The first
+        process of each server is free."""
+        counts = [each.count(session if each is server else None)
+                  for each in [*self.servers.values(), *self.gone]]
+        return not server.count(session) or sum(max(0, n - 1) for n in counts) < self.limit
