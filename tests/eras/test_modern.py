@@ -865,27 +865,24 @@ def test_a_subscription_that_waits_when_the_server_ends_is_answered():
 
 def test_a_no_that_comes_as_initialize_is_sent_does_not_count_for_both():
     world = world_of(a=offers(tools=["t"], discovers="silence"))
-    server, opening = world["a"], world.pool.upstreams()["a"][0].life.opening
-    ask = opening._ask
+    server = world["a"]
+    send = server.send
 
-    def after_the_no(method, *arguments):  # the reader has it just before the clock asks
-        server.says(id=server.handshake[0]["id"], error={"code": -32601, "message": "no"})
-        ask(method, *arguments)
-    opening._ask = after_the_no
+    def after_the_no(message):  # the reader has it just before the clock asks
+        if message["method"] == "initialize":
+            server.says(id=server.handshake[0]["id"], error={"code": -32601, "message": "no"})
+        send(message)
+    server.send = after_the_no
     world.clock.advance(PATIENCE)
     assert (state(world), began(server)) == ("running", ["server/discover", "initialize"])
 
 
 def test_a_server_that_has_said_yes_to_discover_never_gets_initialize():
     world = world_of(a=modern(slow=True, initializes="silence"))
-    server, opening = world["a"], world.pool.upstreams()["a"][0].life.opening
-    yes = opening._yes
-
-    def as_the_clock_initializes(era):
-        opening._initialize()
-        yes(era)
-    opening._yes = as_the_clock_initializes
+    server = world["a"]
+    (patience,) = [event for event in world.clock.events if event[0] == PATIENCE]
     server.answer_discover()
+    patience[2](*patience[3])   # the clock had begun this before it could be told to forget it
     assert (state(world), began(server)) == ("running", ["server/discover"])
 
 

@@ -16,6 +16,7 @@ import time
 
 from transports.fabric.messages import INVALID_REQUEST, Refused
 from upstreams.server.audience import lists_changed
+from upstreams.server.legacy import AUTO
 from upstreams.server.life import RUNNING
 
 from .kinds import COMMON
@@ -42,7 +43,6 @@ class Pool:
         `open_life` opens the lives of servers in another way than server/opening.py does.
         """
         self.share = share
-        self.have_run = {}      # Entry → its era, of the servers that have been up
         self.make_room = lambda name: None  # for a process of this server; the Router sets it
         self._clock = clock
         self.lock = threading.Lock()
@@ -114,17 +114,42 @@ class Pool:
             upstream.use.owner = session
         self._look_again(session, kind)
 
-    def is_of_era(self, entry, era):
-        """The era of a server has become known: look again which process serves whom. That stays
-        so, whatever another life of it is."""
+    def protocol_of(self, entry):
+        """By what the next life of this server is to be opened: "auto", "legacy" or "modern"."""
+        known = self._processes.era_of(entry) or AUTO
+        return AUTO if entry in self._processes.doubted and entry.protocol == AUTO else known
+
+    def has_run(self, entry):
+        """Whether a life of this server ever got as far as to have an era."""
+        return entry in self._processes.eras
+
+    def forget_era(self, entry):
+        """The next life of this server is asked again for its era. It moves nobody."""
         with self.lock:
-            if self._processes.era_of(entry):
+            if self._processes.era_of(entry) and self._processes.open_life:
+                self._processes.doubted.add(entry)
+
+    def is_of_era(self, upstream, era):
+        """The era of this life has become known. If the one before was another, look again which
+        process serves whom."""
+        entry, processes = upstream.entry, self._processes
+        with self.lock:
+            if self.entries.get(entry.name) != entry:
                 return
-            self._processes.eras[entry] = era
-            waiting = [(session, kind) for kind in self._processes.kinds.values()
-                       if kind.entry == entry for session in kind.sessions]
-        for session, kind in waiting:
+            before, processes.eras[entry] = processes.era_of(entry), era
+            processes.doubted.discard(entry)
+            if before == processes.era_of(entry):
+                return
+            placed = [(session, kind) for kind in processes.kinds.values()
+                      if kind.entry == entry for session in kind.sessions]
+        over = []
+        for session, kind in placed:
             self._look_again(session, kind)
+            with self.lock:
+                if session not in kind.sessions and session in self.sessions:
+                    over += processes.leave(session, kind)
+        for each in over:
+            each.close()
         self.changed()
 
     def owned(self, session):

@@ -26,11 +26,12 @@ class Processes:
     """Tables without a lock: the Pool holds its own around every use."""
 
     def __init__(self, entries, connect, clock, client_info, limit, share, open_life):
-        self._connect, self._clock, self._open_life = connect, clock, open_life
+        self._connect, self._clock, self.open_life = connect, clock, open_life
         self._client_info, self.limit, self._share = client_info, limit, share
         self.numbers = itertools.count(1)
         self.entries = entries  # of the servers that there are; replaced by one assignment
-        self.eras = {}          # Entry → its era, of those of which it was found out
+        self.eras = {}          # Entry → its era in the last life that had one
+        self.doubted = set()    # Entries of these whose next life is asked again for its era
         self.kinds = {}         # (server name, digest of the capabilities) → Kind
         self.to_start = []      # upstreams that have not begun to start, in order
         self.starting = set()   # those that have begun, and count among those at once
@@ -66,9 +67,9 @@ class Processes:
 
     def era_of(self, entry):
         """None if it is not known yet."""
-        if self._open_life is None:
-            return LEGACY
-        return self.eras.get(entry) if entry.protocol == AUTO else entry.protocol
+        if entry.protocol != AUTO:
+            return entry.protocol
+        return LEGACY if self.open_life is None else self.eras.get(entry)
 
     def replace_entries(self, entries):
         """Other servers from now on. What has no such Entry any more is forgotten.
@@ -78,6 +79,7 @@ class Processes:
         self.entries = entries
         self.eras = {entry: era for entry, era in self.eras.items()
                      if entries.get(entry.name) == entry}
+        self.doubted &= self.eras.keys()
         over = [kind for kind in self.kinds.values() if entries.get(kind.entry.name) != kind.entry]
         upstreams = [upstream for kind in over for upstream in kind.upstreams]
         turns = [(kind.entry.name, turn) for kind in over for turn in kind.turns]
@@ -102,7 +104,7 @@ class Processes:
         plain = not self._share or not kind.capabilities and not kind.upstreams
         label = kind.entry.name if plain else f"{kind.entry.name}#{next(self.numbers)}"
         upstream = Upstream(Use(kind), label, functools.partial(self._connect, kind.entry, label),
-                            self._clock, self._client_info, pool, self._open_life)
+                            self._clock, self._client_info, pool, self.open_life)
         upstream.use.started_for = session
         kind.upstreams.append(upstream)
         self.to_start.append(upstream)

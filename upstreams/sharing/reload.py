@@ -42,8 +42,6 @@ class Reload:
             self._clock.forget(turn.deadline)
             turn.fail(Refused(SERVER_UNAVAILABLE,
                               f'server "{name}" is not running: {_why(name, entries)}'))
-        for name in [*gone, *changed]:
-            pool.have_run.pop(before[name], None)
         pool.start([*new, *changed])
         return new, gone, changed
 
