@@ -60,9 +60,11 @@ class Upstream:
 
     @property
     def offered(self):
-        """What it could do when it was up last."""
+        """What it could do when it was up last. Tasks that are no object are none."""
         capabilities = self.info.get("capabilities")
-        return capabilities if isinstance(capabilities, dict) else {}
+        return {kind: value for kind, value in capabilities.items()
+                if kind != "tasks" or isinstance(value, dict)} \
+            if isinstance(capabilities, dict) else {}
 
     # -- called by any thread
 
