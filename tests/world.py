@@ -56,6 +56,7 @@ class FakeServer:
         self.received = []
         self.handshake = []     # the requests that began it
         self.started = self.closing = self.closed = False
+        self.skipped = offers.get("skipped")    # see connections/process
 
     def start(self, on_message, on_closed):
         if self.offers.get("missing"):

@@ -2,6 +2,7 @@
 modern-*.txt."""
 
 import functools
+import sys
 
 import pytest
 
@@ -13,7 +14,9 @@ from upstreams.eras.questions import MOST_ROUNDS
 from upstreams.routing import status
 from upstreams.server.lists import LIST_SECONDS
 
+import by_hand
 import world
+from by_hand import HELLO, Sse
 from world import offers
 
 World = functools.partial(world.World, open_life=open_life)
@@ -186,7 +189,7 @@ def test_a_router_that_ends_between_the_two_lives_leaves_nothing():
     settled = []
     world.pool.upstreams()["a"][0].when_settled(lambda: settled.append(1))
     world.clock.advance(1)
-    assert settled == [1] and world["a"] is not first and not world["a"].started
+    assert settled == [1] and world.made == [first]
 
 
 @pytest.mark.parametrize("protocol, first", [("legacy", "initialize"),
@@ -206,7 +209,146 @@ def test_the_start_table_shows_the_revision_and_that_one_process_is_for_all():
     assert "2026-07-28" in table and "one for all" in table and "a 1" in table
 
 
+# -- what is remembered of the era
+
+
+def revision(world, label="a"):
+    return status.health(world.pool)["servers"][label]["revision"]
+
+
+def goes_on_as(world, era):
+    """The server ends, and its next life is of this era."""
+    mine = {"modern": modern(), "legacy": offers(tools=["t"])}[era]
+    world.offers["a"].clear()
+    world.offers["a"].update(mine)
+    for server in list(world.made):
+        if server.started and not server.closed:
+            server.dies()
+    world.clock.advance(10)
+
+
+def test_a_server_that_becomes_legacy_serves_each_client_that_can_be_asked_with_its_own_process():
+    world = world_of()
+    plain, *clients = [world.client(capabilities=each) for each in ({}, ASKABLE, ASKABLE)]
+    goes_on_as(world, "legacy")
+    assert revision(world) == "2025-11-25"
+    for client in clients:
+        call(client)
+    one, two = (world.own("a", client) for client in clients)
+    assert one is not two and world["a"] not in (one, two)
+    one.says(id="q", method="elicitation/create", params={})
+    assert [message["method"] for message in clients[0].gets() if "method" in message][-1] \
+        == "elicitation/create"
+    assert not [message for message in clients[1].gets() + plain.gets()
+                if message.get("method") == "elicitation/create"]
+
+
+def test_a_server_that_becomes_modern_serves_everybody_with_one_process():
+    world = world_of(a=offers(tools=["t"]))
+    clients = [world.client(capabilities=ASKABLE) for _ in range(2)]
+    for client in clients:
+        call(client)
+    assert len(alive(world)) == 2
+    goes_on_as(world, "modern")
+    world.clock.advance(60)
+    for client in clients:
+        call(client, id="c2")
+        assert world.own("a", client) is world.own("a", clients[0])
+    assert revision(world) == "2026-07-28" and len(alive(world)) == 1
+
+
+def test_a_server_that_dies_of_how_it_was_asked_may_do_so_again_after_it_has_run():
+    world = world_of(a=offers(tools=["t"], discovers="dies"))
+    client = world.client()
+    world.clock.advance(0)
+    world.offers["a"].update(initializes="dies")
+    world["a"].dies()           # it has run, and cannot start for a moment
+    world.clock.advance(1)
+    world.offers["a"].update(initializes=None)
+    world.clock.advance(2)      # the failure of what was remembered: it is asked again, and dies
+    assert began(world["a"]) == ["initialize"] and state(world) == "running"
+    assert client.session.upstreams["a"].restarts.count == 2
+
+
+@pytest.mark.parametrize("spoilt", [{"code": -32603, "message": "not JSON"}, "silence"])
+def test_a_server_whose_answer_was_spoilt_by_what_it_printed_is_asked_again_in_each_life(spoilt):
+    printed = "skipped a line of its output: not JSON: Welcome!"
+    world = world_of(a=offers(tools=["t"], discovers=spoilt, skipped=printed))
+    world.clock.advance(PATIENCE)
+    assert revision(world) == "2025-11-25"
+    client = world.client(capabilities=ASKABLE)
+    call(client)
+    assert began(world.own("a", client))[0] == "server/discover"
+
+
+@pytest.mark.parametrize("era", ["legacy", "modern"])
+def test_what_a_server_printed_is_why_it_did_not_start(era):
+    printed = "skipped a line of its output: not JSON: Welcome!"
+    world = world_of(a=offers(discovers="silence", skipped=printed, **(
+        {"initializes": "silence"} if era == "legacy" else {"era": "modern"})))
+    world.clock.advance(60)
+    assert world.pool.upstreams()["a"][0].problem == (
+        "did not answer within 60 seconds: " + printed)
+    world = world_of(a=modern(discovers={"code": -32603, "message": "spoilt"}, skipped=printed))
+    assert world.pool.upstreams()["a"][0].problem == printed
+
+
+BANNER = """
+import json, sys
+print("Welcome! ", end="")
+for line in sys.stdin:
+    message = json.loads(line)
+    answers = {"initialize": {"protocolVersion": "2025-11-25", "capabilities": {"tools": {}},
+                              "serverInfo": {"name": "x", "version": "1"}},
+               "tools/list": {"tools": [{"name": "t", "inputSchema": {"type": "object"}}]},
+               "tools/call": {"content": []}}
+    method = message.get("method")
+    if "id" in message:
+        print(json.dumps({"jsonrpc": "2.0", "id": message["id"], **(
+            {"result": answers[method]} if method in answers else
+            {"error": {"code": -32601, "message": "not here"}})}), flush=True)
+"""
+
+
+def test_a_process_that_prints_something_first_runs_for_every_client(start_router):
+    running = start_router({"a": {"command": sys.executable, "args": ["-c", BANNER]}})
+    with Sse(running.url, hello=False) as client:
+        client.post({**HELLO, "params": {**HELLO["params"], "capabilities": ASKABLE}})
+        client.post({"method": "notifications/initialized"})
+        client.post(by_hand.call(2, "a__t"))
+        while (answer := client.get()).get("id") != 2:
+            pass
+        assert answer["result"] == {"content": []}
+
+
 # -- requests
+
+
+def test_what_a_client_says_in_its_meta_speaks_for_nobody():
+    world = world_of(a=modern(capabilities={"logging": {}}))
+    quiet, loud = world.client(), world.client()
+    loud.asks("logging/setLevel", level="info")
+    call(quiet, _meta={META + "logLevel": "debug", META + "related-task": {"taskId": "1"}})
+    meta = world["a"].take()["params"]["_meta"]
+    assert META + "logLevel" not in meta and meta[META + "related-task"] == {"taskId": "1"}
+
+
+def test_the_tasks_extension_of_a_legacy_client_is_not_declared():
+    world = world_of()
+    client = world.client(capabilities={"extensions": {META + "tasks": {}, "org.example/x": {}}})
+    call(client)
+    assert world["a"].take()["params"]["_meta"][META + "clientCapabilities"] == {
+        "extensions": {"org.example/x": {}}}
+
+
+def test_an_empty_cursor_of_a_modern_server_is_one_like_any_other():
+    world = world_of(a=modern(lists={}, capabilities={"tools": {}}))
+    for number, cursor in enumerate(["", None]):
+        message = world["a"].take()
+        assert message["params"].get("cursor") == (None, "")[number]
+        world["a"].says(id=message["id"], result={
+            "tools": [{"name": f"t{number}"}], **({} if cursor is None else {"nextCursor": ""})})
+    assert world.pool.upstreams()["a"][0].catalog.count("tools/list") == 2
 
 
 def test_a_request_says_who_its_client_is_what_it_can_be_asked_and_which_log_lines_it_wants():
@@ -322,10 +464,11 @@ def test_if_it_turns_out_to_be_legacy_the_client_gets_a_process_that_may_ask_it(
     assert alive(world) == ["a"] and client.gets() == []
     world.clock.advance(PATIENCE)
     world.clock.advance(PATIENCE)
-    (label,) = alive(world)
-    assert world[label].initialize["params"]["capabilities"] == ASKABLE
     assert client.get()["result"]["capabilities"] == {"tools": {}}
     client.sends(id=1, method="tools/call", params={"name": "t"})
+    world.clock.advance(PATIENCE)
+    (label,) = alive(world)
+    assert world[label].initialize["params"]["capabilities"] == ASKABLE
     assert world[label].take()["params"] == {"name": "t"}
     client.leaves()
     assert alive(world) == []
@@ -337,6 +480,7 @@ def test_a_client_whose_patience_ends_before_the_era_is_known_moves_when_it_is()
     client.asks("initialize", capabilities=ASKABLE)
     world.clock.advance(5)
     assert "tools" in client.get()["result"]["capabilities"]
+    call(client)
     world.offers["a"].update(discovers=None, initializes=None)
     world["a"].answer_initialize()
     world.clock.advance(1)
@@ -577,6 +721,25 @@ def test_a_question_that_is_none_ends_the_call_with_an_error(questions):
     world["a"].says(id=world["a"].take()["id"], result={
         "resultType": "input_required", "inputRequests": questions})
     assert "wants to know something in a way" in client.get()["error"]["message"]
+    nothing_is_left(world, client)
+
+
+def test_a_question_reaches_the_client_with_nothing_but_its_method_and_params():
+    world = world_of()
+    client = world.client(capabilities=ASKABLE)
+    call(client)
+    asks(world["a"], world["a"].take()["id"], q={
+        **ROOTS, "jsonrpc": "1.0", "result": {}, "id": 1, "error": {}})
+    question = client.get()
+    assert question.keys() == {"id", "method"} and question["method"] == "roots/list"
+
+
+def test_a_server_may_ask_a_hundred_things_at_once_and_no_more():
+    world = world_of()
+    client = world.client(capabilities=ASKABLE)
+    call(client)
+    asks(world["a"], world["a"].take()["id"], **{str(n): ROOTS for n in range(101)})
+    assert "more than 100 things" in client.get()["error"]["message"]
     nothing_is_left(world, client)
 
 
@@ -836,6 +999,28 @@ def test_the_next_life_is_told_of_all_subscriptions_in_one():
     assert client.gets()[-1]["params"] == {"uri": "a:/2"}
 
 
+def test_a_remote_server_that_cannot_be_reached_for_a_moment_is_asked_again():
+    world = World(entries={"a": Entry("a", "-", url="http://a.example", prefix="a__")},
+                  a=modern(capabilities=LISTENS))
+    id, _ = listens(world["a"])
+    client = world.client("a")
+    client.asks("tools/list")
+    client.gets()
+    for pause in (1, 2, 4):
+        world["a"].says(id=id, error={"code": -32000, "message": "503"})
+        world.clock.advance(pause - 0.1)
+        assert world["a"].received == []
+        world.clock.advance(0.1)
+        id, _ = listens(world["a"])
+    client.gets()
+    acknowledges(world["a"], id)
+    assert {"method": CHANGED} in client.gets()     # it may have changed meanwhile
+    world["a"].says(id=id, result={})               # and its stream may break
+    world.clock.advance(1)
+    acknowledges(world["a"], listens(world["a"])[0])
+    assert {"method": CHANGED} in client.gets()
+
+
 @pytest.mark.parametrize("by", ["result", "cancelled"])
 def test_a_subscription_that_the_server_ends_is_opened_when_somebody_wants_something_else(by):
     world = listening_world(listens=True)
@@ -865,27 +1050,24 @@ def test_a_subscription_that_waits_when_the_server_ends_is_answered():
 
 def test_a_no_that_comes_as_initialize_is_sent_does_not_count_for_both():
     world = world_of(a=offers(tools=["t"], discovers="silence"))
-    server, opening = world["a"], world.pool.upstreams()["a"][0].life.opening
-    ask = opening._ask
+    server = world["a"]
+    send = server.send
 
-    def after_the_no(method, *arguments):  # the reader has it just before the clock asks
-        server.says(id=server.handshake[0]["id"], error={"code": -32601, "message": "no"})
-        ask(method, *arguments)
-    opening._ask = after_the_no
+    def after_the_no(message):  # the reader has it just before the clock asks
+        if message["method"] == "initialize":
+            server.says(id=server.handshake[0]["id"], error={"code": -32601, "message": "no"})
+        send(message)
+    server.send = after_the_no
     world.clock.advance(PATIENCE)
     assert (state(world), began(server)) == ("running", ["server/discover", "initialize"])
 
 
 def test_a_server_that_has_said_yes_to_discover_never_gets_initialize():
     world = world_of(a=modern(slow=True, initializes="silence"))
-    server, opening = world["a"], world.pool.upstreams()["a"][0].life.opening
-    yes = opening._yes
-
-    def as_the_clock_initializes(era):
-        opening._initialize()
-        yes(era)
-    opening._yes = as_the_clock_initializes
+    server = world["a"]
+    (patience,) = [event for event in world.clock.events if event[0] == PATIENCE]
     server.answer_discover()
+    patience[2](*patience[3])   # the clock had begun this before it could be told to forget it
     assert (state(world), began(server)) == ("running", ["server/discover"])
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from transports.fabric.outbox import CLOSE
 from upstreams.config.entries import Config, Entry
+from upstreams.eras import open_life
 from upstreams.server.life import FAILED
 from upstreams.sharing.pool import CALL_PATIENCE
 from upstreams.sharing.processes import IDLE_SECONDS
@@ -77,8 +78,8 @@ def test_a_client_that_can_be_asked_owns_a_new_server_from_its_first_call_on():
     world = world_of("a")
     client = listed(world.client(capabilities=ASKABLE))
     reload(world, "a", "b")
-    assert world.own("b", client).initialize["params"]["capabilities"] == ASKABLE
     call(client, "b__t")
+    assert world.own("b", client).initialize["params"]["capabilities"] == ASKABLE
     assert [upstream.name for upstream in world.pool.owned(client.session)] == ["b"]
     assert len([label for label in labels(world) if label.startswith("b")]) == 1
 
@@ -280,7 +281,8 @@ def test_a_list_that_is_under_way_there_is_asked_of_the_new_process():
 
 
 def test_what_was_found_out_of_the_server_before_does_not_count_for_the_one_after():
-    world = World(entries={"a": entry("a")}, a=offers(tools=["t"], era="modern"))
+    world = World(entries={"a": entry("a")}, a=offers(tools=["t"], era="modern"),
+                  open_life=open_life)
     clients = [world.client(capabilities=ASKABLE) for _ in range(2)]
     world.offers["a"] = offers(tools=["t"])
     (before,) = world.made
@@ -304,7 +306,7 @@ def test_a_server_that_changes_while_it_starts_is_not_taken_for_what_it_was_to_b
     reload(world, entry("a", timeout=5), "b")
     late = world.made[0]
     late.says(id=late.handshake[0]["id"], error={"code": -32601, "message": "not here"})
-    assert world.pool._processes.eras == {entry("b"): "legacy"}
+    assert not world.pool.has_run(entry("a", timeout=5))
     late.dies()
     world.clock.advance(1)
     assert client.session.upstreams["a"].state == "running"
@@ -405,11 +407,11 @@ def test_nothing_is_left_of_what_was_there_before():
         client.leaves()
     reload(world, "a")
     world.clock.advance(IDLE_SECONDS + 1)
-    processes = world.pool._processes
+    tables = world.pool.tables
     assert labels(world) == ["a"] and not world.pool.sessions and world.clock.events == []
-    assert processes.ending == processes.to_start == [] and not processes.starting
-    assert [kind.entry for kind in processes.kinds.values()] == [entry("a")]
-    assert {*world.pool.have_run, *processes.eras} == {entry("a")}
+    (use,) = tables.uses()
+    assert use.server.entry == entry("a") and not (
+        tables.gone or use.server.ending or use.wanted or use.counts or use.listeners)
 
 
 def test_every_field_of_an_entry_is_compared():

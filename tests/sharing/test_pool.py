@@ -70,7 +70,7 @@ def test_the_process_that_nobody_uses_has_ended_before_another_of_its_server_sta
     first = world["a"]
     call(client)
     assert first.closing and not first.closed
-    assert alive(world) == []
+    assert alive(world) == ["a"]
     client.asks("tools/list", id="l")
     assert client.get()["result"]["tools"] == [{"name": "a__t"}]    # what it has listed stays
     first.dies("exited with status 0")
@@ -674,6 +674,7 @@ def test_roots_of_one_client_never_reach_the_process_of_another():
 
 def test_a_client_that_leaves_while_it_initializes_leaves_no_process_behind():
     world = by_capabilities(slow=True)
+    world["a"].answer_initialize()
     client = world.new_client()
     client.asks("initialize", capabilities=ASKABLE)
     own = world.own("a", client)

@@ -16,9 +16,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from transports.fabric.outbox import CLOSE
 from upstreams.config.entries import Config, Entry
 from upstreams.server.life import STARTING
-from upstreams.sharing.tables import COMMON, OWN
 from upstreams.sharing.pool import CALL_PATIENCE, LATE_SECONDS
 from upstreams.sharing.processes import IDLE_SECONDS
+from upstreams.sharing.tables import COMMON, OWN
 
 from world import Client, World, offers
 

@@ -126,6 +126,26 @@ def is_id(value):
     return isinstance(value, (str, int, float)) and not isinstance(value, bool)
 
 
+def is_error_without_id(message):
+    """Whether this says of no request in particular that it could not be done."""
+    return (dig(message, "jsonrpc") == "2.0" and message.get("id") is None
+            and "method" not in message and isinstance(dig(message, "error", "code"), int))
+
+
+def whole(response):
+    """A response that has an `error` as it should be: with that alone, or with a result alone.
+
+    >>> whole({"id": 7, "result": {}, "error": None})
+    {'id': 7, 'result': {}}
+    """
+    kept = "error" if response["error"] is not None or response.get("result") is None else "result"
+    response = {key: value for key, value in response.items()
+                if key == kept or key not in ("result", "error")}
+    if response.get("error", {}) is None:
+        response["error"] = {"code": INTERNAL_ERROR, "message": "an answer without a result"}
+    return response
+
+
 def each_of(message):
     """The messages in what was decoded: one, or those of a batch (2025-03-26)."""
     return message if isinstance(message, list) else [message]

@@ -10,12 +10,13 @@ A client's tools/call opens a Call in the session's `calls` and an entry in the 
 """
 
 import itertools
+import re
 import threading
 import time
 import weakref
 
-from .messages import (INVALID_REQUEST, SERVER_UNAVAILABLE, Refused, error, is_id, notification,
-                       with_params)
+from .messages import (INVALID_REQUEST, SERVER_UNAVAILABLE, Refused, error, is_error_without_id,
+                       is_id, notification, whole, with_params)
 
 LATE_CALLS = 100    # of which it is remembered who asked, for what a server says too late
 
@@ -228,10 +229,21 @@ class PendingRequests:
 
         Returns its row, or None if it was withdrawn or answered before.
         """
-        row = self.take(response["id"])
+        row = self.take(response["id"]) or self._take_text(response["id"])
         if row:
+            if "error" in response:
+                response = whole(response)
             row.reply_to.send({**response, "id": row.id})
         return row
+
+    def answer_without_id(self, response, problem):
+        """The same for an error whose id is null: it is that of the one request, if only one
+        waits (JSON-RPC 2.0, Response object: the id could not be read). Else raises `problem`."""
+        with self._lock:
+            sole = next(iter(self._rows)) if len(self._rows) == 1 else None
+        if sole is None or not is_error_without_id(response):
+            raise problem
+        self.answer({**response, "id": sole})
 
     def progress(self, message):
         """Send a progress notification to the asker of its token, under the asker's token."""
@@ -262,6 +274,10 @@ class PendingRequests:
                     del self._last_calls[next(iter(self._last_calls))]
             return row
 
+    def _take_text(self, id):
+        """Some peers turn the number 7 into "7"."""
+        return self.take(int(id)) if re.fullmatch("[0-9]{1,18}", str(id)) else None
+
     def close(self, reason):
         """Answer every row with an error, at once, and refuse new ones."""
         with self._lock:
@@ -287,14 +303,14 @@ class PendingRequests:
             return [our_id for our_id, row in self._rows.items() if row.call is call]
 
     def askers(self, seconds=0.0):
-        """The sessions that have a call here, or had one that many seconds ago or less.
-
-        None stands for those that have ended since.
+        """The sessions that have a call here, or had one that many seconds ago or less. If none
+        has one here, all that ever had. None stands for those that have ended since.
         """
         moment = time.monotonic() - seconds
         with self._lock:
             here = [row.call.asker for row in self._rows.values() if row.call]
-            late = [asker() for asker, ended in self._last_calls.items() if ended >= moment]
+            late = [asker() for asker, ended in self._last_calls.items()
+                    if not here or ended >= moment]
         return {*here, *late}
 
     def __len__(self):

@@ -1,176 +1,163 @@
-"""Which era a server speaks: the first messages of each of its lives.
+"""Which era a server speaks: the first messages of each of its lives. NEXT is the table that the
+code executes.
 
 `server/discover` comes first (2026-07-28, stdio, Backward Compatibility). A server that answers it
-with an error, or says nothing for two seconds, gets `initialize` down the same pipe. Whichever it
-says yes to first decides; a no to the other one counts no more. One that was only slow may say
-yes to both, and is legacy from then on: it is started again, and gets `server/discover` alone.
+with an error, or says nothing for two seconds, gets `initialize` down the same pipe. The first yes
+decides; a later refusal of the other request is ignored. A slow modern server may accept both
+requests. That process then takes us for a legacy client, so we restart it and send only
+`server/discover`.
 
-What it was in a life that succeeded is remembered, and it is not asked again until that fails.
+The Pool remembers the era, and the next life begins with that until a life that did so fails.
 """
 
 import functools
 import threading
 
-from transports.fabric.gather import OnAnswer
-from transports.fabric.messages import (LATEST, MODERN_REVISION, REVISIONS, SERVER_UNAVAILABLE,
-                                        Refused, notification, request)
-from upstreams.server.legacy import AUTO, LEGACY, Legacy
-from upstreams.server.opening import reason_of, refusal
+from transports.fabric.messages import (INTERNAL_ERROR, MODERN_REVISION, REVISIONS,
+                                        SERVER_UNAVAILABLE, dig)
+from upstreams.server.legacy import AUTO, LEGACY, ask, initialize, initialized, reason_of, refusal
 
 from .modern import MODERN, Modern, meta_of
 
 PATIENCE = 2.0      # seconds without an answer to server/discover, until initialize follows
 REMOTE_PATIENCE = 20.0  # the same over HTTP, where an answer may wait until a machine is up
 
+# What the server has not answered yet, as states.
+DISCOVER = "server/discover, and initialize was not sent"
+BOTH = "server/discover and initialize"
+INITIALIZE = "initialize, and server/discover was refused or not sent"
+ONLY_DISCOVER = "server/discover, and initialize was refused or is not to be sent"
+DISCOVERED = "initialize, and server/discover was accepted"
+OVER = "over"
+
+# What happens: answers to server/discover, answers to initialize, and PATIENCE without an answer.
+YES, NO, UNKNOWN = "modern", "not modern", "speaks only revisions that we do not know"
+ACCEPTED, REFUSED = "accepted initialize", "refused initialize"
+SILENCE = "silence"
+
+BEGINS = {AUTO: DISCOVER, LEGACY: INITIALIZE, MODERN: ONLY_DISCOVER}
+
+# state → {what happens: (the state after that, the method of Opening that is called then)}
+NEXT = {
+    DISCOVER: {YES: (OVER, "_modern"), NO: (INITIALIZE, "_initialize"),
+               UNKNOWN: (OVER, "_fail"), SILENCE: (BOTH, "_initialize")},
+    BOTH: {YES: (DISCOVERED, None), NO: (INITIALIZE, None), UNKNOWN: (INITIALIZE, None),
+           ACCEPTED: (OVER, "_legacy"), REFUSED: (ONLY_DISCOVER, None)},
+    INITIALIZE: {ACCEPTED: (OVER, "_legacy"), REFUSED: (OVER, "_fail")},
+    ONLY_DISCOVER: {YES: (OVER, "_modern"), NO: (OVER, "_fail")},
+    DISCOVERED: {ACCEPTED: (OVER, "_begin_again"), REFUSED: (OVER, "_modern")},
+    OVER: {},
+}
+
+# The state in which a server ended → the era to begin again with: one of our requests may have
+# crashed it. It has answered nothing, or nothing but yes to server/discover.
+CRASHED = {DISCOVER: LEGACY, BOTH: LEGACY, DISCOVERED: MODERN}
+
 
 class Opening:
-    """The opening of one life. It ends with `upstream.opened` or `upstream.give_up`.
+    """The opening of one life. It ends with `life.opened`, `life.give_up` or `life.begin_again`.
 
-    The answers come in the reader thread, the second request perhaps from the clock.
+    The answers come in the reader thread; SILENCE comes from the clock.
     """
 
-    def __init__(self, upstream, life, protocol, client, clock):
-        self._upstream, self._life, self._protocol = upstream, life, protocol
-        self._client, self._clock = client, clock
+    def __init__(self, life, protocol):
+        self._life, self._clock = life, life.upstream.clock
         self._timer = None
         self._insisted = False      # whether server/discover was sent a second time
-        self._lock = threading.Lock()
-        # protected by _lock:
-        self._unanswered = 1        # requests
-        self._answered = False      # whether it has answered any of them
-        self._initializes = False   # whether initialize was sent
-        self._over = False
+        self._accepted = None       # the answer that was the yes
         self._problem = None        # of the first refusal
-        self._modern = None         # if it said yes to server/discover while initialize waits
+        self._lock = threading.Lock()
+        self._state = BEGINS[protocol]  # protected by _lock
 
     def start(self):
-        if self._protocol == LEGACY:
+        if self._state is INITIALIZE:
             self._initialize()
             return
-        if self._protocol == AUTO:
-            patience = REMOTE_PATIENCE if self._upstream.entry.url else PATIENCE
-            self._timer = self._clock.after(patience, self._initialize)
+        if self._state is DISCOVER:
+            patience = REMOTE_PATIENCE if self._life.entry.url else PATIENCE
+            self._timer = self._clock.after(patience, self._happens, SILENCE)
         self._discover()
 
-    def end(self):
-        """The process has ended, or is given up: nothing that comes later counts.
-
-        Returns the era to begin again with, if it may have ended because of our question: it
-        has answered nothing, or nothing but yes to server/discover.
-        """
+    def end(self, silent=False):
+        """The process has ended, or it has been `silent` for too long: nothing that it says later
+        counts. Returns the era to begin again with, if our requests may be the reason."""
         with self._lock:
-            was_over, self._over = self._over, True
-            answered, modern = self._answered, self._modern
-        self._forget_timer()
-        if was_over or self._protocol != AUTO:
-            return None
-        return MODERN if modern else None if answered else LEGACY
+            state, self._state = self._state, OVER
+        self._clock.forget(self._timer)
+        era = CRASHED.get(state)
+        return None if era == LEGACY and (silent or self._insisted) else era
 
-    def was_heard(self):
-        """Whether it has said yes to server/discover: a silence after that has another reason."""
-        return self._modern is not None
-
-    def _ask(self, method, params, on_answer):
-        try:
-            self._upstream.pass_on(self._life, request(method, params),
-                                   OnAnswer(functools.partial(self._answer, on_answer)))
-        except Refused:
-            pass  # it has ended already, and `end` was or will be called
-
-    def _answer(self, on_answer, response):
+    def _happens(self, event, problem=None):
         with self._lock:
-            over, self._answered = self._over, True
-        if not over:
-            on_answer(response)
+            self._state, action = NEXT[self._state].get(event, (self._state, None))
+            over = self._state is OVER
+            self._problem = self._problem or problem
+        if over:
+            self._clock.forget(self._timer)
+        if action:
+            getattr(self, action)()
+
+    # -- what is asked, and what the answers mean
 
     def _discover(self):
-        self._ask("server/discover", {"_meta": meta_of(self._client)}, self._discovered)
+        ask(self._life, "server/discover", {"_meta": meta_of(self._life.upstream.client)},
+            functools.partial(self._unless_over, self._discovered))
+
+    def _initialize(self):
+        initialize(self._life, functools.partial(self._unless_over, self._initialized))
+
+    def _unless_over(self, function, response):
+        if self._state is not OVER:
+            function(response)
 
     def _discovered(self, response):
-        offered = _revisions_in(response)
+        offered, code = _revisions_in(response), dig(response, "error", "code")
         if MODERN_REVISION in offered and "result" in response:
-            era = Modern(self._upstream, self._life, response["result"], self._client,
-                         self._clock)
-            with self._lock:
-                if self._initializes and not self._problem:  # which is not refused yet
-                    self._modern = era
-                else:
-                    self._over = True   # in the same breath: the clock must not initialize now
-            if self._modern is None:
-                self._yes(era)
+            self._accepted = response
+            self._happens(YES)
         elif MODERN_REVISION in offered and not self._insisted:
             self._insisted = True   # it refuses our revision, and says that it supports it
             self._discover()
-        elif self._protocol == MODERN:
-            self._no("refused server/discover: " + reason_of(response))
+        elif self._state is ONLY_DISCOVER:
+            self._happens(NO, "refused server/discover: " + reason_of(response))
         elif offered and not set(offered) & {*REVISIONS, MODERN_REVISION}:
-            self._no(f"speaks revisions {', '.join(offered)} of MCP; this router knows "
-                     f"{', '.join(REVISIONS)} and {MODERN_REVISION}")
+            self._happens(UNKNOWN, f"speaks revisions {', '.join(offered)} of MCP; this router "
+                                   f"knows {', '.join(REVISIONS)} and {MODERN_REVISION}")
+        elif code == INTERNAL_ERROR and self._life.skipped:     # its answer was spoilt
+            self._happens(NO, self._life.skipped)
         else:
-            if not _was_unavailable(response):
-                self._upstream.is_of_era(LEGACY)
-            self._initialize()
-            self._no(None)
-
-    def _initialize(self):
-        """Called by the clock if server/discover has no answer yet."""
-        with self._lock:
-            if self._over or self._initializes:
-                return
-            self._initializes = True
-            self._unanswered += self._protocol != LEGACY    # before the other no can come
-        # Lifecycle, Initialization: we offer the newest revision that we know.
-        self._ask("initialize", {"protocolVersion": LATEST, **self._client}, self._initialized)
+            if code != SERVER_UNAVAILABLE:  # else it may never have been asked
+                self._life.is_of_era(LEGACY)
+            self._happens(NO)
 
     def _initialized(self, response):
-        answer = response.get("result")
-        if self._modern:
-            if "error" in response:
-                self._yes(self._modern)
-            else:
-                self._upstream.begin_again(self._life, MODERN)
-        elif refusal(response):
-            self._no(refusal(response))
+        if self._state is DISCOVERED:
+            self._happens(REFUSED if "error" in response else ACCEPTED)
+        elif problem := refusal(response):
+            self._happens(REFUSED, problem)
         else:
-            # Before its state changes, since from then on any thread may send a request.
-            self._life.send(notification("notifications/initialized"))
-            self._yes(Legacy(self._upstream, self._life, answer))
+            self._accepted = response
+            self._happens(ACCEPTED)
 
-    def _yes(self, era):
-        with self._lock:
-            self._over = True
-        self._forget_timer()
-        self._upstream.is_of_era(era.name)
-        self._upstream.opened(self._life, era)
+    # -- what follows
 
-    def _no(self, problem):
-        """It has failed if the other request was refused too, or there is none."""
-        with self._lock:
-            self._unanswered -= 1
-            self._problem = self._problem or problem
-            failed = not self._unanswered
-        if failed:
-            self._upstream.give_up(self._life, self._problem)
+    def _modern(self):
+        self._life.opened(Modern(self._life, self._accepted["result"]))
 
-    def _forget_timer(self):
-        if self._timer:
-            self._clock.forget(self._timer)
+    def _legacy(self):
+        self._life.opened(initialized(self._life, self._accepted))
+
+    def _begin_again(self):
+        self._life.begin_again(MODERN)
+
+    def _fail(self):
+        self._life.give_up(self._problem)
 
 
 def _revisions_in(response):
     """The revisions that an answer to server/discover offers: in its result, or in the error
     that says that ours is not supported (2026-07-28, Protocol Version Negotiation)."""
-    answer = response.get("result")
-    if "error" in response and isinstance(response["error"], dict):
-        answer = response["error"].get("data")
-    answer = answer if isinstance(answer, dict) else {}
-    offered = answer.get("supported" if "error" in response else "supportedVersions")
+    offered = (dig(response, "error", "data", "supported") if "error" in response
+               else dig(response, "result", "supportedVersions"))
     return [revision for revision in offered if isinstance(revision, str)] \
         if isinstance(offered, list) else []
-
-
-def _was_unavailable(response):
-    """Whether it may be that the server was never asked: the error is one that a connection makes
-    when it cannot deliver a request. A legacy server may say the same, and is known later."""
-    problem = response.get("error")
-    return isinstance(problem, dict) and problem.get("code") == SERVER_UNAVAILABLE

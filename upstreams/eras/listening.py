@@ -1,10 +1,17 @@
 """One `subscriptions/listen` for each life of a modern server (2026-07-28, Subscriptions).
 
 It asks for the changes of all lists, and for the resources that any session subscribed to. When
-these change, another one is opened, and the one before it is cancelled once the new one is
-acknowledged: nothing is lost between them. Only one of the two counts at any time, so nothing is
-told twice. That of a remote server is a stream, which may break at any time: it is opened again
-after a pause, and since something may have been missed, all lists are new then.
+these change, the *next* one is sent. Once the server acknowledges it, it is the *current* one, and
+the one before is cancelled: nothing is lost between them. Only the current one counts, so nothing
+is told twice.
+
+    current   next
+    none      sent    at the start, or after the server has ended the current one
+    counts    none    the usual state
+    counts    sent    what is wanted has changed
+    none      none    refused or ended: until somebody wants something else. A remote server's is
+                      a stream that may break: it is opened again after a pause, and all lists
+                      are new then, since something may have been missed
 """
 
 import functools
@@ -12,7 +19,9 @@ import logging
 import threading
 
 from transports.fabric.gather import OnAnswer
-from transports.fabric.messages import INVALID_PARAMS, Refused, error, request, result
+from transports.fabric.messages import (INVALID_PARAMS, SERVER_UNAVAILABLE, Refused, dig, error,
+                                        request, result)
+from transports.fabric.pause import GrowingPause
 from transports.fabric.pending import cancel_notification
 
 log = logging.getLogger("router")
@@ -20,96 +29,96 @@ log = logging.getLogger("router")
 LISTEN = "subscriptions/listen"
 ACKNOWLEDGED = "notifications/subscriptions/acknowledged"
 UPDATED = "notifications/resources/updated"
+PAUSE, LONGEST_PAUSE = 1.0, 60.0    # seconds before a stream that broke is opened again
 
 _CHANGES = {"tools": "toolsListChanged", "prompts": "promptsListChanged",
             "resources": "resourcesListChanged"}
 
 
-PAUSE, LONGEST_PAUSE = 1.0, 60.0    # seconds before a stream is opened again; doubled each time
-
-
 class Subscription:
     """One `subscriptions/listen`."""
 
-    def __init__(self, uris):
+    def __init__(self, uris, waiting):
         self.uris = uris        # that it asks for; later, that the server agreed to
+        self.waiting = waiting  # [(URI, id, reply_to)]: what its acknowledgement answers
         self.our_id = None      # set before it is sent
+
+    def is_(self, our_id):
+        return self.our_id is not None and self.our_id == our_id
 
 
 class Listening:
     """What we hear of one life of a server. Answers come in the reader thread; any thread may
     subscribe."""
 
-    def __init__(self, upstream, life, capabilities, meta, clock):
-        self._life, self._meta, self._clock = life, meta, clock
-        self._is_stream = upstream.entry.url is not None
-        self._lists_changed = upstream.audience.lists_changed
-        self._changes = {
-            asked: True for kind, asked in _CHANGES.items()
-            if isinstance(capabilities.get(kind), dict) and capabilities[kind].get("listChanged")}
+    def __init__(self, life, capabilities, meta):
+        self._life, self._meta = life, meta
+        self._audience = life.upstream.audience
+        self._is_stream = life.entry.url is not None
+        self._pause = GrowingPause(PAUSE, LONGEST_PAUSE)
+        self._changes = {asked: True for kind, asked in _CHANGES.items()
+                         if dig(capabilities, kind, "listChanged")}
         self._begun = None      # put(value): called at the first acknowledgement or refusal
         self._lock = threading.Lock()
         # protected by _lock:
-        self._wanted = frozenset(upstream.audience.uris())
+        self._wanted = frozenset(self._audience.uris())
+        self._waiting = []      # as a Subscription's: what the one after the next will answer
+        self._current = self._next = None   # Subscriptions
         self._broken = False    # whether there was a stream, and there is none
-        self._pause = PAUSE
-        self._current = self._opening = None    # Subscriptions
-        self._waiting = []      # [(URI, id, reply_to)]: subscriptions not acknowledged yet
 
     def begin(self, put):
-        """Open the first one; put(True) is called when it is acknowledged, put(None) if it is
+        """Send the first one; put(True) is called when it is acknowledged, put(None) if it is
         refused."""
         self._begun = put
-        self._open()
+        self._look()
 
     def subscribe(self, message, reply_to):
         """Answered when the server has acknowledged it: from then on nothing is missed."""
         uri = message["params"]["uri"]
         with self._lock:
             self._wanted |= {uri}
-            heard = self._current is not None and uri in self._current.uris
-            if not heard:
-                self._waiting.append((uri, message["id"], reply_to))
-        if heard:
-            reply_to.send(result(message["id"], {}))
-        else:
-            self._open()
+            self._waiting.append((uri, message["id"], reply_to))
+        self._look()
 
     def unsubscribe(self, message, reply_to):
-        uri = message["params"]["uri"]
         with self._lock:
-            self._wanted -= {uri}
-            over = [each for each in self._waiting if each[0] == uri]
-            self._waiting = [each for each in self._waiting if each[0] != uri]
-        for _, id, waiting in over:  # no subscription will answer it any more
-            waiting.send(result(id, {}))
-        self._open()
+            self._wanted -= {message["params"]["uri"]}
+        self._look()
         reply_to.send(result(message["id"], {}))
 
     def is_current(self, our_id):
         """Whether this is the subscription that counts now."""
         with self._lock:
-            return self._current is not None and self._current.our_id == our_id
+            return self._current is not None and self._current.is_(our_id)
 
-    def _open(self):
-        """Open another one if what is wanted has changed, unless one is being opened: what
-        follows that looks again."""
+    def _look(self):
+        """Send the next one if what is wanted has changed. While there is a next one it is left
+        alone: whatever becomes of it, we look again then."""
         with self._lock:
-            if self._opening or self._current and self._current.uris == self._wanted:
+            if self._next:
                 return
-            self._opening = new = Subscription(self._wanted)
+            waiting, self._waiting = self._waiting, []
+            if self._current and self._current.uris == self._wanted:
+                new = None
+            else:
+                self._next = new = Subscription(self._wanted, waiting)
+        if new:
+            self._send(new)
+            return
+        for _, id, reply_to in waiting:  # it is heard already, or not wanted any more
+            reply_to.send(result(id, {}))
+
+    def _send(self, new):
         uris = {"resourceSubscriptions": sorted(new.uris)} if new.uris else {}
         if not uris and not self._changes:
-            self._replace(new, ())
+            self._becomes_current(new, ())
             return
         try:
             sent = self._life.pending.add(
                 request(LISTEN, {"notifications": {**self._changes, **uris}, "_meta": self._meta}),
                 OnAnswer(functools.partial(self._ended, new)))
-        except Refused as problem:  # this life is over
-            with self._lock:
-                self._broken = False
-            self._ended(new, error(0, problem.code, str(problem)))
+        except Refused as problem:
+            self._ended(new, problem.answer(0))
         else:
             new.our_id = sent["id"]
             self._life.send(sent)
@@ -118,75 +127,67 @@ class Listening:
 
     def acknowledged(self, our_id, agreed):
         with self._lock:
-            new = self._opening if self._opening and self._opening.our_id == our_id else None
+            new = self._next if self._next and self._next.is_(our_id) else None
         if new:
-            uris = agreed.get("resourceSubscriptions") if isinstance(agreed, dict) else None
-            self._replace(new, uris if isinstance(uris, list) else ())
+            uris = dig(agreed, "resourceSubscriptions")
+            self._becomes_current(new, uris if isinstance(uris, list) else ())
 
     def cancelled(self, our_id):
         """The server ends a subscription; False if it is none of ours."""
         with self._lock:
-            ended = [each for each in (self._current, self._opening)
-                     if each and each.our_id == our_id]
+            ended = [each for each in (self._current, self._next) if each and each.is_(our_id)]
         for subscription in ended:
             self._life.pending.take(our_id)
             self._ended(subscription, result(our_id, {}))
         return bool(ended)
 
-    def _replace(self, new, agreed):
-        """The new one counts from now on. `agreed`: the URIs that the server will tell of."""
+    def _becomes_current(self, new, agreed):
+        """`agreed`: the URIs that the server will tell of."""
         with self._lock:
-            if new is not self._opening:
+            if new is not self._next:
                 return
-            before, self._current, self._opening = self._current, new, None
-            was_broken, self._broken, self._pause = self._broken, False, PAUSE
-            answered = self._take_waiting(new)
+            before, self._current, self._next = self._current, new, None
+            missed, self._broken = self._broken, False
             refused = new.uris - {uri for uri in agreed if isinstance(uri, str)}
             self._wanted -= refused
             new.uris -= refused
+            waiting, new.waiting = new.waiting, []
+        self._pause.reset()
         if before and self._life.pending.take(before.our_id):
-            self._life.send(cancel_notification(
-                before.our_id, "it is not needed any more"))
-        for uri, id, reply_to in answered:
+            self._life.send(cancel_notification(before.our_id, "it is not needed any more"))
+        for uri, id, reply_to in waiting:
             reply_to.send(result(id, {}) if uri not in refused else error(
                 id, INVALID_PARAMS, f"the server does not tell of changes of {uri}"))
+        if missed or self._begun and self._life.settled:    # which did not wait for us
+            self._audience.lists_changed()
         self._tell_begun(True)
-        if was_broken:
-            self._lists_changed()
-        self._open()
+        self._look()
 
     def _ended(self, subscription, response):
-        """The server has refused or ended it: what it was asked for is not heard until somebody
-        wants something else."""
+        """The server has refused or ended it: what it asked for is not heard until we look again.
+        """
         problem = response.get("error") or {"code": INVALID_PARAMS, "message":
                                             "the server has ended the subscription"}
         with self._lock:
-            if subscription is self._current:
-                self._current, self._broken = None, self._is_stream
-            failed = None
-            if subscription is self._opening:
-                self._opening = None
-                failed = self._take_waiting(subscription)
-                self._wanted -= {uri for uri, _, _ in failed}
-                more = bool(self._waiting)
-            again = self._broken and not self._opening and self._pause
-            self._pause = min(2 * self._pause, LONGEST_PAUSE) if again else self._pause
+            refused = subscription is self._next
+            if refused:
+                self._next = None
+                self._wanted -= {uri for uri, _, _ in subscription.waiting}
+            elif subscription is self._current:
+                self._current = None
+            if not refused or dig(problem, "code") == SERVER_UNAVAILABLE:
+                self._broken = self._is_stream
+            again = self._broken and not self._next and not self._life.over
+            more = refused and self._waiting
         if again:
-            self._clock.after(again, self._open)
-        if failed is None:
-            return
-        log.debug("%s was refused: %s", LISTEN, problem)
-        for _, id, reply_to in failed:
-            reply_to.send({"jsonrpc": "2.0", "id": id, "error": problem})
-        self._tell_begun(None)
+            self._life.upstream.clock.after(self._pause.next(), self._look)
+        if refused:
+            log.debug("%s was refused: %s", LISTEN, problem)
+            for _, id, reply_to in subscription.waiting:
+                reply_to.send({"jsonrpc": "2.0", "id": id, "error": problem})
+            self._tell_begun(None)
         if more:
-            self._open()
-
-    def _take_waiting(self, subscription):
-        """Those that this subscription answers. Requires the lock."""
-        taken = [each for each in self._waiting if each[0] in subscription.uris]
-        self._waiting = [each for each in self._waiting if each[0] not in subscription.uris]
-        return taken
+            self._look()
 
     def _tell_begun(self, value):
         begun, self._begun = self._begun, None

@@ -5,7 +5,8 @@ told on one stream that we ask for (listening.py). So one process can serve ever
 is the translator: legacy requests that this era lacks are answered here.
 """
 
-from transports.fabric.messages import MODERN_REVISION, VERSION_KEY, params_of, result, with_params
+from transports.fabric.messages import (MODERN_REVISION, VERSION_KEY, dig, params_of, result,
+                                        with_params)
 from upstreams.server.catalog import CHANGED
 
 from .listening import ACKNOWLEDGED, UPDATED, Listening
@@ -19,6 +20,8 @@ CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
 LOG_LEVEL = "io.modelcontextprotocol/logLevel"
 SERVER_INFO = "io.modelcontextprotocol/serverInfo"
 SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId"
+OURS = {VERSION_KEY, CLIENT_INFO, CAPABILITIES, LOG_LEVEL, SERVER_INFO, SUBSCRIPTION}
+TASKS = "io.modelcontextprotocol/tasks"     # an extension
 
 
 def meta_of(client, log_level=None):
@@ -34,32 +37,32 @@ class Modern:
     name = MODERN
     keeps_nothing = True    # of its clients, so that one process may serve all
 
-    def __init__(self, upstream, life, answer, client, clock):
-        self._upstream, self._life, self._client, self._clock = upstream, life, client, clock
-        self.info = _info(answer, upstream.name)
-        self._listening = Listening(upstream, life, self.info["capabilities"], meta_of(client),
-                                    clock)
+    def __init__(self, life, answer):
+        self._life, self._client = life, life.upstream.client
+        self.info = _info(answer, life.entry.name)
+        self._listening = Listening(life, self.info["capabilities"], meta_of(self._client))
         self._ours = {"logging/setLevel": self._set_level,
                       "resources/subscribe": self._listening.subscribe,
                       "resources/unsubscribe": self._listening.unsubscribe}
 
     def ask(self, message, reply_to, call=None):
         """Pass a request on, with all that it must say of its client, or answer it."""
-        ours = self._ours.get(message["method"])
-        if ours:
-            ours(message, reply_to)
+        method = message["method"]
+        if method in self._ours:
+            self._ours[method](message, reply_to)
             return
+        client, level = self._client, None
         if call:
             session = call.asker
-            meta = meta_of({"clientInfo": session.client_info or self._client["clientInfo"],
-                            "capabilities": session.capabilities}, session.log_level)
-        else:
-            meta = meta_of(self._client)
-        said = params_of(message).get("_meta")
-        message = with_params(message, _meta={**(said if isinstance(said, dict) else {}), **meta})
-        if call and message["method"] in MAY_ASK:
-            reply_to = Rounds(self._upstream, self._life, message, reply_to, call, self._clock)
-        self._upstream.pass_on(self._life, message, reply_to, call)
+            client = {"clientInfo": session.client_info or client["clientInfo"],
+                      "capabilities": without_tasks(session.capabilities)}
+            level = session.log_level
+        told = params_of(message).get("_meta")
+        told = {key: told[key] for key in told.keys() - OURS} if isinstance(told, dict) else {}
+        message = with_params(message, _meta={**told, **meta_of(client, level)})
+        if call and method in MAY_ASK:
+            reply_to = Rounds(self._life, message, reply_to, call)
+        self._life.pass_on(message, reply_to, call)
 
     def _set_level(self, message, reply_to):
         """Each request says which log lines its client wants."""
@@ -91,24 +94,32 @@ class Modern:
             del message["params"]
         return message
 
+    def ends_with(self, cursor):
+        return False    # "" is a cursor like any other
+
     def loggers(self):
         """Lines belong to calls that asked for them, and none comes after the answer."""
         return {call.asker for call in self._life.pending.calls() if call.asker.log_level}
 
 
+def without_tasks(capabilities):
+    """The tasks of this era are an extension with other requests than those of 2025-11-25. Legacy
+    clients cannot use it, and are not told of it; nor is a server told that they could."""
+    extensions = capabilities.get("extensions")
+    if not isinstance(extensions, dict) or TASKS not in extensions:
+        return capabilities
+    return {**capabilities, "extensions": {
+        key: value for key, value in extensions.items() if key != TASKS}}
+
+
 def _info(answer, name):
-    """The answer to server/discover as one to initialize. The tasks of this era are an extension
-    with other requests than those of 2025-11-25, so legacy clients are not told of them."""
-    capabilities, meta = answer.get("capabilities"), answer.get("_meta")
-    capabilities = dict(capabilities) if isinstance(capabilities, dict) else {}
-    capabilities.pop("tasks", None)
-    if isinstance(capabilities.get("extensions"), dict):
-        capabilities["extensions"] = {
-            key: value for key, value in capabilities["extensions"].items()
-            if key != "io.modelcontextprotocol/tasks"}
-    told = meta.get(SERVER_INFO) if isinstance(meta, dict) else None
-    info = {"protocolVersion": MODERN_REVISION, "capabilities": capabilities,
-            "serverInfo": told if isinstance(told, dict) else {"name": name, "version": ""}}
+    """The answer to server/discover as one to initialize."""
+    capabilities, server = answer.get("capabilities"), dig(answer, "_meta", SERVER_INFO)
+    capabilities = capabilities if isinstance(capabilities, dict) else {}
+    info = {"protocolVersion": MODERN_REVISION, "capabilities": {
+                key: value for key, value in without_tasks(capabilities).items()
+                if key != "tasks"},
+            "serverInfo": server if isinstance(server, dict) else {"name": name, "version": ""}}
     if isinstance(answer.get("instructions"), str):
         info["instructions"] = answer["instructions"]
     return info

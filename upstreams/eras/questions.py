@@ -10,12 +10,12 @@ import itertools
 import threading
 
 from transports.fabric.gather import Gather, OnAnswer
-from transports.fabric.messages import SERVER_UNAVAILABLE, Refused
+from transports.fabric.messages import SERVER_UNAVAILABLE, Refused, dig
+from transports.fabric.pause import GrowingPause
 
 MAY_ASK = {"tools/call", "prompts/get", "resources/read"}
-MOST_ROUNDS = 10            # of questions, for one request
-# Seconds before the request is sent again, if nothing was asked. Each time they are doubled.
-FIRST_PAUSE, LONGEST_PAUSE = 0.05, 0.25
+MOST_ROUNDS, MOST_QUESTIONS = 10, 100   # for one request; in one round
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 0.25     # seconds before it is sent again, if none was asked
 MISSING_CAPABILITY = -32021     # 2026-07-28, MissingRequiredClientCapabilityError
 
 _NEEDS = {"sampling/createMessage": "sampling", "elicitation/create": "elicitation",
@@ -24,51 +24,46 @@ _numbers = itertools.count(1)
 
 
 class Rounds:
-    """The reply_to of one request of a session, until it has its last answer.
+    """The reply_to of one request of a session, until it has its last answer. In turn it waits
+    for the server; for the client, who is asked; and for the clock, if nothing was asked.
 
     It runs in the reader thread of the server, in the threads that bring the client's answers,
     and in the clock.
     """
 
-    def __init__(self, upstream, life, message, reply_to, call, clock):
-        self._upstream, self._life, self._clock = upstream, life, clock
-        self._message, self._reply_to, self._call = message, reply_to, call
-        self._rounds, self._pause = 0, FIRST_PAUSE
+    def __init__(self, life, message, reply_to, call):
+        self._life, self._message, self._reply_to, self._call = life, message, reply_to, call
+        self._rounds, self._pause = 0, GrowingPause(FIRST_PAUSE, LONGEST_PAUSE)
         self._lock = threading.Lock()
         self._asked = []    # the questions of this round, as Calls; protected by _lock
 
     def send(self, message):
         answer = message.get("result")
-        if isinstance(answer, dict) and answer.get("resultType") == "input_required":
-            try:
-                self._next_round(answer)
-            except Refused as problem:
-                self._fail(problem)
-        else:
+        if not isinstance(answer, dict) or answer.get("resultType") != "input_required":
             self._reply_to.send(message)
-
-    def _next_round(self, answer):
+            return
         self._rounds += 1
-        if self._rounds > MOST_ROUNDS:
-            raise Refused(SERVER_UNAVAILABLE, f'server "{self._upstream.name}" wants to know more '
-                                              f"after {MOST_ROUNDS} rounds of questions")
         questions = answer.get("inputRequests") or {}
-        _check(questions, self._call.asker.capabilities, self._upstream.name)
         again = functools.partial(self._ask_again, answer)
+        try:
+            _check(questions, self._rounds, self._call.asker.capabilities, self._life.entry.name)
+        except Refused as problem:
+            self._end(problem.answer(self._call.id))
+            return
         if questions:
             Gather(questions, lambda answers, _missing: again(answers)).start(
                 lambda key, put: self._ask(questions[key], put))
         else:
-            self._clock.after(self._pause, again, {})
-            self._pause = min(2 * self._pause, LONGEST_PAUSE)
+            self._life.upstream.clock.after(self._pause.next(), again, {})
 
     def _ask(self, question, put):
         """Ask the session one thing; put(result) gets what it answers."""
         if self._call.ended:
             return
         id = f"question {next(_numbers)}"
-        message = {"jsonrpc": "2.0", **question, "id": id}
-        if message.get("params", {}).get("mode") == "url":  # 2025-11-25 needs an id, this era none
+        message = {"jsonrpc": "2.0", "id": id, **{
+            key: question[key] for key in ("method", "params") if key in question}}
+        if dig(message, "params", "mode") == "url":  # 2025-11-25 needs an id, this era has none
             message["params"] = {"elicitationId": id, **message["params"]}
         try:
             asked = self._life.calls.open(message, within=self._call, reply_to=OnAnswer(
@@ -77,14 +72,13 @@ class Rounds:
                 self._asked.append(asked)
             self._call.asker.ask(message, asked)
         except Refused as problem:
-            self._fail(problem)
+            self._end(problem.answer(self._call.id))
         if self._call.ended:  # it may have ended before the client had the question
             self._take_back()
 
     def _answered(self, put, response):
         if "error" in response:
-            self._call.send({**response, "id": self._call.id})
-            self._take_back()
+            self._end({**response, "id": self._call.id})
         else:
             put(response.get("result"))
 
@@ -101,25 +95,28 @@ class Rounds:
         if "requestState" in answer:
             params["requestState"] = answer["requestState"]
         try:
-            self._upstream.pass_on(self._life, {**self._message, "params": params}, self,
-                                   self._call)
+            self._life.pass_on({**self._message, "params": params}, self, self._call)
         except Refused as problem:
-            self._fail(problem)
+            self._end(problem.answer(self._call.id))
 
-    def _fail(self, problem):
-        self._call.fail(problem.code, str(problem), problem.data)
+    def _end(self, answer):
+        """The call ends with this answer, so nobody needs the answers to what else was asked."""
+        self._call.send(answer)
         self._take_back()
 
     def _take_back(self):
-        """The call has ended, so nobody needs the answers to what was asked for it."""
         with self._lock:
             asked, self._asked = self._asked, []
         for question in asked:
             question.cancel("the call that this belongs to has ended")
 
 
-def _check(questions, capabilities, name):
+def _check(questions, rounds, capabilities, name):
     """Raises Refused unless these are questions that the client's capabilities cover."""
+    if rounds > MOST_ROUNDS or len(questions) > MOST_QUESTIONS:
+        raise Refused(SERVER_UNAVAILABLE, f'server "{name}" wants to know more ' + (
+            f"after {MOST_ROUNDS} rounds of questions" if rounds > MOST_ROUNDS
+            else f"than {MOST_QUESTIONS} things at once"))
     if not isinstance(questions, dict) or not all(
             isinstance(question, dict) and str(question.get("method")) in _NEEDS
             and isinstance(question.get("params", {}), dict) for question in questions.values()):

@@ -66,7 +66,7 @@ class FromClient:
         if row is None:
             log.debug("%s: dropped an answer that no request waits for", session.name)
         elif task_id := task_id_in(message):  # the client answers with a task, for the server
-            session.tasks.add(task_id, row.call.asker)
+            session.tasks.add(task_id, row.call.asker.upstream)
 
     def _notification(self, session, message):
         try:

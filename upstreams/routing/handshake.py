@@ -4,12 +4,12 @@ The answer says what the servers can do, so it waits until they have started; bu
 because hosts give up a server that does not answer within a few seconds.
 """
 
+import functools
 import threading
 
-from transports.fabric.gather import Gather
 from transports.fabric.messages import (INVALID_REQUEST, LATEST, REVISIONS, Refused, params_of,
                                         result)
-from upstreams.server.lists import when_settled
+from upstreams.server.lists import when_session_settled
 
 
 class Handshake:
@@ -40,22 +40,8 @@ class Handshake:
             self._pool.release(session)
         if not self._pool.share:
             self._report(session.upstreams.values())
-        Gather([session], lambda _values, _missing: self._answer(session, call), self._clock,
-               session.surface.patience(session)).start(self._when_settled)
-
-    def _when_settled(self, session, put):
-        """Call put(None) once the session's servers are up or have failed. When the era of a
-        server becomes known, the pool may give the session another process of it."""
-        waited_for = [upstream for upstream in session.upstreams.values()
-                      if upstream.is_starting()]
-
-        def look_again():
-            if any(upstream.is_starting() and upstream not in waited_for
-                   for upstream in session.upstreams.values()):
-                self._when_settled(session, put)
-            else:
-                put(None)
-        when_settled(waited_for, look_again)
+        when_session_settled(session, functools.partial(self._answer, session, call), self._clock,
+                             session.surface.patience(session))
 
     def _answer(self, session, call):
         """The session's servers are up, or have failed, or are too slow to wait for."""

@@ -10,14 +10,22 @@ import logging
 import threading
 
 from transports.fabric.gather import OnAnswer
-from transports.fabric.messages import (LOG_LEVELS, SERVER_UNAVAILABLE, Refused, error,
-                                        notification, request, result)
+from transports.fabric.messages import (LOG_LEVELS, SERVER_UNAVAILABLE, Refused, notification,
+                                        request, result)
 
 from .catalog import CHANGED
 
 log = logging.getLogger("router")
 
 MOST_SUBSCRIPTIONS = 1000   # of one session at one server
+
+
+class Subscription:
+    """That of all sessions to one URI, from the first that comes to the last that leaves."""
+
+    def __init__(self):
+        self.sessions = set()
+        self.waiting = None     # [(id, Peer)] while the server has not answered the first
 
 
 class Audience:
@@ -27,10 +35,8 @@ class Audience:
         self._upstream = upstream
         self._lock = threading.Lock()
         # protected by _lock:
-        self._sessions = {}     # {session: None}, in the order they came
-        self._subscribers = {}  # URI → {session}
-        # URI → [(id, Peer)]: subscriptions that the server has not answered yet
-        self._unanswered = {}
+        self._sessions = {}         # {session: None}, in the order they came
+        self._subscriptions = {}    # URI → Subscription; one has a session, or is taken out
         self._told_level = None     # the log level that the server was told last
 
     def sessions(self):
@@ -41,7 +47,7 @@ class Audience:
     def uris(self):
         """The resources that any of them is subscribed to."""
         with self._lock:
-            return list(self._subscribers)
+            return list(self._subscriptions)
 
     def tell(self, message):
         """Send a notification to every session that lists from this process."""
@@ -55,11 +61,10 @@ class Audience:
         """The session lists from this process from now on, and is subscribed to these URIs."""
         with self._lock:
             self._sessions[session] = None
-            new = [uri for uri in uris if uri not in self._subscribers]
+            new = [uri for uri in uris if uri not in self._subscriptions]
             for uri in uris:
-                self._subscribers.setdefault(uri, set()).add(session)
-        for uri in new:
-            self._ask("resources/subscribe", {"uri": uri})
+                self._subscriptions.setdefault(uri, Subscription()).sessions.add(session)
+        self._subscribe_again(new)
         self.tell_level()
 
     def leave(self, session):
@@ -69,19 +74,14 @@ class Audience:
         """
         with self._lock:
             self._sessions.pop(session, None)
-            subscribed = [uri for uri, sessions in self._subscribers.items()
-                          if session in sessions]
-            unwanted = [uri for uri, sessions in self._subscribers.items()
-                        if sessions == {session}]
-            for uri in unwanted:
-                del self._subscribers[uri]
-            for sessions in self._subscribers.values():
-                sessions.discard(session)
+            uris = [uri for uri, subscription in self._subscriptions.items()
+                    if session in subscription.sessions]
+            unwanted = [uri for uri in uris if self._is_last(session, uri)]
         for uri in unwanted:
             self._ask("resources/unsubscribe", {"uri": uri})
-            self._renew_subscription(uri)
+            self._renew(uri)
         self.tell_level()
-        return subscribed
+        return uris
 
     def came_up(self):
         """The server has started, for the first time or again. Tell it what a new process does
@@ -89,8 +89,7 @@ class Audience:
         with self._lock:
             self._told_level = None
         self.tell_level()
-        for uri in self.uris():
-            self._ask("resources/subscribe", {"uri": uri})
+        self._subscribe_again(self.uris())
         self.lists_changed()
 
     def lists_changed(self):
@@ -110,11 +109,9 @@ class Audience:
             return
         with self._lock:
             sessions = [*self._sessions, *([holder] if holder else [])]
-            asked_for = [LOG_LEVELS.index(session.log_level) for session in sessions
-                         if session.log_level]
-            level = LOG_LEVELS[min(asked_for)] if asked_for else self._told_level
-            is_new = level != self._told_level
-            self._told_level = level
+            level = min((session.log_level for session in sessions if session.log_level),
+                        key=LOG_LEVELS.index, default=self._told_level)
+            is_new, self._told_level = level != self._told_level, level
         if is_new:
             self._ask("logging/setLevel", {"level": level})
 
@@ -125,33 +122,34 @@ class Audience:
         it is answered get the same answer; those that come later are answered here."""
         uri, id = message["params"]["uri"], message["id"]
         with self._lock:
-            count = sum(session in sessions for sessions in self._subscribers.values())
+            count = sum(session in each.sessions for each in self._subscriptions.values())
             if count >= MOST_SUBSCRIPTIONS:
                 raise Refused(SERVER_UNAVAILABLE, f"this session has {count} subscriptions here, "
                                                   "and no more are possible: end some of them")
-            subscribers = self._subscribers.setdefault(uri, set())
-            is_first = not subscribers
-            subscribers.add(session)
+            is_first = uri not in self._subscriptions
+            subscription = self._subscriptions.setdefault(uri, Subscription())
+            subscription.sessions.add(session)
             if is_first:
-                self._unanswered[uri] = []
-            waiting = self._unanswered.get(uri)
-            if waiting is not None:
-                waiting.append((id, reply_to))
-        if is_first:
-            try:
-                self._upstream.request(message, reply_to=OnAnswer(
-                    functools.partial(self._subscription_answered, uri, waiting)))
-            except Refused as problem:
-                self._subscription_answered(uri, waiting, error(id, problem.code, str(problem)))
-        elif waiting is None:
+                subscription.waiting = []
+            waits = subscription.waiting is not None
+            if waits:
+                subscription.waiting.append((id, reply_to))
+        if not waits:
             reply_to.send(result(id, {}))
+        elif is_first:
+            answered = functools.partial(self._subscribed, uri, subscription)
+            try:
+                self._upstream.request(message, OnAnswer(answered))
+            except Refused as problem:
+                answered(problem.answer(id))
 
-    def _subscription_answered(self, uri, waiting, response):
+    def _subscribed(self, uri, subscription, response):
+        """The server has answered the first subscription to this URI."""
         with self._lock:
-            if self._unanswered.get(uri) is waiting:  # else it was ended and begun again meanwhile
-                del self._unanswered[uri]
-                if "error" in response:
-                    self._subscribers.pop(uri, None)
+            waiting, subscription.waiting = subscription.waiting, None
+            # It may have been ended, and another one begun, meanwhile.
+            if "error" in response and self._subscriptions.get(uri) is subscription:
+                del self._subscriptions[uri]
         for id, reply_to in waiting:
             reply_to.send({**response, "id": id})
 
@@ -159,44 +157,52 @@ class Audience:
         """Only the end of the last subscription to a URI is passed on to the server."""
         uri = message["params"]["uri"]
         with self._lock:
-            subscribers = self._subscribers.get(uri, set())
-            others = subscribers - {session}
-            if others:
-                subscribers.discard(session)
-            else:
-                self._subscribers.pop(uri, None)
-        if others:
-            call.send(result(call.id, {}))
-        else:
+            ends = self._is_last(session, uri)
+        if ends:
             self._upstream.request(message, reply_to=call, call=call)
-            self._renew_subscription(uri)
+            self._renew(uri)
+        else:
+            call.send(result(call.id, {}))
 
-    def _renew_subscription(self, uri):
+    def _is_last(self, session, uri):
+        """Take the session out of this subscription; whether none is left. Requires the lock."""
+        sessions = self._subscriptions.get(uri, Subscription()).sessions
+        sessions.discard(session)
+        if not sessions:
+            self._subscriptions.pop(uri, None)
+        return not sessions
+
+    def _renew(self, uri):
         """A session may have subscribed just before the server was told that none is left: then
-        the server ends that subscription too, so it has to be told of it again. If it was told
-        anyway, in the right order, once more does no harm."""
+        the server ends that subscription too. Subscribing twice is harmless."""
         with self._lock:
-            wanted = bool(self._subscribers.get(uri))
+            wanted = uri in self._subscriptions
         if wanted:
+            self._subscribe_again([uri])
+
+    def _subscribe_again(self, uris):
+        for uri in uris:
             self._ask("resources/subscribe", {"uri": uri})
 
     def is_subscribed(self, session, uri):
         with self._lock:
-            return session in self._subscribers.get(uri, ())
+            return uri in self._subscriptions and session in self._subscriptions[uri].sessions
 
     def subscribers(self, uri):
         """The sessions that subscribed to this resource, or to one that it is a part of."""
         with self._lock:
-            return {session for subscribed, sessions in self._subscribers.items()
+            return {session for subscribed, subscription in self._subscriptions.items()
                     if uri == subscribed or uri.startswith(subscribed.rstrip("/") + "/")
-                    for session in sessions}
+                    for session in subscription.sessions}
 
     # -- what we ask on behalf of all of them
 
     def _ask(self, method, params):
         """No session waits for the answer, so an error goes to the log. A process that rests is
         told when it comes back."""
-        if method != "resources/subscribe" and not self._upstream.is_running():
+        if not self._upstream.is_running():
+            if method == "resources/subscribe":
+                self._upstream.pool.wake(self._upstream)
             return
         try:
             self._upstream.request(request(method, params), OnAnswer(self._log_error))
@@ -204,8 +210,7 @@ class Audience:
             log.debug("%s: %s: %s", self._upstream.name, method, problem)
 
     def _log_error(self, response):
-        problem = response.get("error")
-        if problem and self._upstream.is_running():  # or it has ended, and that is logged
+        if "error" in response and self._upstream.is_running():  # else that is logged already
             log.warning("%s: refused what we asked on behalf of its sessions: %s",
                         self._upstream.name, response["error"])
 

@@ -1,42 +1,292 @@
-"""One life of a server, from the start of its process to the end of it.
+"""One life of a server, from its start to its end. NEXT is the table that the code executes.
 
-An Upstream (upstream.py) replaces its life by one assignment. So a thread that reads
-`upstream.life` once has a state, a connection and tables that belong together.
+An Upstream replaces its life by one assignment. So a thread that reads `upstream.life` once has a
+state, a connection and tables that belong together. Whatever the connection calls is bound to its
+life. Once a life is over, nothing that it says is heard: a grandchild of a process may keep its
+stdout, and go on talking while the next life has begun.
 """
 
+import logging
+import math
+import time
+
+from transports.fabric.gather import Gather
+from transports.fabric.messages import RESPONSE, SERVER_UNAVAILABLE, InvalidMessage, error, kind_of
 from transports.fabric.passing import passing
-from transports.fabric.pending import Calls, PendingRequests
+from transports.fabric.peers import StartFailed
+from transports.fabric.pending import Calls, PendingRequests, cancel_notification
 from transports.fabric.session import Gate
+from transports.fabric.text import printable
 
+from . import from_server
+from .catalog import LISTS, TASKS
 from .legacy import Legacy
+from .lists import LIST_SECONDS, Pages
 
-RESTING, STARTING, RUNNING, FAILED, CLOSING = (
-    "resting", "starting", "running", "failed", "closing")
+log = logging.getLogger("router")
+
+RESTING, STARTING, RUNNING = "resting", "starting", "running"
+FAILED, CLOSING = "failed", "closing"
+BEGUN, OPENED, REPLACED, LOST, CLOSED = "begun", "opened", "replaced", "lost", "closed"
+
+CHANGES = "subscriptions/listen"    # what we learn at the start beside the lists: what changes
+
+# state → {what happens: the state after that}. What is not here changes nothing; so of several
+# reasons why a life has ended the first one stays.
+NEXT = {
+    RESTING: {BEGUN: STARTING,      # there is no connection before that
+              CLOSED: CLOSING},
+    STARTING: {OPENED: RUNNING,     # it is ready for requests: we learn its lists
+               REPLACED: STARTING,  # it has ended, and the next life goes about it another way
+               LOST: FAILED,        # it has ended or is given up: Restarts plan the next life
+               CLOSED: CLOSING},    # we end it: there is no next life
+    RUNNING: {LOST: FAILED, CLOSED: CLOSING},
+    FAILED: {CLOSED: CLOSING},
+    CLOSING: {},
+}
 
 
 class Life:
     """What belongs to one life, and ends with it."""
 
-    def __init__(self, upstream, connection, ids):
-        self.state = RESTING                    # changed under the Upstream's lock
-        self.connection = connection
-        self.name = upstream.name
-        self._upstream = upstream
+    def __init__(self, upstream, connect, ids):
+        self.upstream, self.label, self.entry = upstream, upstream.label, upstream.entry
+        self.connection = None              # made by `connect` when it begins
+        self._connect, self._clock = connect, upstream.clock
+        self.state = RESTING                # changed by `advance` alone
+        self.over = False                   # whether what it says is not heard any more
         self.pending = PendingRequests(ids)     # what we asked the server
-        self.calls = Calls(upstream)            # what the server asked and nobody answered yet
-        self.era = Legacy(upstream, self, {})   # or Modern; not known before it is running
-        self.opening = None                     # the first messages, from its start on
-        self.settled_gate = Gate()              # opens when it has started, or has failed to
-        self.settled = False                    # whether it has started
-        self.started = None                     # when, by time.monotonic()
-        self.deadline = None                    # of the start: an event of the clock
-        self.running_since = None               # when it said what it can do
+        self.calls = Calls(self)            # what the server asked and nobody answered yet
+        self.era = Legacy(self, {})         # or Modern; not known before it is running
+        self.opening = None                 # its first messages, from its start on
+        self.next_protocol = None           # by which the next life begins, if that is known
+        self.settled_gate = Gate()          # opens when it has started, or has failed to
+        self.settled = False                # whether it has started
+        self.started = None                 # when, by time.monotonic()
+        self.running_since = None           # when it said what it can do
+        self._deadline = None               # of the start: an event of the clock
+        self._watched = False               # whether the clock will look for calls that wait
+
+    def advance(self, event):
+        """Returns the state before, or None if the event changes nothing. Requires the lock."""
+        before = self.state
+        if event not in NEXT[before]:
+            return None
+        self.state = NEXT[before][event]
+        return before
+
+    def _advance(self, event):
+        with self.upstream.lock:
+            return self.advance(event)
+
+    @property
+    def skipped(self):
+        """What a process printed that is no message, in words; None if there is no such thing."""
+        return getattr(self.connection, "skipped", None)
+
+    def seconds_to_start(self):
+        return self.running_since - self.started
+
+    # -- messages
 
     def send(self, message, call=None):
         """Send the server a message as it is. `call`: the Call on whose behalf, or None."""
         if passing.watched:
-            passing.observer.to_server(self._upstream, message, call)
+            passing.observer.to_server(self.upstream, message, call)
         self.connection.send(message)
 
-    def seconds_to_start(self):
-        return self.running_since - self.started
+    def pass_on(self, message, reply_to, call=None):
+        """Send a request as it is. Raises Refused once this life is over."""
+        sent = self.pending.add(message, reply_to, call)
+        self.send(sent, call)
+        if call:
+            call.passed_on(self, sent["id"])
+            if self.entry.timeout and not self._watched:
+                self._watch()
+
+    def withdraw(self, our_id, reason):
+        """The request that we sent under our id is not wanted any more."""
+        if self.pending.take(our_id):
+            self.send(cancel_notification(our_id, reason))
+
+    def receive(self, message):
+        """Anything that the server said, in the connection's reader thread.
+
+        Raises InvalidMessage if it is not JSON-RPC.
+        """
+        if self.over:
+            return
+        if isinstance(message, list):
+            self._receive_batch(message)
+            return
+        try:
+            kind = kind_of(message)
+        except InvalidMessage as problem:
+            self.pending.answer_without_id(message, problem)
+            return
+        if passing.watched:
+            passing.observer.from_server(self.upstream, message)
+        if kind is not RESPONSE:
+            from_server.route(self, message)
+        elif not self.pending.answer(message):
+            log.debug("%s: dropped an answer that nobody waits for", self.entry.name)
+            self.upstream.pool.answered_late(self.upstream, message["id"])
+
+    def _receive_batch(self, messages):
+        """Allowed in 2025-03-26. A part that is no message costs the others nothing."""
+        for message in messages:
+            try:
+                self.receive(message)
+            except InvalidMessage as problem:
+                log.warning("%s: skipped a part of a batch: %s", self.entry.name, problem)
+
+    def _watch(self):
+        """Fail the calls that wait too long. The time of a call counts from its request, or from
+        the last progress of the server with it. Any thread.
+
+        The clock looks at all of them together, about once a second while there are any. Two
+        looks at the same time do no harm.
+        """
+        self._watched = True
+        self._clock.after(min(1.0, self.entry.timeout / 4), self._look_for_silent_calls)
+
+    def _look_for_silent_calls(self):
+        seconds, self._watched = self.entry.timeout, False
+        text = f'server "{self.entry.name}" did not answer within {seconds:g} seconds'
+        for our_id in self.pending.silent_since(time.monotonic() - seconds):
+            row = self.pending.find(our_id)
+            if row:  # answered first: its call ends while the request is still in the table
+                row.reply_to.send(error(row.id, SERVER_UNAVAILABLE, text))
+                self.withdraw(our_id, text)
+        if self.pending.calls() and not self._watched:
+            self._watch()
+
+    # -- the start: called by the thread that starts it, the reader and the clock
+
+    def start(self, protocol):
+        """Start the connection, and open the conversation by this protocol."""
+        self.connection = self._connect()
+        if not self._advance(BEGUN):
+            return
+        self.started = time.monotonic()
+        self._deadline = self._clock.after(self.entry.start_timeout, self._too_slow)
+        self.opening = self.upstream.open_life(self, protocol)
+        try:
+            self.connection.start(self.receive, self.lost)
+        except StartFailed as problem:
+            # Later the reason may pass: its command is being updated, the system is out of files.
+            self._end(str(problem), hopeless=not self.upstream.pool.has_run(self.entry))
+        else:
+            self.opening.start()
+        if self.state == CLOSING:  # close() may have come before there was a process to close
+            self.connection.close()
+
+    def is_of_era(self, era):
+        """Called by the Opening as soon as that is known, and before `opened`."""
+        self.upstream.pool.is_of_era(self.upstream, era)
+
+    def opened(self, era):
+        """It is ready for requests. Called by the Opening, in the reader thread."""
+        self._clock.forget(self._deadline)
+        self.era, self.running_since = era, time.monotonic()
+        self.upstream.info, self.upstream.problem = era.info, None
+        self.upstream.restarts.spared = False
+        self.is_of_era(era.name)
+        if self.skipped:  # and so perhaps its answer to server/discover
+            self.upstream.pool.forget_era(self.entry)
+        if self._advance(OPENED):
+            self._learn_lists()
+
+    def _learn_lists(self):
+        """Fetch its lists into the catalog and hear of their changes; then, or at the deadline,
+        it has settled."""
+        methods = [method for method, (capability, _, _) in LISTS.items()
+                   if capability in self.upstream.capabilities and method != TASKS]
+        Gather([*methods, CHANGES], self._learned, self._clock, LIST_SECONDS).start(
+            lambda source, put: self.era.listen(put) if source is CHANGES
+            else Pages(self.upstream, source, put).ask())
+
+    def _learned(self, lists, missing):
+        self.upstream.unlisted = {
+            **{method: "answered with an error" for method, items in lists.items()
+               if items is None},
+            **{method: f"did not answer within {LIST_SECONDS:g} seconds" for method in missing}}
+        if self.state == RUNNING:  # or it has ended while its lists were fetched
+            log.info('server "%s" is running (%.1f s)', self.label, self.seconds_to_start())
+            self.settled = True
+            self.upstream.audience.came_up()
+        self.settled_gate.open()
+        self.upstream.pool.changed()
+
+    # -- the end: called by a thread of the connection, by the clock, or by whoever ends it
+
+    def _too_slow(self):
+        """The time for its start is over. Our second request may have silenced it: see eras."""
+        era = self.opening.end(silent=True)
+        if era and not self.upstream.restarts.spared:
+            self.begin_again(era)
+            return
+        said = [self.skipped] if self.skipped else self.connection.last_lines()[-1:]
+        self.give_up(f"did not answer within {self.entry.start_timeout:g} seconds"
+                     + "".join(f": {line}" for line in said))
+
+    def give_up(self, problem):
+        """It cannot be used. Called by the Opening too."""
+        self._end(problem)
+        self.connection.close()
+
+    def begin_again(self, protocol):
+        """This process has seen what it should not have: the next life begins by this protocol."""
+        self.next_protocol, self.upstream.restarts.spared = protocol, True
+        self.connection.close()
+
+    def lost(self, reason, pause=None):
+        """The connection has ended. For `pause` see connections/remote.
+
+        Some servers crash on our first request. We forgive that once, until a life succeeds; a
+        remote server refuses that request with an answer.
+        """
+        restarts, era = self.upstream.restarts, self.opening.end()
+        if era and not restarts.spared and not self.entry.url:
+            self.next_protocol, restarts.spared = era, True
+        if self.next_protocol is None or not self._advance(REPLACED):
+            self._end(reason, hopeless=pause == math.inf, pause=pause)
+            return
+        log.info('server "%s" did not bear how it was asked for its era, and is started again as '
+                 'a %s one; "protocol" in its config saves that', self.label, self.next_protocol)
+        self.over = True
+        self._clock.forget(self._deadline)
+        self.pending.close(reason)
+        restarts.at_once()
+
+    def closed(self, at_once):
+        """We end it. If that must be seen at once, or if the connection will not tell of its end
+        any more or never began, what waits for it fails now."""
+        if self.connection:
+            self.connection.close()
+        if at_once or self.over or self.started is None:
+            self._end("it was closed")
+
+    def _end(self, reason, hopeless=False, pause=None):
+        """It has ended, or we give it up: all that waits for it fails."""
+        upstream = self.upstream
+        self.over = True
+        self._clock.forget(self._deadline)
+        if self.opening:
+            self.opening.end()
+        before = self._advance(LOST)
+        if before:
+            upstream.problem = printable(self.entry.redact(reason))
+            log.error('server "%s" is not running: %s', self.label, upstream.problem)
+        text = f'server "{self.entry.name}" is not running: {upstream.problem or "it was closed"}'
+        self.pending.close(text)
+        for question in self.calls.close():
+            question.cancel(text)
+            if question.within:  # a modern server has answered that call, with this question
+                question.within.fail(SERVER_UNAVAILABLE, text)
+        self.settled_gate.open()
+        if before == STARTING:  # it may have become one of the other era
+            upstream.pool.forget_era(self.entry)
+        if before:
+            upstream.restarts.plan(self, hopeless, pause)
+            upstream.pool.failed(upstream)

@@ -6,10 +6,9 @@ of a server, or the clock.
 
 import functools
 import logging
-import time
 
 from transports.fabric.gather import Gather
-from transports.fabric.messages import METHOD_NOT_FOUND, Refused, request
+from transports.fabric.messages import METHOD_NOT_FOUND, Refused, dig, request
 
 from .catalog import LISTS
 
@@ -28,21 +27,14 @@ def when_settled(upstreams, function, clock=None, seconds=None):
 
 def when_session_settled(session, function, clock, seconds):
     """Call function() once, when all processes that the session lists from have started or failed,
-    or after so many seconds. Such a process may end while we wait; then we wait for the next."""
-    starting = [upstream for upstream in session.upstreams.values()
-                if upstream.is_starting()]
-    when_settled(starting, functools.partial(
-        _wait_on, session, function, clock, time.monotonic() + seconds, starting), clock, seconds)
-
-
-def _wait_on(session, function, clock, end, waited_for):
-    """One round is over: because all have settled, or because its time is."""
-    seconds = end - time.monotonic()
-    in_time = seconds > 0 and not any(upstream.is_starting() for upstream in waited_for)
-    if waited_for and in_time:
-        when_session_settled(session, function, clock, seconds)
-    else:
-        function()
+    or after so many seconds. The pool may give it another process meanwhile: that counts too."""
+    def look(_session, put, waited_for=frozenset()):
+        now = frozenset(each for each in session.upstreams.values() if each.is_settling())
+        if now <= waited_for:
+            put(None)
+        else:
+            when_settled(now, functools.partial(look, session, put, now))
+    Gather([session], lambda _values, _missing: function(), clock, seconds).start(look)
 
 
 class Pages:
@@ -68,25 +60,34 @@ class Pages:
 
     def send(self, response):
         if "error" in response:
-            return self._failed(response["error"])
-        page = response["result"] if isinstance(response["result"], dict) else {}
-        items = page.get(LISTS[self._method][1])
+            self._failed(response["error"])
+            return
+        page = response.get("result")
+        items, cursor = dig(page, LISTS[self._method][1]), dig(page, "nextCursor")
         self._items += items if isinstance(items, list) else []
-        cursor = page.get("nextCursor")
-        if cursor is None or str(cursor) in self._cursors or len(self._cursors) >= MOST_PAGES:
-            return self._done(self._upstream.catalog.learn(self._method, self._items))
-        self._cursors.add(str(cursor))
-        return self.ask(cursor)
+        if (cursor is None or str(cursor) in self._cursors or len(self._cursors) >= MOST_PAGES
+                or self._upstream.life.era.ends_with(cursor)):
+            self._learned(self._items)
+        else:
+            self._cursors.add(str(cursor))
+            self.ask(cursor)
+
+    def _learned(self, items):
+        self._done(self._upstream.catalog.learn(self._method, items))
 
     def _failed(self, problem):
         session = self._call.asker if self._call else None
         other = session.upstreams.get(self._upstream.name) if session else None
         if other not in (None, self._upstream):  # which has ended; the session lists here now
             self._upstream, self._items, self._cursors = other, [], set()
-            return other.when_settled(self.ask) if other.is_starting() else self.ask()
-        if isinstance(problem, dict) and problem.get("code") == METHOD_NOT_FOUND:
+            if other.is_settling():
+                other.when_settled(self.ask)
+            else:
+                self.ask()
+        elif dig(problem, "code") == METHOD_NOT_FOUND:
             log.debug("%s: does not know %s, which it has announced", self._upstream.name,
                       self._method)
-            return self._done(self._upstream.catalog.learn(self._method, []))
-        log.warning("%s: %s failed: %s", self._upstream.name, self._method, problem)
-        return self._done(None)
+            self._learned([])
+        else:
+            log.warning("%s: %s failed: %s", self._upstream.name, self._method, problem)
+            self._done(None)

@@ -67,6 +67,9 @@ def plan(tables, most_starts=4):
         for key, waiting in server.waiting.items():
             if waiting:     # in the order in which their calls came
                 steps += for_one(tables, server, key, next(iter(waiting)), len(waiting))
+        # What became a modern server needs no process but the one that lists.
+        steps += [End(use) for use in server.uses if use.state in (RUNNING, FAILED)
+                  and use.can_ask and server.policy(use.key) is COMMON and not use.busy]
         # What nobody lists from any more ends beside a process that somebody has.
         steps += [Rest(use) for use in server.uses if use.state == RUNNING and use.yields_to(None)
                   and any(other.state in UP and not other.is_lister() for other in server.uses)]

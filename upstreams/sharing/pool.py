@@ -35,12 +35,11 @@ class Pool(Processes):
 
     # -- what the router and the surfaces want
 
-    def start(self, names=None):
-        """Start the processes that list, of these servers or of all."""
+    def start(self):
+        """Start the processes that list."""
         with self.lock:
-            for name in self.entries if names is None else names:
-                if self.share:
-                    self.want(self.tables.servers[name].listers[PLAIN])
+            for server in self.tables.servers.values() if self.share else ():
+                self.want(server.listers[PLAIN])
         self.changed()
 
     def join(self, session):
@@ -104,8 +103,8 @@ class Pool(Processes):
         for use in uses:
             use.upstream.close()
         for life in [*lives, *(use.upstream.life for use in uses)]:
-            if not life.connection.join(max(0.1, deadline - time.monotonic())):
-                log.error('server "%s" has not ended', life.name)
+            if life.connection and not life.connection.join(max(0.1, deadline - time.monotonic())):
+                log.error('server "%s" has not ended', life.entry.name)
 
     def reload(self, entries):
         """These are the servers from now on. One thread at a time. Those whose Entry is the same
@@ -118,24 +117,27 @@ class Pool(Processes):
         gone = [name for name in before if name not in entries]
         changed = [name for name, entry in entries.items() if before.get(name, entry) != entry]
         with self.lock:
-            over = self.replace(entries)
+            over = [(server, list(server.uses), server.waiting)
+                    for server in self.replace(entries)]
+            for server, uses, _ in over:
+                server.waiting = {}
+                for use in uses:
+                    self.forget(use)
+            for name in [*new, *changed] if self.share else ():
+                self.want(self.tables.servers[name].listers[PLAIN])
             sessions = list(self.sessions)
         for session in sessions:    # before processes end: what is listed there is listed anew
             self._show(session)
-        for server in over:
+        for server, uses, waiting in over:
             name, why = server.entry.name, CHANGED if server.entry.name in entries else GONE
-            with self.lock:
-                uses, waiting = list(server.uses), server.waiting
-                for use in uses:
-                    self.forget(use)
-                server.waiting = {}
-                server.sessions.clear()
             for use in uses:
                 use.upstream.close(why)
             for call in [call for queue in waiting.values() for calls in queue.values()
                          for call in calls]:
                 call.fail(Refused(SERVER_UNAVAILABLE, f'server "{name}" is not running: {why}'))
-        self.start([*new, *changed])
+            with self.lock:
+                server.sessions.clear()
+        self.changed()
         return new, gone, changed
 
     def _show(self, session):
@@ -153,12 +155,18 @@ class Pool(Processes):
         left = {name: old for name, old in before.items() if now.get(name) is not old}
         uris = {name: old.audience.leave(session) for name, old in left.items()}
         told = {}   # capabilities of which the lists have changed
-        for name, old in left.items():
-            told.update(old.offered)
-        for name in [name for name in now if before.get(name) is not now[name]]:
-            self.arrive(session, now[name], uris.get(name, ()))
-            told.update(now[name].offered)
-        self.release(session, left.keys() - now.keys())
+        for name, upstream in now.items():
+            if before.get(name) is not upstream:
+                old = left[name].offered if name in left else {}
+                self.arrive(session, upstream, uris.get(name, ()))
+                if upstream.is_settling():  # when it is up, it tells what it has then
+                    upstream.when_settled(functools.partial(_tell_rest, session, upstream, old))
+                else:
+                    told.update({**old, **upstream.offered})
+        lost = [name for name in left if name not in now]
+        for name in lost:
+            told.update(left[name].offered)
+        self.release(session, [name for name in lost if name in self.entries])
         lists_changed(session, told)
 
     # -- what the upstreams want
@@ -237,6 +245,12 @@ class Pool(Processes):
         upstream.when_settled(ask)
         self.changed()
 
+    def wake(self, upstream):
+        """A process that rests is needed."""
+        with self.lock:
+            self.want(upstream.use)
+        self.changed()
+
     def stops(self, upstream):
         """Whether to leave an ended server down because nobody uses it."""
         use = upstream.use
@@ -247,9 +261,10 @@ class Pool(Processes):
 
     def start_again(self, upstream):
         """It is to be started again as soon as it may. Called by the clock."""
+        use = upstream.use
         with self.lock:
-            if upstream.use in upstream.use.server.uses:
-                self.want(upstream.use)
+            if use in use.server.uses:  # its state may be STARTING: a life took the place of one
+                use.wanted = use.wanted or next(self.numbers)
         self.changed()
 
     def failed(self, upstream):
@@ -427,3 +442,9 @@ class Pool(Processes):
         elif wanted:
             self.changed()
         self.look_if_idle(use)
+
+
+def _tell_rest(session, upstream, before):
+    """A server that has changed is up, or could not be started: what it does not have any more."""
+    lists_changed(session, {kind: value for kind, value in before.items()
+                            if kind not in upstream.capabilities})

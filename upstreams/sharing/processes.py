@@ -35,7 +35,7 @@ class Processes:
 
         `limit` is for the processes beside the first one of each server. `share` is
         False if there is only one client: then it owns every process from the start.
-        `open_life` opens the lives of servers in another way than server/opening.py does.
+        `open_life` opens the lives of servers in another way than server/legacy.py does.
         """
         self.share, self.has_eras = share, open_life is not None
         self.entries = {}       # {name: Entry}, in the config's order; replaced by one assignment
@@ -231,11 +231,12 @@ class Processes:
         """Other servers from now on; returns the Servers that are over. One that takes the place
         of another waits until the other's processes have ended."""
         before, now = self.tables.servers, {}
+        ending = {server.entry.name: server.ending for server in [*self.tables.gone,
+                                                                  *before.values()]}
         for name, entry in entries.items():
             now[name] = server = before.get(name)
             if server is None or server.entry != entry:
-                now[name] = Server(entry, self.share, self.has_eras,
-                                   ending=server.ending if server else [],
+                now[name] = Server(entry, self.share, self.has_eras, ending=ending.get(name, []),
                                    lists_by_capabilities=entry.lists_by_capabilities)
                 if self.share:
                     now[name].listers[PLAIN] = self._make(now[name], PLAIN)

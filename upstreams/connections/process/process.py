@@ -49,6 +49,7 @@ class Process:
         self.entry = entry
         self.label = label  # for thread names and the log: the server, and its owner if it has one
         self.pid = None
+        self.skipped = None     # the first line of its output that was no message, in words
         self._longest = longest  # bytes of one message
         self._clock = clock
         self._guardian = guardian
@@ -199,8 +200,10 @@ class Process:
     def _unusable(self, line, problem):
         """Skip a line that is no message. If it was an answer, its request gets an error in its
         place, since no other answer will come."""
-        log.warning("%s: skipped a line of its output: %s: %s", self.label, problem,
-                    printable(self.entry.redact(line[:ENDS].decode("utf-8", "replace"), SHOWN)))
+        text = "skipped a line of its output: %s: %s" % (problem, printable(
+            self.entry.redact(line[:ENDS].decode("utf-8", "replace"), SHOWN)))
+        log.warning("%s: %s", self.label, text)
+        self.skipped = self.skipped or text
         head, tail = line[:200], line[-200:]
         if b'"jsonrpc"' not in head + tail or b'"method"' in head:
             return  # a log line, or a request: an id in it would not be one of ours

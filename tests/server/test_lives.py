@@ -1,0 +1,277 @@
+"""The lives of a server: from its start to its end, and to the next. Also what it says wrongly."""
+
+import sys
+
+import pytest
+
+from upstreams.server import legacy
+from upstreams.server.life import CLOSED, CLOSING, LOST, NEXT, OPENED, REPLACED
+
+from by_hand import HELLO, Sse, call
+from world import World, offers
+
+ASKABLE = {"elicitation": {}, "roots": {}, "sampling": {}}
+
+
+def calls(client, id=1, **params):
+    client.asks("tools/call", id=id, name="a__t", **params)
+
+
+def of(client, id):
+    """The message with this id among those that the client got."""
+    (answer,) = [message for message in client.gets() if message.get("id") == id]
+    return answer
+
+
+# -- the table
+
+
+def test_no_event_brings_a_life_back_that_we_end_and_none_begins_it_twice():
+    assert NEXT[CLOSING] == {}
+    assert {state for state, events in NEXT.items() if OPENED in events} == {"starting"}
+    assert {state for state, events in NEXT.items() if REPLACED in events} == {"starting"}
+
+
+def test_of_several_reasons_of_an_end_the_first_one_stays():
+    assert [state for state, events in NEXT.items() if LOST in events] == ["starting", "running"]
+    world = World(a=offers(tools=["t"], stubborn=True))
+    client = world.client()
+    (upstream,) = world.pool.upstreams()["a"]
+    upstream.life.give_up("the first reason")
+    world["a"].dies("the second")
+    assert upstream.problem == "the first reason" and upstream.state == "failed"
+    calls(client)
+    assert "the first reason" in client.get()["error"]["message"]
+
+
+def test_a_server_that_was_told_to_end_is_not_started_again():
+    world = World(a=offers(tools=["t"]))
+    (upstream,) = world.pool.upstreams()["a"]
+    world.pool.close()
+    assert upstream.state == "closing" and upstream.life.advance(CLOSED) is None
+    upstream.start()
+    world.clock.advance(100)
+    assert len([server for server in world.made if server.started]) == 1
+
+
+# -- what an earlier life still says
+
+
+def test_what_an_earlier_life_still_says_is_not_heard():
+    world = World(a=offers(tools=["t"], capabilities={"logging": {}}))
+    client = world.client(capabilities=ASKABLE)
+    calls(client)
+    old = world.own("a", client)
+    client.asks("tools/list")
+    client.gets()
+    old.dies()
+    client.gets()
+    world.clock.advance(1)
+    new = world.own("a", client)
+    assert new is not old and new.started
+    calls(client, id=2)
+    our_id = new.take()["id"]
+    client.gets()
+    old.says(id="q", method="elicitation/create", params={"message": "the old one asks"})
+    old.says(method="notifications/message", params={"level": "info", "data": "x"})
+    old.says(method="notifications/tools/list_changed")
+    old.says(id=our_id, result={"content": ["a lie"]})
+    old.says(id=None, error={"code": -32603, "message": "a lie"})
+    assert client.gets() == [] and new.takes() == []
+    new.says(id=our_id, result={"content": []})
+    assert client.get() == {"id": 2, "result": {"content": []}}
+
+
+def test_an_answer_to_what_an_earlier_life_asked_does_not_reach_the_next():
+    world = World(a=offers(tools=["t"]))
+    client = world.client(capabilities=ASKABLE)
+    calls(client)
+    old = world.own("a", client)
+    old.take()
+    old.says(id="q", method="elicitation/create", params={})
+    asked = [message for message in client.gets() if message.get("method")][0]
+    old.dies()
+    world.clock.advance(1)
+    client.sends(id=asked["id"], result={"action": "accept"})
+    assert world.own("a", client).takes() == []
+
+
+TALKING_GRANDCHILD = """
+import json, os, subprocess, sys
+def say(**message):
+    print(json.dumps({"jsonrpc": "2.0", **message}), flush=True)
+CHILD = '''
+import os, sys, time
+while not os.path.exists(sys.argv[1]) and os.path.exists(sys.argv[2]):
+    time.sleep(0.02)
+print('{"jsonrpc": "2.0", "id": "old", "method": "elicitation/create", "params": {}}')
+print("that was all", flush=True)
+'''
+for line in sys.stdin:
+    message = json.loads(line)
+    method, id = message.get("method"), message.get("id")
+    if method == "initialize":
+        say(id=id, result={"protocolVersion": "2025-11-25", "capabilities": {"tools": {}},
+                           "serverInfo": {"name": "x", "version": "1"}})
+    elif method == "tools/list":
+        say(id=id, result={"tools": [{"name": "fork", "inputSchema": {"type": "object"}},
+                                     {"name": "heard", "inputSchema": {"type": "object"}}]})
+    elif method == "tools/call" and message["params"]["name"] == "fork":
+        subprocess.Popen([sys.executable, "-c", CHILD, *sys.argv[1:]], stdin=subprocess.DEVNULL,
+                         start_new_session=True)
+        os._exit(0)
+    elif method == "tools/call":
+        say(id=id, result={"content": [], "heard": heard})
+    elif method is None:
+        heard.append(message)
+    elif id is not None:
+        say(id=id, error={"code": -32601, "message": "not here"})
+    heard = [] if method == "initialize" else heard
+"""
+
+
+def test_a_grandchild_that_keeps_stdout_over_the_restart_asks_nobody(start_router, tmp_path):
+    now, alive = tmp_path / "now", tmp_path / "alive"
+    alive.touch()
+    running = start_router({"a": {
+        "command": sys.executable, "args": ["-c", TALKING_GRANDCHILD, str(now), str(alive)],
+        "protocol": "legacy", "restart": {"pause": 0.1}}})
+    try:
+        with Sse(running.url, hello=False) as client:
+            client.post({**HELLO, "params": {**HELLO["params"], "capabilities": ASKABLE}})
+            client.get()
+            client.post({"method": "notifications/initialized"})
+            client.post(call(2, "a__fork"))
+            while client.get().get("id") != 2:
+                pass
+            running.wait_for(r'server "a#\d+" is running .*')
+            running.lines.clear()
+            running.wait_for(r'server "a(#\d+)?" is running')
+            now.touch()
+            running.wait_for("skipped a line of its output.*that was all")
+            client.post(call(3, "a__heard"))
+            while (message := client.get()).get("id") != 3:
+                assert message.get("method") != "elicitation/create"
+            assert message["result"]["heard"] == []
+    finally:
+        alive.unlink()
+
+
+# -- answers that are broken
+
+
+@pytest.mark.parametrize("same", [str, float])
+def test_an_id_that_came_back_as_text_or_as_a_float_is_that_of_the_request(same):
+    world = World(a=offers(tools=["t"]))
+    client = world.client()
+    calls(client)
+    world["a"].says(id=same(world["a"].take()["id"]), result={"content": []})
+    assert client.get() == {"id": 1, "result": {"content": []}}
+
+
+def test_a_result_beside_an_error_that_is_null_is_a_result():
+    world = World(a=offers(tools=["t"]))
+    client = world.client()
+    calls(client)
+    world["a"].says(id=world["a"].take()["id"], result={"content": []}, error=None)
+    assert client.get() == {"id": 1, "result": {"content": []}}
+    calls(client)
+    problem = {"code": -5, "message": "no"}
+    world["a"].says(id=world["a"].take()["id"], result=None, error=problem)
+    assert client.get() == {"id": 1, "error": problem}
+    calls(client)
+    world["a"].says(id=world["a"].take()["id"], error=None)
+    assert "without a result" in client.get()["error"]["message"]
+
+
+def test_a_list_beside_an_error_that_is_null_is_a_list():
+    world = World(a=offers(capabilities={"tools": {}}, lists={}))
+    world["a"].says(id=world["a"].take()["id"], error=None, result={"tools": [{"name": "t"}]})
+    client = world.client()
+    client.asks("tools/list")
+    world["a"].says(id=world["a"].take()["id"], error=None, result={"tools": [{"name": "t"}]})
+    assert client.get()["result"] == {"tools": [{"name": "a__t"}]}
+
+
+def test_an_error_without_an_id_ends_the_one_request_that_waits():
+    world = World(a=offers(tools=["t"]))
+    client = world.client()
+    problem = {"code": -32600, "message": "what was that?"}
+    for id in (1, 2):
+        calls(client, id=id)
+    sent = world["a"].takes()
+    world["a"]._on_message([{"jsonrpc": "2.0", "id": None, "error": problem}])
+    assert client.gets() == []  # it may be either
+    world["a"].says(id=sent[0]["id"], result={})
+    assert client.get() == {"id": 1, "result": {}}
+    world["a"].says(id=None, error=problem)
+    assert client.get() == {"id": 2, "error": problem}
+
+
+def test_an_error_without_an_id_ends_the_start():
+    world = World(a=offers(initializes="silence"))
+    world["a"].says(id=None, error={"code": -32700, "message": "what was that?"})
+    (upstream,) = world.pool.upstreams()["a"]
+    assert upstream.state == "failed" and "what was that?" in upstream.problem
+
+
+# -- what servers say that is odd
+
+
+def test_the_draft_of_the_oldest_revision_is_spoken_as_that():
+    world = World(a=offers(tools=["t"], revision="2024-10-07"))
+    (upstream,) = world.pool.upstreams()["a"]
+    assert upstream.state == "running" and upstream.info["protocolVersion"] == "2024-11-05"
+
+
+@pytest.mark.parametrize("tasks", [5, True, "all", None])
+def test_tasks_that_are_no_object_break_nobodys_list_of_tasks(tasks):
+    world = World(a=offers(tools=["t"], capabilities={"tasks": tasks}),
+                  b=offers(capabilities={"tasks": {"list": {}}}))
+    client = world.client()
+    client.asks("tasks/list")
+    world["b"].says(id=world["b"].take()["id"], result={"tasks": []})
+    assert client.get()["result"] == {"tasks": []}
+
+
+def test_an_empty_cursor_ends_the_list_of_a_legacy_server():
+    world = World(a=offers(capabilities={"tools": {}}, lists={}))
+    page = {"tools": [{"name": "t"}], "nextCursor": ""}
+    world["a"].says(id=world["a"].take()["id"], result=page)
+    assert world["a"].takes() == []
+    client = world.client()
+    client.asks("tools/list")
+    world["a"].says(id=world["a"].take()["id"], result=page)
+    assert client.get()["result"] == {"tools": [{"name": "a__t"}]}
+
+
+def test_a_notification_for_a_server_that_has_not_started_is_dropped():
+    world = World(a=offers(tools=["t"], slow=True))
+    client = world.new_client("a")
+    client.asks("initialize")
+    (upstream,) = world.pool.upstreams()["a"]
+    upstream.send({"jsonrpc": "2.0", "method": "notifications/x"})
+    assert world["a"].takes() == []
+
+
+def test_a_log_line_after_the_last_answer_never_reaches_one_who_did_not_call(monkeypatch):
+    monkeypatch.setattr(legacy, "LATE_SECONDS", 0)
+    world = World(a=offers(tools=["t"], capabilities={"logging": {}}))
+    line = {"method": "notifications/message", "params": {"level": "info", "data": "secret"}}
+    caller, other = world.client(), world.client()
+    calls(caller)
+    world["a"].says(id=world["a"].take()["id"], result={})
+    caller.gets()
+    world["a"].says(**line)     # nobody else ever called
+    assert caller.get() == line and other.gets() == []
+    caller.leaves()
+    world["a"].says(**line)
+    assert other.gets() == []
+
+
+def test_whoever_subscribes_at_a_server_that_is_not_there_is_told_why():
+    world = World(a=offers(resources=["x:/"]))
+    client = world.client()
+    world["a"].dies()
+    client.asks("resources/subscribe", id=1, uri="x:/")
+    assert client.get()["error"]["code"] in (-32000, -32002)
