@@ -61,7 +61,7 @@ class History(RuleBasedStateMachine):
         self.world = World(limit=limit, entries=entries, groups={"group": sorted(SERVERS)}, **{
             name: offers(tools=["t"], resources=[f"{name}:/"], capabilities={"logging": {}})
             for name in SERVERS})
-        self.pool, self.processes = self.world.pool, self.world.pool._processes
+        self.pool = self.world.pool
         self.limit, self.clock, self.entries = limit, self.world.clock, entries
         self.clients = []       # that are connected
         self.everybody = {}     # Session → Client, of those that have left as well
@@ -188,17 +188,22 @@ class History(RuleBasedStateMachine):
     def alive(self):
         return [server for server in self.world.made if server.started and not server.closed]
 
+    def life_of(self, server):
+        """The life of a process, also of one that ends."""
+        lives = [use.upstream.life for use in self.pool.tables.uses()]
+        lives += [life for each in self.pool.all_servers() for life in each.ending]
+        (life,) = {life for life in lives if life.connection is server}
+        return life
+
     def upstream_of(self, server):
-        (upstream,) = [upstream for upstream in [*self.processes.all(), *self.processes.ending]
-                       if upstream.life.connection is server]
-        return upstream
+        return self.life_of(server).upstream
 
     def user(self, upstream):
         """The client that owns or holds this process, or None."""
         return self.everybody.get(upstream.use.owner or upstream.use.holder)
 
     def seen_by(self, upstream):
-        return {self.everybody[session] for session in upstream.use.kind.sessions}
+        return {self.everybody[session] for session in upstream.use.listeners}
 
     @rule(server=st.sampled_from("abc"), slow=st.booleans(), stubborn=st.booleans())
     def the_next_processes_are(self, server, slow, stubborn):
@@ -207,7 +212,7 @@ class History(RuleBasedStateMachine):
 
     def starting(self):
         return [server for server in self.alive()
-                if not server.closing and self.upstream_of(server).state == STARTING]
+                if not server.closing and self.life_of(server).state == STARTING]
 
     @precondition(lambda self: self.starting())
     @rule(which=PICK)
@@ -244,16 +249,18 @@ class History(RuleBasedStateMachine):
         if any(question.open and (question.server, question.id) == (server, id)
                for question in self.questions.values()):
             return  # a server that reuses an id is another test's matter
+        if self.life_of(server).over:
+            return  # it is not heard any more
         upstream, serial = self.upstream_of(server), self.number()
         self.questions[serial] = question = Question(server, id, roots)
-        if upstream.use.kind.can_ask and not server.closing:
+        use = upstream.use
+        if use.can_ask and not server.closing:
             question.client = self.user(upstream)
-            if question.client is None and not upstream.use.used:
-                # It was started for this client; or else any that has none of its own answers.
-                alone = [session for session in upstream.use.kind.sessions
-                         if not upstream.use.kind.of(session)]
-                first = upstream.use.started_for
-                session = first if first in alone else next(iter(alone), None)
+            if question.client is None and not use.called:
+                # It was made for this client; or else any that has none of its own answers.
+                alone = [session for session, key in use.server.sessions.items()
+                         if key == use.key and not use.server.of(session)]
+                session = use.session if use.session in alone else next(iter(alone), None)
                 question.client = self.everybody.get(session)
         server.says(id=id, method="roots/list" if roots else "sampling/createMessage",
                     params={"serial": serial})
@@ -426,16 +433,16 @@ class History(RuleBasedStateMachine):
             callers = {self.sent[serial].client for serial in self.calls_at(server)}
             assert all(self.sent[serial].calls == upstream.name
                        for serial in self.calls_at(server))
-            if upstream.use.kind.policy is COMMON or not callers:
+            policy = upstream.use.server.policy(upstream.use.key)
+            if policy is COMMON or not callers:
                 continue
             (caller,) = callers
             assert self.learned.get(server, caller) is caller
-            if upstream.use.kind.policy is OWN:
+            if policy is OWN:
                 assert self.callers.setdefault(upstream, caller) is caller
 
     def a_process_is_owned_or_held_by_a_client_that_is_here(self):
-        used = [upstream for upstream in self.processes.all()
-                if upstream.use.owner or upstream.use.holder]
+        used = [use.upstream for use in self.pool.tables.uses() if use.owner or use.holder]
         for upstream in used:
             assert upstream.use.owner is None or upstream.use.holder in (None, upstream.use.owner)
             client = self.user(upstream)
@@ -446,16 +453,15 @@ class History(RuleBasedStateMachine):
         assert len(owned) == len(set(owned)) and len(held) == len(set(held))
 
     def a_process_is_held_for_as_many_calls_as_are_under_way_there(self):
-        for upstream in self.processes.all():
-            assert (upstream.use.holds > 0) == (upstream.use.holder is not None)
-            holder = upstream.use.holder
-            if holder and not upstream.use.owner and not upstream.use.kind.of(holder):
-                client = self.user(upstream)
-                calls = sum(self.sent[serial].calls == upstream.name
+        for use in self.pool.tables.uses():
+            assert (use.holds > 0) == (use.holder is not None)
+            if use.holder and use.server.of(use.holder).owner is None:
+                client = self.user(use.upstream)
+                calls = sum(self.sent[serial].calls == use.upstream.name
                             for serial in client.in_flight.values())
-                calls -= sum(turn.session is holder for turn in upstream.use.kind.turns)
-                withdrawn = self.withdrawn_of(client, upstream)
-                assert calls <= upstream.use.holds <= calls + withdrawn
+                calls -= len(use.server.waiting.get(use.key, {}).get(use.holder, ()))
+                withdrawn = self.withdrawn_of(client, use.upstream)
+                assert calls <= use.holds <= calls + withdrawn
 
     def withdrawn_of(self, client, upstream):
         """How many calls to this server its client took back a moment ago."""
@@ -513,15 +519,14 @@ class History(RuleBasedStateMachine):
         assert not self.pool.sessions
         names = [server.label for server in self.alive()]
         assert set(names) <= set(SERVERS) and len(names) == len(set(names))
-        processes = self.processes
-        assert processes.to_start == processes.ending == [] and not processes.starting
-        for kind in processes.kinds.values():
-            assert not (kind.capabilities or kind.sessions or kind.turns)
-            for upstream in kind.upstreams:
-                assert upstream.use.owner is upstream.use.holder is None
-                assert upstream.use.holds == 0
-                assert upstream.life.pending.calls() == [] and len(upstream.life.calls) == 0
-                assert upstream.audience.sessions() == []
+        assert not self.pool.tables.gone
+        for server in self.pool.tables.servers.values():
+            assert not (server.sessions or server.ending or any(server.waiting.values()))
+            (use,) = server.uses
+            assert use.owner is use.holder is None and use.holds == 0 and not use.listeners
+            assert not (use.wanted or use.counts or use.late)
+            assert use.upstream.life.pending.calls() == [] and len(use.upstream.life.calls) == 0
+            assert use.upstream.audience.sessions() == []
         assert self.clock.events == []
 
 
