@@ -187,11 +187,6 @@ def _run(config, read, transport, options, stderr, clock):
         return CONNECTIONS["url" if entry.url else "command"](
             entry, label, clock, guardian, options.limits.message)
 
-    def use(config):
-        """The config has changed. Called by the thread that follows it."""
-        stderr.hide(config.secrets())
-        router.reload(config)
-
     pool = Pool(config.entries, connect, clock, SERVER_INFO, options.limits.processes,
                 share=given["--check"] or not transport.ONE_CLIENT,
                 open_life=ROOMS.get("open_life"))
@@ -205,7 +200,7 @@ def _run(config, read, transport, options, stderr, clock):
         router = Router(pool, clock, options.limits,
                         functools.partial(status.report, clock, stderr.show), config.groups)
         follow = ROOMS.get("follow", lambda *_arguments: contextlib.nullcontext())
-        with follow(config, read, use, not given["--no-reload"]):
+        with follow(config, read, router, stderr.hide, not given["--no-reload"]):
             transport.serve(router, options)
         return 0
     finally:

@@ -7,6 +7,8 @@ import pytest
 from transports.fabric.outbox import CLOSE
 from upstreams.config.entries import Config, Entry
 from upstreams.eras import open_life
+from upstreams.reload.reload import reload as reload_router
+from upstreams.reload.reload import reload_servers
 from upstreams.server.life import FAILED
 from upstreams.sharing.pool import CALL_PATIENCE
 from upstreams.sharing.processes import IDLE_SECONDS
@@ -29,7 +31,7 @@ def world_of(*names, **more):
 def reload(world, *entries, groups=None):
     """The config has these entries from now on; a name stands for an entry of nothing else."""
     entries = [entry(each) if isinstance(each, str) else each for each in entries]
-    world.router.reload(Config({each.name: each for each in entries}, groups or {}))
+    reload_router(world.router, Config({each.name: each for each in entries}, groups or {}))
 
 
 def listed(client):
@@ -159,7 +161,7 @@ def test_a_session_of_a_single_server_that_is_gone_ends():
 def test_a_session_that_was_opened_just_before_its_server_was_gone_cannot_be_initialized():
     world = world_of("a", "b")
     client = world.new_client("a")
-    world.pool.reload({"b": entry("b")})  # the router has not ended it yet
+    reload_servers(world.pool, {"b": entry("b")})  # the router has not ended it yet
     client.sends(id=1, method="initialize", params={})
     assert client.get()["error"]["message"] == 'there is no server "a" any more'
 

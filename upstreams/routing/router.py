@@ -29,13 +29,13 @@ class Router:
     def __init__(self, pool, clock, limits=Limits(), report=lambda *args: None, groups=None):
         """`report(upstreams, urls, groups)` tells the user how these servers have started;
         `groups` is {name: [names of its servers]}."""
-        self._pool, self._report, self.version = pool, report, VERSION
+        self.pool, self._report, self.version = pool, report, VERSION
         self._urls = ()
         pool.make_room = self._make_room
         self.clock, self.limits = clock, limits
         self.sessions = Sessions(limits.sessions)
         self._aggregates = {}
-        self._set_groups(groups or {})
+        self.set_groups(groups or {})
         handshake = Handshake(pool, clock, self.sessions, report)
         self.handle = FromClient(pool, handshake).handle
 
@@ -43,13 +43,13 @@ class Router:
 
     def names(self):
         """The names of the servers."""
-        return list(self._pool.entries)
+        return list(self.pool.entries)
 
     def start(self, url="", paths=()):
         """Start the servers that clients share. HTTP clients find us at these paths of the URL."""
         self._urls = [url + path for path in paths]
-        self._pool.start()
-        self._tell()
+        self.pool.start()
+        self.tell()
 
     def open(self, transport, name=None, make_outbox=Outbox):
         """A new session by this transport: of the server or group with this name, or of all.
@@ -69,8 +69,8 @@ class Router:
         """What a session with this name sees. Raises LookupError."""
         if name in self._aggregates:
             return self._aggregates[name]
-        if name in self._pool.entries:
-            return Single(self._pool, name)
+        if name in self.pool.entries:
+            return Single(self.pool, name)
         groups = f"; groups: {', '.join(self.groups)}" if self.groups else ""
         raise LookupError(f"There is no server{' or group' if groups else ''} {name!r} here. "
                           f"There are: {', '.join(self.names())}{groups}")
@@ -84,52 +84,33 @@ class Router:
             call.withdraw("the client has left")
         session.pending.close("the client has left")
         session.close_streams()
-        self._pool.release(session)
+        self.pool.release(session)
         log.debug("%s ends", session.name)
 
-    def reload(self, config):
-        """These are the servers and groups from now on. A session of a single server, or of a
-        group, that is gone ends. Called by the thread `reload`."""
-        groups = self.groups
-        self._set_groups(config.groups)
-        new, gone, changed = self._pool.reload(config.entries)
-        over = [*gone, *(name for name in groups if name not in config.groups)]
-        for session in self.sessions.all():
-            if session.surface_name in over:
-                log.info('%s ends: "%s" is not in the config any more', session.name,
-                         session.surface_name)
-                self.leave(session)
-        done = [f"{what}: {', '.join(names)}" for what, names in (
-            ("new", new), ("gone", gone), ("started again", changed),
-            ("groups", [] if groups == config.groups else config.groups or ["none"])) if names]
-        log.info("the config was read again: %s", "; ".join(done) or "nothing has changed")
-        if done:
-            self._tell()
-
-    def _tell(self):
+    def tell(self):
         """Tell the user how the servers are, once they have started."""
-        self._report([upstream for server in self._pool.upstreams().values()
+        self._report([upstream for server in self.pool.upstreams().values()
                       for upstream in server], self._urls, self.groups)
 
-    def _set_groups(self, groups):
+    def set_groups(self, groups):
         """A session keeps its surface: a group that stays gets its servers of now."""
         aggregates = {}
         for name, names in {None: None, **groups}.items():
             aggregates[name] = self._aggregates.get(name) or Aggregate(
-                self._pool, self.clock, SERVER_INFO, self.limits.list_wait)
+                self.pool, self.clock, SERVER_INFO, self.limits.list_wait)
             aggregates[name].group = names
         self._aggregates, self.groups = aggregates, groups
 
     def health(self):
         """What GET /health answers: the state of the servers, and how many sessions and calls."""
         sessions = self.sessions.all()
-        return {"status": "ok", "version": VERSION, **status.health(self._pool),
+        return {"status": "ok", "version": VERSION, **status.health(self.pool),
                 "groups": self.groups, "sessions": len(sessions),
                 "callsInFlight": sum(len(session.calls) for session in sessions)}
 
     def live_state(self):
         """What the live page shows beside the messages."""
-        return {"servers": status.live(self._pool),
+        return {"servers": status.live(self.pool),
                 "sessions": [session.describe() for session in self.sessions.all()]}
 
     def _make_room(self, owners):

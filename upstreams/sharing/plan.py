@@ -67,12 +67,7 @@ def plan(tables, most_starts=4):
         for key, waiting in server.waiting.items():
             if waiting:     # in the order in which their calls came
                 steps += for_one(tables, server, key, next(iter(waiting)), len(waiting))
-        # What became a modern server needs no process but the one that lists.
-        steps += [End(use) for use in server.uses if use.state in (RUNNING, FAILED)
-                  and use.can_ask and server.policy(use.key) is COMMON and not use.busy]
-        # What nobody lists from any more ends beside a process that somebody has.
-        steps += [Rest(use) for use in server.uses if use.state == RUNNING and use.yields_to(None)
-                  and any(other.state in UP and not other.is_lister() for other in server.uses)]
+        steps += _not_needed(server)
     return steps + _starts(tables, most_starts, steps) or _make_way(tables)
 
 
@@ -98,6 +93,17 @@ def for_one(tables, server, key, session, waiting=1):
     return []
 
 
+def _not_needed(server):
+    """A server that became modern needs no process but the one that lists. And beside a process
+    that somebody has, one rests from which nobody lists."""
+    over = [use for use in server.uses if use.can_ask and server.policy(use.key) is COMMON]
+    if over:
+        return [End(use) for use in over if use.state in (RUNNING, FAILED) and not use.busy]
+    if all(use.is_lister() or use.state not in UP for use in server.uses):
+        return []
+    return [Rest(use) for use in server.uses if use.state == RUNNING and use.yields_to(None)]
+
+
 def _unused(uses, session):
     """A process that has listed, and where nobody has called: it becomes the session's own."""
     return next((use for use in uses if not use.called and (
@@ -105,7 +111,7 @@ def _unused(uses, session):
 
 
 def _best(uses, session):
-    """Of those that are up: the one that the session used last, or that was used last by anyone."""
+    """Of those that are up: the one that this session used last, or that was used last at all."""
     return min((use for use in uses if use.state == RUNNING and use.ready), default=None,
                key=lambda use: (use.last_user != session.id, -use.used))
 
@@ -123,7 +129,8 @@ def _starts(tables, most, steps):
         busy.add(server)
         if before := [other for other in server.uses
                       if other is not use and other.yields_to(use.session)]:
-            starts += [Rest(other) for other in before if other.state == RUNNING and not other.busy]
+            starts += [Rest(other) for other in before
+                       if other.state == RUNNING and not other.busy]
         elif free > 0:
             free -= 1
             starts.append(Start(use))

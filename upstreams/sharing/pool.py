@@ -12,7 +12,6 @@ import logging
 import time
 
 from transports.fabric.messages import INVALID_REQUEST, SERVER_UNAVAILABLE, Refused, result
-from upstreams.server.audience import lists_changed
 from upstreams.server.legacy import AUTO, LEGACY
 from upstreams.server.life import RUNNING, STARTING
 
@@ -25,9 +24,6 @@ log = logging.getLogger("router")
 CLOSE_SECONDS = 8.0     # for all servers together; the three steps of a process's end take 4
 CALL_PATIENCE = 30.0    # seconds that a call waits for a process that is free
 LATE_SECONDS = 2.0      # in which a server must answer a call that was withdrawn from it
-
-GONE = "it was taken out of the config"
-CHANGED = "its entry in the config has changed, and it is started again"
 
 
 class Pool(Processes):
@@ -105,69 +101,6 @@ class Pool(Processes):
         for life in [*lives, *(use.upstream.life for use in uses)]:
             if life.connection and not life.connection.join(max(0.1, deadline - time.monotonic())):
                 log.error('server "%s" has not ended', life.entry.name)
-
-    def reload(self, entries):
-        """These are the servers from now on. One thread at a time. Those whose Entry is the same
-        are left alone: neither their processes nor their calls notice.
-
-        Returns the names of the servers that are (new, gone, changed).
-        """
-        before = self.entries
-        new = [name for name in entries if name not in before]
-        gone = [name for name in before if name not in entries]
-        changed = [name for name, entry in entries.items() if before.get(name, entry) != entry]
-        with self.lock:
-            over = [(server, list(server.uses), server.waiting)
-                    for server in self.replace(entries)]
-            for server, uses, _ in over:
-                server.waiting = {}
-                for use in uses:
-                    self.forget(use)
-            for name in [*new, *changed] if self.share else ():
-                self.want(self.tables.servers[name].listers[PLAIN])
-            sessions = list(self.sessions)
-        for session in sessions:    # before processes end: what is listed there is listed anew
-            self._show(session)
-        for server, uses, waiting in over:
-            name, why = server.entry.name, CHANGED if server.entry.name in entries else GONE
-            for use in uses:
-                use.upstream.close(why)
-            for call in [call for queue in waiting.values() for calls in queue.values()
-                         for call in calls]:
-                call.fail(Refused(SERVER_UNAVAILABLE, f'server "{name}" is not running: {why}'))
-            with self.lock:
-                server.sessions.clear()
-        self.changed()
-        return new, gone, changed
-
-    def _show(self, session):
-        """Let the session see what its surface shows now, and tell it what that changes."""
-        with self.lock:
-            if session not in self.sessions:
-                return
-            before, now = session.upstreams, {}
-            for name in session.surface.names(list(self.entries)):
-                server = self.tables.servers.get(name)
-                # The session of a single server that is gone keeps it, until it ends.
-                stays = server is None or name in before and before[name].use.server is server
-                now[name] = before[name] if stays else self.see(session, name)
-            session.upstreams = now
-        left = {name: old for name, old in before.items() if now.get(name) is not old}
-        uris = {name: old.audience.leave(session) for name, old in left.items()}
-        told = {}   # capabilities of which the lists have changed
-        for name, upstream in now.items():
-            if before.get(name) is not upstream:
-                old = left[name].offered if name in left else {}
-                self.arrive(session, upstream, uris.get(name, ()))
-                if upstream.is_settling():  # when it is up, it tells what it has then
-                    upstream.when_settled(functools.partial(_tell_rest, session, upstream, old))
-                else:
-                    told.update({**old, **upstream.offered})
-        lost = [name for name in left if name not in now]
-        for name in lost:
-            told.update(left[name].offered)
-        self.release(session, [name for name in lost if name in self.entries])
-        lists_changed(session, told)
 
     # -- what the upstreams want
 
@@ -313,29 +246,38 @@ class Pool(Processes):
                 raise Refused(SERVER_UNAVAILABLE, f'server "{name}" has just been changed in '
                               "the config: try again" if session in self.sessions
                               else "this session has ended")
-            self.refresh(server.uses)
-            queue = server.waiting.setdefault(key, {})
-            # A session that has a process waits behind nobody.
-            step = None
-            if server.of(session) or not queue:
-                step = next(iter(for_one(self.tables, server, key, session)), None)
-            calls = [waiting]
-            if isinstance(step, Give):
-                self.give(step.use, session, server.policy(key), calls)
+            use = self._use_now(server, key, session)
+            if use:
+                self.give(use, session, server.policy(key), [waiting])
             else:
-                calls = queue.setdefault(session, [])
-                calls.append(waiting)
+                server.waiting[key].setdefault(session, []).append(waiting)
             look = self.must_look()
-        if isinstance(step, Give):
-            if look:
-                self.changed()
-            self.begin(step.use, calls)
-            return
+        if use and look:
+            self.changed()
+        if use:
+            self.begin(use, [waiting])
+        else:
+            self._wait(server, key, waiting)
+
+    def _use_now(self, server, key, session):
+        """The process that a call of this session gets at once: a session that has one waits
+        behind nobody, and without a queue nobody waits. Requires the lock."""
+        queue = server.waiting.setdefault(key, {})
+        if queue and not server.of(session):
+            return None
+        self.refresh(server.uses)
+        steps = for_one(self.tables, server, key, session)
+        return steps[0].use if steps and isinstance(steps[0], Give) else None
+
+    def _wait(self, server, key, waiting):
+        """This call waits from now on."""
         waiting.deadline = self.clock.after(CALL_PATIENCE, self._patience_ends, server, key,
                                             waiting)
-        call.on_end(functools.partial(self._withdrawn, server, key, waiting))
+        waiting.call.on_end(functools.partial(self._withdrawn, server, key, waiting))
         self.changed()
-        if calls == [waiting]:
+        with self.lock:
+            is_first = server.waiting.get(key, {}).get(waiting.session) == [waiting]
+        if is_first:
             self._make_room_for(server, key, waiting)
 
     def _make_room_for(self, server, key, waiting):
@@ -442,9 +384,3 @@ class Pool(Processes):
         elif wanted:
             self.changed()
         self.look_if_idle(use)
-
-
-def _tell_rest(session, upstream, before):
-    """A server that has changed is up, or could not be started: what it does not have any more."""
-    lists_changed(session, {kind: value for kind, value in before.items()
-                            if kind not in upstream.capabilities})

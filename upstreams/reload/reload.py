@@ -1,0 +1,106 @@
+"""From one config to the next, while sessions are open.
+
+A server whose Entry has changed in any way ends, and starts again as another one: its calls fail
+at once, its processes end before others of its name start, and nothing that was learned of it
+counts any more. Servers whose Entry is the same are left alone: neither their processes nor their
+calls notice. Called by the thread `reload`.
+"""
+
+import functools
+import logging
+
+from transports.fabric.messages import SERVER_UNAVAILABLE, Refused
+from upstreams.server.audience import lists_changed
+from upstreams.sharing.tables import PLAIN
+
+log = logging.getLogger("router")
+
+GONE = "it was taken out of the config"
+CHANGED = "its entry in the config has changed, and it is started again"
+
+
+def reload(router, config):
+    """These are the servers and groups from now on. A session of a single server, or of a group,
+    that is gone ends."""
+    groups = router.groups
+    router.set_groups(config.groups)
+    new, gone, changed = reload_servers(router.pool, config.entries)
+    over = [*gone, *(name for name in groups if name not in config.groups)]
+    for session in router.sessions.all():
+        if session.surface_name in over:
+            log.info('%s ends: "%s" is not in the config any more', session.name,
+                     session.surface_name)
+            router.leave(session)
+    done = [f"{what}: {', '.join(names)}" for what, names in (
+        ("new", new), ("gone", gone), ("started again", changed),
+        ("groups", [] if groups == config.groups else config.groups or ["none"])) if names]
+    log.info("the config was read again: %s", "; ".join(done) or "nothing has changed")
+    if done:
+        router.tell()
+
+
+def reload_servers(pool, entries):
+    """These are the servers from now on. Returns the names of those that are (new, gone,
+    changed)."""
+    before = pool.entries
+    new = [name for name in entries if name not in before]
+    gone = [name for name in before if name not in entries]
+    changed = [name for name, entry in entries.items() if before.get(name, entry) != entry]
+    with pool.lock:
+        over = [(server, list(server.uses), server.waiting) for server in pool.replace(entries)]
+        for server, uses, _ in over:
+            server.waiting = {}
+            for use in uses:
+                pool.forget(use)
+        for name in [*new, *changed] if pool.share else ():
+            pool.want(pool.tables.servers[name].listers[PLAIN])
+        sessions = list(pool.sessions)
+    for session in sessions:    # before processes end: what is listed there is listed anew
+        _show(pool, session)
+    for server, uses, waiting in over:
+        name, why = server.entry.name, CHANGED if server.entry.name in entries else GONE
+        for use in uses:
+            use.upstream.close(why)
+        for call in [call for queue in waiting.values() for calls in queue.values()
+                     for call in calls]:
+            call.fail(Refused(SERVER_UNAVAILABLE, f'server "{name}" is not running: {why}'))
+        with pool.lock:
+            server.sessions.clear()
+    pool.changed()
+    return new, gone, changed
+
+
+def _show(pool, session):
+    """Let the session see what its surface shows now, and tell it what that changes."""
+    with pool.lock:
+        if session not in pool.sessions:
+            return
+        before, now = session.upstreams, {}
+        for name in session.surface.names(list(pool.entries)):
+            server = pool.tables.servers.get(name)
+            # The session of a single server that is gone keeps it, until it ends.
+            stays = server is None or name in before and before[name].use.server is server
+            now[name] = before[name] if stays else pool.see(session, name)
+        session.upstreams = now
+    left = {name: old for name, old in before.items() if now.get(name) is not old}
+    uris = {name: old.audience.leave(session) for name, old in left.items()}
+    told = {}   # capabilities of which the lists have changed
+    for name, upstream in now.items():
+        if before.get(name) is not upstream:
+            old = left[name].offered if name in left else {}
+            pool.arrive(session, upstream, uris.get(name, ()))
+            if upstream.is_settling():  # when it is up, it tells what it has then
+                upstream.when_settled(functools.partial(_tell_rest, session, upstream, old))
+            else:
+                told.update({**old, **upstream.offered})
+    lost = [name for name in left if name not in now]
+    for name in lost:
+        told.update(left[name].offered)
+    pool.release(session, [name for name in lost if name in pool.entries])
+    lists_changed(session, told)
+
+
+def _tell_rest(session, upstream, before):
+    """A server that has changed is up, or could not be started: what it does not have any more."""
+    lists_changed(session, {kind: value for kind, value in before.items()
+                            if kind not in upstream.capabilities})
