@@ -43,9 +43,6 @@ class Subscription:
         self.waiting = waiting  # [(URI, id, reply_to)]: what its acknowledgement answers
         self.our_id = None      # set before it is sent
 
-    def is_(self, our_id):
-        return self.our_id is not None and self.our_id == our_id
-
 
 class Listening:
     """What we hear of one life of a server. Answers come in the reader thread; any thread may
@@ -88,8 +85,14 @@ class Listening:
 
     def is_current(self, our_id):
         """Whether this is the subscription that counts now."""
+        found = self._with(our_id)
+        return found is not None and found is self._current
+
+    def _with(self, our_id):
+        """The Subscription that has this id, or None."""
         with self._lock:
-            return self._current is not None and self._current.is_(our_id)
+            return next((each for each in (self._current, self._next)
+                         if each and None is not each.our_id == our_id), None)
 
     def _look(self):
         """Send the next one if what is wanted has changed. While there is a next one it is left
@@ -98,53 +101,43 @@ class Listening:
             if self._next:
                 return
             waiting, self._waiting = self._waiting, []
-            if self._current and self._current.uris == self._wanted:
-                new = None
-            else:
+            changed = not self._current or self._current.uris != self._wanted
+            if changed:
                 self._next = new = Subscription(self._wanted, waiting)
-        if new:
-            self._send(new)
+        if not changed:
+            for _, id, reply_to in waiting:  # it is heard already, or not wanted any more
+                reply_to.send(result(id, {}))
             return
-        for _, id, reply_to in waiting:  # it is heard already, or not wanted any more
-            reply_to.send(result(id, {}))
-
-    def _send(self, new):
         uris = {"resourceSubscriptions": sorted(new.uris)} if new.uris else {}
         if not uris and not self._changes:
             self._becomes_current(new, ())
             return
+        asked = request(LISTEN, {"notifications": {**self._changes, **uris}, "_meta": self._meta})
         try:
-            sent = self._life.pending.add(
-                request(LISTEN, {"notifications": {**self._changes, **uris}, "_meta": self._meta}),
-                OnAnswer(functools.partial(self._ended, new)))
-        except Refused as problem:
-            self._ended(new, problem.answer(0))
-        else:
+            sent = self._life.pending.add(asked, OnAnswer(functools.partial(self._ended, new)))
             new.our_id = sent["id"]
             self._life.send(sent)
+        except Refused as problem:
+            self._ended(new, problem.answer(0))
 
     # -- called by the reader thread
 
     def acknowledged(self, our_id, agreed):
-        with self._lock:
-            new = self._next if self._next and self._next.is_(our_id) else None
-        if new:
-            uris = dig(agreed, "resourceSubscriptions")
-            self._becomes_current(new, uris if isinstance(uris, list) else ())
+        uris = dig(agreed, "resourceSubscriptions")
+        self._becomes_current(self._with(our_id), uris if isinstance(uris, list) else ())
 
     def cancelled(self, our_id):
         """The server ends a subscription; False if it is none of ours."""
-        with self._lock:
-            ended = [each for each in (self._current, self._next) if each and each.is_(our_id)]
-        for subscription in ended:
+        subscription = self._with(our_id)
+        if subscription:
             self._life.pending.take(our_id)
             self._ended(subscription, result(our_id, {}))
-        return bool(ended)
+        return subscription is not None
 
     def _becomes_current(self, new, agreed):
         """`agreed`: the URIs that the server will tell of."""
         with self._lock:
-            if new is not self._next:
+            if new is None or new is not self._next:
                 return
             before, self._current, self._next = self._current, new, None
             missed, self._broken = self._broken, False
@@ -164,8 +157,7 @@ class Listening:
         self._look()
 
     def _ended(self, subscription, response):
-        """The server has refused or ended it: what it asked for is not heard until we look again.
-        """
+        """The server has refused or ended it."""
         problem = response.get("error") or {"code": INVALID_PARAMS, "message":
                                             "the server has ended the subscription"}
         with self._lock:

@@ -64,8 +64,7 @@ class Modern:
             reply_to = Rounds(self._life, message, reply_to, call)
         self._life.pass_on(message, reply_to, call)
 
-    def _set_level(self, message, reply_to):
-        """Each request says which log lines its client wants."""
+    def _set_level(self, message, reply_to):    # each request says which lines its client wants
         reply_to.send(result(message["id"], {}))
 
     def listen(self, put):
@@ -74,9 +73,7 @@ class Modern:
     def heard(self, message):
         """Only what our subscription brings is news, and it goes on without its mark."""
         method, params = message["method"], params_of(message)
-        meta = params.get("_meta")
-        meta = dict(meta) if isinstance(meta, dict) else {}
-        our_id = meta.pop(SUBSCRIPTION, None)
+        our_id = dig(params, "_meta", SUBSCRIPTION)
         if method == ACKNOWLEDGED:
             self._listening.acknowledged(our_id, params.get("notifications"))
             return None
@@ -86,13 +83,11 @@ class Modern:
             return message
         if not self._listening.is_current(our_id):
             return None
-        params = {**params, "_meta": meta}
-        if not meta:
-            del params["_meta"]
-        message = {**message, "params": params}
-        if not params:
-            del message["params"]
-        return message
+        meta = {key: value for key, value in params["_meta"].items() if key != SUBSCRIPTION}
+        params = {key: value for key, value in params.items() if key != "_meta"}
+        params |= {"_meta": meta} if meta else {}
+        message = {key: value for key, value in message.items() if key != "params"}
+        return {**message, "params": params} if params else message
 
     def ends_with(self, cursor):
         return False    # "" is a cursor like any other

@@ -137,16 +137,15 @@ class Life:
                 log.warning("%s: skipped a part of a batch: %s", self.entry.name, problem)
 
     def _watch(self):
-        """Fail the calls that wait too long. The time of a call counts from its request, or from
-        the last progress of the server with it. Any thread.
+        """Let the clock look for calls that wait too long, about once a second while there are
+        calls. Any thread."""
+        with self.upstream.lock:
+            planned, self._watched = self._watched, True
+        if not planned:
+            self._clock.after(min(1.0, self.entry.timeout / 4), self._end_silent_calls)
 
-        The clock looks at all of them together, about once a second while there are any. Two
-        looks at the same time do no harm.
-        """
-        self._watched = True
-        self._clock.after(min(1.0, self.entry.timeout / 4), self._look_for_silent_calls)
-
-    def _look_for_silent_calls(self):
+    def _end_silent_calls(self):
+        """The time of a call counts from its request, or from its last progress."""
         seconds, self._watched = self.entry.timeout, False
         text = f'server "{self.entry.name}" did not answer within {seconds:g} seconds'
         for our_id in self.pending.silent_since(time.monotonic() - seconds):
@@ -154,7 +153,7 @@ class Life:
             if row:  # answered first: its call ends while the request is still in the table
                 row.reply_to.send(error(row.id, SERVER_UNAVAILABLE, text))
                 self.withdraw(our_id, text)
-        if self.pending.calls() and not self._watched:
+        if self.pending.calls():
             self._watch()
 
     # -- the start: called by the thread that starts it, the reader and the clock
@@ -184,7 +183,7 @@ class Life:
         """It is ready for requests. Called by the Opening, in the reader thread."""
         self._clock.forget(self._deadline)
         self.era, self.running_since = era, time.monotonic()
-        self.upstream.info, self.upstream.problem = era.info, None
+        self.upstream.has_opened(era.info)
         self.upstream.restarts.spared = False
         self.is_of_era(era.name)
         if self.skipped:  # and so perhaps its answer to server/discover

@@ -12,7 +12,7 @@ from transports.fabric.messages import SERVER_UNAVAILABLE, Refused
 from .audience import Audience
 from .catalog import Catalog
 from .legacy import Opening
-from .life import CLOSED, CLOSING, FAILED, RUNNING, STARTING, Life
+from .life import CLOSED, CLOSING, RUNNING, STARTING, Life
 from .restarts import Restarts
 
 
@@ -36,6 +36,7 @@ class Upstream:
         self.restarts = Restarts(self)
         self.problem = None             # why it is not running, in a sentence
         self.info = {}                  # its answer to initialize, or what takes its place
+        self.offered = {}               # its capabilities in there, when it was up last
         self.unlisted = {}              # method of a list → why we could not learn it at the start
         self.asked_for_roots = False
         self.lock = threading.Lock()    # protects `life` and its state
@@ -47,9 +48,6 @@ class Upstream:
     def state(self):
         return self.life.state
 
-    def is_starting(self):
-        return self.life.state == STARTING
-
     def is_running(self):
         return self.life.state == RUNNING
 
@@ -57,14 +55,6 @@ class Upstream:
     def capabilities(self):
         """What the server said it can do; {} while it is not running."""
         return self.offered if self.life.state == RUNNING else {}
-
-    @property
-    def offered(self):
-        """What it could do when it was up last. Tasks that are no object are none."""
-        capabilities = self.info.get("capabilities")
-        return {kind: value for kind, value in capabilities.items()
-                if kind != "tasks" or isinstance(value, dict)} \
-            if isinstance(capabilities, dict) else {}
 
     # -- called by any thread
 
@@ -98,6 +88,14 @@ class Upstream:
         if self.life.state == RUNNING:
             self.life.send(message)
 
+    def has_opened(self, info):
+        """What it says of itself in this life. Tasks that are no object are none."""
+        capabilities = info.get("capabilities")
+        capabilities = dict(capabilities) if isinstance(capabilities, dict) else {}
+        if not isinstance(capabilities.get("tasks"), dict):
+            capabilities.pop("tasks", None)
+        self.info, self.offered, self.problem = info, capabilities, None
+
     def when_settled(self, function):
         """Call function() once the server has started or failed to: now, if it has already."""
         self.life.settled_gate.do(function)
@@ -117,12 +115,6 @@ class Upstream:
     def wait_closed(self, seconds):
         """Wait until the process has ended; False if it has not by then."""
         return self.life.connection.join(seconds)
-
-    def ended(self):
-        """Whether no process of it is left, and none will be started."""
-        final = self.state == CLOSING or self.state == FAILED and (
-            self.restarts.given_up or self.restarts.stopped)
-        return final and self.wait_closed(0)
 
     def sole_call(self, session=None):
         """The one call of this session that is under way here; None if there are more or none.
