@@ -10,8 +10,8 @@ is told twice.
     counts    none    the usual state
     counts    sent    what is wanted has changed
     none      none    refused or ended: until somebody wants something else. A remote server's is
-                      a stream that may break: it is opened again after a pause, and all lists
-                      are new then, since something may have been missed
+                      a stream that may break: it is opened again after a pause
+    When there is a current one again, all lists are new: something may have been missed.
 """
 
 import functools
@@ -19,7 +19,7 @@ import logging
 import threading
 
 from transports.fabric.gather import OnAnswer
-from transports.fabric.messages import (INVALID_PARAMS, SERVER_UNAVAILABLE, Refused, dig, error,
+from transports.fabric.messages import (INVALID_PARAMS, METHOD_NOT_FOUND, Refused, dig, error,
                                         request, result)
 from transports.fabric.pause import GrowingPause
 from transports.fabric.pending import cancel_notification
@@ -55,18 +55,17 @@ class Listening:
         self._pause = GrowingPause(PAUSE, LONGEST_PAUSE)
         self._changes = {asked: True for kind, asked in _CHANGES.items()
                          if dig(capabilities, kind, "listChanged")}
-        self._begun = None      # put(value): called at the first acknowledgement or refusal
         self._lock = threading.Lock()
         # protected by _lock:
         self._wanted = frozenset(self._audience.uris())
         self._waiting = []      # as a Subscription's: what the one after the next will answer
         self._current = self._next = None   # Subscriptions
-        self._broken = False    # whether there was a stream, and there is none
 
     def begin(self, put):
         """Send the first one; put(True) is called when it is acknowledged, put(None) if it is
         refused."""
-        self._begun = put
+        self._waiting.append((None, 0, OnAnswer(lambda answer: put(
+            None if "error" in answer else True))))
         self._look()
 
     def subscribe(self, message, reply_to):
@@ -140,26 +139,26 @@ class Listening:
             if new is None or new is not self._next:
                 return
             before, self._current, self._next = self._current, new, None
-            missed, self._broken = self._broken, False
             refused = new.uris - {uri for uri in agreed if isinstance(uri, str)}
             self._wanted -= refused
             new.uris -= refused
             waiting, new.waiting = new.waiting, []
+        late = self._life.settled   # it did not wait for us, or the one before has ended
         self._pause.reset()
         if before and self._life.pending.take(before.our_id):
             self._life.send(cancel_notification(before.our_id, "it is not needed any more"))
         for uri, id, reply_to in waiting:
             reply_to.send(result(id, {}) if uri not in refused else error(
                 id, INVALID_PARAMS, f"the server does not tell of changes of {uri}"))
-        if missed or self._begun and self._life.settled:    # which did not wait for us
+        if not before and late:
             self._audience.lists_changed()
-        self._tell_begun(True)
         self._look()
 
     def _ended(self, subscription, response):
         """The server has refused or ended it."""
         problem = response.get("error") or {"code": INVALID_PARAMS, "message":
                                             "the server has ended the subscription"}
+        final = dig(response, "error", "code") in (METHOD_NOT_FOUND, INVALID_PARAMS)
         with self._lock:
             refused = subscription is self._next
             if refused:
@@ -167,21 +166,13 @@ class Listening:
                 self._wanted -= {uri for uri, _, _ in subscription.waiting}
             elif subscription is self._current:
                 self._current = None
-            if not refused or dig(problem, "code") == SERVER_UNAVAILABLE:
-                self._broken = self._is_stream
-            again = self._broken and not self._next and not self._life.over
             more = refused and self._waiting
-        if again:
+            silent = not self._current and not self._next
+        if silent and self._is_stream and not final and not self._life.over:
             self._life.upstream.clock.after(self._pause.next(), self._look)
         if refused:
             log.debug("%s was refused: %s", LISTEN, problem)
             for _, id, reply_to in subscription.waiting:
                 reply_to.send({"jsonrpc": "2.0", "id": id, "error": problem})
-            self._tell_begun(None)
         if more:
             self._look()
-
-    def _tell_begun(self, value):
-        begun, self._begun = self._begun, None
-        if begun:
-            begun(value)

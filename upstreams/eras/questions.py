@@ -10,7 +10,7 @@ import itertools
 import threading
 
 from transports.fabric.gather import Gather, OnAnswer
-from transports.fabric.messages import SERVER_UNAVAILABLE, Refused, dig
+from transports.fabric.messages import SERVER_UNAVAILABLE, Refused, dig, without_keys
 from transports.fabric.pause import GrowingPause
 
 MAY_ASK = {"tools/call", "prompts/get", "resources/read"}
@@ -88,10 +88,8 @@ class Rounds:
             self._asked = []
         if self._call.ended:
             return
-        params = {key: value for key, value in self._message["params"].items()
-                  if key not in ("inputResponses", "requestState")}
-        if answers:
-            params["inputResponses"] = answers
+        params = {**without_keys(self._message["params"], "inputResponses", "requestState"),
+                  **({"inputResponses": answers} if answers else {})}
         if "requestState" in answer:
             params["requestState"] = answer["requestState"]
         try:
