@@ -23,6 +23,7 @@ from transports.fabric.messages import (INVALID_PARAMS, METHOD_NOT_FOUND, Refuse
                                         request, result)
 from transports.fabric.pause import GrowingPause
 from transports.fabric.pending import cancel_notification
+from upstreams.server.life import RUNNING
 
 log = logging.getLogger("router")
 
@@ -168,7 +169,7 @@ class Listening:
                 self._current = None
             more = refused and self._waiting
             silent = not self._current and not self._next
-        if silent and self._is_stream and not final and not self._life.over:
+        if silent and self._is_stream and not final and self._life.state == RUNNING:
             self._life.upstream.clock.after(self._pause.next(), self._look)
         if refused:
             log.debug("%s was refused: %s", LISTEN, problem)

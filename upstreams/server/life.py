@@ -50,7 +50,7 @@ class Life:
         self.upstream, self.label, self.entry = upstream, upstream.label, upstream.entry
         self.connection, self._clock = connection, upstream.clock
         self.state = STARTING               # changed by `advance` alone
-        self.over = False                   # whether what it says is not heard any more
+        self.over = False                   # whether its connection has ended
         self.pending = PendingRequests(ids)     # what we asked the server
         self.calls = Calls(self)            # what the server asked and nobody answered yet
         self.era = Legacy(self, {})         # or Modern; not known before it is running
@@ -240,6 +240,7 @@ class Life:
         Some servers crash on our first request. We forgive that once, until a life succeeds; a
         remote server refuses that request with an answer.
         """
+        self.over = True
         restarts, era = self.upstream.restarts, self.opening.end()
         if era and not restarts.spared and not self.entry.url:
             self.next_protocol, restarts.spared = era, True
@@ -248,7 +249,6 @@ class Life:
             return
         log.info('server "%s" did not bear how it was asked for its era, and is started again as '
                  'a %s one; "protocol" in its config saves that', self.label, self.next_protocol)
-        self.over = True
         self._clock.forget(self._deadline)
         self.pending.close(reason)
         restarts.at_once()
@@ -263,7 +263,6 @@ class Life:
     def _end(self, reason, hopeless=False, pause=None):
         """It has ended, or we give it up: all that waits for it fails."""
         upstream = self.upstream
-        self.over = True
         self._clock.forget(self._deadline)
         if self.opening:
             self.opening.end()

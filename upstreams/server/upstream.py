@@ -68,7 +68,7 @@ class Upstream:
                 if before.state == STARTING:    # nobody was told how that went
                     life.settled_gate = before.settled_gate
                 if before.state != CLOSING:
-                    self.life = life
+                    self.life, before.over = life, True
         if self.life is life:
             life.start(before.next_protocol or self.pool.protocol_of(self.entry))
 
