@@ -9,7 +9,7 @@ from transports.fabric.session import SILENT_SECONDS
 from upstreams.config.entries import Entry
 from upstreams.server.lists import INITIALIZE_PATIENCE
 from upstreams.sharing.pool import CALL_PATIENCE, LATE_SECONDS
-from upstreams.sharing.processes import IDLE_SECONDS
+from upstreams.sharing.processes import DIGEST_SECONDS, IDLE_SECONDS, LOOK_AGAIN
 
 from world import World, offers
 
@@ -867,3 +867,126 @@ def test_a_cancelled_call_behind_another_of_its_session_is_dropped_and_the_other
     world.clock.advance(1)
     assert [message["method"] for message in world.own("a", one).takes()] == ["tools/call"]
     assert "a change of the processes failed" not in caplog.text
+
+
+# -- what rests
+
+
+def test_what_comes_back_with_the_lists_that_it_had_is_no_news():
+    world = world_of()
+    call(world.client(capabilities=ASKABLE))
+    plain = world.client()
+    plain.asks("tools/list")
+    plain.gets()
+    call(plain)
+    assert take_call(world, "a") and plain.gets() == []
+
+
+def test_what_comes_back_with_other_lists_is_news():
+    world = world_of()
+    call(world.client(capabilities=ASKABLE))
+    plain = world.client()
+    plain.asks("tools/list")
+    plain.gets()
+    world.offers["a"] = offers(tools=["t", "u"])
+    call(plain)
+    assert plain.get()["method"] == "notifications/tools/list_changed"
+
+
+def test_a_list_that_changed_before_its_process_rests_is_not_remembered():
+    world = world_of()
+    client = world.client(capabilities=ASKABLE)
+    world["a"].offers = offers(tools=["t", "u"])
+    world["a"].says(method="notifications/tools/list_changed")
+    call(client)
+    world.offers["a"] = offers(tools=["t", "u"])
+    plain = world.client("a")
+    plain.asks("tools/list", id="l")
+    assert [tool["name"] for tool in plain.gets()[-1]["result"]["tools"]] == ["t", "u"]
+
+
+def test_a_subscription_brings_back_what_rests():
+    world = world_of(a=offers(tools=["t"], resources=["a:/"]))
+    call(world.client(capabilities=ASKABLE))
+    plain = world.client()
+    plain.asks("resources/subscribe", uri="a:/")
+    assert "resources/subscribe" in [message["method"] for message in world["a"].takes()]
+    world["a"].says(method="notifications/resources/updated", params={"uri": "a:/"})
+    assert plain.gets()[-1]["method"] == "notifications/resources/updated"
+
+
+def test_a_server_that_lists_by_capabilities_is_found_out_and_its_clients_hear_that():
+    world = world_of()
+    other = world.client(capabilities=ASKABLE)
+    other.asks("tools/list")
+    other.gets()
+    world.offers["a"] = offers(tools=["t", "ask"])      # to a client that can be asked
+    call(world.client(capabilities=ASKABLE))
+    assert other.get()["method"] == "notifications/tools/list_changed"
+    other.asks("tools/list", id="l")
+    assert [tool["name"] for tool in other.get()["result"]["tools"]] == ["a__t", "a__ask"]
+    lister = world.own("a", other)
+    assert lister.initialize["params"]["capabilities"] == ASKABLE
+    assert world.pool.owned(other.session) == []
+
+
+def test_the_first_call_of_a_process_waits_for_the_answers_to_what_the_process_asked():
+    world = world_of(a=offers(tools=["t"], slow=True))
+    world["a"].answer_initialize()
+    client = world.client(capabilities=ASKABLE)
+    call(client)
+    own = world.own("a", client)
+    own.says(id=1, method="roots/list")
+    own.answer_initialize()
+    question = client.get()
+    world.clock.advance(1)
+    assert own.takes() == []
+    client.sends(id=question["id"], result={"roots": []})
+    assert own.take()["result"] == {"roots": []}
+    world.clock.advance(DIGEST_SECONDS + LOOK_AGAIN)
+    assert own.take()["method"] == "tools/call"
+
+
+def test_a_client_that_never_answers_delays_its_first_call_by_two_seconds():
+    world = world_of(a=offers(tools=["t"], slow=True))
+    world["a"].answer_initialize()
+    client = world.client(capabilities=ASKABLE)
+    call(client)
+    own = world.own("a", client)
+    own.says(id=1, method="roots/list")
+    own.answer_initialize()
+    world.clock.advance(1.9)
+    assert own.takes() == []
+    world.clock.advance(0.3)
+    assert own.take()["method"] == "tools/call"
+
+
+def test_a_session_that_holds_a_process_does_not_wait_behind_another():
+    world = world_of(shared=True, limit=1)
+    one, two, three = [world.client(capabilities=ASKABLE) for _ in range(3)]
+    call(one)
+    call(two)
+    call(three)     # waits for its turn
+    call(one, "within")
+    assert len([message for message in world.own("a", one).takes()
+                if message.get("method") == "tools/call"]) == 2
+
+
+def test_a_call_waits_for_a_start_for_as_long_as_that_may_take():
+    world = world_of(shared=True, a=offers(tools=["t"], slow=True))
+    world["a"].answer_initialize()
+    client = world.client(capabilities=ASKABLE)
+    call(client)
+    world.clock.advance(CALL_PATIENCE + 10)
+    assert client.gets() == []
+    world[alive(world)[-1]].answer_initialize()
+    assert take_call(world, alive(world)[-1])
+
+
+def test_a_process_that_dies_at_its_start_is_started_again_after_pauses_whoever_waits():
+    world = world_of(shared=True)
+    client = world.client(capabilities=ASKABLE)
+    world.offers["a"] = offers(initializes="dies")
+    call(client)
+    world.clock.advance(2.9)    # pauses of 1 and 2 seconds
+    assert len([server for server in world.made if server.label != "a"]) == 2

@@ -176,7 +176,7 @@ def test_a_server_that_cannot_be_started_at_all_is_not_tried_again():
     client = world.client()
     world.clock.advance(600)
     upstream = client.session.upstreams["a"]
-    assert upstream.restarts.count == 0 and upstream.ended()
+    assert upstream.restarts.count == 0 and upstream.restarts.given_up
 
 
 def test_a_client_that_never_reads_is_closed_and_nobody_else_notices(start_router):

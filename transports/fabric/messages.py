@@ -138,12 +138,12 @@ def whole(response):
     >>> whole({"id": 7, "result": {}, "error": None})
     {'id': 7, 'result': {}}
     """
-    kept = "error" if response["error"] is not None or response.get("result") is None else "result"
-    response = {key: value for key, value in response.items()
-                if key == kept or key not in ("result", "error")}
-    if response.get("error", {}) is None:
-        response["error"] = {"code": INTERNAL_ERROR, "message": "an answer without a result"}
-    return response
+    if response["error"] is None and response.get("result") is not None:
+        return without_keys(response, "error")
+    problem = response["error"]
+    if problem is None:
+        problem = {"code": INTERNAL_ERROR, "message": "an answer without a result"}
+    return {**without_keys(response, "result"), "error": problem}
 
 
 def each_of(message):
@@ -160,6 +160,11 @@ def dig(value, *keys):
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
     return value
+
+
+def without_keys(value, *keys):
+    """A copy of an object, less what it has at these keys."""
+    return {key: value[key] for key in value if key not in keys}
 
 
 def params_of(message):

@@ -4,6 +4,7 @@ Comes in by router.py, as another way to open a life of a server. May import: tr
 upstreams.server.
 
 In reading order:
+    README.md       the four cells, and one question hop by hop
     era.py          which era a server speaks: the first messages of each of its lives
     modern.py       what is particular to a server of revision 2026-07-28
     questions.py    what such a server wants to know becomes questions to the session

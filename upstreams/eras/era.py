@@ -10,7 +10,6 @@ requests. That process then takes us for a legacy client, so we restart it and s
 The Pool remembers the era, and the next life begins with that until a life that did so fails.
 """
 
-import functools
 import threading
 
 from transports.fabric.messages import (INTERNAL_ERROR, MODERN_REVISION, REVISIONS,
@@ -101,17 +100,15 @@ class Opening:
 
     def _discover(self):
         ask(self._life, "server/discover", {"_meta": meta_of(self._life.upstream.client)},
-            functools.partial(self._unless_over, self._discovered))
+            self._discovered)
 
     def _initialize(self):
-        initialize(self._life, functools.partial(self._unless_over, self._initialized))
-
-    def _unless_over(self, function, response):
-        if self._state is not OVER:
-            function(response)
+        initialize(self._life, self._initialized)
 
     def _discovered(self, response):
         offered, code = _revisions_in(response), dig(response, "error", "code")
+        if self._state is OVER:
+            return
         if MODERN_REVISION in offered and "result" in response:
             self._accepted = response
             self._happens(YES)

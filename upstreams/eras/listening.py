@@ -10,8 +10,8 @@ is told twice.
     counts    none    the usual state
     counts    sent    what is wanted has changed
     none      none    refused or ended: until somebody wants something else. A remote server's is
-                      a stream that may break: it is opened again after a pause, and all lists
-                      are new then, since something may have been missed
+                      a stream that may break: it is opened again after a pause
+    When there is a current one again, all lists are new: something may have been missed.
 """
 
 import functools
@@ -19,10 +19,11 @@ import logging
 import threading
 
 from transports.fabric.gather import OnAnswer
-from transports.fabric.messages import (INVALID_PARAMS, SERVER_UNAVAILABLE, Refused, dig, error,
+from transports.fabric.messages import (INVALID_PARAMS, METHOD_NOT_FOUND, Refused, dig, error,
                                         request, result)
 from transports.fabric.pause import GrowingPause
 from transports.fabric.pending import cancel_notification
+from upstreams.server.life import RUNNING
 
 log = logging.getLogger("router")
 
@@ -43,9 +44,6 @@ class Subscription:
         self.waiting = waiting  # [(URI, id, reply_to)]: what its acknowledgement answers
         self.our_id = None      # set before it is sent
 
-    def is_(self, our_id):
-        return self.our_id is not None and self.our_id == our_id
-
 
 class Listening:
     """What we hear of one life of a server. Answers come in the reader thread; any thread may
@@ -58,18 +56,17 @@ class Listening:
         self._pause = GrowingPause(PAUSE, LONGEST_PAUSE)
         self._changes = {asked: True for kind, asked in _CHANGES.items()
                          if dig(capabilities, kind, "listChanged")}
-        self._begun = None      # put(value): called at the first acknowledgement or refusal
         self._lock = threading.Lock()
         # protected by _lock:
         self._wanted = frozenset(self._audience.uris())
         self._waiting = []      # as a Subscription's: what the one after the next will answer
         self._current = self._next = None   # Subscriptions
-        self._broken = False    # whether there was a stream, and there is none
 
     def begin(self, put):
         """Send the first one; put(True) is called when it is acknowledged, put(None) if it is
         refused."""
-        self._begun = put
+        self._waiting.append((None, 0, OnAnswer(lambda answer: put(
+            None if "error" in answer else True))))
         self._look()
 
     def subscribe(self, message, reply_to):
@@ -88,8 +85,14 @@ class Listening:
 
     def is_current(self, our_id):
         """Whether this is the subscription that counts now."""
+        found = self._with(our_id)
+        return found is not None and found is self._current
+
+    def _with(self, our_id):
+        """The Subscription that has this id, or None."""
         with self._lock:
-            return self._current is not None and self._current.is_(our_id)
+            return next((each for each in (self._current, self._next)
+                         if each and None is not each.our_id == our_id), None)
 
     def _look(self):
         """Send the next one if what is wanted has changed. While there is a next one it is left
@@ -98,76 +101,65 @@ class Listening:
             if self._next:
                 return
             waiting, self._waiting = self._waiting, []
-            if self._current and self._current.uris == self._wanted:
-                new = None
-            else:
+            changed = not self._current or self._current.uris != self._wanted
+            if changed:
                 self._next = new = Subscription(self._wanted, waiting)
-        if new:
-            self._send(new)
+        if not changed:
+            for _, id, reply_to in waiting:  # it is heard already, or not wanted any more
+                reply_to.send(result(id, {}))
             return
-        for _, id, reply_to in waiting:  # it is heard already, or not wanted any more
-            reply_to.send(result(id, {}))
-
-    def _send(self, new):
         uris = {"resourceSubscriptions": sorted(new.uris)} if new.uris else {}
         if not uris and not self._changes:
             self._becomes_current(new, ())
             return
+        asked = request(LISTEN, {"notifications": {**self._changes, **uris}, "_meta": self._meta})
         try:
-            sent = self._life.pending.add(
-                request(LISTEN, {"notifications": {**self._changes, **uris}, "_meta": self._meta}),
-                OnAnswer(functools.partial(self._ended, new)))
-        except Refused as problem:
-            self._ended(new, problem.answer(0))
-        else:
+            sent = self._life.pending.add(asked, OnAnswer(functools.partial(self._ended, new)))
             new.our_id = sent["id"]
             self._life.send(sent)
+        except Refused as problem:
+            self._ended(new, problem.answer(0))
 
     # -- called by the reader thread
 
     def acknowledged(self, our_id, agreed):
-        with self._lock:
-            new = self._next if self._next and self._next.is_(our_id) else None
-        if new:
-            uris = dig(agreed, "resourceSubscriptions")
-            self._becomes_current(new, uris if isinstance(uris, list) else ())
+        uris = dig(agreed, "resourceSubscriptions")
+        self._becomes_current(self._with(our_id), uris if isinstance(uris, list) else ())
 
     def cancelled(self, our_id):
         """The server ends a subscription; False if it is none of ours."""
-        with self._lock:
-            ended = [each for each in (self._current, self._next) if each and each.is_(our_id)]
-        for subscription in ended:
+        subscription = self._with(our_id)
+        if subscription:
             self._life.pending.take(our_id)
             self._ended(subscription, result(our_id, {}))
-        return bool(ended)
+        return subscription is not None
 
     def _becomes_current(self, new, agreed):
         """`agreed`: the URIs that the server will tell of."""
         with self._lock:
-            if new is not self._next:
+            if new is None or new is not self._next:
                 return
             before, self._current, self._next = self._current, new, None
-            missed, self._broken = self._broken, False
             refused = new.uris - {uri for uri in agreed if isinstance(uri, str)}
             self._wanted -= refused
             new.uris -= refused
             waiting, new.waiting = new.waiting, []
+        late = self._life.settled   # it did not wait for us, or the one before has ended
         self._pause.reset()
         if before and self._life.pending.take(before.our_id):
             self._life.send(cancel_notification(before.our_id, "it is not needed any more"))
         for uri, id, reply_to in waiting:
             reply_to.send(result(id, {}) if uri not in refused else error(
                 id, INVALID_PARAMS, f"the server does not tell of changes of {uri}"))
-        if missed or self._begun and self._life.settled:    # which did not wait for us
+        if not before and late:
             self._audience.lists_changed()
-        self._tell_begun(True)
         self._look()
 
     def _ended(self, subscription, response):
-        """The server has refused or ended it: what it asked for is not heard until we look again.
-        """
+        """The server has refused or ended it."""
         problem = response.get("error") or {"code": INVALID_PARAMS, "message":
                                             "the server has ended the subscription"}
+        final = dig(response, "error", "code") in (METHOD_NOT_FOUND, INVALID_PARAMS)
         with self._lock:
             refused = subscription is self._next
             if refused:
@@ -175,21 +167,13 @@ class Listening:
                 self._wanted -= {uri for uri, _, _ in subscription.waiting}
             elif subscription is self._current:
                 self._current = None
-            if not refused or dig(problem, "code") == SERVER_UNAVAILABLE:
-                self._broken = self._is_stream
-            again = self._broken and not self._next and not self._life.over
             more = refused and self._waiting
-        if again:
+            silent = not self._current and not self._next
+        if silent and self._is_stream and not final and self._life.state == RUNNING:
             self._life.upstream.clock.after(self._pause.next(), self._look)
         if refused:
             log.debug("%s was refused: %s", LISTEN, problem)
             for _, id, reply_to in subscription.waiting:
                 reply_to.send({"jsonrpc": "2.0", "id": id, "error": problem})
-            self._tell_begun(None)
         if more:
             self._look()
-
-    def _tell_begun(self, value):
-        begun, self._begun = self._begun, None
-        if begun:
-            begun(value)

@@ -6,7 +6,7 @@ is the translator: legacy requests that this era lacks are answered here.
 """
 
 from transports.fabric.messages import (MODERN_REVISION, VERSION_KEY, dig, params_of, result,
-                                        with_params)
+                                        with_params, without_keys)
 from upstreams.server.catalog import CHANGED
 
 from .listening import ACKNOWLEDGED, UPDATED, Listening
@@ -20,7 +20,7 @@ CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
 LOG_LEVEL = "io.modelcontextprotocol/logLevel"
 SERVER_INFO = "io.modelcontextprotocol/serverInfo"
 SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId"
-OURS = {VERSION_KEY, CLIENT_INFO, CAPABILITIES, LOG_LEVEL, SERVER_INFO, SUBSCRIPTION}
+OURS = VERSION_KEY, CLIENT_INFO, CAPABILITIES, LOG_LEVEL, SERVER_INFO, SUBSCRIPTION
 TASKS = "io.modelcontextprotocol/tasks"     # an extension
 
 
@@ -58,14 +58,13 @@ class Modern:
                       "capabilities": without_tasks(session.capabilities)}
             level = session.log_level
         told = params_of(message).get("_meta")
-        told = {key: told[key] for key in told.keys() - OURS} if isinstance(told, dict) else {}
+        told = without_keys(told, *OURS) if isinstance(told, dict) else {}
         message = with_params(message, _meta={**told, **meta_of(client, level)})
         if call and method in MAY_ASK:
             reply_to = Rounds(self._life, message, reply_to, call)
         self._life.pass_on(message, reply_to, call)
 
-    def _set_level(self, message, reply_to):
-        """Each request says which log lines its client wants."""
+    def _set_level(self, message, reply_to):    # each request says which lines its client wants
         reply_to.send(result(message["id"], {}))
 
     def listen(self, put):
@@ -74,9 +73,7 @@ class Modern:
     def heard(self, message):
         """Only what our subscription brings is news, and it goes on without its mark."""
         method, params = message["method"], params_of(message)
-        meta = params.get("_meta")
-        meta = dict(meta) if isinstance(meta, dict) else {}
-        our_id = meta.pop(SUBSCRIPTION, None)
+        our_id = dig(params, "_meta", SUBSCRIPTION)
         if method == ACKNOWLEDGED:
             self._listening.acknowledged(our_id, params.get("notifications"))
             return None
@@ -86,13 +83,9 @@ class Modern:
             return message
         if not self._listening.is_current(our_id):
             return None
-        params = {**params, "_meta": meta}
-        if not meta:
-            del params["_meta"]
-        message = {**message, "params": params}
-        if not params:
-            del message["params"]
-        return message
+        meta = without_keys(params["_meta"], SUBSCRIPTION)
+        params = {**without_keys(params, "_meta"), **({"_meta": meta} if meta else {})}
+        return {**without_keys(message, "params"), **({"params": params} if params else {})}
 
     def ends_with(self, cursor):
         return False    # "" is a cursor like any other
@@ -105,20 +98,17 @@ class Modern:
 def without_tasks(capabilities):
     """The tasks of this era are an extension with other requests than those of 2025-11-25. Legacy
     clients cannot use it, and are not told of it; nor is a server told that they could."""
-    extensions = capabilities.get("extensions")
-    if not isinstance(extensions, dict) or TASKS not in extensions:
+    if dig(capabilities, "extensions", TASKS) is None:
         return capabilities
-    return {**capabilities, "extensions": {
-        key: value for key, value in extensions.items() if key != TASKS}}
+    return {**capabilities, "extensions": without_keys(capabilities["extensions"], TASKS)}
 
 
 def _info(answer, name):
     """The answer to server/discover as one to initialize."""
     capabilities, server = answer.get("capabilities"), dig(answer, "_meta", SERVER_INFO)
     capabilities = capabilities if isinstance(capabilities, dict) else {}
-    info = {"protocolVersion": MODERN_REVISION, "capabilities": {
-                key: value for key, value in without_tasks(capabilities).items()
-                if key != "tasks"},
+    info = {"protocolVersion": MODERN_REVISION,
+            "capabilities": without_keys(without_tasks(capabilities), "tasks"),
             "serverInfo": server if isinstance(server, dict) else {"name": name, "version": ""}}
     if isinstance(answer.get("instructions"), str):
         info["instructions"] = answer["instructions"]

@@ -10,7 +10,7 @@ import itertools
 import threading
 
 from transports.fabric.gather import Gather, OnAnswer
-from transports.fabric.messages import SERVER_UNAVAILABLE, Refused, dig
+from transports.fabric.messages import SERVER_UNAVAILABLE, Refused, dig, without_keys
 from transports.fabric.pause import GrowingPause
 
 MAY_ASK = {"tools/call", "prompts/get", "resources/read"}
@@ -88,10 +88,8 @@ class Rounds:
             self._asked = []
         if self._call.ended:
             return
-        params = {key: value for key, value in self._message["params"].items()
-                  if key not in ("inputResponses", "requestState")}
-        if answers:
-            params["inputResponses"] = answers
+        params = {**without_keys(self._message["params"], "inputResponses", "requestState"),
+                  **({"inputResponses": answers} if answers else {})}
         if "requestState" in answer:
             params["requestState"] = answer["requestState"]
         try:
@@ -113,21 +111,25 @@ class Rounds:
 
 def _check(questions, rounds, capabilities, name):
     """Raises Refused unless these are questions that the client's capabilities cover."""
-    if rounds > MOST_ROUNDS or len(questions) > MOST_QUESTIONS:
-        raise Refused(SERVER_UNAVAILABLE, f'server "{name}" wants to know more ' + (
-            f"after {MOST_ROUNDS} rounds of questions" if rounds > MOST_ROUNDS
-            else f"than {MOST_QUESTIONS} things at once"))
-    if not isinstance(questions, dict) or not all(
-            isinstance(question, dict) and str(question.get("method")) in _NEEDS
-            and isinstance(question.get("params", {}), dict) for question in questions.values()):
-        raise Refused(SERVER_UNAVAILABLE, f'server "{name}" wants to know something in a way that '
-                                          f"is none of {', '.join(_NEEDS)}")
+    problem = None
+    if rounds > MOST_ROUNDS:
+        problem = f"more after {MOST_ROUNDS} rounds of questions"
+    elif not isinstance(questions, dict) or not all(map(_is_question, questions.values())):
+        problem = f"something in a way that is none of {', '.join(_NEEDS)}"
+    elif len(questions) > MOST_QUESTIONS:
+        problem = f"more than {MOST_QUESTIONS} things at once"
+    if problem:
+        raise Refused(SERVER_UNAVAILABLE, f'server "{name}" wants to know {problem}')
     for question in questions.values():
-        missing = _missing(question, capabilities)
-        if missing:
+        if missing := _missing(question, capabilities):
             raise Refused(MISSING_CAPABILITY, f'server "{name}" asks with {question["method"]} '
                           "what this client has not declared that it can be asked",
                           {"requiredCapabilities": missing})
+
+
+def _is_question(value):
+    return (str(dig(value, "method")) in _NEEDS
+            and isinstance(value.get("params", {}), dict))
 
 
 def _missing(question, capabilities):
@@ -137,14 +139,13 @@ def _missing(question, capabilities):
     {'elicitation': {'url': {}}}
     """
     kind, params = _NEEDS[question["method"]], question.get("params", {})
-    has = capabilities.get(kind)
+    has, part = capabilities.get(kind), None
     if not isinstance(has, dict):
         return {kind: {}}
-    if kind == "sampling" and "tools" in params and "tools" not in has:
-        return {kind: {"tools": {}}}
-    mode = params.get("mode", "form") if kind == "elicitation" else None
-    if mode == "url" and "url" not in has:
-        return {kind: {"url": {}}}
-    if mode == "form" and "url" in has and "form" not in has:  # {} stands for forms alone
-        return {kind: {"form": {}}}
-    return {}
+    if kind == "sampling" and "tools" in params:
+        part = "tools"
+    elif kind == "elicitation":
+        part = params.get("mode", "form")
+        if part == "form" and "url" not in has or part not in ("form", "url"):
+            part = None     # {} stands for forms alone
+    return {kind: {part: {}}} if part and part not in has else {}

@@ -83,14 +83,15 @@ class Audience:
         self.tell_level()
         return uris
 
-    def came_up(self):
+    def came_up(self, is_news=True):
         """The server has started, for the first time or again. Tell it what a new process does
-        not know, and tell its sessions that its lists are new."""
+        not know, and tell its sessions if its lists are new."""
         with self._lock:
             self._told_level = None
         self.tell_level()
         self._subscribe_again(self.uris())
-        self.lists_changed()
+        if is_news:
+            self.lists_changed()
 
     def lists_changed(self):
         """Tell the sessions to list everything again that the server had, or may have now."""

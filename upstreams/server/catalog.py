@@ -1,11 +1,11 @@
 """Names: what a server calls its things, what clients call them, and the way back.
 
-*Our name* of a tool or prompt is what `rename` in the config makes of the server's name, mostly
-the same. A client that sees one server as it is uses our names. Where several servers are seen
-together, `search` of the server `github` is `github__search`, even if it is the only server: names
-must not change because a second one is added. The way back is a table learned from the server's
-lists, not parsing, because an over-long name is cut. URIs are never rewritten: they also occur
-inside results, where we do not look.
+*Our name* of a tool or prompt is what `rename` in the config makes of the server's *own* name,
+mostly the same. A client that sees one server as it is uses our names. Where several servers are
+seen together, `search` of the server `github` is `github__search`, even if it is the only server:
+names must not change because a second one is added. The way back is a table learned from the
+server's lists, not parsing, because an over-long name is cut. URIs are never rewritten: they also
+occur inside results, where we do not look.
 """
 
 import hashlib
@@ -15,6 +15,7 @@ from transports.fabric.messages import encode
 
 LONGEST_REMEMBERED = 4 * 2**20     # bytes of one list
 LONGEST_TOOL_NAME = 64  # several hosts refuse a whole session because of one longer name
+_CUT = re.compile("_[0-9a-f]{8}$")
 
 # method → (the capability it needs, the key of its items, the key that identifies an item)
 LISTS = {
@@ -35,7 +36,7 @@ CHANGED = {
 
 
 def outer_name(method, prefix, name):
-    """What clients call a tool or prompt.
+    """What clients of all servers together call a tool or prompt.
 
     >>> outer_name(TOOLS, "github__", "search")
     'github__search'
@@ -47,9 +48,6 @@ def outer_name(method, prefix, name):
         digest = hashlib.sha256(full.encode("utf-8", "surrogatepass")).hexdigest()[:8]
         return f"{full[:LONGEST_TOOL_NAME - 9]}_{digest}"
     return full
-
-
-_CUT = re.compile("_[0-9a-f]{8}$")
 
 
 def literals_of(template):
@@ -94,64 +92,63 @@ class Catalog:
 
     def __init__(self, entry):
         self._prefix, self._hides = entry.prefix, entry.hides
-        self._renamed = dict(entry.rename)      # the server's name → ours, where they differ
-        self._original = {ours: own for own, ours in entry.rename}
+        self._ours = dict(entry.rename)             # own name → ours, where they differ
+        self._renamed = {ours: own for own, ours in entry.rename}   # the way back
         self._descriptions = dict(entry.describe)   # by our name
-        self._own = {}              # method → the server's names, of hidden tools as well
-        self._inner = {}            # method → {the client's name, with its prefix: the server's}
-        self._bare = {}             # method → {our name: the server's}
+        self._own = {TOOLS: set(), PROMPTS: set()}  # own names, of hidden tools as well
+        self._by_outer = {TOOLS: {}, PROMPTS: {}}   # the client's name, with its prefix → own
+        self._by_ours = {TOOLS: {}, PROMPTS: {}}    # our name → own
         self._uris = frozenset()
+        self._templates = {}                        # template → its literals
         self._lists = {}            # method → its items, for when the process rests
-        self._templates = {}        # template → its literals
 
     def learn(self, method, items):
-        """Remember a whole list; returns it as clients of all servers together see it.
-
-        Items without a proper name or URI are left out.
-        """
+        """Remember a whole list; returns it as clients of all servers together see it. Items
+        without a proper name or URI are left out, and so is what no client sees."""
         key = LISTS[method][2]
         items = [item for item in items if isinstance(item, dict)
                  and isinstance(item.get(key), str)]
-        if method == TASKS:  # they come and go; each session remembers its own
-            return items
-        small = len(encode(items)) <= LONGEST_REMEMBERED
-        self._lists = {**self._lists, method: items if small else None}
+        if method != TASKS:     # they come and go: each session remembers its own
+            small = len(encode(items)) <= LONGEST_REMEMBERED
+            self._lists = {**self._lists, method: items if small else None}
         if method == RESOURCES:
             self._uris = frozenset(item[key] for item in items)
-            return items
-        if method == TEMPLATES:
+        elif method == TEMPLATES:
             self._templates = {item[key]: literals_of(item[key]) for item in items}
+        if method not in (TOOLS, PROMPTS):
             return items
-        bare, inner, seen = {}, {}, []
-        for item in items:
-            shown = self.shown(method, item)
-            if shown is not None:
-                outer = outer_name(method, self._prefix, shown[key])
-                bare[shown[key]] = inner[outer] = item[key]
-                seen.append({**shown, key: outer})
-        self._own = {**self._own, method: frozenset(item[key] for item in items)}
-        self._inner = {**self._inner, method: inner}
-        self._bare = {**self._bare, method: bare}
-        return seen
+        shown = [(item["name"], seen) for item in items
+                 if (seen := self.shown(method, item)) is not None]
+        outer = [outer_name(method, self._prefix, seen["name"]) for _, seen in shown]
+        self._own = {**self._own, method: {item["name"] for item in items}}
+        self._by_ours = {**self._by_ours, method: {seen["name"]: own for own, seen in shown}}
+        self._by_outer = {**self._by_outer, method: {
+            name: own for name, (own, _) in zip(outer, shown)}}
+        return [{**seen, "name": name} for name, (_, seen) in zip(outer, shown)]
 
     def remembered(self, method):
         """The result of a list, as the server gave it last; None if it must be asked."""
         items = self._lists.get(method)
         return None if items is None else {LISTS[method][1]: items}
 
-    def forget(self, method):
-        """This list has changed."""
-        self._lists = {**self._lists, method: None}
+    def hear(self, method):
+        """A notification of the server: what has changed is not remembered any more."""
+        for changed in CHANGED.get(method, ()):
+            self._lists = {**self._lists, changed: None}
 
     def names(self):
         """The server's names of its tools and prompts."""
-        return {method: self._own.get(method) for method in (TOOLS, PROMPTS)}
+        return self._own
+
+    def everything(self):
+        """All names and URIs that it has listed, to be compared."""
+        return self._own, self._uris, self._templates
 
     def shown(self, method, item):
         """A tool or prompt under our name, with the description that the config has for it; None
         if no client sees it: it is hidden, or the config has given its name to another."""
         own = str(item.get("name"))
-        ours = self._renamed.get(own, own)
+        ours = self._ours.get(own, own)
         if self.own_name(method, ours) != own:
             return None
         if ours != own:
@@ -161,30 +158,26 @@ class Catalog:
         return item
 
     def own_name(self, method, name):
-        """The server's name for ours; None if there is none, as of a hidden tool. Something that
-        was renamed has one name only: its old one stands for nothing."""
-        own = self._original.get(name)
-        if own is None:
-            if name in self._renamed:
-                return None
-            own = name
-        return None if method == TOOLS and self._hides(own) else own
+        """The own name for ours; None if there is none, as of a hidden tool. Something that was
+        renamed has one name only: its old one stands for nothing."""
+        own = self._renamed.get(name, None if name in self._ours else name)
+        return None if own and method == TOOLS and self._hides(own) else own
 
     def inner_name(self, method, name):
-        """The server's name for the client's; None if it is not this server's.
+        """The own name for the client's; None if it is not this server's.
 
         Any name with our prefix is: the server may have something that it has not listed yet.
         """
-        inner = self._inner.get(method, {}).get(name)
-        if inner is None and self._prefix and name.startswith(self._prefix):
+        own = self._by_outer[method].get(name)
+        if own is None and self._prefix and name.startswith(self._prefix):
             if method == TOOLS and len(name) == LONGEST_TOOL_NAME and _CUT.search(name):
                 return None  # it stands for another name
-            inner = self.own_name(method, name[len(self._prefix):])
-        return inner or None
+            own = self.own_name(method, name[len(self._prefix):])
+        return own or None
 
     def inner_of_bare(self, method, name):
-        """The server's name for ours, if it has listed that; else None."""
-        return self._bare.get(method, {}).get(name)
+        """The own name for ours, if it has listed that; else None."""
+        return self._by_ours[method].get(name)
 
     def has_uri(self, uri):
         return uri in self._uris
@@ -196,23 +189,21 @@ class Catalog:
 
     def count(self, method):
         """How many of them the server has, by its last list."""
-        if method in (RESOURCES, TEMPLATES):
-            return len(self._uris if method == RESOURCES else self._templates)
-        return len(self._inner.get(method, ()))
+        return len({RESOURCES: self._uris, TEMPLATES: self._templates, **self._by_outer}[method])
 
     def cut_names(self):
         """The tools whose names are over-long, as (our name, what clients see)."""
-        return [(name, outer_name(TOOLS, self._prefix, name)) for name in self._bare.get(TOOLS, ())
+        return [(name, outer_name(TOOLS, self._prefix, name)) for name in self._by_ours[TOOLS]
                 if len(self._prefix + name) > LONGEST_TOOL_NAME]
 
     def name_problems(self):
         """Sentences about `rename` and `describe` that do not fit what the server has listed."""
         for method, names in self._own.items():
-            for name in sorted(names & self._original.keys() - self._renamed.keys()):
+            for name in sorted(names & self._renamed.keys() - self._ours.keys()):
                 if not (method == TOOLS and self._hides(name)):
-                    yield f'{name} is left out: "rename" gives its name to {self._original[name]}'
+                    yield f'{name} is left out: "rename" gives its name to {self._renamed[name]}'
         for key, unknown in (
-                ("rename", self._renamed.keys() - set().union(*self._own.values())),
-                ("describe", self._descriptions.keys() - set().union(*self._bare.values()))):
+                ("rename", self._ours.keys() - set().union(*self._own.values())),
+                ("describe", self._descriptions.keys() - set().union(*self._by_ours.values()))):
             for name in sorted(unknown):
                 yield f'"{key}" in its config is for {name}, which it does not have'

@@ -25,8 +25,7 @@ def route(life, message):
         if message is None:
             return
         params = params_of(message)
-        for method in CHANGED.get(message["method"], ()):
-            life.upstream.catalog.forget(method)
+        life.upstream.catalog.hear(message["method"])
         to = _ROUTES.get(message["method"])
         owner = life.upstream.use.owner
         if to:

@@ -54,7 +54,7 @@ class Life:
         self.connection = None              # made by `connect` when it begins
         self._connect, self._clock = connect, upstream.clock
         self.state = RESTING                # changed by `advance` alone
-        self.over = False                   # whether what it says is not heard any more
+        self.over = False                   # whether its connection has ended
         self.pending = PendingRequests(ids)     # what we asked the server
         self.calls = Calls(self)            # what the server asked and nobody answered yet
         self.era = Legacy(self, {})         # or Modern; not known before it is running
@@ -141,16 +141,15 @@ class Life:
                 log.warning("%s: skipped a part of a batch: %s", self.entry.name, problem)
 
     def _watch(self):
-        """Fail the calls that wait too long. The time of a call counts from its request, or from
-        the last progress of the server with it. Any thread.
+        """Let the clock look for calls that wait too long, about once a second while there are
+        calls. Any thread."""
+        with self.upstream.lock:
+            planned, self._watched = self._watched, True
+        if not planned:
+            self._clock.after(min(1.0, self.entry.timeout / 4), self._end_silent_calls)
 
-        The clock looks at all of them together, about once a second while there are any. Two
-        looks at the same time do no harm.
-        """
-        self._watched = True
-        self._clock.after(min(1.0, self.entry.timeout / 4), self._look_for_silent_calls)
-
-    def _look_for_silent_calls(self):
+    def _end_silent_calls(self):
+        """The time of a call counts from its request, or from its last progress."""
         seconds, self._watched = self.entry.timeout, False
         text = f'server "{self.entry.name}" did not answer within {seconds:g} seconds'
         for our_id in self.pending.silent_since(time.monotonic() - seconds):
@@ -158,7 +157,7 @@ class Life:
             if row:  # answered first: its call ends while the request is still in the table
                 row.reply_to.send(error(row.id, SERVER_UNAVAILABLE, text))
                 self.withdraw(our_id, text)
-        if self.pending.calls() and not self._watched:
+        if self.pending.calls():
             self._watch()
 
     # -- the start: called by the thread that starts it, the reader and the clock
@@ -189,7 +188,7 @@ class Life:
         """It is ready for requests. Called by the Opening, in the reader thread."""
         self._clock.forget(self._deadline)
         self.era, self.running_since = era, time.monotonic()
-        self.upstream.info, self.upstream.problem = era.info, None
+        self.upstream.has_opened(era.info)
         self.upstream.restarts.spared = False
         self.is_of_era(era.name)
         if self.skipped:  # and so perhaps its answer to server/discover
@@ -214,7 +213,9 @@ class Life:
         if self.state == RUNNING:  # or it has ended while its lists were fetched
             log.info('server "%s" is running (%.1f s)', self.label, self.seconds_to_start())
             self.settled = True
-            self.upstream.audience.came_up()
+            # What comes back with the lists that it had is no news.
+            before, self.upstream.put_away = self.upstream.put_away, None
+            self.upstream.audience.came_up(before != self.upstream.catalog.everything())
         self.settled_gate.open()
         self.upstream.pool.changed()
 
@@ -246,6 +247,7 @@ class Life:
         Some servers crash on our first request. We forgive that once, until a life succeeds; a
         remote server refuses that request with an answer.
         """
+        self.over = True
         restarts, era = self.upstream.restarts, self.opening.end()
         if era and not restarts.spared and not self.entry.url:
             self.next_protocol, restarts.spared = era, True
@@ -254,7 +256,6 @@ class Life:
             return
         log.info('server "%s" did not bear how it was asked for its era, and is started again as '
                  'a %s one; "protocol" in its config saves that', self.label, self.next_protocol)
-        self.over = True
         self._clock.forget(self._deadline)
         self.pending.close(reason)
         restarts.at_once()
@@ -270,7 +271,6 @@ class Life:
     def _end(self, reason, hopeless=False, pause=None):
         """It has ended, or we give it up: all that waits for it fails."""
         upstream = self.upstream
-        self.over = True
         self._clock.forget(self._deadline)
         if self.opening:
             self.opening.end()

@@ -13,7 +13,7 @@ from transports.fabric.messages import SERVER_UNAVAILABLE, Refused
 from .audience import Audience
 from .catalog import Catalog
 from .legacy import Opening
-from .life import CLOSED, CLOSING, FAILED, RESTING, RUNNING, STARTING, Life
+from .life import CLOSED, CLOSING, RESTING, RUNNING, STARTING, Life
 from .restarts import Restarts
 
 
@@ -37,8 +37,10 @@ class Upstream:
         self.restarts = Restarts(self)
         self.problem = None             # why it is not running, in a sentence
         self.info = {}                  # its answer to initialize, or what takes its place
+        self.offered = {}               # its capabilities in there, when it was up last
         self.unlisted = {}              # method of a list → why we could not learn it at the start
         self.asked_for_roots = False
+        self.put_away = None            # what it had listed when its process was put to rest
         self.lock = threading.Lock()    # protects `life` and its state
         self._connect = connect
         self._ids = itertools.count(1)  # one counter for all lives: a late id meets no new request
@@ -65,14 +67,6 @@ class Upstream:
         """What the server said it can do; {} while it neither runs nor rests."""
         return self.offered if self.life.state in (RUNNING, RESTING) else {}
 
-    @property
-    def offered(self):
-        """What it could do when it was up last. Tasks that are no object are none."""
-        capabilities = self.info.get("capabilities")
-        return {kind: value for kind, value in capabilities.items()
-                if kind != "tasks" or isinstance(value, dict)} \
-            if isinstance(capabilities, dict) else {}
-
     # -- called by any thread
 
     def start(self):
@@ -85,7 +79,7 @@ class Upstream:
                 if before.state == STARTING:    # nobody was told how that went
                     life.settled_gate = before.settled_gate
                 if before.state != CLOSING:
-                    self.life = life
+                    self.life, before.over = life, True
         if self.life is life:
             life.start(before.next_protocol or self.pool.protocol_of(self.entry))
 
@@ -108,6 +102,14 @@ class Upstream:
         if self.life.state == RUNNING:
             self.life.send(message)
 
+    def has_opened(self, info):
+        """What it says of itself in this life. Tasks that are no object are none."""
+        capabilities = info.get("capabilities")
+        capabilities = dict(capabilities) if isinstance(capabilities, dict) else {}
+        if not isinstance(capabilities.get("tasks"), dict):
+            capabilities.pop("tasks", None)
+        self.info, self.offered, self.problem = info, capabilities, None
+
     def when_settled(self, function):
         """Call function() once the server has started or failed to: now, if it has already."""
         self.life.settled_gate.do(function)
@@ -118,6 +120,7 @@ class Upstream:
         with self.lock:
             before, self.life = self.life, self._new_life()
             before.advance(CLOSED)
+        self.put_away = self.catalog.everything()
         before.closed(at_once=False)
         return before
 
@@ -141,12 +144,6 @@ class Upstream:
         """Wait until the process has ended; False if it has not by then."""
         connection = self.life.connection
         return connection is None or connection.join(seconds)
-
-    def ended(self):
-        """Whether no process of it is left, and none will be started."""
-        final = self.state == CLOSING or self.state == FAILED and (
-            self.restarts.given_up or self.restarts.stopped)
-        return final and self.wait_closed(0)
 
     def sole_call(self, session=None):
         """The one call of this session that is under way here; None if there are more or none.
