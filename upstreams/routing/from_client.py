@@ -5,23 +5,26 @@ server that each is for. An answer goes to the server that asked. Everything her
 thread that brought the message, and waits for nothing.
 """
 
+import functools
 import logging
+import threading
 
-from transports.fabric.messages import (INTERNAL_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND,
-                                        NOTIFICATION, RESPONSE, SERVER_UNAVAILABLE, InvalidMessage,
-                                        Refused, error, is_id, kind_of, params_of, result,
-                                        task_id_in)
+from transports.fabric.messages import (INTERNAL_ERROR, INVALID_REQUEST, LATEST, METHOD_NOT_FOUND,
+                                        NOTIFICATION, RESPONSE, REVISIONS, SERVER_UNAVAILABLE,
+                                        InvalidMessage, Refused, error, is_id, kind_of, params_of,
+                                        result, task_id_in)
 from transports.fabric.passing import passing
+from upstreams.server.lists import when_session_settled
 
 log = logging.getLogger("router")
 
 
 class FromClient:
-    """Routes the messages of all clients."""
+    """Routes the messages of all clients. `initialize` is that of a Handshake."""
 
-    def __init__(self, pool, handshake):
+    def __init__(self, pool, initialize):
         self._pool = pool
-        self._requests = {"initialize": handshake.initialize, "ping": self._ping}
+        self._requests = {"initialize": initialize, "ping": self._ping}
         self._notifications = {"notifications/initialized": self._ready,
                                "notifications/cancelled": self._cancelled,
                                "notifications/progress": self._progress,
@@ -84,7 +87,7 @@ class FromClient:
         try:
             call = session.calls.open(message, reply_to)
         except Refused as problem:  # there is no Call; one with the same id may still be open
-            reply_to.send(error(message["id"], problem.code, str(problem), problem.data))
+            reply_to.send(problem.answer(message["id"]))
             return
         route = self._requests.get(message["method"])
         if route:
@@ -106,7 +109,7 @@ class FromClient:
             if not call.ended:
                 route(session, message, call)
         except Refused as problem:
-            call.fail(problem.code, str(problem), problem.data)
+            call.send(problem.answer(call.id))
         except Exception:  # a bug of ours
             log.exception("%s: %s failed", session.name, message["method"])
             call.fail(INTERNAL_ERROR, "a bug in the router; its log says more")
@@ -142,3 +145,50 @@ class FromClient:
         for upstream in self._pool.owned(session):
             if upstream.asked_for_roots:
                 upstream.send(message)
+
+
+class Handshake:
+    """Answers `initialize`: which servers a session gets.
+
+    The answer says what the servers can do, so it waits until they have started; but not for long,
+    because hosts give up a server that does not answer within a few seconds.
+    """
+
+    def __init__(self, pool, clock, sessions, report):
+        self._pool, self._clock, self._sessions, self._report = pool, clock, sessions, report
+        self._lock = threading.Lock()   # protects the version of every session, until it is set
+
+    def initialize(self, session, message, call):
+        """Lifecycle, Initialization: the client's revision if we know it, else our newest."""
+        params = params_of(message)
+        asked, capabilities = params.get("protocolVersion"), params.get("capabilities")
+        with self._lock:  # two POSTs may carry an `initialize` at the same time
+            if session.version is not None:
+                raise Refused(INVALID_REQUEST, "this session is initialized already")
+            session.version = asked if asked in REVISIONS else LATEST
+        session.capabilities = capabilities if isinstance(capabilities, dict) else {}
+        info = params.get("clientInfo")
+        session.client_info = info if isinstance(info, dict) else None
+        try:
+            self._pool.join(session)
+        except Exception:
+            session.version = None  # the client may try again
+            self._pool.release(session)
+            raise
+        if self._sessions.find(session.id) is None:  # the client left while we started them
+            self._pool.release(session)
+        if not self._pool.share:
+            self._report(session.upstreams.values())
+        when_session_settled(session, functools.partial(self._answer, session, call), self._clock,
+                             session.surface.patience(session))
+
+    def _answer(self, session, call):
+        """The session's servers are up, or have failed, or are too slow to wait for."""
+        session.initialized = True  # first: it is told of what changes after the next lines
+        try:
+            call.send(result(call.id, session.surface.initialize(session)))
+        except Refused as problem:
+            session.version, session.initialized = None, False
+            self._pool.release(session)
+            call.send(problem.answer(call.id))
+        session.answered_gate.open()

@@ -9,8 +9,7 @@ from transports.program.options import Limits
 
 from . import status
 from .aggregate import Aggregate
-from .from_client import FromClient
-from .handshake import Handshake
+from .from_client import FromClient, Handshake
 from .single import Single
 
 VERSION = "0.1.0"
@@ -37,7 +36,7 @@ class Router:
         self._aggregates = {}
         self.set_groups(groups or {})
         handshake = Handshake(pool, clock, self.sessions, report)
-        self.handle = FromClient(pool, handshake).handle
+        self.handle = FromClient(pool, handshake.initialize).handle
 
     # -- called by the transports
 

@@ -8,7 +8,6 @@ from upstreams.server.catalog import LISTS, PROMPTS, TASKS, TOOLS
 from upstreams.server.life import RESTING, RUNNING
 from upstreams.server.lists import LIST_SECONDS
 
-from .answers import PageFilter
 from .surface import Surface, unknown
 
 log = logging.getLogger("router")
@@ -81,3 +80,22 @@ class Single(Surface):
 
     def _with_resources(self, session):
         return [session.upstreams[self.name]]
+
+
+class PageFilter:
+    """Shows the items of a list as the session sees them, and changes nothing else of the answer.
+    Passes everything on to the call.
+
+    show(item) returns the item as it is seen, or None if the session must not see it.
+    """
+
+    def __init__(self, key, show, call):
+        self._key, self._show, self._call = key, show, call
+
+    def send(self, message):
+        page = message.get("result")
+        if isinstance(page, dict) and isinstance(page.get(self._key), list):
+            items = [seen for item in page[self._key] if not isinstance(seen := item, dict)
+                     or (seen := self._show(item)) is not None]
+            message = {**message, "result": {**page, self._key: items}}
+        self._call.send(message)

@@ -9,10 +9,8 @@ send messages and wait for nothing.
 import functools
 
 from transports.fabric.messages import (INVALID_PARAMS, LOG_LEVELS, Refused, error, params_of,
-                                        result, text_param, with_params)
+                                        result, task_id_in, text_param, with_params)
 from upstreams.server.catalog import PROMPTS, TOOLS
-
-from .answers import FirstGoodAnswer, TaskRecorder
 
 RESOURCE_NOT_FOUND = -32002     # 2025-11-25, Resources, Error Handling
 
@@ -133,3 +131,52 @@ def unknown(listing, name, why=""):
     """The Refused for a name that nothing has, or that belongs to something hidden."""
     return Refused(INVALID_PARAMS,
                    f"Unknown {'tool' if listing == TOOLS else 'prompt'}: {name}{why}")
+
+
+# Peers that stand between a server's answer and the peer that asked: each is the `reply_to` of one
+# request, gets its progress and then its answer, mostly in the server's reader thread, and never
+# waits.
+
+
+class FirstGoodAnswer:
+    """Asks one upstream after another until one gives an answer that is no error.
+
+    `ask(upstream, reply_to)` asks one of them, and may raise Refused. If all of them answer with
+    an error, the call gets the answer `otherwise`; without it, the error of the first.
+    """
+
+    def __init__(self, upstreams, ask, call, otherwise=None):
+        self._upstreams, self._ask, self._call = list(upstreams), ask, call
+        self._otherwise = otherwise
+
+    def ask_next(self):
+        try:
+            self._ask(self._upstreams.pop(0), self)
+        except Refused as problem:
+            self.send(problem.answer(self._call.id))
+
+    def send(self, message):
+        if "error" not in message:
+            self._call.send(message)
+            return
+        self._otherwise = self._otherwise or message
+        if self._upstreams and not self._call.ended:
+            self.ask_next()
+        else:
+            self._call.send(self._otherwise)
+
+
+class TaskRecorder:
+    """If the answer creates a task, notes in the session which upstream has it (2025-11-25,
+    Tasks, Creating Tasks), and lets the session own that. Passes everything on."""
+
+    def __init__(self, session, reply_to, pool):
+        self.upstream = None    # the process that runs the call, once that is known
+        self._session, self._reply_to, self._pool = session, reply_to, pool
+
+    def send(self, message):
+        task_id = task_id_in(message)
+        if task_id is not None:
+            self._session.tasks.add(task_id, self.upstream)
+            self._pool.own(self.upstream, self._session)
+        self._reply_to.send(message)

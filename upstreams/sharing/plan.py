@@ -66,7 +66,10 @@ def plan(tables, most_starts=4):
     for server in tables.servers.values():
         for key, waiting in server.waiting.items():
             if waiting:     # in the order in which their calls came
-                steps += for_one(tables, server, key, next(iter(waiting)), len(waiting))
+                more = for_one(tables, server, key, next(iter(waiting)), len(waiting))
+                # One that is made may take the last room.
+                steps += [step for step in more if not isinstance(step, New) or not any(
+                    isinstance(other, New) for other in steps)]
         steps += _not_needed(server)
     return steps + _starts(tables, most_starts, steps) or _make_way(tables)
 
