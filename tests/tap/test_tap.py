@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from transports.fabric.passing import passing
+from transports.fabric.text import hidden
 from transports.tap import tap as tap_module
 from transports.tap.tap import FIRST_MESSAGES, LONGEST_TEXT, MOST_A_SECOND, tap
 
@@ -150,7 +152,7 @@ def test_a_long_message_is_cut_and_its_size_is_told_and_no_part_of_a_secret_is_l
         look, monkeypatch):
     here = world()
     client = here.client()
-    monkeypatch.setattr(tap, "secrets", ("hunter2",))
+    monkeypatch.setattr(hidden, "texts", ("hunter2",))
     look()
     head = len('{"jsonrpc":"2.0","method":"test","params":{"text":"')
     client.sends(method="test", params={"text": "x" * (LONGEST_TEXT - head - 3) + "hunter2"
@@ -192,11 +194,11 @@ def test_nothing_is_kept_some_time_after_the_last_look(monkeypatch):
     client = world().client()
     monkeypatch.setattr(tap_module, "LINGER", -1)
     reader = tap.open()
-    assert tap.watched
+    assert passing.watched
     reader.close()
     assert reader.read(0) is None or reader.read(0) is None
     client.sends(method="test")
-    assert not tap.watched
+    assert not passing.watched
     later = tap.open()
     assert later.read(0) == ([], 0)
     later.close()
