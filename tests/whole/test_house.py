@@ -9,8 +9,7 @@ import subprocess
 import sys
 
 import pytest
-
-from rooms import APART, CORE, ROOMS, ROOT, lines_of_rooms, folders_of_tests
+from rooms import APART, CORE, ROOMS, ROOT, folders_of_tests, lines_of_rooms
 
 LARGEST = 350       # lines of a file; 250 are a good size
 MOST_FILES = 10     # of a folder

@@ -10,9 +10,9 @@ import subprocess
 import sys
 
 import pytest
+from rooms import ROOMS, copy_without, with_dependents
 
 from by_hand import Sse, get
-from rooms import ROOMS, copy_without, with_dependents
 
 # Tests of the core that start no process, and take a few seconds.
 QUICK = ["tests/fabric", "tests/config", "tests/routing/test_transcripts.py",
