@@ -19,8 +19,6 @@ from .text import outline
 log = logging.getLogger("router")
 
 SILENT_SECONDS = 10.0   # of its client, until a session may have to make room for another
-
-
 MOST_TASKS = 1000       # of one session
 
 
@@ -109,7 +107,7 @@ class Session:
     def __init__(self, surface, transport, surface_name=None, make_outbox=Outbox, most_calls=None):
         self.id = secrets.token_urlsafe(24)
         self.name = f"session {self.id[:6]}"    # the whole id is a key: it stays out of the log
-        self.surface = surface                  # what it sees: upstreams/surfaces
+        self.surface = surface                  # what it sees: upstreams/routing
         self.transport = transport              # the name of the transport that it came by
         self.surface_name = surface_name        # of a server or a group; None: of all servers
         self.outbox = make_outbox(self.name)    # its own stream, for what belongs to no call
@@ -137,8 +135,8 @@ class Session:
         self.ready_gate.open()
 
     def seconds_silent(self):
-        """Since the last sign of life of its client: 0 while that has a connection open on which
-        it reads, or waits for an answer. A call that was left behind is none."""
+        """Since the last sign of life of its client; 0 while it reads on some connection, or
+        waits for an answer there."""
         if self.last_used is None or self.outbox.reader or any(
                 stream.reader for stream in list(self.streams.values())):
             return 0.0
@@ -195,8 +193,8 @@ class Session:
                 question.withdraw(reason)
 
     def _stream_of(self, question):
-        """The stream of the call that the question belongs to, while somebody may read that;
-        else the session's own."""
+        """The stream of the call that the question belongs to, if that stream is still open;
+        otherwise the session's own stream."""
         call = question.within
         if call is None or call.ended or call.reply_to is self.outbox or \
                 call.reply_to.is_complete():
@@ -205,8 +203,8 @@ class Session:
 
 
 def longest_silent(sessions):
-    """The one to end if one has to: of those without a call, the one whose client has been silent
-    for longest, or None if all are in use."""
+    """The one to end if one has to: it has no call, and no other client has been silent for so
+    long. None if all are in use."""
     silent = [(session.seconds_silent(), session) for session in sessions
               if not len(session.calls)]
     seconds, found = max(silent, key=lambda each: each[0], default=(0.0, None))
