@@ -64,8 +64,7 @@ from transports.http.serve import http_sse
 from transports.program.clock import Clock
 from transports.program.log import Stderr, replace_closed_files
 from transports.program.options import CannotServe, read_options
-from transports.program.signals import (end_on_signals, interruptible,
-                                        signals_wake_the_main_thread)
+from transports.program.signals import end_on_signals, interruptible, signals_wake_the_main_thread
 from upstreams.config.entries import load
 from upstreams.config.stated import understand as understand_ours
 from upstreams.connections.process.guardian import Guardian

@@ -20,30 +20,19 @@ END = b"\0"
 class _Interruptible:
     """A context manager for the main thread, around the calls in which it waits."""
 
-    def __init__(self):
-        self.waiting = False
-        self.ending = False     # whether a signal has come
-        self._raised = False
+    waiting = ending = raised = False   # `ending`: whether a signal has come
 
     def __enter__(self):
         self.waiting = True
-        self._end_if_told()     # by a signal that came before
+        self.end_if_told()      # by a signal that came before
 
     def __exit__(self, *_problem):
         self.waiting = False
 
-    def begin(self):
-        """No signal has come yet."""
-        self.ending = self._raised = False
-
-    def end(self):
-        """The first signal has come. Called by its handler."""
-        self.ending = True
-        self._end_if_told()
-
-    def _end_if_told(self):
-        if self.waiting and self.ending and not self._raised:
-            self._raised, self.waiting = True, False
+    def end_if_told(self):
+        """Raises SystemExit, once, if a signal has come and the main thread waits."""
+        if self.waiting and self.ending and not self.raised:
+            self.raised, self.waiting = True, False
             raise SystemExit
 
 
@@ -52,12 +41,13 @@ interruptible = _Interruptible()
 
 def end_on_signals():
     """From now on the first signal ends the program cleanly, and the second at once."""
-    interruptible.begin()
+    interruptible.ending = interruptible.raised = False
 
     def end(_signal, _frame):
         for number in SIGNALS:
             signal.signal(number, at_once)
-        interruptible.end()
+        interruptible.ending = True
+        interruptible.end_if_told()
 
     def at_once(_signal, _frame):
         os._exit(130)  # the guardian process sees it, and ends the servers
