@@ -58,7 +58,8 @@ class Process:
         self._ended = threading.Event()   # set when its group has, too
         self._last_lines = collections.deque(maxlen=STDERR_LINES)
         self._unended = b""     # the beginning of a line of stderr that has not come to its end
-        self._skipped, self._last_skipped = 0, []   # lines of stdout
+        self._skipped = 0       # lines of stdout
+        self.skipped = None     # the first of them that was no message, in words
         self._lock = threading.Lock()
         # protected by _lock:
         self._reported = False
@@ -133,7 +134,7 @@ class Process:
     def last_lines(self):
         """What it last said beside the protocol, without the secrets of the config: what was no
         message, and lines of stderr. The last may have no end yet, as a question has none."""
-        return [*self._last_skipped, *self._last_lines,
+        return [*filter(None, [self.skipped]), *self._last_lines,
                 *filter(None, [self._shown(self._unended)])]
 
     def _shown(self, data, most=4000):
@@ -167,46 +168,40 @@ class Process:
         with self._process.stdout as stdout:
             for line, tail in each_line(stdout, self._longest):
                 try:
-                    for message in self._messages_in(line, tail):
-                        self._on_message(message)
+                    self._handle_line(line, tail)
                 except Exception:  # a bug of ours in one message must not end all that follow
                     log.exception("%s: one message was lost", self.label)
         self._broken("closed its output")
 
-    def _messages_in(self, line, tail):
-        """The one message in a line, if it is there; the line is skipped otherwise.
-
-        A skipped line may have been an answer. Then no other one will come, and its request gets
-        an error in its place.
-        """
+    def _handle_line(self, line, tail):
         try:
             if tail is not None:
                 raise InvalidMessage(INTERNAL_ERROR, f"longer than {self._longest} bytes")
-            return [decode(line)]
-        except InvalidMessage as found:
-            problem = found
-        head, tail = line[:200], (tail or line)[-200:]
-        if b'"jsonrpc"' in head + tail:     # a log line may have the id of anything
-            if message := _behind_a_banner(line):
-                return [message]
-            self._count(line, problem)
-            found = _ID_AT_START.search(head) or _ID_AT_END.search(tail)
-            return [error(int(found[1]), INTERNAL_ERROR, f'server "{self.entry.name}" sent an '
-                          f"answer that cannot be passed on: {problem}")
-                    ] if found and b'"method"' not in head else []
-        self._count(line, problem)
-        return []
+            self._on_message(decode(line))
+        except InvalidMessage as problem:
+            message = _behind_a_banner(line)
+            if message is None:
+                self._skip(line, problem)
+                message = self._error_for(line[:200], (tail or line)[-200:], problem)
+            if message is not None:
+                self._on_message(message)
 
-    def _count(self, line, problem):
-        """A line is skipped. Of many, only the 1st, 10th, 100th, … is told in the log."""
+    def _skip(self, line, problem):
+        """A line is no message. Of many, only the 1st, 10th, 100th, … is told in the log."""
         self._skipped += 1
-        said = f"{problem}: {self._shown(line, SHOWN)}"
-        if self._skipped == 1:
-            log.warning("%s: skipped a line of its output: %s", self.label, said)
-        elif str(self._skipped).strip("0") == "1":
-            log.warning("%s: skipped %d lines of its output by now, the last: %s", self.label,
-                        self._skipped, said)
-        self._last_skipped = [f"skipped a line of its output: {said}"]
+        count = "a line" if self._skipped == 1 else f"{self._skipped} lines"
+        said = f"skipped {count} of its output: {problem}: {self._shown(line, SHOWN)}"
+        self.skipped = self.skipped or said
+        if str(self._skipped).strip("0") == "1":
+            log.warning("%s: %s", self.label, said)
+
+    def _error_for(self, head, tail, problem):
+        """If the line was an answer, no other one will come: then an error in its place."""
+        if b'"jsonrpc"' not in head + tail or b'"method"' in head:
+            return None  # a log line, or a request: an id in it would not be one of ours
+        found = _ID_AT_START.search(head) or _ID_AT_END.search(tail)
+        return found and error(int(found[1]), INTERNAL_ERROR, (
+            f'server "{self.entry.name}" sent an answer that cannot be passed on: {problem}'))
 
     # -- NAME-writer
 
@@ -292,9 +287,11 @@ def _behind_a_banner(line):
     """The message behind text that has no line end of its own, as a progress bar has none."""
     start = line.find(b'{"')
     try:
-        return decode(line[start:]) if start > 0 else None
+        message = decode(line[start:]) if start > 0 else None
+        kind_of(message)
     except InvalidMessage:
         return None
+    return message
 
 
 def _wait_for(threads, seconds):
