@@ -185,9 +185,9 @@ def test_rubbish_on_stdout_is_skipped_and_logged(start, caplog):
 
 
 def test_of_many_lines_that_are_skipped_only_a_few_are_told(start, caplog):
-    process = start(command=sys.executable, args=["-c", "print('no {\\"J\\": 1}\\n' * 250)"])
+    process = start(command=sys.executable, args=["-c", "print('no {\"J\": 1}\\n' * 250)"])
     assert says(process) == ("closed", "exited with status 0: skipped a line of its output: "
-                             "not JSON: Expecting value: line 1 column 1 (char 0): no {\"J\": 1}")
+                             'not JSON: Expecting value: line 1 column 1 (char 0): no {"J": 1}')
     assert [text.split(": ")[1] for text in caplog.messages] == [
         "skipped a line of its output", "skipped 10 lines of its output",
         "skipped 100 lines of its output"]

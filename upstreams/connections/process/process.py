@@ -25,7 +25,8 @@ import subprocess
 import threading
 
 from transports.fabric.lines import each_line
-from transports.fabric.messages import INTERNAL_ERROR, InvalidMessage, decode, encode, error
+from transports.fabric.messages import (INTERNAL_ERROR, InvalidMessage, decode, encode, error,
+                                        kind_of)
 from transports.fabric.outbox import Outbox, feed_pipe
 from transports.fabric.peers import StartFailed
 from transports.fabric.text import printable
