@@ -4,7 +4,8 @@ import logging
 
 from transports.fabric.messages import SERVER_UNAVAILABLE
 from transports.fabric.outbox import Outbox
-from transports.fabric.session import Session, Sessions, longest_silent
+from transports.fabric.session import Session
+from transports.fabric.sessions import Sessions, longest_silent
 from transports.program.options import Limits
 
 from . import status

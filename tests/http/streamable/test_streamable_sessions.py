@@ -10,7 +10,7 @@ import weakref
 import flask
 import pytest
 
-from transports.fabric.session import Sessions, SessionsUsedUp
+from transports.fabric.sessions import Sessions, SessionsUsedUp
 from transports.http.sse import HttpSse
 from transports.http.stream_threads import StreamThreads
 from transports.http.streamable import streamable, streams
