@@ -20,7 +20,7 @@ END = b"\0"
 class _Interruptible:
     """A context manager for the main thread, around the calls in which it waits."""
 
-    waiting = ending = raised = False   # `ending`: whether a signal has come
+    waiting = ending = _raised = False   # `ending`: whether a signal has come
 
     def __enter__(self):
         self.waiting = True
@@ -31,8 +31,8 @@ class _Interruptible:
 
     def end_if_told(self):
         """Raises SystemExit, once, if a signal has come and the main thread waits."""
-        if self.waiting and self.ending and not self.raised:
-            self.raised, self.waiting = True, False
+        if self.waiting and self.ending and not self._raised:
+            self._raised, self.waiting = True, False
             raise SystemExit
 
 
@@ -41,7 +41,7 @@ interruptible = _Interruptible()
 
 def end_on_signals():
     """From now on the first signal ends the program cleanly, and the second at once."""
-    interruptible.ending = interruptible.raised = False
+    interruptible.ending = interruptible._raised = False
 
     def end(_signal, _frame):
         for number in SIGNALS:
