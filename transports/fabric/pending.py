@@ -14,8 +14,8 @@ import threading
 import time
 import weakref
 
-from .messages import (INVALID_REQUEST, SERVER_UNAVAILABLE, Refused, error, is_id, notification,
-                       with_params)
+from .messages import (INVALID_REQUEST, SERVER_UNAVAILABLE, Refused, dig, error, is_id,
+                       notification, with_params)
 
 LATE_CALLS = 100    # of which it is remembered who asked, for what a server says too late
 
@@ -205,11 +205,10 @@ class PendingRequests:
         Raises Refused, with the reason, once the table is closed.
         """
         our_id = next(self._ids)
-        meta = (message.get("params") or {}).get("_meta")
-        token = meta.get("progressToken") if isinstance(meta, dict) else None
+        token = dig(message, "params", "_meta", "progressToken")
         sent = {**message, "id": our_id}
         if is_id(token):
-            sent = with_params(sent, _meta={**meta, "progressToken": our_id})
+            sent = with_params(sent, _meta={**message["params"]["_meta"], "progressToken": our_id})
         with self._lock:
             if self._closed:
                 raise Refused(SERVER_UNAVAILABLE, self._closed)
@@ -228,8 +227,7 @@ class PendingRequests:
 
     def progress(self, message):
         """Send a progress notification to the asker of its token, under the asker's token."""
-        params = message.get("params")
-        token = params.get("progressToken") if isinstance(params, dict) else None
+        token = dig(message, "params", "progressToken")
         with self._lock:
             row = self._rows.get(token) if is_id(token) else None
         if row is None or row.token is None:
