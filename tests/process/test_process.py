@@ -131,6 +131,13 @@ def test_a_bug_in_what_hears_of_the_end_does_not_stop_the_end(make, caplog):
     assert "OverflowError" in caplog.text
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_bug_that_ends_one_of_its_threads_ends_the_connection(start):
+    talk = "import sys; print('?', file=sys.stderr); sys.stdin.read()"
+    process = start(command=sys.executable, args=["-c", talk], secrets=(None,))
+    assert says(process) == ("closed", "was cut off by a bug in the router")
+
+
 def test_no_group_is_signalled_after_its_number_may_be_that_of_another(start, monkeypatch):
     signalled = queue.SimpleQueue()
 

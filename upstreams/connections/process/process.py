@@ -76,9 +76,10 @@ class Process:
         self._process = process = self._open()
         self.pid = process.pid
         self._guardian.watch(self.pid)
-        self._threads = [threading.Thread(target=work, name=f"{self.label}-{role}", daemon=True)
-                         for role, work in (("reader", self._read), ("stderr", self._read_stderr),
-                                            ("writer", self._write), ("exit", self._await_exit))]
+        self._threads = [
+            threading.Thread(target=self._run, args=[work], name=f"{self.label}-{role}", daemon=True)
+            for role, work in (("reader", self._read), ("stderr", self._read_stderr),
+                               ("writer", self._write), ("exit", self._await_exit))]
         try:
             for thread in self._threads:
                 thread.start()
@@ -145,6 +146,14 @@ class Process:
         with self._lock:  # also while we signal, so that nobody reaps it before
             if not self._reaped:
                 signal_group(self.pid, number)
+
+    def _run(self, work):
+        """Run by each of the threads. If a bug of ours ends one, the server is of no use."""
+        try:
+            work()
+        except Exception:
+            self._broken("was cut off by a bug in the router")
+            raise  # into the log
 
     def _broken(self, reason):
         """A pipe has ended. Its thread has nothing left to do, so it may wait here: mostly the
