@@ -76,10 +76,10 @@ class Process:
         self._process = process = self._open()
         self.pid = process.pid
         self._guardian.watch(self.pid)
-        self._threads = [
-            threading.Thread(target=self._run, args=[work], name=f"{self.label}-{role}", daemon=True)
-            for role, work in (("reader", self._read), ("stderr", self._read_stderr),
-                               ("writer", self._write), ("exit", self._await_exit))]
+        self._threads = [threading.Thread(target=self._run, args=(work,), daemon=True,
+                                          name=f"{self.label}-{role}")
+                         for role, work in (("reader", self._read), ("stderr", self._read_stderr),
+                                            ("writer", self._write), ("exit", self._await_exit))]
         try:
             for thread in self._threads:
                 thread.start()
