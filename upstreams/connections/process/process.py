@@ -192,9 +192,13 @@ class Process:
             message = _behind_a_banner(line)
             if message is None:
                 self._skip(line, problem)
-                message = self._error_for(line[:200], (tail or line)[-200:], problem)
-            if message is not None:
-                self._on_message(message)
+                id = id_of_answer(line + (tail or b""))
+                if id is None:
+                    return
+                # If it was an answer, no other one will come.
+                message = error(id, INTERNAL_ERROR, f'server "{self.entry.name}" sent an answer '
+                                                    f"that cannot be passed on: {problem}")
+            self._on_message(message)
 
     def _skip(self, line, problem):
         """A line is no message. Of many, only the 1st, 10th, 100th, … is told in the log."""
@@ -204,14 +208,6 @@ class Process:
         self.skipped = self.skipped or said
         if str(self._skipped).strip("0") == "1":
             log.warning("%s: %s", self.label, said)
-
-    def _error_for(self, head, tail, problem):
-        """If the line was an answer, no other one will come: then an error in its place."""
-        if b'"jsonrpc"' not in head + tail or b'"method"' in head:
-            return None  # a log line, or a request: an id in it would not be one of ours
-        found = _ID_AT_START.search(head) or _ID_AT_END.search(tail)
-        return found and error(int(found[1]), INTERNAL_ERROR, (
-            f'server "{self.entry.name}" sent an answer that cannot be passed on: {problem}'))
 
     # -- NAME-writer
 
@@ -308,6 +304,16 @@ def _wait_for(threads, seconds):
     for thread in threads:
         if thread.is_alive():
             thread.join(seconds)
+
+
+def id_of_answer(line):
+    """Our id in bytes that are no message, if they were an answer, else None. A log line or a
+    request has none that would be ours."""
+    head, tail = line[:200], line[-200:]
+    if b'"jsonrpc"' not in head + tail or b'"method"' in head:
+        return None
+    found = _ID_AT_START.search(head) or _ID_AT_END.search(tail)
+    return found and int(found[1])
 
 
 # Where SDKs put the id of an answer: Python's near the start, TypeScript's at the very end.
