@@ -83,6 +83,9 @@ def copy_without(rooms, folder):
 
 
 def main(rooms):
+    if unknown := set(rooms) - ROOMS.keys():
+        print(f"no rooms: {', '.join(unknown)}; there are {', '.join(ROOMS)}")
+        return 2
     with tempfile.TemporaryDirectory() as folder:
         copy_without(with_dependents(rooms or ROOMS), Path(folder))
         return subprocess.run([sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q",

@@ -19,14 +19,12 @@ process *group*, because npx, uvx and `sh -c` leave grandchildren that hold our 
 import collections
 import logging
 import os
-import re
 import signal
 import subprocess
 import threading
 
-from transports.fabric.lines import each_line
-from transports.fabric.messages import (INTERNAL_ERROR, InvalidMessage, decode, encode, error,
-                                        kind_of)
+from transports.fabric.lines import behind_a_banner, each_line, id_of_answer
+from transports.fabric.messages import INTERNAL_ERROR, InvalidMessage, decode, encode, error
 from transports.fabric.outbox import Outbox, feed_pipe
 from transports.fabric.peers import StartFailed
 from transports.fabric.text import printable
@@ -189,7 +187,7 @@ class Process:
                 raise InvalidMessage(INTERNAL_ERROR, f"longer than {self._longest} bytes")
             self._on_message(decode(line))
         except InvalidMessage as problem:
-            message = _behind_a_banner(line)
+            message = behind_a_banner(line)
             if message is None:
                 self._skip(line, problem)
                 id = id_of_answer(line + (tail or b""))
@@ -289,33 +287,7 @@ class Process:
         self._ended.set()
 
 
-def _behind_a_banner(line):
-    """The message behind text that has no line end of its own, as a progress bar has none."""
-    start = line.find(b'{"')
-    try:
-        message = decode(line[start:]) if start > 0 else None
-        kind_of(message)
-    except InvalidMessage:
-        return None
-    return message
-
-
 def _wait_for(threads, seconds):
     for thread in threads:
         if thread.is_alive():
             thread.join(seconds)
-
-
-def id_of_answer(line):
-    """Our id in bytes that are no message, if they were an answer, else None. A log line or a
-    request has none that would be ours."""
-    head, tail = line[:200], line[-200:]
-    if b'"jsonrpc"' not in head + tail or b'"method"' in head:
-        return None
-    found = _ID_AT_START.search(head) or _ID_AT_END.search(tail)
-    return found and int(found[1])
-
-
-# Where SDKs put the id of an answer: Python's near the start, TypeScript's at the very end.
-_ID_AT_START = re.compile(rb'^\s*\{\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?"id"\s*:\s*(\d+)\s*,')
-_ID_AT_END = re.compile(rb',\s*"id"\s*:\s*(\d+)\s*(?:,\s*"jsonrpc"\s*:\s*"2\.0"\s*)?\}\s*$')
