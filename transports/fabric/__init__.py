@@ -28,5 +28,4 @@ In reading order:
     passing.py    where each message that passes can be seen
     text.py       text from outside, made fit for logs and tables
     session.py    one client's conversation
-    sessions.py   all of them, and which one makes room
 """

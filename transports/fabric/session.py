@@ -22,6 +22,10 @@ SILENT_SECONDS = 10.0   # of its client, until a session may have to make room f
 MOST_TASKS = 1000       # of one session
 
 
+class SessionsUsedUp(Exception):
+    """No further session may begin now; answered with 503."""
+
+
 class Gate:
     """Keeps calls with messages that come too early, in order, until it is opened once."""
 

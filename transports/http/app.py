@@ -2,7 +2,7 @@
 
 import flask
 
-from transports.fabric.sessions import SessionsUsedUp
+from transports.fabric.session import SessionsUsedUp
 from transports.http.engine.connection import client_connection_of
 
 from .front_page import front_page

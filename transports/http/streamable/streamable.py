@@ -18,7 +18,7 @@ import flask
 from transports.fabric.messages import (INVALID_REQUEST, REQUEST, REVISIONS, SERVER_UNAVAILABLE,
                                         InvalidMessage, decode, kind_of)
 from transports.fabric.outbox import CLOSE
-from transports.fabric.sessions import SessionsUsedUp
+from transports.fabric.session import SessionsUsedUp
 from transports.http.engine.connection import client_connection_of
 from transports.http.replies import (ACCEPTED, NO_JSON, STILL_HERE, EventResponse, event, is_json,
                                      json_error, plain, used_up)

@@ -3,13 +3,9 @@
 import logging
 import threading
 
-from .session import SILENT_SECONDS
+from transports.fabric.session import SILENT_SECONDS, SessionsUsedUp
 
 log = logging.getLogger("router")
-
-
-class SessionsUsedUp(Exception):
-    """No further session may begin now; answered with 503."""
 
 
 def longest_silent(sessions):
