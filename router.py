@@ -37,6 +37,7 @@ Threads; each line of the log names the one that wrote it:
   MainThread     http: reads sockets, begins POSTs    stdio: reads our stdin
   waitress-N     runs what may take long: a Flask view, initialize; or feeds one open stream
   stdout-writer  stdio only: feeds our stdout with what a sender could not write at once
+  signals        wakes MainThread when a signal comes
   clock          deadlines of starts, lists and calls; pauses; the steps of ending a server
   reload         looks every two seconds whether the config has changed, and follows it
   trace-writer   writes the file of --trace
@@ -63,7 +64,7 @@ from transports.http.serve import http_sse
 from transports.program.clock import Clock
 from transports.program.log import Stderr, replace_closed_files
 from transports.program.options import CannotServe, read_options
-from transports.program.signals import end_on_signals, interruptible
+from transports.program.signals import end_on_signals, interruptible, signals_wake_the_main_thread
 from upstreams.config.entries import load
 from upstreams.config.stated import understand as understand_ours
 from upstreams.connections.process.guardian import Guardian
@@ -136,7 +137,8 @@ def main():
     clock.start()
     end_on_signals()
     try:
-        return run(clock)
+        with signals_wake_the_main_thread():
+            return run(clock)
     except CannotServe as problem:
         stderr.show(f"router.py: {problem}")
         return 1

@@ -20,6 +20,17 @@ hypothesis.settings.register_profile("no deadline", deadline=None)
 hypothesis.settings.load_profile("no deadline")
 
 
+def pytest_addoption(parser):
+    parser.addoption("--few-examples", action="store_true", help="of random histories")
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--few-examples"):
+        for item in items:
+            if hasattr(item.cls, "settings"):
+                item.cls.settings = hypothesis.settings(item.cls.settings, max_examples=5)
+
+
 @pytest.fixture(autouse=True)
 def nothing_is_left(request):
     """A test that leaves a thread or a child process alive has failed."""

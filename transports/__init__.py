@@ -1,10 +1,12 @@
-"""How clients reach the router.
+"""How clients reach the router. Never imports `upstreams`: each transport is handed the router.
 
-May import: its own rooms. Never `upstreams`: each transport is handed the router.
+May import: transports.fabric, transports.program.
 
 In reading order:
     fabric/     messages, tables, queues, sessions: what both sides of the router stand on
-    http/       many clients: HTTP+SSE and Streamable HTTP
-    program/    what the whole program shares: options, signals, the clock
-Each file beside these rooms is a transport: see TRANSPORTS in router.py.
+    program/    what the whole program shares: options, the log, signals, the clock
+    stdio.py    one client, on our standard input and output
+    http/       many clients: HTTP+SSE; two rooms in it
+Rooms:
+    tap/        the messages as they pass, for the live page and for --trace
 """

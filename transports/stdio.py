@@ -10,6 +10,7 @@ import os
 import sys
 import threading
 
+from transports.fabric.lines import each_line
 from transports.fabric.messages import INVALID_REQUEST, InvalidMessage, decode, error
 from transports.fabric.outbox import feed_pipe
 from transports.program.options import CannotServe
@@ -32,8 +33,9 @@ def serve(router, _options):
                           "a client starts the router with both; for others use --transport http")
     source, sink = sys.stdin.buffer, sys.stdout.buffer
     sys.stdout = sys.stderr  # a stray print must not end up between the messages
-    for pipe in source, sink:
-        os.set_blocking(pipe.fileno(), True)  # some hosts hand over non-blocking pipes
+    if hasattr(os, "set_blocking"):     # not on Windows before Python 3.12
+        for pipe in source, sink:
+            os.set_blocking(pipe.fileno(), True)  # some hosts hand over non-blocking pipes
     log.info("waiting for a client of these servers on standard input: %s",
              ", ".join(router.names()))
     serve_pipes("stdio", router, source, sink)
@@ -48,14 +50,15 @@ def serve_pipes(transport, router, source, sink):
     session.outbox.on_behind = end_ourselves  # a client that cannot hear us is of no use
     writer = threading.Thread(target=_write, args=(session.outbox, sink), name="stdout-writer")
     writer.start()
+    longest = router.limits.message
     try:
-        longest = router.limits.message
-        while line := _read_line(source, longest):
-            if len(line) >= longest and not line.endswith(b"\n"):
-                _skip_rest(source)
-                session.outbox.send(error(None, INVALID_REQUEST, f"longer than {longest} bytes"))
-            elif line.strip():
-                _handle_line(router, session, line)
+        for line, tail in each_line(source, longest, interruptible):
+            try:
+                if tail is not None:
+                    raise InvalidMessage(INVALID_REQUEST, f"longer than {longest} bytes")
+                router.handle(session, decode(line), session.outbox)
+            except InvalidMessage as problem:
+                session.outbox.send(error(None, problem.code, str(problem)))
         session.pending.close("the client has closed its end: it can answer nothing any more")
         with interruptible:
             all_answered = session.calls.wait_until_empty(DRAIN_SECONDS)
@@ -77,24 +80,6 @@ def _await(writer):
     if writer.is_alive():
         log.error("the client does not read our output: exiting although some is unwritten")
         os._exit(1)  # the guardian process ends the servers
-
-
-def _read_line(source, longest):
-    with interruptible:
-        return source.readline(longest)
-
-
-def _handle_line(router, session, line):
-    try:
-        router.handle(session, decode(line), session.outbox)
-    except InvalidMessage as problem:
-        session.outbox.send(error(None, problem.code, str(problem)))
-
-
-def _skip_rest(source):
-    """Read on to the end of an over-long line."""
-    while (line := _read_line(source, 2**20)) and not line.endswith(b"\n"):
-        pass
 
 
 def _write(outbox, sink):

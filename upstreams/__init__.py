@@ -1,11 +1,17 @@
-"""Which MCP servers there are, which process serves which session, and our half of each server.
+"""The servers: which there are, which process of them serves whom, and what they say.
 
-Rooms of the core, from above to below; each imports only those below it:
+May import: transports.fabric and transports.program. Never the transports themselves.
+
+In reading order; each imports only those after it:
     routing/        what a client says and sees
     sharing/        which process serves whom
     server/         our half of one server
-    connections/    what carries the messages of one life of a server
+    connections/    what carries the messages of a server: a child process; a room: by URL
     config/         our format of the config
     servers/        the two bundled servers, which are programs of their own
-Rooms that can be taken out: eras/, reload/, relay/, advice/, connections/remote/, config/dialects/
+Rooms:
+    eras/           servers of revision 2026-07-28
+    relay/          --connect: one client, passed on to one server over HTTP as it is
+    reload/         following the config file
+    advice/         what --check advises
 """

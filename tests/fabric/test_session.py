@@ -4,7 +4,8 @@ import pytest
 
 from transports.fabric import session as session_module
 from transports.fabric.pending import Call
-from transports.fabric.session import Gate, Session, Sessions, SessionsUsedUp
+from transports.fabric.session import Gate, Session, SessionsUsedUp
+from upstreams.routing.sessions import Sessions
 
 from world import World, offers
 

@@ -131,6 +131,13 @@ def test_a_bug_in_what_hears_of_the_end_does_not_stop_the_end(make, caplog):
     assert "OverflowError" in caplog.text
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_bug_that_ends_one_of_its_threads_ends_the_connection(start):
+    talk = "import sys; print('?', file=sys.stderr); sys.stdin.read()"
+    process = start(command=sys.executable, args=["-c", talk], secrets=(None,))
+    assert says(process) == ("closed", "was cut off by a bug in the router")
+
+
 def test_no_group_is_signalled_after_its_number_may_be_that_of_another(start, monkeypatch):
     signalled = queue.SimpleQueue()
 
@@ -180,8 +187,30 @@ def test_rubbish_on_stdout_is_skipped_and_logged(start, caplog):
     # What is JSON comes through, to be judged by the Upstream; the rest is skipped.
     assert said[0] == [] and said[1] == {"jsonrpc": "2.0"} and said[2]["id"] == 999
     assert said[3]["result"]["content"][0]["text"] == "fine"
-    assert caplog.text.count("skipped a line") == 3
-    assert "Hello!" in caplog.text and "\\xff" not in caplog.messages[0]
+    assert [text.count("Hello!") for text in caplog.messages] == [1]    # the first alone
+    assert "Hello!" in process.last_lines()[0]  # where one looks if a server does not start
+
+
+def test_of_many_lines_that_are_skipped_only_a_few_are_told(start, caplog):
+    process = start(command=sys.executable, args=["-c", "print('no {\"J\": 1}\\n' * 250)"])
+    assert says(process) == ("closed", "exited with status 0: skipped a line of its output: "
+                             'not JSON: Expecting value: line 1 column 1 (char 0): no {"J": 1}')
+    assert [text.split(": ")[1] for text in caplog.messages] == [
+        "skipped a line of its output", "skipped 10 lines of its output",
+        "skipped 100 lines of its output"]
+
+
+@pytest.mark.parametrize("before", ["\ufeff", "Loading…", "10 %\r 90 %\r"])
+def test_a_message_is_understood_though_something_stands_before_it(start, caplog, before):
+    process = start()
+    process.send(call("say", line=before + '{"jsonrpc":"2.0","id":41,"result":{"a":1}}'))
+    assert says(process) == {"jsonrpc": "2.0", "id": 41, "result": {"a": 1}}
+
+
+def test_a_question_on_stderr_has_no_line_end_and_is_shown_as_the_last_line(start):
+    ask = "import sys; sys.stderr.write('Proceed? [y/N] '); sys.stderr.flush(); sys.stdin.read()"
+    process = start(command=sys.executable, args=["-c", ask])
+    assert wait_until(lambda: process.last_lines() == ["Proceed? [y/N]"])
 
 
 def test_a_line_of_5_mb_passes_and_one_over_the_limit_fails_one_call_only(start):

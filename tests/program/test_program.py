@@ -219,9 +219,9 @@ def test_a_client_that_closes_our_output_ends_us(config):
 def test_the_start_tells_each_server_and_the_urls(start_router):
     running = start_router({"one": fake(), "two": fake("dies")})
     text = "\n".join(running.lines)
-    assert re.search(rf"one +running +11.* {running.url}/mcp/one or /sse/one", text)
-    assert re.search(rf"two +failed.* {running.url}/mcp/two or /sse/two", text)
-    assert f"{running.url}/mcp or /sse\n" in text + "\n"
+    assert re.search(rf"one +running +11.* {running.url}/\S+/one", text)
+    assert re.search(rf"two +failed.* {running.url}/\S+/two", text)
+    assert re.search(rf"{running.url}/(mcp or /)?sse$", text, re.MULTILINE)
     assert re.search(r"\[one-reader\] server \"one\" is running", text)
 
 

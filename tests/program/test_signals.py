@@ -1,10 +1,17 @@
 """transports/program/signals.py: when the main thread is interrupted, and when it is not."""
 
+import ctypes
+import select
 import signal
+import subprocess
+from pathlib import Path
 
 import pytest
 
 from transports.program.signals import SIGNALS, interruptible
+
+from by_hand import ROUTER
+from processes import fake
 
 
 @pytest.mark.parametrize("number", SIGNALS)
@@ -36,3 +43,25 @@ def test_it_interrupts_once_and_leaves_the_end_alone(number):
             with interruptible:
                 done.append("the end may wait, too")
     assert done == ["the end may wait, too"]
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "tgkill"), reason="needs tgkill, of Linux")
+@pytest.mark.parametrize("options", [["--transport", "sse", "--port", "0"], []])
+@pytest.mark.parametrize("which", [1, 3, -1])
+def test_a_signal_that_the_system_gives_to_another_thread_ends_us_as_well(config, options, which):
+    with subprocess.Popen([*ROUTER, "--config", config(fake=fake()), *options], text=True,
+                          stdin=subprocess.PIPE, stderr=subprocess.PIPE) as router:
+        for line in router.stderr:
+            if "all together" in line or "waiting for a client" in line:
+                break
+        threads, before = {}, None
+        while threads != before:    # until all of them wait for something
+            select.select([], [], [], 0.5)
+            threads, before = {int(path.name): (path / "status").read_text() for path in
+                               Path(f"/proc/{router.pid}/task").iterdir()}, threads
+        assert ctypes.CDLL(None).tgkill(
+            router.pid, sorted(threads)[which], signal.SIGTERM) == 0
+        try:
+            assert router.wait(5) == 0
+        finally:
+            router.kill()

@@ -1,9 +1,12 @@
 """transports/fabric/tap.py in a whole router: each message passes once, with the right number."""
 
 import json
+import re
 
 import pytest
 
+from transports.fabric.passing import passing
+from transports.fabric.text import hidden
 from transports.tap import tap as tap_module
 from transports.tap.tap import FIRST_MESSAGES, LONGEST_TEXT, MOST_A_SECOND, tap
 
@@ -150,7 +153,7 @@ def test_a_long_message_is_cut_and_its_size_is_told_and_no_part_of_a_secret_is_l
         look, monkeypatch):
     here = world()
     client = here.client()
-    monkeypatch.setattr(tap, "secrets", ("hunter2",))
+    monkeypatch.setattr(hidden, "texts", ("hunter2",))
     look()
     head = len('{"jsonrpc":"2.0","method":"test","params":{"text":"')
     client.sends(method="test", params={"text": "x" * (LONGEST_TEXT - head - 3) + "hunter2"
@@ -192,11 +195,11 @@ def test_nothing_is_kept_some_time_after_the_last_look(monkeypatch):
     client = world().client()
     monkeypatch.setattr(tap_module, "LINGER", -1)
     reader = tap.open()
-    assert tap.watched
+    assert passing.watched
     reader.close()
     assert reader.read(0) is None or reader.read(0) is None
     client.sends(method="test")
-    assert not tap.watched
+    assert not passing.watched
     later = tap.open()
     assert later.read(0) == ([], 0)
     later.close()
@@ -212,3 +215,24 @@ def test_ids_and_tokens_of_any_kind_do_no_harm(look):
     here["a"].says(method="notifications/progress", params={"progressToken": {}})
     assert [one["method"] for one in look()][:3] == [
         "notifications/cancelled", "notifications/progress", "tools/list"]
+
+
+def test_of_long_ids_methods_and_tokens_little_is_kept_and_no_secret_yet_they_are_followed(
+        look, monkeypatch):
+    here = world()
+    client = here.client()
+    monkeypatch.setattr(hidden, "texts", ("hunter2",))
+    look()
+    long = "hunter2" + "x" * 10**6
+    client.asks("tools/call", id=long, name="a__t", _meta={"progressToken": long})
+    here["a"].says(method="notifications/progress", params={
+        "progressToken": here["a"].received[0]["id"], "progress": 1})
+    here["a"].says(id=here["a"].take()["id"], result={})
+    client.sends(method=long)
+    messages = look()
+    assert [letter for *_, letter in passes(messages)] == ["A"] * 6 + [None]
+    for one in messages:
+        assert not re.search("hunter2|x{300}", json.dumps([one["id"], one["method"]]))
+    assert all(len(str(key)) < 300 for key in tap._links._links)
+    assert all(record.size < LONGEST_TEXT + 1000 for record in tap._kept)
+    assert messages[-1]["method"].startswith("***xxx") and messages[-1]["method"].endswith("…")

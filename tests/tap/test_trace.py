@@ -15,7 +15,7 @@ from transports.tap.trace import Trace
 from by_hand import HELLO, Sse, call
 from processes import ROOT, fake
 
-README = (ROOT / "README.md").read_text("utf-8")
+README = (ROOT / "transports" / "tap" / "README.md").read_text("utf-8")
 
 
 def read(path):
@@ -58,7 +58,7 @@ def test_secrets_of_the_config_are_not_in_the_file(traced):
 
 
 def test_the_commands_in_the_readme_say_what_the_readme_says(traced, run):
-    section = README.split("\n## Trace\n")[1].split("\n## ")[0]
+    section = README.split("\n## Questions to it\n")[1]
     commands = re.findall(r"^jq .* trace\.jsonl$", section, re.MULTILINE)
     assert len(commands) == 3
     if shutil.which("jq"):

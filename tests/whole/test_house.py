@@ -1,98 +1,128 @@
-"""The house keeps its own rules: imports, sizes, and what the README says."""
+"""The house keeps its own rules: who imports whom, how large it is, what locks are held for."""
 
 import ast
+import builtins
 import importlib
 import inspect
-import json
-import plistlib
 import re
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 
 import pytest
+from rooms import APART, CORE, ROOMS, ROOT, folders_of_tests, lines_of_rooms
 
-from transports.fabric.outbox import MAX_BEHIND_BYTES, MAX_BEHIND_MESSAGES
-from upstreams.config.checking import SCHEMA
-from upstreams.server.catalog import LONGEST_TOOL_NAME
-
-from processes import ROOT, fake
-
-LARGEST = 350       # lines of a file; 250 are a good size, and 300 a reason to think
-# room → the rooms that its files may import besides their own
-MAY_IMPORT = {
-    "": {"transports", "transports.fabric", "transports.http", "transports.program", "upstreams",
-         "upstreams.config", "upstreams.connections", "upstreams.surfaces"},
-    "transports": {"transports.fabric", "transports.program"},
-    "transports.http": {"transports.fabric", "transports.http.engine", "transports.program"},
-    "transports.http.engine": {"transports.fabric", "transports.program"},
-    "transports.fabric": set(),
-    "transports.program": {"transports.fabric"},
-    "upstreams.surfaces": {"transports.fabric", "upstreams"},
-    "upstreams": {"transports.fabric", "upstreams.config", "upstreams.connections"},
-    "upstreams.connections": {"transports.fabric"},
-    "upstreams.config": {"transports.fabric"},
-}
-FOLDERS = [ROOT / room.replace(".", "/") for room in MAY_IMPORT]
-FILES = sorted(path for folder in FOLDERS for path in folder.glob("*.py")
-               if path.name != "__init__.py")
-README = (ROOT / "README.md").read_text("utf-8")
-TROUBLE = "When something does not work"
+LARGEST = 350       # lines of a file; 250 are a good size
+MOST_FILES = 10     # of a folder
+# Lines of Python, all in all, as `wc -l` counts them: recorded, and may grow by a tenth.
+CORE_LINES, WHOLE_LINES = 6_500, 11_500
+MAY_IMPORT = {**CORE, **ROOMS}
+FABRIC = "transports/fabric"
+FILES = sorted(path for top in ("transports", "upstreams") for path in (ROOT / top).rglob("*.py"))
+TREES = {path: ast.parse(path.read_text("utf-8")) for path in [*FILES, ROOT / "router.py"]}
 
 
-def room_of(path):
-    """The dotted name of a file's folder; "" for the top level."""
-    return ".".join(path.relative_to(ROOT).parts[:-1])
+def folder_of(path):
+    return path.parent.relative_to(ROOT).as_posix()
 
 
 def imports(path):
     """The modules that a file imports, by their full dotted names."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    found, here = set(), folder_of(path).split("/")
+    for node in ast.walk(TREES[path]):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            above = room_of(path).split(".")[:len(room_of(path).split(".")) + 1 - node.level]
-            base = ".".join(filter(None, [*(above if node.level else []), node.module]))
+            base = ".".join([*(here[:len(here) + 1 - node.level] if node.level else []),
+                             *filter(None, [node.module])])
             found |= {base} | {f"{base}.{alias.name}" for alias in node.names}
     return found
 
 
-def test_nobody_imports_router():
-    """Run as a program it is `__main__`: an import would load it again, with other classes."""
-    assert [path for path in FILES if "router" in imports(path)] == []
+def folders_used(path):
+    """The folders of ours that a file imports something from."""
+    modules = {".".join(other.relative_to(ROOT).with_suffix("").parts): folder_of(other)
+               for other in FILES if other.name != "__init__.py"}
+    packages = {folder.replace("/", "."): folder for folder in MAY_IMPORT}
+    return {{**packages, **modules}[name] for name in imports(path)
+            if name in modules or name in packages}
 
 
-def test_every_folder_with_code_is_a_room():
-    rooms = {room_of(path) for top in ("transports", "upstreams")
-             for path in (ROOT / top).rglob("*.py")}
-    assert rooms - {"upstreams.servers"} == MAY_IMPORT.keys() - {""}
+def lines(path):
+    return len(path.read_text("utf-8").splitlines())
 
 
-@pytest.mark.parametrize("room", MAY_IMPORT)
-def test_a_room_imports_only_from_the_rooms_below_it(room):
-    modules = {f"{room_of(path)}.{path.stem}".lstrip("."): room_of(path) for path in FILES}
+@pytest.mark.parametrize("folder", MAY_IMPORT)
+def test_a_folder_imports_only_what_its_arrows_allow(folder):
     for path in FILES:
-        if room_of(path) == room:
-            used = {modules[name] for name in imports(path) if name in modules}
-            assert used - {room} <= MAY_IMPORT[room], path
+        if folder_of(path) == folder:
+            # `upstreams.config` is on the way to `upstreams.config.entries`.
+            used = {one for one in folders_used(path) if not folder.startswith(one + "/")}
+            assert used - {folder, FABRIC} <= MAY_IMPORT[folder], path
 
 
-@pytest.mark.parametrize("room", [room for room in MAY_IMPORT if room])
-def test_a_room_says_what_it_is_for_what_it_may_import_and_what_is_in_it(room):
-    folder = ROOT / room.replace(".", "/")
-    text = ast.get_docstring(ast.parse((folder / "__init__.py").read_text("utf-8")))
+def test_the_core_imports_no_room_and_the_arrows_have_no_circle():
+    order = list(CORE)
+    for folder, below in CORE.items():
+        assert not below & ROOMS.keys() and below <= {*order[order.index(folder):]}, folder
+    for folder, below in MAY_IMPORT.items():
+        assert not (folder.startswith("transports") and any(
+            one.startswith("upstreams") for one in below)), folder
+
+
+def test_every_folder_with_code_is_known():
+    empty = {"upstreams", "upstreams/connections"}  # they have nothing but folders
+    assert {folder_of(path) for path in FILES} - {APART, *empty} == MAY_IMPORT.keys()
+
+
+def test_router_names_each_room_in_at_most_three_lines():
+    named = lines_of_rooms()
+    assert named.keys() == ROOMS.keys()
+    assert {room: found for room, found in named.items() if len(found) > 3} == {}
+
+
+@pytest.mark.parametrize("folder", [folder for folder in [*MAY_IMPORT, "upstreams"]])
+def test_a_folder_says_what_it_is_for_what_it_may_import_and_what_is_in_it(folder):
+    assert ROOT / folder / "__init__.py" in TREES
+    text = ast.get_docstring(TREES[ROOT / folder / "__init__.py"])
     assert "May import: " in text
     listed = re.findall(r"^    ([\w.]+)/?  ", text.split("In reading order:")[1], re.MULTILINE)
-    there = {path.name for path in folder.iterdir()} - {"__init__.py", "__pycache__"}
-    if room == "transports":  # whose files are transports, listed in router.py and the README
-        there = {name for name in there if not name.endswith(".py")}
-    assert sorted(listed) == sorted(there)
+    there = {path.name: path for path in (ROOT / folder).iterdir()}
+    wanted = {name for name, path in there.items() if path.suffix == ".py" or path.is_dir()}
+    assert wanted - {"__init__.py", "__pycache__"} <= {*listed} <= there.keys()
+
+
+def test_a_folder_has_few_files_and_a_file_a_few_screens():
+    for folder in MAY_IMPORT:
+        here = [path for path in FILES if folder_of(path) == folder and path.stem != "__init__"]
+        assert len(here) <= MOST_FILES, folder
+    assert {path.name: lines(path) for path in TREES if lines(path) > LARGEST} == {}
+
+
+def test_the_core_and_the_whole_stay_small(capsys):
+    rooms = sum(lines(path) for path in FILES
+                if any(ROOT / room in path.parents for room in ROOMS))
+    whole = sum(map(lines, TREES))
+    with capsys.disabled():
+        print(f" the core has {whole - rooms} lines, the whole {whole} ", end="")
+    assert whole - rooms <= 1.1 * CORE_LINES and whole <= 1.1 * WHOLE_LINES
+
+
+def test_every_room_has_tests():
+    assert [room for room in ROOMS if not folders_of_tests(room)] == []
+
+
+def test_no_test_of_the_core_imports_a_room():
+    of_rooms = {folder for room in ROOMS for folder in folders_of_tests(room)}
+    names = (*(room.replace("/", ".") for room in ROOMS), "streamable_by_hand")
+    for path in (ROOT / "tests").glob("*/**/test_*.py"):
+        inside = path.relative_to(ROOT)
+        if of_rooms.isdisjoint(inside.parents) and inside.parts[1] != "whole":
+            found = re.findall(r"^from (\S+) import|^import (\S+)", path.read_text(), re.MULTILINE)
+            assert not [one for pair in found for one in pair if one.startswith(names)], inside
 
 
 def test_every_transport_has_what_the_program_asks_of_it():
-    table = next(node.value for node in ast.parse((ROOT / "router.py").read_text("utf-8")).body
+    table = next(node.value for node in TREES[ROOT / "router.py"].body
                  if isinstance(node, ast.Assign) and node.targets[0].id == "TRANSPORTS")
     for name in ast.literal_eval(table).values():
         transport = importlib.import_module(name)
@@ -102,160 +132,79 @@ def test_every_transport_has_what_the_program_asks_of_it():
 
 def test_run_time_needs_four_packages_and_the_standard_library():
     ours = {"router", "transports", "upstreams"}
-    outside = {name.split(".")[0] for path in FILES for name in imports(path)}
-    outside -= ours | set(sys.stdlib_module_names)
+    outside = {name.split(".")[0] for path in TREES if folder_of(path) != APART
+               for name in imports(path)} - ours - set(sys.stdlib_module_names)
     assert outside == {"flask", "waitress", "jsonschema", "docopt"}
 
 
-def test_no_file_is_more_than_a_few_screens():
-    assert {path.name: lines(path) for path in FILES if lines(path) > LARGEST} == {}
+# What may be called while a lock is held, as it does not wait, send or write: mostly by the last
+# part of its name.
+HARMLESS = {name for kind in (list, dict, set, str, bytes, tuple) for name in dir(kind)} | {
+    *dir(builtins), "deque", "popleft", "appendleft", "partial", "count", "monotonic", "ref",
+    "current_thread", "warning", "notify", "notify_all",
+    "wait_for",             # of the lock itself, which is free meanwhile
+    "_handed_over.put"}     # a SimpleQueue, whose put never blocks
 
 
-def lines(path):
-    return len(path.read_text("utf-8").splitlines())
+def functions(tree):
+    """{name: [all functions and classes in it that have this name]}."""
+    found = {}
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            found.setdefault(node.name, []).append(node)
+    return found
 
 
-def section(title):
-    """What the README says below a heading, up to the next one of any level."""
-    return re.split("^#+ ", README.split(f"\n## {title}\n")[1], flags=re.MULTILINE)[0]
+OURS_TREE = ast.Module([tree for path, tree in TREES.items() if folder_of(path) != APART], [])
+OURS = functions(OURS_TREE)
 
 
-def blocks(language, text):
-    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+def harm_in(nodes, owner, seen=()):
+    """What is called in these statements of a class and may wait, send or write: {its name}.
+
+    A function of ours is harmless if all that it calls is; a class if its __init__ is.
+    """
+    found = set()
+    for call in (node for outer in nodes for node in ast.walk(outer)
+                 if isinstance(node, ast.Call)):
+        name = ast.unparse(call.func)
+        last = name.split(".")[-1]
+        if last in HARMLESS or name.removeprefix("self.") in HARMLESS or last in seen:
+            continue
+        mine = functions(owner).get(last) if name == f"self.{last}" else None
+        bodies = [[each for each in node.body if getattr(each, "name", "") == "__init__"]
+                  if isinstance(node, ast.ClassDef) else node.body
+                  for node in mine or OURS.get(last, ())]
+        if not bodies or any(harm_in(body, owner, (*seen, last)) for body in bodies):
+            found.add(name)
+    return found
 
 
-def test_the_readme_lists_every_file_and_what_shows_how_they_work_together():
-    rows = re.findall(r"^\| `([\w/.]+)` \| .+ \|$", section("Read it"), re.MULTILINE)
-    files = [str(path.relative_to(ROOT)) for path in FILES]
-    assert set(rows) ^ {*files, "tests/world.py", "tests/transcripts/"} == set()
-    assert len(rows) == len(set(rows))
+def held_over_a_call():
+    """{"Class.lock": what is called while it is held, and may wait, send or write}."""
+    nodes = [node for tree in TREES.values() for node in ast.walk(tree)]
+    locks = {"lock"} | {node.targets[0].attr for node in nodes if isinstance(node, ast.Assign)
+                        and re.match(r"threading\.(Lock|RLock|Condition)\(",
+                                     ast.unparse(node.value))}
+    found = {}
+    for owner in (node for node in ast.walk(OURS_TREE) if isinstance(node, ast.ClassDef)):
+        for node in (node for node in ast.walk(owner) if isinstance(node, ast.With)):
+            for lock in (ast.unparse(item.context_expr).split(".")[-1] for item in node.items):
+                if lock in locks and (harm := harm_in(node.body, owner)):
+                    found.setdefault(f"{owner.name}.{lock}", set()).update(harm)
+    return found
 
 
-@pytest.mark.parametrize("room", [room for room in MAY_IMPORT if room not in ("", "transports")])
-def test_the_readme_and_a_room_tell_the_same_reading_order(room):
-    folder = room.replace(".", "/")
-    told = re.findall(r"^    (\w+\.py)  ", (ROOT / folder / "__init__.py").read_text("utf-8"),
-                      re.MULTILINE)
-    assert re.findall(rf"^\| `{folder}/(\w+\.py)` ", README, re.MULTILINE) == told
+def test_the_list_of_locks_that_are_held_over_a_call_is_complete():
+    text = ast.get_docstring(TREES[ROOT / FABRIC / "__init__.py"])
+    listed = set(re.findall(r"^    (\w+\.\w+)  ", text, re.MULTILINE))
+    found = held_over_a_call()
+    assert {lock: harm for lock, harm in found.items() if lock not in listed} == {}
+    assert listed - found.keys() == set(), "these are not, or not any more"
 
 
-def test_the_picture_of_the_rooms_is_what_they_may_import():
-    (picture,) = blocks("mermaid", section("Rooms"))
-    rooms = {node: path.replace("/", ".") for node, path in
-             re.findall(r'(\w+)\["(\S+)"\]', picture)}
-    drawn = {room: set() for room in rooms.values() if room != "router.py"}
-    for one, other in re.findall(r"(\w+) --> (\w+)", picture):
-        drawn[rooms[one]].add(rooms[other])
-    assert drawn == {room: below for room, below in MAY_IMPORT.items() if room}
-
-
-def test_the_classes_and_methods_that_the_readme_names_exist():
-    classes = {node.name: {child.name for child in node.body
-                           if isinstance(child, ast.FunctionDef)}
-               for path in FILES for node in ast.parse(path.read_text("utf-8")).body
-               if isinstance(node, ast.ClassDef)}
-    text = README.split("\n## Glossary\n")[1]
-    for name, method in re.findall(r"`([A-Z][a-z]\w+)(?:\.(\w+))?`", text):
-        assert name in classes and (not method or method in classes[name]), name
-
-
-def test_the_readme_has_the_options_and_the_threads_of_the_program():
-    usage = ast.get_docstring(ast.parse((ROOT / "router.py").read_text("utf-8")))
-    options = re.search(r"Usage:.*?\n\n.*?(?=\n\n)", usage, re.DOTALL)[0]
-    assert options in README
-    for line in re.search(r"MainThread.*?(?=\n\n)", usage, re.DOTALL)[0].splitlines():
-        assert re.sub(" +", " ", line.strip()) in re.sub(" +", " ", README), line
-
-
-def test_the_readme_explains_every_key_of_the_config_with_its_default():
-    rows = dict(re.findall(r"^\| `(\w+)` \| (.+?) \| .+ \|$", section("Configuration"),
-                           re.MULTILINE))
-    known = SCHEMA["$defs"]["server"]["properties"]
-    assert rows.keys() == known.keys()
-    for key, default in rows.items():
-        if default.startswith("`"):
-            assert json.loads(default.strip("`")) == known[key]["default"], key
-
-
-def test_the_transcript_in_the_readme_is_one_that_is_replayed():
-    quoted = re.search(r"```\n(C> .*?)```", README, re.DOTALL)[1]
-    assert quoted in (ROOT / "tests" / "transcripts" / "tools-call-aggregate.txt").read_text()
-
-
-def test_the_configs_in_the_readme_are_json():
-    for block in blocks("json", README.replace(section(TROUBLE), "")):
-        json.loads(block)
-
-
-def test_the_plist_in_the_readme_starts_this_program_with_options_that_it_has(run):
-    (plist,) = blocks("xml", section("For hosts that only start commands"))
-    _, program, *options = plistlib.loads(plist.encode())["ProgramArguments"]
-    assert program.endswith("/router.py")
-    assert f"router.py {chr(32).join(options)}".replace("/path/to", "%h") in README
-    known = run(sys.executable, ROOT / "router.py", "--help").stdout.decode()
-    assert all(option in known for option in options if option.startswith("--"))
-
-
-def run_router(folder, *options):
-    """Run the router to its end, in a folder and without variables; returns all it printed."""
-    done = subprocess.run([sys.executable, ROOT / "router.py", *options], cwd=folder, text=True,
-                          capture_output=True, timeout=60, env={"PATH": "/usr/bin:/bin"})
-    return done.stderr + done.stdout
-
-
-def test_the_readme_has_every_transport_that_the_program_knows(tmp_path):
-    known = re.search("--transport is one of (.*)", run_router(tmp_path, "--transport", "none"))
-    rows = re.findall(r"^\| `(\w+)` \|", section("Point a client at it"), re.MULTILINE)
-    assert sorted(rows) == sorted(known[1].split(", "))
-
-
-def test_the_router_prints_what_the_readme_says_of_configs_that_do_not_work(tmp_path):
-    cases = re.findall(r"^```json\n(.*?)^```\n\n```\n(.*?)^```$", section(TROUBLE),
-                       re.DOTALL | re.MULTILINE)
-    assert len(cases) == len(blocks("json", section(TROUBLE))) > 0
-    for config, printed in cases:
-        (tmp_path / "mcp-config.json").write_text(config)
-        assert printed in run_router(tmp_path, "--check")
-
-
-def test_a_missing_config_and_a_port_in_use_are_told_as_the_readme_says(tmp_path, start_router):
-    missing = "`mcp-config.json: there is no such file`"
-    assert missing in section(TROUBLE) and missing.strip("`") in run_router(tmp_path, "--check")
-    running = start_router({"time": fake()})
-    port = running.url.split(":")[-1]
-    printed = run_router(tmp_path, "--config", running.config, "--transport", "sse",
-                         "--port", port)
-    assert printed.replace(port, "8080") in blocks("", section(TROUBLE))
-
-
-def test_http_errors_are_those_of_the_readme(tmp_path, start_router):
-    (tmp_path / "token").write_text("secret")
-    running = start_router({"time": fake(), "files": fake()}, "--token-file",
-                           str(tmp_path / "token"))
-    let_in = {"Authorization": "Bearer secret"}
-    told = []
-    for path, headers in (("/mcp", {**let_in, "Host": "mybox:8080"}),
-                          ("/mcp", {**let_in, "Origin": "https://app.example"}),
-                          ("/mcp", {}),
-                          ("/mcp", {**let_in, "Mcp-Session-Id": "gone"}),
-                          ("/sse/nosuch", let_in)):
-        with pytest.raises(urllib.error.HTTPError) as problem:
-            urllib.request.urlopen(urllib.request.Request(running.url + path, headers=headers))
-        body = problem.value.read().decode().strip()
-        if body.startswith("{"):
-            body = json.loads(body)["error"]["message"]
-        told.append((str(problem.value.code), body))
-    assert told == re.findall(r"^\| (\d+) \| `(.+?)` \|", section(TROUBLE), re.MULTILINE)
-
-
-def test_the_limits_in_the_readme_are_those_of_the_program():
-    assert f"{MAX_BEHIND_MESSAGES:,} messages or {MAX_BEHIND_BYTES // 2**20} MiB" in README
-    assert f"over {LONGEST_TOOL_NAME} characters" in README
-
-
-def test_continuous_integration_runs_the_test_command_of_the_readme():
-    (command,) = re.findall(r"```sh\n(.*tox.*)\n```", README)
-    assert command in (ROOT / ".ci" / "run").read_text()
+def test_continuous_integration_runs_the_tests():
+    assert re.search(r"\btox\b", (ROOT / ".ci" / "run").read_text("utf-8"))
 
 
 def test_the_top_level_is_what_the_design_says():

@@ -3,12 +3,17 @@
 Knows no HTTP, no process and no method of MCP beyond the few that carry ids and tokens.
 
 The rule of locks, here and everywhere: a lock protects one table, for a few lines. Nothing is
-called, sent or written while it is held, so locks need no order. The exceptions are
-    the pen of an outbox            held during a write; its order with others: http/engine
-    Sockets._lock                   held while a connection is asked what it wants: http/engine
-    StreamThreads._lock             held while waitress is told its number of threads
-    Guardian._lock                  held while one short line is written to the guardian
-    the log's lock                  held during a write to stderr, which never blocks
+called, sent or written while it is held, so locks need no order. The exceptions, of which a test
+checks that there are no others:
+    the pen of an outbox    held during a write; its order with other locks: http/engine
+    Sockets._lock           held while a connection is asked what it wants: http/engine
+    StreamThreads._lock     held while waitress is told its number of threads
+    Guardian._lock          held while one short line is written to the guardian, or it ends
+    Process._lock           held while a process is signalled or reaped, so that it is the one
+    ConfigHeaders._turn     held while the headersCommand of a server runs
+    PostThreads._lock       held while a thread is started
+    Remote._turn            held while a message of a remote server is passed on
+    Stderr.lock             of the log; held during a write to stderr, which never blocks
 
 May import: nothing but the standard library.
 
@@ -17,8 +22,10 @@ In reading order:
     messages.py   what a message is; bytes to messages and back; error codes
     pending.py    ids and progress tokens, out and home again; cancellation
     outbox.py     the queue before each stream and pipe, and the right to write to it
-    links.py      which messages belong together, by their ids and tokens
-    tap.py        where each message that passes can be seen
+    lines.py      what comes out of a pipe, line by line, and is not always a message
+    gather.py     several answers, collected without a thread that waits
+    pause.py      the pause before something is tried again
+    passing.py    where each message that passes can be seen
     text.py       text from outside, made fit for logs and tables
     session.py    one client's conversation
 """

@@ -187,9 +187,7 @@ def text_param(message, key):
 
 def task_id_in(response):
     """The id of the task that an answer creates (2025-11-25, Tasks), or None."""
-    value = response.get("result")
-    task = value.get("task") if isinstance(value, dict) else None
-    task_id = task.get("taskId") if isinstance(task, dict) else None
+    task_id = dig(response, "result", "task", "taskId")
     return task_id if isinstance(task_id, str) else None
 
 

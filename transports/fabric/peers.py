@@ -9,8 +9,8 @@ import typing
 class Peer(typing.Protocol):
     """Anything that a message can be sent to: a Call, a Session, an Upstream, an Outbox, …
 
-    `send` may be called from any thread. It never blocks and never raises: if the message can't
-    be delivered, the peer drops it, and a caller that waits for an answer gets an error otherwise.
+    `send` may be called from any thread. It never blocks and never raises: a peer drops what it
+    can't deliver, and a caller that waits for an answer gets an error in another way.
     """
 
     def send(self, message: dict) -> None: ...
@@ -28,12 +28,11 @@ class Asked(Peer, typing.Protocol):
 
 class ReplyTo(Peer, typing.Protocol):
     """Where a transport wants the answers to one client message: the last argument of
-    `Router.handle`. It gets, in this order, what belongs to the request (progress, log lines,
-    questions) and its answer. It may get them before `handle` returns, or long after, and from
-    any thread. A session's own outbox will do; stdio and HTTP+SSE use nothing else.
+    `Router.handle`. It gets what belongs to the request (progress, log lines, questions) and then
+    its answer, before `handle` returns or long after, and from any thread.
 
-    Only if it is a stream of its own, and not the session's outbox, it also needs what follows.
-    Any thread may call it.
+    A session's own outbox will do, and needs no more than `send`. A stream of its own also needs
+    what follows, for any thread.
     """
 
     def expect_one_less(self) -> None:
@@ -56,8 +55,10 @@ class Connection(typing.Protocol):
         """Called once. Raises StartFailed if there is nothing to talk to.
 
         on_message(message) is called by a thread of the connection that reads, and must not wait;
-        it is never called twice at the same time. on_closed(reason, pause=None) is called once,
-        by any thread of the connection; connections/remote.py tells what `pause` is.
+        it is never called twice at the same time. It raises InvalidMessage for what is none.
+        on_closed(reason, pause=None) is called once, by any thread of the connection. `pause`: the
+        seconds after which another start makes sense, 0 if the server only forgot us, math.inf if
+        none makes sense as things are, None if that is not known.
         """
 
     def send(self, message: dict) -> None:
@@ -70,4 +71,4 @@ class Connection(typing.Protocol):
         """Wait for its end; False if it has not come by then."""
 
     def last_lines(self) -> list:
-        """What the server last said about itself outside of the protocol, oldest first."""
+        """What the server last said beside the protocol, oldest first."""

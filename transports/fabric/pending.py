@@ -15,8 +15,8 @@ import threading
 import time
 import weakref
 
-from .messages import (INVALID_REQUEST, SERVER_UNAVAILABLE, Refused, error, is_error_without_id,
-                       is_id, notification, whole, with_params)
+from .messages import (INVALID_REQUEST, SERVER_UNAVAILABLE, Refused, dig, error,
+                       is_error_without_id, is_id, notification, whole, with_params)
 
 LATE_CALLS = 100    # of which it is remembered who asked, for what a server says too late
 
@@ -24,8 +24,8 @@ LATE_CALLS = 100    # of which it is remembered who asked, for what a server say
 class Call:
     """One request that a peer asked us and that has no answer yet.
 
-    A Call is itself a Peer: whatever belongs to the request is sent to it and goes on to
-    `reply_to`. The answer goes last; nothing follows it.
+    A Call is a Peer: what belongs to the request is sent to it and goes on to `reply_to`. The
+    answer goes last; nothing follows it.
     """
 
     __slots__ = ("asker", "id", "method", "reply_to", "within", "ended", "_passed_on",
@@ -52,11 +52,10 @@ class Call:
         self.send(error(self.id, code, text, data))
 
     def passed_on(self, peer, our_id):
-        """Note that the peer now has this request under our id."""
+        """The peer now has this request under our id."""
         self._passed_on.append((peer, our_id))
-        # Another thread may have ended the call before the line above, and so not have seen this
-        # entry. If both threads see it, the request is withdrawn twice; the second time finds
-        # nothing to do.
+        # Another thread may have ended the call just before, and not have seen this entry. If
+        # both see it, the request is withdrawn twice, and the second time finds nothing to do.
         if self.ended:
             peer.withdraw(our_id, "the caller has left")
 
@@ -65,10 +64,7 @@ class Call:
         self.asker.calls.on_end(self, function)
 
     def cancel(self, reason):
-        """End it without an answer, and withdraw it from the peers that it was passed on to.
-
-        False if an answer was faster.
-        """
+        """End it without an answer, and withdraw it. False if an answer was faster."""
         if not self.asker.calls.end(self):
             return False
         self.withdraw(reason)
@@ -111,8 +107,8 @@ class Calls:
     def end(self, call, answer=None):
         """Take the call out of the table and send its answer, if there is one.
 
-        Returns True to the first caller; any later one finds the call ended, and its answer is
-        dropped. The id is free again before the peer has the answer.
+        True for the first caller. Any later one finds the call ended, and its answer is dropped.
+        The id is free again before the peer has the answer.
         """
         with self._lock:
             if self._open.get(call.id) is not call:
@@ -120,8 +116,7 @@ class Calls:
             del self._open[call.id]
             call.ended = True
             self._leaving += 1
-            on_end = call._on_end
-        for function in on_end:  # first: the peer may act on its answer at once
+        for function in call._on_end:  # first: the peer may act on its answer at once
             function()
         if answer is not None:
             call.reply_to.send(answer)
@@ -139,16 +134,6 @@ class Calls:
                 return
         function()
 
-    def find(self, id):
-        """The Call with this id that is still open, or None."""
-        with self._lock:
-            return self._open.get(id)
-
-    def all(self):
-        """Those that are still open."""
-        with self._lock:
-            return list(self._open.values())
-
     def cancel(self, id, reason):
         """The asker takes its request back; returns the Call that has ended by this, or None.
 
@@ -156,9 +141,7 @@ class Calls:
         """
         call = self.find(id)
         # Cancellation, Behavior Requirements: `initialize` must not be cancelled.
-        if call and call.method != "initialize" and call.cancel(reason):
-            return call
-        return None
+        return call if call and call.method != "initialize" and call.cancel(reason) else None
 
     def close(self):
         """Refuse what comes from now on; returns the calls that are still open."""
@@ -167,6 +150,16 @@ class Calls:
             # Cuts a cycle, since the asker has this table: an ended session with all that it
             # keeps is freed at once, not when the collector runs.
             self._asker = None
+            return list(self._open.values())
+
+    def find(self, id):
+        """The Call with this id that is still open, or None."""
+        with self._lock:
+            return self._open.get(id)
+
+    def all(self):
+        """Those that are still open."""
+        with self._lock:
             return list(self._open.values())
 
     def wait_until_empty(self, seconds):
@@ -195,8 +188,8 @@ class Pending:
 class PendingRequests:
     """What we asked one peer and it has not answered: {our id: Pending}. Once closed, it stays so.
 
-    A server that is started again gets a new table with the `ids` of the old one: a cancellation
-    that comes late then never hits a request of the server's next life.
+    A server that is started again gets a new table that goes on with the `ids` of the old one, so
+    a late cancellation never hits a request of the server's next life.
     """
 
     def __init__(self, ids=None):
@@ -204,7 +197,7 @@ class PendingRequests:
         self._lock = threading.Lock()
         # protected by _lock:
         self._rows = {}
-        self._last_calls = {}   # who asked → when; the latest LATE_CALLS of them
+        self._last_calls = {}   # weakref to who asked → when; the latest LATE_CALLS of them
         self._closed = None  # the reason, once it is closed; add() checks it under the lock
 
     def add(self, message, reply_to, call=None):
@@ -213,11 +206,10 @@ class PendingRequests:
         Raises Refused, with the reason, once the table is closed.
         """
         our_id = next(self._ids)
-        meta = (message.get("params") or {}).get("_meta")
-        token = meta.get("progressToken") if isinstance(meta, dict) else None
+        token = dig(message, "params", "_meta", "progressToken")
         sent = {**message, "id": our_id}
         if is_id(token):
-            sent = with_params(sent, _meta={**meta, "progressToken": our_id})
+            sent = with_params(sent, _meta={**message["params"]["_meta"], "progressToken": our_id})
         with self._lock:
             if self._closed:
                 raise Refused(SERVER_UNAVAILABLE, self._closed)
@@ -247,8 +239,7 @@ class PendingRequests:
 
     def progress(self, message):
         """Send a progress notification to the asker of its token, under the asker's token."""
-        params = message.get("params")
-        token = params.get("progressToken") if isinstance(params, dict) else None
+        token = dig(message, "params", "progressToken")
         with self._lock:
             row = self._rows.get(token) if is_id(token) else None
         if row is None or row.token is None:
@@ -309,9 +300,9 @@ class PendingRequests:
         moment = time.monotonic() - seconds
         with self._lock:
             here = [row.call.asker for row in self._rows.values() if row.call]
-            late = [asker() for asker, ended in self._last_calls.items()
+            late = [asker for asker, ended in self._last_calls.items()
                     if not here or ended >= moment]
-        return {*here, *late}
+        return {*here, *(asker() for asker in late)}
 
     def __len__(self):
         with self._lock:

@@ -19,8 +19,6 @@ from .text import outline
 log = logging.getLogger("router")
 
 SILENT_SECONDS = 10.0   # of its client, until a session may have to make room for another
-
-
 MOST_TASKS = 1000       # of one session
 
 
@@ -109,7 +107,7 @@ class Session:
     def __init__(self, surface, transport, surface_name=None, make_outbox=Outbox, most_calls=None):
         self.id = secrets.token_urlsafe(24)
         self.name = f"session {self.id[:6]}"    # the whole id is a key: it stays out of the log
-        self.surface = surface                  # what it sees: upstreams/surfaces
+        self.surface = surface                  # what it sees: upstreams/routing
         self.transport = transport              # the name of the transport that it came by
         self.surface_name = surface_name        # of a server or a group; None: of all servers
         self.outbox = make_outbox(self.name)    # its own stream, for what belongs to no call
@@ -137,8 +135,8 @@ class Session:
         self.ready_gate.open()
 
     def seconds_silent(self):
-        """Since the last sign of life of its client: 0 while that has a connection open on which
-        it reads, or waits for an answer. A call that was left behind is none."""
+        """Since the last sign of life of its client; 0 while it reads on some connection, or
+        waits for an answer there."""
         if self.last_used is None or self.outbox.reader or any(
                 stream.reader for stream in list(self.streams.values())):
             return 0.0
@@ -195,63 +193,10 @@ class Session:
                 question.withdraw(reason)
 
     def _stream_of(self, question):
-        """The stream of the call that the question belongs to, while somebody may read that;
-        else the session's own."""
+        """The stream of the call that the question belongs to, if that stream is still open;
+        otherwise the session's own stream."""
         call = question.within
         if call is None or call.ended or call.reply_to is self.outbox or \
                 call.reply_to.is_complete():
             return self.outbox
         return call.reply_to
-
-
-def longest_silent(sessions):
-    """The one to end if one has to: of those without a call, the one whose client has been silent
-    for longest, or None if all are in use."""
-    silent = [(session.seconds_silent(), session) for session in sessions
-              if not len(session.calls)]
-    seconds, found = max(silent, key=lambda each: each[0], default=(0.0, None))
-    return found if seconds >= SILENT_SECONDS else None
-
-
-class Sessions:
-    """The sessions that have not ended: {id: Session}."""
-
-    def __init__(self, most):
-        self._most = most
-        self._lock = threading.Lock()
-        self._sessions = {}  # protected by _lock
-
-    def add(self, session):
-        """False if there are as many as may be: first another has to make room."""
-        with self._lock:
-            if len(self._sessions) >= self._most:
-                return False
-            self._sessions[session.id] = session
-            return True
-
-    def longest_silent(self):
-        """The session that makes room for another. Raises SessionsUsedUp if all are in use."""
-        sessions = self.all()
-        found = longest_silent(sessions)
-        if found is None:
-            without_call = sum(not len(session.calls) for session in sessions)
-            log.warning("a new session was refused: %d of the %d that --max-sessions allows have "
-                        "no call under way, but their clients are there", without_call,
-                        self._most)
-            raise SessionsUsedUp(f"There are {self._most} sessions already, which is as many as "
-                                 "--max-sessions allows, and all of them are in use.")
-        return found
-
-    def remove(self, session):
-        """True for the first to do so."""
-        with self._lock:
-            return self._sessions.pop(session.id, None) is not None
-
-    def find(self, id):
-        """The session with this id, or None."""
-        with self._lock:
-            return self._sessions.get(id)
-
-    def all(self):
-        with self._lock:
-            return list(self._sessions.values())

@@ -2,7 +2,7 @@
 
 
 class Hidden:
-    """What must not be shown by anything that leaves the program for people: log, table, tap."""
+    """What must not be shown by log, table, tap: the one instance of this is `hidden`."""
 
     texts = ()      # the longest first; replaced by one assignment
 

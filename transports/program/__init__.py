@@ -5,7 +5,6 @@ May import: transports.fabric.
 In reading order:
     options.py    what the options mean: limits, the address to listen on, access
     log.py        what is written to standard error, and what never is
-    trace.py      each message that passes, in a file
     signals.py    Ctrl+C once, and twice; SIGHUP
     clock.py      the one thread in which time passes
 """

@@ -89,31 +89,27 @@ class Access:
 
         From here on clients can connect; they wait until we serve.
         """
-        try:
-            return self._listen()
-        except OSError as problem:
-            raise CannotServe(f"cannot listen on {self.host} port {self.port}: "
-                              f"{_reason(problem)}; try another --host or --port"
-                              ) from None
-
-    def _listen(self):
         sockets, port, unusable = [], self.port, None
         try:
             found = socket.getaddrinfo(self.host, port, type=socket.SOCK_STREAM)
-        except UnicodeError:
-            raise OSError("this is not a host name") from None
-        for family, *_, address in found:
-            try:
-                sockets.append(socket.create_server((address[0], port), family=family,
-                                                    backlog=BACKLOG))
-            except OSError as problem:
-                if problem.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
-                    raise
-                unusable = problem  # as ::1 if IPv6 is off: another address will do
-            else:
-                port = sockets[-1].getsockname()[1]  # port 0 takes any: the same for all addresses
-        if not sockets:
-            raise unusable
+            for family, *_, address in found:
+                try:
+                    sockets.append(socket.create_server((address[0], port), family=family,
+                                                        backlog=BACKLOG))
+                except OSError as problem:
+                    if problem.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                        raise
+                    unusable = problem  # as ::1 if IPv6 is off: another address will do
+                else:
+                    port = sockets[-1].getsockname()[1]  # the same for all, if it was 0
+            if unusable and not sockets:
+                raise unusable
+        except (OSError, UnicodeError) as problem:
+            reason = ("this is not a host name" if isinstance(problem, UnicodeError)
+                      # without what Python's socket module adds to it
+                      else (problem.strerror or str(problem)).partition(" (while")[0])
+            raise CannotServe(f"cannot listen on {self.host} port {self.port}: {reason}; try "
+                              "another --host or --port") from None
         return sockets
 
     def url(self, listening):
@@ -139,11 +135,6 @@ class Options:
     pages: dict                 # see PAGES there
 
 
-def _reason(problem):
-    """What an OSError says, without what Python's socket module adds to it."""
-    return (problem.strerror or str(problem)).partition(" (while")[0]
-
-
 def read_options(options, transports, ways, pages):
     """docopt's dictionary and what router.py has put together → Options. Raises ValueError."""
     for option, allowed in (("--transport", transports),
@@ -152,7 +143,6 @@ def read_options(options, transports, ways, pages):
             raise ValueError(f"{option} is one of {', '.join(allowed)}")
     if options["--connect"] and options["--transport"] != "stdio":
         raise ValueError("--connect serves one client, over stdio: leave out --transport")
-
     if options["--json"] and not options["--check"]:
         raise ValueError("--json goes with --check: it says how that prints")
 
@@ -164,8 +154,7 @@ def read_options(options, transports, ways, pages):
     limits = Limits(number("--max-sessions", 1, 100_000), number("--max-calls", 1, 100_000),
                     number("--max-processes", 0, 100_000),
                     number("--max-message", 1, 1024) * 2**20,
-                    number("--list-wait", 0, 3600),
-                    number("--idle-minutes", 1, 100_000) * 60)
+                    number("--list-wait", 0, 3600), number("--idle-minutes", 1, 100_000) * 60)
     access = Access(options["--host"], number("--port", 0, 65535),
                     tuple(map(_origin, options["--allow-origin"])),
                     _token(options["--token-file"]), options["--insecure"])

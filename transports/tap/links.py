@@ -1,14 +1,14 @@
 """Which messages belong together: a request of a client, what it became, and all that follows.
 
 They get the same number. It is found by the ids and tokens that pass: an answer has the id of its
-request, and comes the other way. What became of a request has another id, so the tap is told
-which request was the cause.
+request, and comes the other way. The request that we send to a server has a new id, so whoever
+sends it tells the tap which client's request was the cause.
 """
 
 import itertools
 import threading
 
-from transports.fabric.messages import is_id
+from transports.fabric.messages import dig, is_id
 
 FROM_CLIENT, TO_CLIENT = "from client", "to client"
 FROM_SERVER, TO_SERVER = "from server", "to server"
@@ -16,6 +16,7 @@ BACK = {FROM_CLIENT: TO_CLIENT, TO_CLIENT: FROM_CLIENT,
         FROM_SERVER: TO_SERVER, TO_SERVER: FROM_SERVER}
 
 MOST_LINKS = 20_000     # the oldest are forgotten
+LONGEST_ID = 200        # characters; of a longer one only its hash is kept
 
 
 class Link:
@@ -30,83 +31,76 @@ class Link:
 NO_LINK = Link()
 
 
+def key(place, peer, id, *more):
+    """The key of a request that passes at this place, by its id; of a token with "token" behind
+    it; None if that is neither."""
+    if not is_id(id):
+        return None
+    return (place, peer, hash(id) if isinstance(id, str) and len(id) > LONGEST_ID else id, *more)
+
+
 def call_key(call):
     """The key of a client's request, by its Call; None if there is none."""
-    return call and (FROM_CLIENT, call.asker.name, call.id)
+    return call and key(FROM_CLIENT, call.asker.name, call.id)
 
 
 def question_key(question):
     """The key of a server's question; that of the client's call which it belongs to, if any."""
-    return call_key(question.within) or (FROM_SERVER, question.asker.label, question.id)
+    return call_key(question.within) or key(FROM_SERVER, question.asker.label, question.id)
 
 
 class Links:
-    """{(place, name of the peer, id): Link}. No lock: the Tap holds its own around every use."""
+    """{key: Link}. No lock: the Tap holds its own around every use."""
 
     def __init__(self):
         self._links = {}                    # the oldest first
         self._numbers = itertools.count(1)
 
-    def find(self, place, peer, message, cause, session):
-        """The Link of a message that passes. `cause`: the key of a request, see below, or None."""
+    def find(self, place, peer, message, method, cause, session):
+        """The Link of a message that passes. `cause`: the key of a request, see above, or None."""
         if "method" not in message:
-            return self._links.pop((BACK[place], peer, message.get("id")), NO_LINK)
-        if "id" in message:
-            return self._request(place, peer, message, cause, session)
-        return self._notification(place, peer, message, cause)
+            return self._links.pop(key(BACK[place], peer, message.get("id")), NO_LINK)
+        if "id" not in message:
+            return self._links.get(self._key_in_notification(place, peer, message, cause), NO_LINK)
+        link = Link(self._of(cause).number, method, session)
+        token = dig(message, "params", "_meta", "progressToken")
+        self._remember(key(place, peer, message["id"]), link)
+        self._remember(key(place, peer, token, "token"), link)
+        return link
 
-    def follow(self, key, cause):
+    def follow(self, request, cause):
         """The request with this key, which will pass soon, belongs to that cause."""
-        self._remember(key, Link(self._of(cause).number))
+        self._remember(request, Link(self._of(cause).number))
 
     def clear(self):
         self._links.clear()
 
-    def _request(self, place, peer, message, cause, session):
-        link = Link(self._of(cause).number, message["method"], session)
-        self._remember((place, peer, message["id"]), link)
-        token = _within(message, "params", "_meta", "progressToken")
-        if token is not None:
-            self._remember((place, peer, "token", token), link)
-        return link
-
-    def _notification(self, place, peer, message, cause):
-        """The Link of the request whose id or token it names."""
+    def _key_in_notification(self, place, peer, message, cause):
+        """The key of the request whose id or token it names."""
         if message["method"] == "notifications/progress":
-            key = BACK[place], peer, "token", _within(message, "params", "progressToken")
-        elif message["method"] == "notifications/cancelled":
-            key = place, peer, _within(message, "params", "requestId")
-        elif message["method"] == "notifications/message":
-            # It goes to the client in the thread that brings it here.
-            key = "log line", threading.get_ident()
-            if place == FROM_SERVER:
-                self._remember(key, self._of(cause) if cause else NO_LINK)
-        else:
-            return NO_LINK
-        return self._links.get(key, NO_LINK)
+            return key(BACK[place], peer, dig(message, "params", "progressToken"), "token")
+        if message["method"] == "notifications/cancelled":
+            return key(place, peer, dig(message, "params", "requestId"))
+        if message["method"] != "notifications/message":
+            return None
+        # A log line goes to the client in the thread that brings it here.
+        line = key("log line", None, threading.get_ident())
+        if place == FROM_SERVER:
+            self._remember(line, self._of(cause) if cause else NO_LINK)
+        return line
 
     def _of(self, cause):
         """The Link of the cause. A new one if that was not seen, or if there is none."""
         link = self._links.get(cause)
         if link is None:
             link = Link(next(self._numbers))
-            if cause:
-                self._remember(cause, link)
+            self._remember(cause, link)
         return link
 
     def _remember(self, key, link):
+        if key is None:
+            return
         self._links.pop(key, None)
         self._links[key] = link
         if len(self._links) > MOST_LINKS:
             del self._links[next(iter(self._links))]
-
-
-def _within(value, *keys):
-    """The id or token at the end of these keys; None if there is none.
-
-    >>> _within({"params": {"_meta": {"progressToken": "p"}}}, "params", "_meta", "progressToken")
-    'p'
-    """
-    for key in keys:
-        value = value.get(key) if isinstance(value, dict) else None
-    return value if is_id(value) else None

@@ -5,14 +5,16 @@ What it keeps is text, not the messages, and the secrets of the config are not i
 """
 
 import collections
+import itertools
 import threading
 import time
 
-from transports.fabric.messages import encode
+from transports.fabric.messages import encode, is_id
 from transports.fabric.passing import passing
 from transports.fabric.text import hidden, redacted
 
-from .links import FROM_CLIENT, FROM_SERVER, TO_CLIENT, TO_SERVER, Links, call_key, question_key
+from .links import (FROM_CLIENT, FROM_SERVER, LONGEST_ID, TO_CLIENT, TO_SERVER, Links, call_key,
+                    key, question_key)
 
 LONGEST_TEXT = 2**14        # characters of one message; what is longer is cut
 KEPT_MESSAGES = 10_000
@@ -29,7 +31,8 @@ class Record:
     __slots__ = ("n", "size", "_fields", "_line")
 
     def __init__(self, n, fields):
-        self.n, self.size = n, len(fields["text"])
+        self.n = n
+        self.size = sum(len(str(fields[key])) for key in ("text", "id", "method"))
         self._fields, self._line = fields, None
 
     def line(self):
@@ -37,6 +40,13 @@ class Record:
         if self._line is None:
             self._line = encode({"n": self.n, **self._fields})
         return self._line
+
+
+def _brief(value):
+    """An id or a method as it is kept and shown."""
+    if isinstance(value, str):
+        return redacted(hidden.texts, value, LONGEST_ID)
+    return value if is_id(value) else None
 
 
 class Tap:
@@ -61,9 +71,8 @@ class Tap:
         self._take(FROM_CLIENT, session.name, message, session=session.name)
 
     def to_client(self, name, message, data):
-        """`name`: of the session; `data`: the message as bytes."""
         # A question has its Link already, see `asked`.
-        self._take(TO_CLIENT, name, message, (TO_CLIENT, name, message.get("id")), data,
+        self._take(TO_CLIENT, name, message, key(TO_CLIENT, name, message.get("id")), data,
                    session=name)
 
     def from_server(self, upstream, message):
@@ -75,14 +84,12 @@ class Tap:
                    process=upstream.label)
 
     def to_server(self, upstream, message, call):
-        """`call`: on whose behalf, or None."""
         self._take(TO_SERVER, upstream.label, message, call_key(call), server=upstream.name,
                    process=upstream.label, session=call.asker.name if call else None)
 
     def asked(self, session, our_id, question):
-        """This session is about to be asked a server's question, a Call, under our id."""
         with self._changed:
-            self._links.follow((TO_CLIENT, session.name, our_id), question_key(question))
+            self._links.follow(key(TO_CLIENT, session.name, our_id), question_key(question))
 
     # -- taking
 
@@ -91,17 +98,18 @@ class Tap:
         if not self._is_wanted():
             return
         data = encode(message) if data is None else data
-        text = redacted(hidden.texts, data[:LONGEST_TEXT + 1].decode("ascii"), LONGEST_TEXT)
-        kind = ("response" if "method" not in message
-                else "request" if "id" in message else "notification")
+        id, method = _brief(message.get("id")), _brief(message.get("method"))
         fields = {"time": time.time(), "place": place, "session": session, "server": None,
                   "process": None, **more, "thread": threading.current_thread().name,
-                  "size": len(data), "text": text, "cut": len(data) > LONGEST_TEXT,
-                  "kind": kind, "id": message.get("id")}
+                  "size": len(data), "cut": len(data) > LONGEST_TEXT, "id": id,
+                  "text": redacted(hidden.texts, data[:LONGEST_TEXT + 1].decode("ascii"),
+                                   LONGEST_TEXT),
+                  "kind": ("response" if "method" not in message
+                           else "request" if "id" in message else "notification")}
         with self._changed:
-            link = self._links.find(place, peer, message, cause, session)
+            link = self._links.find(place, peer, message, method, cause, session)
             fields.update(call=link.number, session=session or link.session,
-                          method=message.get("method") or link.method)
+                          method=method or link.method)
             self._n += 1
             self._keep(Record(self._n, fields))
 
@@ -150,8 +158,8 @@ class Tap:
         return reader
 
     def close(self, reader):
-        """See Reader.close."""
         with self._changed:
+            reader.closed = True
             if reader in self._readers:
                 self._readers.remove(reader)
             self._all_wanted = any(each.wants_all for each in self._readers)
@@ -159,31 +167,24 @@ class Tap:
             self._changed.notify_all()
 
     def read(self, reader, seconds):
-        """See Reader.read."""
         with self._changed:
             self._asleep = True
             self._changed.wait_for(lambda: self._n > reader.after or reader.closed, seconds)
             if self._n > reader.after:
                 self._changed.wait_for(lambda: reader.closed, COLLECT)
-            found = []
-            for record in reversed(self._kept):
-                if record.n <= reader.after:
-                    break
-                found.append(record)
+            found = list(itertools.takewhile(lambda record: record.n > reader.after,
+                                             reversed(self._kept)))[::-1]
             missed = self._n - reader.after - len(found)
             reader.after = self._n
-        if reader.closed and not (found or missed):
-            return None
-        return found[::-1], missed
+        return None if reader.closed and not (found or missed) else (found, missed)
 
 
 class Reader:
     """One look at the tap, by one thread."""
 
     def __init__(self, tap, after, wants_all):
-        self.after, self.wants_all = after, wants_all
+        self._tap, self.after, self.wants_all = tap, after, wants_all
         self.closed = False
-        self._tap = tap
 
     def read(self, seconds):
         """([Records], how many messages were missed before or between them).
@@ -194,7 +195,6 @@ class Reader:
 
     def close(self):
         """Any thread, any number of times."""
-        self.closed = True
         self._tap.close(self)
 
 

@@ -1,8 +1,7 @@
-"""--trace FILE: each message that passes, as a line of JSON, for a bug report.
+"""--trace FILE: each message that passes, as a line of JSON. README.md here tells of them.
 
-The lines are those of fabric/tap.py, and a thread of its own writes them, so that no message waits
-for the disk. If it cannot keep up, a line {"missed": n} stands where messages are missing. When
-the file is full it becomes FILE.1, in place of the one before.
+A thread of its own writes the lines, so that no message waits for the disk. If it cannot keep up,
+a line {"missed": n} stands where messages are missing.
 """
 
 import logging

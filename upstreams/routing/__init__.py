@@ -4,6 +4,7 @@ May import: transports.fabric, transports.program, upstreams.server, upstreams.s
 
 In reading order:
     router.py       the switchboard: what transports are handed
+    sessions.py     which sessions there are
     from_client.py  what a client says, and what becomes of it; `initialize`
     surface.py      what a session sees, and which server gets each of its requests
     single.py       one server as it is

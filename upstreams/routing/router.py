@@ -4,12 +4,13 @@ import logging
 
 from transports.fabric.messages import SERVER_UNAVAILABLE
 from transports.fabric.outbox import Outbox
-from transports.fabric.session import Session, Sessions, longest_silent
+from transports.fabric.session import Session
 from transports.program.options import Limits
 
 from . import status
 from .aggregate import Aggregate
 from .from_client import FromClient, Handshake
+from .sessions import Sessions, longest_silent
 from .single import Single
 
 VERSION = "0.1.0"

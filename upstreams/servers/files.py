@@ -30,6 +30,14 @@ def inside(path):
     return whole
 
 
+def text_of(path):
+    """The text of a file in the folder. Raises Problem."""
+    try:
+        return inside(path).read_text("utf-8")
+    except UnicodeDecodeError:
+        raise Problem(f"{path} is not text.")
+
+
 def names(pattern):
     """The files that fit the pattern, without hidden ones: sorted names relative to the folder."""
     if ".." in pattern or pattern.startswith("/"):
@@ -43,12 +51,9 @@ def names(pattern):
 def summary(request):
     kinds = {}
     for name in names("**/*"):
-        kind, size = Path(name).suffix or "(none)", (FOLDER / name).stat().st_size
-        files, size_before = kinds.get(kind, (0, 0))
-        kinds[kind] = files + 1, size_before + size
-    lines = [f"{kind}: {files} files, {size} bytes"
-             for kind, (files, size) in sorted(kinds.items(), key=lambda item: -item[1][1])]
-    return "\n".join(lines) or "The folder is empty."
+        kinds.setdefault(Path(name).suffix or "(none)", []).append((FOLDER / name).stat().st_size)
+    return "\n".join(f"{kind}: {len(sizes)} files, {sum(sizes)} bytes" for kind, sizes in sorted(
+        kinds.items(), key=lambda item: -sum(item[1]))) or "The folder is empty."
 
 
 @server.tool("The names of the files that fit a pattern.",
@@ -71,8 +76,8 @@ def search(request, text, pattern="**/*"):
         if done % 100 == 0 or done == len(files):
             request.progress(done, len(files), name)
         try:
-            lines = inside(name).read_text("utf-8").splitlines()
-        except (Problem, UnicodeDecodeError):
+            lines = text_of(name).splitlines()
+        except Problem:
             continue  # too large, or not text
         hits += [f"{name}:{number}: {line.strip()[:200]}"
                  for number, line in enumerate(lines, 1) if text in line]
@@ -82,11 +87,7 @@ def search(request, text, pattern="**/*"):
 @server.prompt("Explain a file of the folder.", path="the file, as src/main.py",
                audience="for whom (optional)")
 def explain_file(path, audience="a colleague who has not seen it"):
-    try:
-        text = inside(path).read_text("utf-8")
-    except UnicodeDecodeError:
-        raise Problem(f"{path} is not text.")
-    return f"Explain this file, {path}, to {audience}.\n\n{text}"
+    return f"Explain this file, {path}, to {audience}.\n\n{text_of(path)}"
 
 
 @server.resource("folder:///", "overview", "The names of all files in the folder, one a line.")
@@ -96,10 +97,7 @@ def overview(uri):
 
 @server.resource("folder:///{path}", "file", "A text file of the folder, as folder:///notes/a.md.")
 def file(uri):
-    try:
-        return inside(unquote(uri[len("folder:///"):])).read_text("utf-8")
-    except UnicodeDecodeError:
-        raise Problem("That file is not text.")
+    return text_of(unquote(uri[len("folder:///"):]))
 
 
 if __name__ == "__main__":

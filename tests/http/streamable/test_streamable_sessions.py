@@ -10,11 +10,12 @@ import weakref
 import flask
 import pytest
 
-from transports.fabric.session import Sessions, SessionsUsedUp
+from transports.fabric.session import SessionsUsedUp
 from transports.http.sse import HttpSse
 from transports.http.stream_threads import StreamThreads
 from transports.http.streamable import streamable, streams
 from transports.http.streamable.streamable import GONE_SECONDS, StreamableHttp
+from upstreams.routing.sessions import Sessions
 
 from played_connection import HEARTBEAT, Connection, request
 from streamable_by_hand import HELLO

@@ -1,12 +1,12 @@
 """A small process that ends the servers of a router that was killed.
 
-A router that is killed outright (kill -9, out of memory) cannot close its servers. Some of them
-do not notice that their input has ended, and npx and uvx leave grandchildren too. So the router
-tells the guardian process which process groups it has started. The pipe between them closes when
-the router is gone, for whatever reason; then the guardian ends every group that is still running.
+A router that is killed outright (kill -9, out of memory) cannot close its servers, and some of
+them do not notice that their input has ended. So the router tells the guardian process which
+process groups it has started. When the router is gone, for whatever reason, the pipe between them
+closes, and the guardian ends every group that still runs.
 
-This file is both ends of that pipe: the router imports it, and the guardian process runs it.
-Two kinds of line go through it: "+1234" a group has started, "-1234" it has ended.
+The router imports this file, and the guardian process runs it. Two kinds of line go through the
+pipe: "+1234" a group has started, "-1234" it has ended.
 """
 
 import logging
@@ -56,9 +56,7 @@ class Guardian:
     def _tell(self, line):
         if WINDOWS:  # no process groups there, see the README
             return
-        # The lock is held while we write: the guardian always reads, so a line of a few bytes
-        # does not block.
-        with self._lock:
+        with self._lock:  # also while we write: the guardian always reads, so that does not block
             try:
                 if self._process is None:
                     self._process = subprocess.Popen(

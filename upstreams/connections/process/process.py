@@ -8,8 +8,8 @@ thread reads from the pipe. A fourth thread waits for the process.
     NAME-stderr    reads stderr: writes it to the log, and keeps the last lines for errors
     NAME-exit      waits for the process to end, then ends what is left of its group
 
-A sender writes to stdin itself if it gets the pen of the outbox (fabric/outbox.py) and the pipe
-has room. NAME-writer holds the pen when it closes stdin, so no sender writes to a closed pipe.
+NAME-writer holds the pen of the outbox (fabric/outbox.py) when it closes stdin, so no sender
+writes to a closed pipe.
 
 The end has three steps (2025-11-25, Lifecycle, Shutdown): we close stdin; if the process is still
 there after GRACE seconds it gets SIGTERM, and after as many again SIGKILL. The signals go to the
@@ -19,19 +19,18 @@ process *group*, because npx, uvx and `sh -c` leave grandchildren that hold our 
 import collections
 import logging
 import os
-import re
-import shutil
 import signal
 import subprocess
 import threading
 
+from transports.fabric.lines import behind_a_banner, each_line, id_of_answer
 from transports.fabric.messages import INTERNAL_ERROR, InvalidMessage, decode, encode, error
 from transports.fabric.outbox import Outbox, feed_pipe
 from transports.fabric.peers import StartFailed
 from transports.fabric.text import printable
 
 from .guardian import KILL, WINDOWS, signal_group
-from .programs import to_install
+from .programs import environment, find
 
 log = logging.getLogger("router")
 
@@ -39,7 +38,8 @@ GRACE = 2.0             # seconds between two steps of the end
 DRAIN = 0.5             # seconds for the last lines to arrive after the process has ended
 STDERR_LINES = 20
 SHOWN = 80              # characters of a skipped line in the log
-ENDS = 400              # bytes that are kept of both ends of it: more than SHOWN characters
+OWN_GROUP = ({"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if WINDOWS
+             else {"start_new_session": True})
 
 
 class Process:
@@ -57,6 +57,9 @@ class Process:
         self._exited = threading.Event()  # set when the process itself has ended
         self._ended = threading.Event()   # set when its group has, too
         self._last_lines = collections.deque(maxlen=STDERR_LINES)
+        self._unended = b""     # the beginning of a line of stderr that has not come to its end
+        self._skipped = 0       # lines of stdout
+        self.skipped = None     # the first of them that was no message, in words
         self._lock = threading.Lock()
         # protected by _lock:
         self._reported = False
@@ -69,54 +72,35 @@ class Process:
         NAME-exit, or by the thread of a pipe that the server closed while it lives on.
         """
         self._on_message, self._on_closed = on_message, on_closed
-        self._process = self._open()
-        self.pid = self._process.pid
+        self._process = process = self._open()
+        self.pid = process.pid
         self._guardian.watch(self.pid)
-        self._threads = [threading.Thread(target=work, name=f"{self.label}-{role}", daemon=True)
-                         for role, work in (("reader", self._read), ("writer", self._write),
-                                            ("stderr", self._drain_stderr),
-                                            ("exit", self._await_exit))]
-        self._reader, _, self._stderr, _ = self._threads
+        self._threads = [threading.Thread(target=self._run, args=(work,), daemon=True,
+                                          name=f"{self.label}-{role}")
+                         for role, work in (("reader", self._read), ("stderr", self._read_stderr),
+                                            ("writer", self._write), ("exit", self._await_exit))]
         try:
             for thread in self._threads:
                 thread.start()
         except RuntimeError as problem:  # the system has no more threads
-            self._end_without_threads()
+            self._reported = True
+            self.kill()
+            self._await_exit()  # it has no NAME-exit
+            for thread, pipe in zip(self._threads,
+                                    (process.stdout, process.stderr, process.stdin)):
+                if not thread.is_alive():
+                    pipe.close()
             raise StartFailed(f"its threads could not be started: {problem}") from None
 
-    def _end_without_threads(self):
-        """End a process that has just begun, and that has no NAME-exit: here, and at once."""
-        self.kill()
-        self._wait()
-        self._end_group()
-        process = self._process
-        for thread, pipe in zip(self._threads, (process.stdout, process.stdin, process.stderr)):
-            if thread.is_alive():
-                thread.join(DRAIN)  # it closes its pipe itself
-            else:
-                pipe.close()
-
     def _open(self):
-        entry = self.entry
-        environment = {**os.environ, **dict(entry.env)}
-        environment.pop("MCP_ROUTER_TOKEN", None)  # ours: no server needs it
-        path = environment.get("PATH", os.defpath)
-        command = shutil.which(entry.command, path=path)
-        if command is None:
-            is_path = os.path.basename(entry.command) != entry.command
-            program = to_install(entry.command)
-            raise StartFailed(f'the command "{entry.command}" was not found or may not be run; '
-                              + (f"it comes with {program}; " if program else "")
-                              + ("it is a path, so PATH was not searched" if is_path
-                                 else f"searched PATH={path}"))
+        entry, variables = self.entry, environment(self.entry.env)
+        command = find(entry.command, variables.get("PATH", os.defpath))
         if not os.path.isdir(entry.cwd):
             raise StartFailed(f'the working directory "{entry.cwd}" does not exist')
-        own_group = ({"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if WINDOWS
-                     else {"start_new_session": True})
         try:
-            return subprocess.Popen([command, *entry.args], env=environment, cwd=entry.cwd,
+            return subprocess.Popen([command, *entry.args], env=variables, cwd=entry.cwd,
                                     stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                    stderr=subprocess.PIPE, bufsize=2**16, **own_group)
+                                    stderr=subprocess.PIPE, bufsize=2**16, **OWN_GROUP)
         except (OSError, ValueError) as problem:
             raise StartFailed(f"{command} could not be started: {problem}") from None
 
@@ -144,20 +128,31 @@ class Process:
             return True  # it never started
         if not self._ended.wait(seconds):
             return False
-        for thread in self._threads:
-            # Not for long: a process that has left the group may hold the pipe open.
-            if thread.is_alive():
-                thread.join(min(seconds, DRAIN))
+        # Not for long: a process that has left the group may hold the pipe open.
+        _wait_for(self._threads, min(seconds, DRAIN))
         return True
 
     def last_lines(self):
-        """The last lines of stderr, oldest first, without the secrets of the config."""
-        return list(self._last_lines)
+        """What it last said beside the protocol, without the secrets of the config: what was no
+        message, and lines of stderr. The last may have no end yet, as a question has none."""
+        return [*filter(None, [self.skipped]), *self._last_lines,
+                *filter(None, [self._shown(self._unended)])]
+
+    def _shown(self, data, most=4000):
+        return printable(self.entry.redact(data.decode("utf-8", "replace").strip(), most))
 
     def _signal(self, number):
         with self._lock:  # also while we signal, so that nobody reaps it before
             if not self._reaped:
                 signal_group(self.pid, number)
+
+    def _run(self, work):
+        """Run by each of the threads. If a bug of ours ends one, the server is of no use."""
+        try:
+            work()
+        except Exception:
+            self._broken("was cut off by a bug in the router")
+            raise  # into the log
 
     def _broken(self, reason):
         """A pipe has ended. Its thread has nothing left to do, so it may wait here: mostly the
@@ -180,37 +175,38 @@ class Process:
 
     def _read(self):
         with self._process.stdout as stdout:
-            while line := stdout.readline(self._longest):
-                if len(line) >= self._longest and not line.endswith(b"\n"):
-                    line = line[:ENDS] + _skip_rest(stdout, line)
-                    problem = InvalidMessage(INTERNAL_ERROR, f"longer than {self._longest} bytes")
-                    self._unusable(line, problem)
-                elif line := line.strip():
-                    self._handle_line(line)
+            for line, tail in each_line(stdout, self._longest):
+                try:
+                    self._handle_line(line, tail)
+                except Exception:  # a bug of ours in one message must not end all that follow
+                    log.exception("%s: one message was lost", self.label)
         self._broken("closed its output")
 
-    def _handle_line(self, line):
+    def _handle_line(self, line, tail):
         try:
+            if tail is not None:
+                raise InvalidMessage(INTERNAL_ERROR, f"longer than {self._longest} bytes")
             self._on_message(decode(line))
         except InvalidMessage as problem:
-            self._unusable(line, problem)
-        except Exception:  # a bug of ours in one message must not end all that follow
-            log.exception("%s: one message was lost", self.label)
+            message = behind_a_banner(line)
+            if message is None:
+                self._skip(line, problem)
+                id = id_of_answer(line + (tail or b""))
+                if id is None:
+                    return
+                # If it was an answer, no other one will come.
+                message = error(id, INTERNAL_ERROR, f'server "{self.entry.name}" sent an answer '
+                                                    f"that cannot be passed on: {problem}")
+            self._on_message(message)
 
-    def _unusable(self, line, problem):
-        """Skip a line that is no message. If it was an answer, its request gets an error in its
-        place, since no other answer will come."""
-        text = "skipped a line of its output: %s: %s" % (problem, printable(
-            self.entry.redact(line[:ENDS].decode("utf-8", "replace"), SHOWN)))
-        log.warning("%s: %s", self.label, text)
-        self.skipped = self.skipped or text
-        head, tail = line[:200], line[-200:]
-        if b'"jsonrpc"' not in head + tail or b'"method"' in head:
-            return  # a log line, or a request: an id in it would not be one of ours
-        if found := _ID_AT_START.search(head) or _ID_AT_END.search(tail):
-            self._handle_line(encode(error(
-                int(found[1]), INTERNAL_ERROR, f'server "{self.entry.name}" sent an answer that '
-                                               f"cannot be passed on: {problem}")))
+    def _skip(self, line, problem):
+        """A line is no message. Of many, only the 1st, 10th, 100th, … is told in the log."""
+        self._skipped += 1
+        count = "a line" if self._skipped == 1 else f"{self._skipped} lines"
+        said = f"skipped {count} of its output: {problem}: {self._shown(line, SHOWN)}"
+        self.skipped = self.skipped or said
+        if str(self._skipped).strip("0") == "1":
+            log.warning("%s: %s", self.label, said)
 
     # -- NAME-writer
 
@@ -228,13 +224,20 @@ class Process:
 
     # -- NAME-stderr
 
-    def _drain_stderr(self):
+    def _read_stderr(self):
         with self._process.stderr as stderr:
-            while line := stderr.readline(2**16):  # to the end: a full pipe blocks the server
-                if text := printable(self.entry.redact(line.decode("utf-8", "replace")).strip()):
-                    self._last_lines.append(text)
-                    log.info("%s: %s", self.label, text)
-                _skip_rest(stderr, line)
+            while data := stderr.read1(2**16):  # to the end: a full pipe blocks the server
+                *lines, rest = (self._unended + data).split(b"\n")
+                for line in lines:
+                    self._note(line)
+                self._unended = rest[:2**16]
+            self._note(self._unended)
+            self._unended = b""
+
+    def _note(self, line):
+        if text := self._shown(line):
+            self._last_lines.append(text)
+            log.info("%s: %s", self.label, text)
 
     # -- NAME-exit
 
@@ -264,18 +267,19 @@ class Process:
 
     def _reason_of_exit(self, status):
         self._outbox.close()
-        self._reader.join(DRAIN)   # what the server said before it died still counts
-        self._stderr.join(DRAIN)
-        reason = (f"was ended by {_name_of_signal(-status)}" if status < 0
+        _wait_for(self._threads[:2], DRAIN)     # what the server said before it died still counts
+        signals = {number.value: number.name for number in signal.Signals}
+        reason = (f"was ended by {signals.get(-status, f'signal {-status}')}" if status < 0
                   else f"exited with status {status}")
-        last = self._last_lines[-1] if self._last_lines else None
-        return f"{reason}: {last}" if last else reason
+        last = self.last_lines()[-1:]
+        return ": ".join([reason, *last])
 
     def _end_group(self):
         """End what is left: a child of the server may hold its stdout, or nothing of ours."""
-        if self._reader.is_alive():
+        reader = self._threads[0]
+        if reader.is_alive():
             self._signal(signal.SIGTERM)
-            self._reader.join(GRACE)
+            reader.join(GRACE)
         self._signal(KILL)
         self._guardian.release(self.pid)
         with self._lock:
@@ -284,22 +288,7 @@ class Process:
         self._ended.set()
 
 
-def _name_of_signal(number):
-    try:
-        return signal.Signals(number).name
-    except ValueError:  # most realtime signals have no name
-        return f"signal {number}"
-
-
-def _skip_rest(pipe, line):
-    """Read on to the end of a line, if this is not all of it; returns its last bytes."""
-    tail = line[-ENDS:]
-    while line and not line.endswith(b"\n"):
-        line = pipe.readline(2**20)
-        tail = (tail + line)[-ENDS:]
-    return tail
-
-
-# Where SDKs put the id of an answer: Python's near the start, TypeScript's at the very end.
-_ID_AT_START = re.compile(rb'^\s*\{\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?"id"\s*:\s*(\d+)\s*,')
-_ID_AT_END = re.compile(rb',\s*"id"\s*:\s*(\d+)\s*(?:,\s*"jsonrpc"\s*:\s*"2\.0"\s*)?\}\s*$')
+def _wait_for(threads, seconds):
+    for thread in threads:
+        if thread.is_alive():
+            thread.join(seconds)

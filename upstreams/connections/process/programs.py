@@ -1,6 +1,10 @@
-"""What to install for a command that was not found: most servers need one of a few programs."""
+"""How a program that the config names is found, and what it finds around it."""
 
+import os
 import re
+import shutil
+
+from transports.fabric.peers import StartFailed
 
 _NODE, _PYTHON = "Node.js (https://nodejs.org)", "Python (https://python.org)"
 _UV, _BUN = "uv (https://docs.astral.sh/uv)", "Bun (https://bun.sh)"
@@ -14,11 +18,20 @@ _COMES_WITH = {
 }
 
 
-def to_install(command):
-    """What this command comes with, or None if that is not known.
+def environment(more=()):
+    """Our own environment with these variables, and without the token of our own clients."""
+    found = {**os.environ, **dict(more)}
+    found.pop("MCP_ROUTER_TOKEN", None)
+    return found
 
-    >>> to_install("/usr/local/bin/npx")
-    'Node.js (https://nodejs.org)'
-    """
-    name = re.split(r"[/\\]", command)[-1].lower()
-    return _COMES_WITH.get(re.sub(r"\.(exe|cmd)$", "", name))
+
+def find(command, path):
+    """The whole path of a command. Raises StartFailed, which tells what to install for it."""
+    if found := shutil.which(command, path=path):
+        return found
+    name = re.split(r"[/\\]", command)[-1]
+    program = _COMES_WITH.get(re.sub(r"\.(exe|cmd)$", "", name.lower()))
+    raise StartFailed(f'the command "{command}" was not found or may not be run; '
+                      + (f"it comes with {program}; " if program else "")
+                      + (f"searched PATH={path}" if os.path.basename(command) == command
+                         else "it is a path, so PATH was not searched"))

@@ -1,0 +1,96 @@
+"""The core and its rooms: who may import whom, and how a room is taken out.
+
+`python tests/rooms.py ROOM …` copies the program without these rooms, or without any if none is
+named, and runs the tests that are left, as `tox -e core` does.
+"""
+
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+# folder → the folders that its files may import besides their own. The core; arrows go down.
+CORE = {
+    "upstreams/routing": {"upstreams/sharing", "upstreams/server", "upstreams/config",
+                          "transports/program"},
+    "upstreams/sharing": {"upstreams/server", "upstreams/config"},
+    "upstreams/server": {"upstreams/connections/process", "upstreams/config"},
+    "upstreams/connections/process": set(),
+    "upstreams/config": set(),
+    "transports": {"transports/program"},
+    "transports/http": {"transports/program", "transports/http/engine"},
+    "transports/http/engine": {"transports/program"},
+    "transports/program": set(),
+    "transports/fabric": set(),     # which everybody may import
+}
+ROOMS = {
+    "transports/http/streamable": {"transports/http", "transports/http/engine",
+                                   "transports/program"},
+    "transports/http/live": {"transports/http", "transports/http/engine", "transports/tap"},
+    "transports/tap": set(),
+    "upstreams/advice": {"upstreams/server", "upstreams/config"},
+    "upstreams/config/dialects": {"upstreams/config"},
+    "upstreams/connections/remote": {"upstreams/connections/process"},
+    "upstreams/eras": {"upstreams/server"},
+    "upstreams/relay": {"upstreams/connections/remote", "upstreams/server", "upstreams/config",
+                        "transports/program"},
+    "upstreams/reload": {"upstreams/config", "transports/program"},
+}
+APART = "upstreams/servers"     # the example servers are programs of their own
+BLOCK = re.compile(r"# -- The rooms\..*# -- the end of the block", re.DOTALL)
+
+
+def lines_of_rooms():
+    """{folder: its lines in the block of router.py}."""
+    found = {}
+    for line in BLOCK.search((ROOT / "router.py").read_text("utf-8"))[0].splitlines():
+        code, mark, room = line.partition("# room: ")
+        if mark:
+            found.setdefault(room, []).append(code.strip())
+    return found
+
+
+def with_dependents(rooms):
+    """These rooms, and those that import one of them."""
+    more = {room for room, below in ROOMS.items() if below & set(rooms)} | set(rooms)
+    return more if more == set(rooms) else with_dependents(more)
+
+
+def folders_of_tests(room):
+    """The folder of a room's tests: it has the name of the room's own folder."""
+    return [folder.relative_to(ROOT) for folder in (ROOT / "tests").glob(f"**/{Path(room).name}")]
+
+
+def copy_without(rooms, folder):
+    """Copy the program to this folder, without these rooms and all that is theirs."""
+    listed = subprocess.run(["git", "ls-files", "-z", "--cached", "--others",
+                             "--exclude-standard"], cwd=ROOT, capture_output=True, check=True)
+    gone = {Path(path) for room in rooms for path in [room, *folders_of_tests(room)]}
+    for name in map(Path, filter(None, listed.stdout.decode().split("\0"))):
+        # tests/whole is about the program with all of its rooms.
+        if gone.isdisjoint(name.parents) and name.parts[:2] != ("tests", "whole") \
+                and (ROOT / name).exists():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    router = folder / "router.py"
+    ends = tuple(f"# room: {room}" for room in rooms)
+    router.write_text("".join(line for line in router.read_text("utf-8").splitlines(True)
+                              if not line.rstrip().endswith(ends)), "utf-8")
+
+
+def main(rooms):
+    if unknown := set(rooms) - ROOMS.keys():
+        print(f"no rooms: {', '.join(unknown)}; there are {', '.join(ROOMS)}")
+        return 2
+    with tempfile.TemporaryDirectory() as folder:
+        copy_without(with_dependents(rooms or ROOMS), Path(folder))
+        return subprocess.run([sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q",
+                               "--continue-on-collection-errors"], cwd=folder).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,89 @@
+"""Every room can be taken out: what is left works, and says what it lacks.
+
+See tests/rooms.py; `tox -e core` takes all of them out, and runs all that is left of the tests.
+"""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+from rooms import ROOMS, copy_without, with_dependents
+
+from by_hand import Sse, get
+
+# Tests of the core that start no process, and take a few seconds.
+QUICK = ["tests/fabric", "tests/config", "tests/routing/test_transcripts.py",
+         "tests/sharing/test_properties.py", "--few-examples"]
+# room → (options, a server in the config, what the program says to that without the room)
+REFUSED = {
+    "transports/tap": (["--trace", "trace.json"], {"command": "python3"}, "--trace needs a room"),
+    "upstreams/relay": (["--connect", "http://localhost:1"], {}, "--connect needs a room"),
+    "upstreams/connections/remote": ([], {"url": "http://localhost:1"}, "a.url: needs a room"),
+    "upstreams/eras": ([], {"command": "python3", "protocol": "modern"},
+                       "a.protocol: needs a room"),
+    "upstreams/config/dialects": ([], None, 'needs the key "mcpServers"'),
+}
+PATHS = {"transports/http/streamable": "/mcp", "transports/http/live": "/live"}
+
+
+class Left:
+    """A copy without some rooms."""
+
+    def __init__(self, room, folder):
+        self.room, self.out, self.folder = room, with_dependents([room]), folder
+        copy_without(self.out, folder)
+
+    def popen(self, *command, **more):
+        return subprocess.Popen([sys.executable, *command], cwd=self.folder, text=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **more)
+
+
+@pytest.fixture(scope="module", params=ROOMS)
+def left(request, tmp_path_factory):
+    return Left(request.param, tmp_path_factory.mktemp("left"))
+
+
+def test_what_is_left_passes_quick_tests_of_the_core(left):
+    with left.popen("-m", "pytest", "-q", "-p", "no:cacheprovider", *QUICK) as tests:
+        printed = tests.communicate(timeout=100)[0]
+    assert tests.returncode == 0, printed
+
+
+def test_the_first_command_of_the_readme_works(left):
+    with left.popen("router.py", "--config", "mcp-config.json", "--transport", "sse",
+                    "--port", "0") as router:
+        try:
+            printed = []
+            for line in router.stdout:
+                printed.append(line)
+                if "all together" in line:
+                    break
+            url = re.search(r"listening on (http://\S+)", "".join(printed))[1]
+            with Sse(url) as client:
+                assert "result" in client.hello
+                client.post({"method": "notifications/initialized"})
+                client.post({"id": 2, "method": "tools/list"})
+                tools = {tool["name"] for tool in client.get()["result"]["tools"]}
+                assert {"time__now", "files__find"} <= tools
+            for room, path in PATHS.items():
+                assert (get(url + path)[0] == 404) == (room in left.out), path
+        finally:
+            router.send_signal(signal.SIGTERM)
+            rest = router.communicate(timeout=30)[0]
+    assert router.returncode == 0, rest
+
+
+def test_what_needs_the_room_is_refused_with_a_sentence(left):
+    options, server, said = REFUSED.get(left.room, ([], {}, ""))
+    if not said:
+        pytest.skip("no option and no key of the config needs this room")
+    (left.folder / "config.json").write_text(json.dumps(
+        {"servers": {"a": {"command": "python3"}}} if server is None
+        else {"mcpServers": {"a": server}}))
+    with left.popen("router.py", *([] if "--connect" in options else ["--config", "config.json"]),
+                    *options, stdin=subprocess.DEVNULL) as router:
+        printed = router.communicate(timeout=30)[0]
+    assert router.returncode == 2 and said in printed
