@@ -41,7 +41,7 @@ def _hash(name):
     return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
 
 
-def check_group(place, group, members, called, off):
+def group_members(place, group, members, called, off):
     """The names of a group's servers. Raises ConfigError.
 
     `called`: {a server's name in the config: its name here}; `off`: names of servers that are
@@ -52,8 +52,8 @@ def check_group(place, group, members, called, off):
                           '".", the first one not "."')
     if group in called.values():
         raise ConfigError(f"{place}: a server has this name: give the group another")
-    for name in members:
-        if name not in called and name not in called.values() and name not in off:
-            raise ConfigError(f'{place}: there is no server "{name}"; there are: '
-                              f"{', '.join(called)}")
+    unknown = [name for name in members if name not in {*called, *called.values(), *off}]
+    if unknown:
+        raise ConfigError(f'{place}: there is no server "{unknown[0]}"; there are: '
+                          f"{', '.join(called)}")
     return list(dict.fromkeys(called.get(name, name) for name in members if name not in off))

@@ -1,49 +1,68 @@
-"""How hosts write their configs: all that they do not have in common, as tables.
+"""Config files as all hosts write them, in place of our own format alone."""
 
-sections.py finds the servers in a file by the first table; translation.py turns what a host wrote
-into the words of our schema (config.schema.json) by the others.
-"""
+import importlib
+import logging
+import math
 
-from upstreams.config.stated import MOST
+from upstreams.config.reading import ConfigError
+from upstreams.config.stated import OurFormat, Stated
 
-# Where a host has its servers. Several of these may be in one file.
-HOSTS = {
-    ("mcpServers",): MOST,
-    ("amp.mcpServers",): "Amp",
-    ("servers",): "VS Code",
-    ("mcp", "servers"): "VS Code",      # in its settings.json; opencode 2 has them there too
-    ("mcp.servers",): "VS Code",
-    ("github.copilot.chat.mcp.servers",): "VS Code",
-    ("mcp",): "opencode",               # and Crush
-    ("context_servers",): "Zed",
-    ("mcp_servers",): "Codex",          # in TOML; Mistral Vibe has a list there
-}
-# A host's key of a server → ours. All hosts may use all of them.
-WORDS = {
-    "serverUrl": "url",                 # Windsurf
-    "httpUrl": "url",                   # Gemini CLI, Qwen Code: by Streamable HTTP
-    "uri": "url", "transport": "type", "transportType": "type",
-    "environment": "env",               # opencode
-    "working_directory": "cwd",         # Warp
-    "http_headers": "headers",          # Codex
-    "headersHelper": "headersCommand",  # Claude Code
-    "startup_timeout_sec": "startTimeout", "startup_timeout_ms": "startTimeout",    # Codex
-    "tool_timeout_sec": "timeout",                                                  # Codex
-}
-TYPES = {"stdio": "stdio", "local": "stdio", "http": "http", "streamablehttp": "http",
-         "sse": "sse", "remote": None}  # opencode tries HTTP, then SSE
-# Lists of tools, which Windsurf, Kiro, Codex, Gemini CLI, Amp and Crush have
-TOOLS = {"includeTools": "allow", "enabled_tools": "allow", "enabledTools": "allow",
-         "excludeTools": "deny", "disabled_tools": "deny", "disabledTools": "deny"}
-# What Codex writes, with the name of a variable: a token, and headers
-TOKEN, HEADERS = "bearer_token_env_var", "env_http_headers"
-# What says that it is a server, in a place where other things may be too
-SIGNS = {"command", "url", "serverUrl", "httpUrl"}
-# By these we know who counts a `timeout` up to an hour in seconds: Cline, Roo Code, Kilo Code
-IN_SECONDS = {"alwaysAllow", "autoApprove"}
-# What hosts keep there for themselves, and what says nothing that we need
-LEFT_ALONE = IN_SECONDS | {
-    "alwaysLoad", "autoStart", "default_tools_approval_mode", "dev",
-    "disabledPrompts", "enabled", "env_vars", "extensionName", "gallery", "icon", "isActive",
-    "logo", "name", "note", "required", "source", "start_on_launch", "tags", "title", "trust",
-    "version"}
+from .finding import sections
+from .hosts import HOSTS, is_off, is_server
+from .translation import translate
+from .values import HostValues
+
+log = logging.getLogger("router")
+
+
+class Dialects(OurFormat):
+    """See OurFormat."""
+
+    knows_others = True
+    values = HostValues
+
+    def parser(self, path):
+        return _parse_toml if path.suffix == ".toml" else super().parser(path)
+
+    def servers(self, path, config):
+        servers, off, hosts, count = [], set(), {}, 0
+        for section in sections(path, config):
+            hosts[section.host.name] = section.host
+            for where, name, keys in section.servers:
+                if is_off(keys) or _is_excluded(section, config, name):
+                    off.add(name)
+                elif section.host.leaves_out and not is_server(keys) \
+                        and section.host.leaves_out(keys):
+                    log.warning('%s: left out "%s", which is an extension of %s', path, name,
+                                section.host.name)
+                    off.add(name)
+                else:
+                    servers.append(Stated(path, config, where, name, keys))
+                    translate(servers[-1], section.host)
+        log.log(logging.DEBUG if [*hosts.values()] == [HOSTS[0]] else logging.INFO,
+                "%s: read as a config of %s: %d server%s", path, " and of ".join(hosts),
+                len(servers), "" if len(servers) == 1 else "s")
+        return servers, off
+
+
+def _is_excluded(section, config, name):
+    return any(host.excludes(config, name) for host in HOSTS
+               if host.excludes and section.place in host.at)
+
+
+def _parse_toml(text):
+    try:
+        return importlib.import_module("tomllib").loads(text, parse_float=_finite)
+    except ModuleNotFoundError:
+        raise ConfigError("is TOML, which needs Python 3.11 or later: run the router with that, "
+                          "or write the servers into a JSON file") from None
+    except ValueError as problem:
+        raise ConfigError(f"not TOML: {problem}") from None
+
+
+def _finite(text):
+    """TOML has nan and inf, which mean nothing here; nan is not even equal to itself."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is no number here")
+    return number

@@ -1,0 +1,197 @@
+"""Which hosts there are, and all that each of them writes otherwise than Claude Desktop does.
+
+To add a host: its entry in HOSTS, an example in tests/dialects/configs, and its row in README.md.
+What a file does not say is who wrote it. So a server in any file may use the words of all hosts;
+only what a host has a place of its own for is known to be its.
+"""
+
+import re
+import shlex
+from dataclasses import dataclass, field
+from typing import Callable, NamedTuple
+
+from transports.fabric.messages import dig
+
+
+class Word(NamedTuple):
+    """What a host's key of a server means."""
+
+    ours: str                   # our key; "tools.allow" is one within another
+    change: Callable = None     # its value → ours; it leaves a value of a wrong type as it is
+    type: str = None            # how a server is reached that has this key
+
+
+@dataclass(frozen=True)
+class Host:
+    """What one host writes, as far as it is not our own format."""
+
+    name: str                           # in messages, and in the table of README.md
+    at: tuple = ("mcpServers",)         # where its servers are; "" is the top of the file
+    names: str = "name"                 # of a server, in it, if they are a list
+    words: dict = field(default_factory=dict)   # its key of a server → ours, or a Word
+    types: dict = field(default_factory=dict)   # its word for a type, without "-" and "_" → ours
+    keeps: str = ""                     # keys for itself, which say nothing that we need
+    seconds: bool = False               # with a key that it `keeps`, a timeout up to an hour is
+    milliseconds: bool = False          # whether any timeout is
+    folders: str = ""                   # in a project: a config there is for the folder above it
+    wrote: Callable = None              # wrote(server): is it the host's, where others are too
+    before: Callable = None             # before(server): its keys as other hosts would write them
+    excludes: Callable = None           # excludes(config, name): will it not start that server
+    leaves_out: Callable = None         # leaves_out(server): what is there, and is no server
+
+
+# -- how values are changed
+
+def split(line):
+    """The words of a command line."""
+    try:
+        return shlex.split(line) if isinstance(line, str) else line
+    except ValueError:      # a quote that is not closed
+        return [line]
+
+
+def is_number(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def seconds(milliseconds):
+    """What is too long is left as it is, and is refused."""
+    fits = is_number(milliseconds) and 0 <= milliseconds <= 86_400_000
+    return milliseconds / 1000 if fits else milliseconds
+
+
+def patterns(names):
+    """Patterns for the names of tools. `*` and `?` stay what they are, as no tool has them in its
+    name; what a [ stands for in a pattern, no host means."""
+    return [name.replace("[", "[[]") if isinstance(name, str) else name
+            for name in names] if isinstance(names, list) else names
+
+
+def _not(value):
+    return not value if isinstance(value, bool) else value
+
+
+def _variable(name):
+    return f"${{{name}}}" if isinstance(name, str) else name
+
+
+def _bearer(name):
+    return f"Bearer ${{{name}}}" if isinstance(name, str) else name
+
+
+def _variables(headers):
+    return {header: _variable(name) for header, name in headers.items()} \
+        if isinstance(headers, dict) else headers
+
+
+# -- forms that only one host has
+
+_BRACES = re.compile(r"(?<!\$)\{((?:env|file):[^{}]*)\}")
+
+
+def _excluded_by_gemini(config, name):
+    allowed, excluded = (dig(config, "mcp", key) for key in ("allowed", "excluded"))
+    return isinstance(excluded, list) and name in excluded \
+        or isinstance(allowed, list) and name not in allowed
+
+
+def _of_opencode(server):
+    return isinstance(server.get("command"), list) or server.get("type") in ("local", "remote")
+
+
+def _with_dollars(value):
+    """{env:NAME} and {file:path} → ${env:NAME} and ${file:path}."""
+    if isinstance(value, str):
+        return _BRACES.sub(r"${\1}", value)
+    if isinstance(value, dict):
+        return {key: _with_dollars(item) for key, item in value.items()}
+    return [_with_dollars(item) for item in value] if isinstance(value, list) else value
+
+
+def _without_approvals(server):
+    """`tools` is {a tool: {"approval_mode": …}}, and does not say which tools are offered."""
+    tools = server.get("tools")
+    own = isinstance(tools, dict) and all(isinstance(tool, dict) for tool in tools.values())
+    return {key: value for key, value in server.items() if key != "tools" or not own}
+
+
+def _is_extension(server):
+    """Zed starts it by itself. An older Zed wrote no `source`."""
+    return server.get("source") == "extension" or "settings" in server
+
+
+ALLOW, DENY = Word("tools.allow", patterns), Word("tools.deny", patterns)
+ENABLED = Word("disabled", _not)
+GEMINI = dict(words={"httpUrl": Word("url", type="http"), "includeTools": ALLOW,
+                     "excludeTools": DENY},
+              keeps="trust extensionName", excludes=_excluded_by_gemini)
+
+HOSTS = (
+    Host("Claude Desktop"),
+    Host("Claude Code", folders=".claude", keeps="alwaysLoad",
+         words={"headersHelper": Word("headersCommand", split)}),
+    Host("Cursor", folders=".cursor"),
+    Host("Cline", keeps="autoApprove", seconds=True, types={"streamablehttp": "http"}),
+    Host("Roo Code", folders=".roo .kilocode", keeps="alwaysAllow", seconds=True,   # and Kilo Code
+         words={"disabledTools": DENY}, types={"streamablehttp": "http"}),
+    Host("Kiro", keeps="autoApprove disabledPrompts", words={"disabledTools": DENY}),
+    Host("LM Studio"),
+    Host("SEP-2633", keeps="title version", types={"streamablehttp": "http"}),  # a draft
+    Host("Windsurf", folders=".windsurf", words={"serverUrl": "url", "disabledTools": DENY}),
+    Host("Gemini CLI", folders=".gemini", **GEMINI),
+    Host("Qwen Code", folders=".qwen", **GEMINI),
+    Host("Copilot CLI", folders=".github", types={"local": "stdio"}),
+    Host("Amp", at=("amp.mcpServers",), words={"includeTools": ALLOW}),
+    Host("VS Code", at=("servers", "mcp.servers", "github.copilot.chat.mcp.servers"),
+         folders=".vscode", keeps="dev gallery"),
+    Host("Zed", at=("context_servers",), folders=".zed", keeps="source", leaves_out=_is_extension,
+         words={"command.path": "command", "command.args": "args", "command.env": "env",
+                "enabled": ENABLED}),
+    Host("opencode", at=("mcp", "mcp.servers"), wrote=_of_opencode, before=_with_dollars,
+         types={"local": "stdio", "remote": None},      # it tries HTTP, then SSE
+         milliseconds=True,
+         words={"environment": "env", "enabled": ENABLED,
+                "timeout.startup": Word("startTimeout", seconds),
+                "timeout.request": Word("timeout", seconds)}),
+    Host("Crush", at=("mcp",), words={"disabled_tools": DENY}),
+    Host("Codex", at=("mcp_servers",), folders=".codex", before=_without_approvals,
+         keeps="default_tools_approval_mode env_vars required",
+         words={"enabled": ENABLED, "enabled_tools": ALLOW, "disabled_tools": DENY,
+                "http_headers": "headers", "env_http_headers": Word("headers", _variables),
+                "bearer_token_env_var": Word("headers.Authorization", _bearer),
+                "startup_timeout_sec": "startTimeout", "tool_timeout_sec": "timeout",
+                "startup_timeout_ms": Word("startTimeout", seconds)}),
+    Host("Warp", at=("",), folders=".warp", keeps="start_on_launch",
+         words={"working_directory": "cwd"}),
+    # What is found in the READMEs of servers, and in hosts that are seen less often
+    Host("READMEs of servers", keeps="autoStart icon logo note tags",
+         words={"uri": "url", "transport": "type", "transportType": "type",
+                "transport.type": "type", "transport.url": "url", "enabledTools": ALLOW,
+                "isActive": ENABLED}),
+)
+
+
+# -- what follows from that
+
+WORDS = {word: Word(means) if isinstance(means, str) else means
+         for host in HOSTS for word, means in host.words.items()}
+TYPES = {"stdio": "stdio", "http": "http", "sse": "sse"} | {
+    word: ours for host in HOSTS for word, ours in host.types.items()}
+SIGNS = {ours: None for ours in ("command", "url")} | {
+    word: None for word, means in WORDS.items() if means.ours in ("command", "url")}
+KEPT = {key for host in HOSTS for key in (*host.keeps.split(), host.names)}
+IN_SECONDS = {key for host in HOSTS if host.seconds for key in host.keeps.split()}
+FOLDERS = {folder for host in HOSTS for folder in host.folders.split()}
+
+
+def is_server(keys):
+    """Whether these are the keys of a server, in a place where other things may be too."""
+    return isinstance(keys, dict) and any(
+        dig(keys, *sign.split(".")) is not None for sign in SIGNS)
+
+
+def is_off(keys):
+    """Whether a host would not start a server with these keys."""
+    return keys.get("disabled") is True or any(
+        word in keys and means.change(keys[word]) is True
+        for word, means in WORDS.items() if means.ours == "disabled")
