@@ -1,15 +1,14 @@
 """Secrets that stand in the config file in clear, where `${NAME}` would keep them out of it.
 
 A value counts as one by the name that it is given (`"API_KEY": "…"`, `--token=…`, `?key=…`), or by
-how it begins, as the keys of well-known services do. This is a guess: good enough to hide the value
-in logs, and for advice.
+how it begins, as the keys of well-known services do. This is a guess: good enough to hide them in
+the log, and for advice.
 """
 
 import itertools
 import re
 
-# Characters; "1", "true" and "oauth" are no secrets, and blanking them would spoil the log
-SHORTEST = 6
+SHORTEST = 6    # "1", "true" and "oauth" are no secrets; hiding them would make the log unreadable
 BARE = re.compile(r"((?:Bearer |token )?)\$([A-Z_][A-Z0-9_]+)")     # $NAME, as some hosts have it
 
 _SECRET = {"token", "key", "apikey", "secret", "password", "passwd", "passphrase", "auth",
@@ -18,7 +17,7 @@ _SECRET = {"token", "key", "apikey", "secret", "password", "passwd", "passphrase
 _ABOUT = {"file", "path", "dir", "url", "uri", "id", "name", "type", "mode", "method", "sock",
           "limit", "header", "env", "var", "host", "port"}
 _WORD = re.compile("[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
-# Each begins only where no word is going on, or it would be tried at each character of a long one
+# Where a word may be long, it is tried from its beginning only: the rest would cost quadratic time
 _KNOWN = re.compile(r"\b(?:gh[opsu]_|github_pat_|glpat-|sk-|sk_live_|rk_live_|xox[abprs]-|AKIA"
                     r"|AIza|hf_|npm_|pypi-|(?<![\w-])eyJ[\w-]+\.eyJ)[\w-]{16,}")
 _NAMED = re.compile(r"""(?<![\w-])([\w-]+)["']? ?[=:] ?["']?([^/"'&;\s][^"'&;]*)""")

@@ -33,8 +33,8 @@ def read(path, parse):
         raise ConfigError(f'{path}: is empty; it needs at least {{"mcpServers": {{…}}}}')
     if not isinstance(config, dict):
         kind = {list: "a list", str: "a string", bool: "true or false", type(None): "null"}
-        raise ConfigError(f'{path}: must be an object like {{"mcpServers": {{…}}}}, '
-                          f"not {kind.get(type(config), 'a number')}")
+        raise ConfigError(f'{path}: must be an object like {{"mcpServers": {{…}}}}, not '
+                          + kind.get(type(config), "a number"))
     return config
 
 
@@ -70,8 +70,7 @@ def parse(text):
         raise ConfigError(f"not JSON: {problem}") from None
 
 
-_STRING_OR_COMMENT = re.compile(r'("(?:\\.|[^"\\\n])*")|//[^\n]*|/\*.*?\*/', re.DOTALL)
-_STRING_OR_LAST_COMMA = re.compile(r'("(?:\\.|[^"\\\n])*")|,(?=\s*[}\]])')
+_STRING = r'("(?:\\.|[^"\\\n])*")'
 
 
 def _without_comments(text):
@@ -80,8 +79,9 @@ def _without_comments(text):
     >>> _without_comments('{"a": "//", /* ? */ "b": [1,],}')
     '{"a": "//",         "b": [1 ] }'
     """
-    for pattern in (_STRING_OR_COMMENT, _STRING_OR_LAST_COMMA):
-        text = pattern.sub(lambda match: match[1] or re.sub(r"[^\n]", " ", match[0]), text)
+    for pattern in (r"//[^\n]*|/\*.*?\*/", r",(?=\s*[}\]])"):
+        text = re.sub(f"{_STRING}|{pattern}", lambda match: match[1] or re.sub(
+            r"[^\n]", " ", match[0]), text, flags=re.DOTALL)
     return text
 
 
@@ -91,7 +91,7 @@ def _no_key_twice(pairs):
     seen = {}
     for key, value in pairs:
         if seen.setdefault(key, value) != value:
-            raise ConfigError(f'the key "{key}" stands twice in one object; rename or remove one '
+            raise ConfigError(f"the key {key!r} stands twice in one object; rename or remove one "
                               "of the two")
     return seen
 

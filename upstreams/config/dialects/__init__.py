@@ -5,13 +5,12 @@ upstreams.config.
 
 In reading order:
     hosts.py        which hosts there are, and all that each writes otherwise
-    dialects.py     the whole way of a file
-    finding.py      where the servers are in it, and whose they are
+    files.py        where the servers are in a file, and whose they are
     translation.py  one server: a host's words → ours, step by step
     values.py       the variables of hosts
 """
 
-from .dialects import Dialects
+from .files import Dialects
 
 dialects = Dialects()
 

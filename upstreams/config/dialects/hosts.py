@@ -37,7 +37,7 @@ class Host:
     wrote: Callable = None              # wrote(server): is it the host's, where others are too
     before: Callable = None             # before(server): its keys as other hosts would write them
     excludes: Callable = None           # excludes(config, name): will it not start that server
-    leaves_out: Callable = None         # leaves_out(server): what is there, and is no server
+    is_extension: Callable = None       # is_extension(server): what is there, and is no server
 
 
 # -- how values are changed
@@ -144,7 +144,7 @@ HOSTS = (
     Host("Amp", at=("amp.mcpServers",), words={"includeTools": ALLOW}),
     Host("VS Code", at=("servers", "mcp.servers", "github.copilot.chat.mcp.servers"),
          folders=".vscode", keeps="dev gallery"),
-    Host("Zed", at=("context_servers",), folders=".zed", keeps="source", leaves_out=_is_extension,
+    Host("Zed", at=("context_servers",), folders=".zed", keeps="source", is_extension=_is_extension,
          words={"command.path": "command", "command.args": "args", "command.env": "env",
                 "enabled": ENABLED}),
     Host("opencode", at=("mcp", "mcp.servers"), wrote=_of_opencode, before=_with_dollars,
