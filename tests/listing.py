@@ -1,13 +1,8 @@
-"""A server that lists odd things, and --check with it."""
+"""A server that lists odd things, for --check (see the fixture `check`)."""
 
 import json
 import sys
 
-import pytest
-
-from processes import ROOT
-
-ROUTER = [sys.executable, str(ROOT / "router.py")]
 # A server that lists what its argument, a JSON object, has for tools/list. It ends where that
 # says "crash" for a method, and with the argument "once" when it is asked for its tools again.
 LISTS = """
@@ -38,18 +33,6 @@ def listing(*tools, arguments=(), **more):
              for tool in tools]
     return {"command": sys.executable,
             "args": ["-c", LISTS, json.dumps({"tools/list": tools}), *arguments], **more}
-
-
-@pytest.fixture
-def check(run, config):
-    """check(servers) → (exit status, standard output); check(…, as_json=True) → its JSON."""
-    def check_it(servers, as_json=False, **environment):
-        done = run(*ROUTER, "--check", *(["--json"] if as_json else []), "--config",
-                   config(**servers), env={"PATH": "/usr/bin:/bin", **environment})
-        assert b"Traceback" not in done.stderr
-        check_it.log = done.stderr.decode()
-        return done.returncode, json.loads(done.stdout) if as_json else done.stdout.decode()
-    return check_it
 
 
 SECRETS = ("hunter22", "ghp_0123456789abcdefghij", "pass-in-url")

@@ -8,7 +8,7 @@ import pytest
 from transports.fabric.text import printable
 from upstreams.advice.schemas import refused_schemas
 
-from listing import GOOD, SECRETS, check, listing, with_secrets
+from listing import GOOD, SECRETS, listing, with_secrets
 
 
 def test_servers_without_fault_get_no_advice(check):

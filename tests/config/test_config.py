@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from upstreams.config.checking import SCHEMA
 from upstreams.config.clear import secrets_in_clear
 from upstreams.config.entries import load
+from upstreams.config.names import LONGEST_PREFIX
 from upstreams.config.reading import ConfigError
 
 from json_values import JSON
@@ -331,3 +332,37 @@ def test_a_config_is_loaded_or_refused_with_a_sentence(tmp_path_factory, data):
         assert load([path])
     except ConfigError as problem:
         assert str(problem).startswith(str(path)) and len(str(problem)) < 5000
+
+
+# -- the page
+
+
+PAGE = (ROOT / "upstreams" / "config" / "README.md").read_text("utf-8")
+
+
+def rows(heading):
+    """{key: what the second column says} of the table with this heading."""
+    table = PAGE.split(f"| {heading} | default |")[1].split("\n\n")[0]
+    return dict(re.findall(r"^\| `(\S+)` \| (.+?) \| .+ \|$", table, re.MULTILINE))
+
+
+def test_the_page_explains_every_key_with_its_default():
+    assert rows("key of the file").keys() == SCHEMA["properties"].keys()
+    properties = SCHEMA["$defs"]["server"]["properties"]
+    assert rows("key of a server").keys() == properties.keys()
+    for key, default in rows("key of a server").items():
+        if default.startswith("`"):
+            assert json.loads(default.strip("`")) == properties[key]["default"], key
+        else:
+            assert "default" not in properties[key], key
+
+
+def test_the_examples_on_the_page_can_be_used(write, monkeypatch):
+    monkeypatch.setenv("GITHUB_TOKEN", "t0ken")
+    examples = re.findall(r"^```json\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+    assert len(examples) == 3 and all(entries_of(write(example)) for example in examples)
+
+
+def test_the_limits_on_the_page_are_those_of_the_program():
+    assert f"at most {LONGEST_PREFIX} characters" in PAGE
+    assert SCHEMA["$defs"]["server"]["properties"]["prefix"]["maxLength"] == LONGEST_PREFIX

@@ -3,11 +3,12 @@
 import json
 import logging
 import re
+import sys
 
 import pytest
 
-from listing import ROUTER, SECRETS, check, listing, with_secrets
-from processes import fake
+from listing import SECRETS, listing, with_secrets
+from processes import ROOT, fake
 from world import World, offers
 
 
@@ -67,5 +68,5 @@ def test_a_server_that_dies_while_it_is_asked_again_does_not_hold_up_the_check(c
 
 
 def test_json_without_check_is_refused(run):
-    done = run(*ROUTER, "--json")
+    done = run(sys.executable, ROOT / "router.py", "--json")
     assert done.returncode == 2 and b"--json goes with --check" in done.stderr

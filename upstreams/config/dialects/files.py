@@ -118,8 +118,8 @@ def _section(path, config, place, there):
 
 
 def _names(path, place, servers, beside):
-    """[(its key, its name, its keys)] for a list of servers, as some hosts have it. `beside`: there
-    are others in the common place, and where some have no name here, these are no servers."""
+    """[(its key, its name, its keys)] for a list of servers, as some hosts have it. `beside`:
+    others are in the common place; then these are no servers if some have no name."""
     word = next(host.names for host in HOSTS if place in host.at)
     seen = {}
     if beside and not all(isinstance(dig(keys, word), str) for keys in servers):

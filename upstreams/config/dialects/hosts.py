@@ -132,8 +132,9 @@ HOSTS = (
          words={"headersHelper": Word("headersCommand", split)}),
     Host("Cursor", folders=".cursor"),
     Host("Cline", keeps="autoApprove", seconds=True, types={"streamablehttp": "http"}),
-    Host("Roo Code", folders=".roo .kilocode", keeps="alwaysAllow", seconds=True,   # and Kilo Code
-         words={"disabledTools": DENY}, types={"streamablehttp": "http"}),
+    Host("Roo Code", folders=".roo .kilocode",      # the second one is of Kilo Code
+         keeps="alwaysAllow", seconds=True, words={"disabledTools": DENY},
+         types={"streamablehttp": "http"}),
     Host("Kiro", keeps="autoApprove disabledPrompts", words={"disabledTools": DENY}),
     Host("LM Studio"),
     Host("SEP-2633", keeps="title version", types={"streamablehttp": "http"}),  # a draft
@@ -144,7 +145,8 @@ HOSTS = (
     Host("Amp", at=("amp.mcpServers",), words={"includeTools": ALLOW}),
     Host("VS Code", at=("servers", "mcp.servers", "github.copilot.chat.mcp.servers"),
          folders=".vscode", keeps="dev gallery"),
-    Host("Zed", at=("context_servers",), folders=".zed", keeps="source", is_extension=_is_extension,
+    Host("Zed", at=("context_servers",), folders=".zed", keeps="source",
+         is_extension=_is_extension,
          words={"command.path": "command", "command.args": "args", "command.env": "env",
                 "enabled": ENABLED}),
     Host("opencode", at=("mcp", "mcp.servers"), wrote=_of_opencode, before=_with_dollars,

@@ -30,8 +30,7 @@ def translate(server, host):
 
 def _set(server, ours, theirs, value):
     """Raises ConfigError if the file says the same thing in another word as well."""
-    if isinstance(value, dict):
-        server.keys.setdefault(ours, {})
+    if isinstance(value, dict) and ours in ("env", "headers"):
         for name, item in value.items():
             _set(server, f"{ours}.{name}", f"{theirs}.{name}", item)
         return
@@ -55,7 +54,10 @@ def _words(server):
             server.keys |= inside
     for theirs in [key for key in server.keys if key in WORDS]:
         means, value = WORDS[theirs], server.keys.pop(theirs)
-        _set(server, means.ours, theirs, means.change(value) if means.change else value)
+        changed = means.change(value) if means.change else value
+        _set(server, means.ours, theirs, changed)
+        if isinstance(changed, list) and not isinstance(value, list):   # of a command line
+            server.called |= {f"{means.ours}.{i}": theirs for i in range(len(changed))}
         if means.type:
             server.keys.setdefault("type", means.type)
 
