@@ -147,7 +147,8 @@ def test_each_word_of_a_host_is_in_an_example(host):
                    for part in [word.rpartition(".")[2]]), word
 
 
-@pytest.mark.parametrize("place", {place for host in HOSTS for place in host.at if place})
+@pytest.mark.parametrize("place", sorted({
+    place for host in HOSTS for place in host.at if place}))
 def test_a_server_that_says_how_it_is_reached_in_any_word_is_found(write, place):
     """Where servers are in the usual place too, what has no such word is another setting."""
     for word in ["command", "url", *(word for word, means in WORDS.items()
