@@ -29,7 +29,7 @@ class Advice(NamedTuple):
 
 
 def advise(tools):
-    """({upstream: [Advice on it]}, [Advice on names that occur twice]) for {upstream: its tools, as
+    """({upstream: [Advice on it]}, [Advice on names that occur twice]) for {upstream: its tools as
     clients of all servers see them}."""
     return ({upstream: _about_server(upstream, items) for upstream, items in tools.items()},
             _about_clashes(tools))

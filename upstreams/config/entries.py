@@ -109,13 +109,12 @@ def load(paths, group=None, connections=("command", "url"), dialects=None, eras=
             files[path] = stamp_of(path)
             for server in _servers(path, form, groups, off):
                 check_rooms(server, connections, eras, form.knows_others)
-                servers[_name(server, servers)] = server
+                _add(server, servers)
         if not servers:
             raise ConfigError(f"{', '.join(map(str, paths))}: every server in it is disabled: "
                               "enable at least one")
-        called = {server.name: name for name, server in servers.items()}
-        groups = {name: group_members(f"{path}: groups.{name}", name, members, called, off)
-                  for name, (path, members) in groups.items()}
+        groups = {name: group_members(place, name, members, servers, off)
+                  for name, (place, members) in groups.items()}
         config = Config(servers, groups, files).only(group)
         entries = {name: _entry(name, server, form.values(server, files))
                    for name, server in config.entries.items()}
@@ -139,23 +138,24 @@ def _servers(path, form, groups, off):
         raise ConfigError(f"{path}: is nested too deeply") from None
     warn_of_unknown_keys(path, found)
     for group, members in config.get("groups", {}).items():
+        place = f"{path}: groups.{group}"
         if group in groups:
-            raise ConfigError(f"{path}: groups.{group}: is in {groups[group][0]} too: rename or "
-                              "remove one of the two")
-        groups[group] = path, members
+            raise ConfigError(f"{place}: is {groups[group][0]} too: rename or remove one of the "
+                              "two")
+        groups[group] = place, members
     off.update(disabled)
     return found
 
 
-def _name(server, servers):
-    """The name that the server has here; `servers`: {such a name: the server that has it}."""
+def _add(server, servers):
+    """Add the server to {its name here: the server}."""
     name = segment(server.name)
     if name in servers:
         raise ConfigError(f"{server.place()}: is called {name} here, as is "
                           f"{servers[name].place()}: rename or remove one of the two")
     if name != server.name:
         log.info('%s: the server "%s" is called %s here', server.file, server.name, name)
-    return name
+    servers[name] = server
 
 
 def _entry(name, server, values):

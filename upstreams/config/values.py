@@ -34,14 +34,9 @@ class Values:
 
     def __init__(self, server, files):
         """`files`: see Config, which gets those that are read."""
-        self.server, self.folder = server, self.folder_of(server.file)
+        self.server, self.folder = server, server.file.resolve().parent
         self._keys = {**DEFAULTS, **server.keys}
         self._files, self._secrets = files, set()
-
-    @staticmethod
-    def folder_of(file):
-        """The folder that a config file is for, where its relative paths begin."""
-        return file.resolve().parent
 
     def text(self, key):
         text = dig(self._keys, *key.split("."))

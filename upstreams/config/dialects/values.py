@@ -31,16 +31,12 @@ class HostValues(Values):
 
     def __init__(self, server, files):
         super().__init__(server, files)
+        if self.folder.name in FOLDERS:     # a config there is for the folder above
+            self.folder = self.folder.parent
         folder = str(self.folder)
         self._places = {"userHome": os.path.expanduser("~"), "workspaceFolder": folder,
                         "workspaceRoot": folder, "workspaceFolderBasename": self.folder.name,
                         "pathSeparator": os.sep, "/": os.sep}
-
-    @staticmethod
-    def folder_of(file):
-        """A config in the folder of a host is for the folder above."""
-        folder = file.resolve().parent
-        return folder.parent if folder.name in FOLDERS else folder
 
     def variable(self, place, inside, depth=0):
         name = inside.partition(":")[0]
