@@ -276,7 +276,7 @@ def test_a_file_that_is_no_toml_is_refused(write):
 
 @pytest.mark.parametrize("text, words", [
     ('{"mcp_servers": [{"name": "a", "command": "x"}, {"name": "a", "command": "y"}]}',
-     'mcp_servers.1.name: is "a", as mcp_servers.0 is called: rename or remove one of the two'),
+     'mcp_servers.1.name: is "a", as that of number 0: rename or remove one of the two'),
     ('{"mcp_servers": [{"name": "a", "command": "x"}, {"command": "y"}]}',
      'mcp_servers.1: needs the key "name"'),
     ('{"mcp_servers": [{"name": "a", "command": "x", "args": "y"}]}',

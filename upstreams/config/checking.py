@@ -16,6 +16,7 @@ SCHEMA = json.loads(Path(__file__).with_name("config.schema.json").read_text("ut
 SERVER = SCHEMA["$defs"]["server"]
 DEFAULTS = {key: part["default"] for key, part in SERVER["properties"].items()
             if "default" in part}
+BESIDE = {"properties": {key: SCHEMA["properties"][key] for key in ("shared", "groups")}}
 NOTES = {"$schema", "description"}      # for people and editors
 
 log = logging.getLogger("router")
@@ -42,12 +43,6 @@ def _in_words(problem):
             "maxLength": f"may have at most {allowed} characters",
             "pattern": 'may have letters, digits, "-" and "_" only',
             "enum": f"must be one of {allowed}"}.get(problem.validator, "is not allowed")
-
-
-def check_file(path, config):
-    """Refuse what is wrong beside the servers, as far as it is ours."""
-    ours = {key: SCHEMA["properties"][key] for key in ("shared", "groups")}
-    check({"properties": ours}, config, lambda key: f"{path}: {key}")
 
 
 def check_server(server):

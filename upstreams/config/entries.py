@@ -12,7 +12,7 @@ from pathlib import Path
 
 from transports.fabric.text import redacted
 
-from .checking import (DEFAULTS, check_file, check_prefixes, check_rooms, check_server,
+from .checking import (BESIDE, DEFAULTS, check, check_prefixes, check_rooms, check_server,
                        warn_of_unknown_keys)
 from .names import SEPARATOR, group_members, prefix, segment
 from .reading import ConfigError, read, stamp_of
@@ -130,7 +130,7 @@ def _servers(path, form, groups, off):
     are disabled are added to `groups` and `off`."""
     try:
         config = read(path, form.parser(path))
-        check_file(path, config)
+        check(BESIDE, config, lambda key: f"{path}: {key}")
         found, disabled = form.servers(path, config)
         for server in found:
             check_server(server)

@@ -53,24 +53,21 @@ class Section:
 
     def __init__(self, place, servers):
         self.place, self.servers = place, servers
-        hosts = [host for host in HOSTS if place in host.at]
-        self._excludes = [host.excludes for host in hosts if host.excludes]
+        self._hosts = [host for host in HOSTS if place in host.at]
         # A host that knows its own servers, or else the first that has them there
-        self.host = next((host for host in hosts if host.wrote and any(
+        self.host = next((host for host in self._hosts if host.wrote and any(
             host.wrote(server.keys) for server in servers)),
-            next(host for host in hosts if not host.wrote))
+            next(host for host in self._hosts if not host.wrote))
 
     def leaves_out(self, server):
         """Whether the host would not start it."""
-        if is_off(server.keys) or any(excludes(server.config, server.name)
-                                      for excludes in self._excludes):
-            return True
-        extension = self.host.is_extension
-        if is_server(server.keys) or not extension or not extension(server.keys):
-            return False
-        log.warning('%s: left out "%s", which is an extension of %s', server.file, server.name,
-                    self.host.name)
-        return True
+        extension = not is_server(server.keys) and self.host.is_extension \
+            and self.host.is_extension(server.keys)
+        if extension and not is_off(server.keys):
+            log.warning('%s: left out "%s", which is an extension of %s', server.file, server.name,
+                        self.host.name)
+        return extension or is_off(server.keys) or any(
+            host.excludes(server.config, server.name) for host in self._hosts if host.excludes)
 
 
 def _sections(path, config):
@@ -100,8 +97,9 @@ def _values(config, place):
 
 def _section(path, config, place, there):
     """A Section of what is in this place; None if these are no servers."""
-    if isinstance(there, list) and any(map(is_server, there)):
-        named = _names(path, place, there, COMMON in config and place != COMMON)
+    word = next(host.names for host in HOSTS if place in host.at)
+    if isinstance(there, list) and any(dig(keys, word) and is_server(keys) for keys in there):
+        named = _names(f"{path}: {place}", word, there)
     elif isinstance(there, dict):
         named = [(name, name, keys) for name, keys in there.items()]
     elif place == COMMON and there is not None:
@@ -117,20 +115,16 @@ def _section(path, config, place, there):
     return Section(place, servers) if servers or there == {} else None
 
 
-def _names(path, place, servers, beside):
-    """[(its key, its name, its keys)] for a list of servers, as some hosts have it. `beside`:
-    others are in the common place; then these are no servers if some have no name."""
-    word = next(host.names for host in HOSTS if place in host.at)
+def _names(place, word, servers):
+    """[(its key, its name, its keys)] for a list of servers, as some hosts have it."""
     seen = {}
-    if beside and not all(isinstance(dig(keys, word), str) for keys in servers):
-        return []
     for i, keys in enumerate(servers):
         name = dig(keys, word)
         if not isinstance(name, str):
-            raise ConfigError(f'{path}: {place}.{i}: needs the key "{word}", with a name')
+            raise ConfigError(f'{place}.{i}: needs the key "{word}", with a name')
         if name in seen:
-            raise ConfigError(f'{path}: {place}.{i}.{word}: is "{name}", as {place}.{seen[name]} '
-                              "is called: rename or remove one of the two")
+            raise ConfigError(f'{place}.{i}.{word}: is "{name}", as that of number {seen[name]}: '
+                              "rename or remove one of the two")
         seen[name] = i
     return [(i, name, servers[i]) for name, i in seen.items()]
 

@@ -17,7 +17,7 @@ class Word(NamedTuple):
     """What a host's key of a server means."""
 
     ours: str                   # our key; "tools.allow" is one within another
-    change: Callable = None     # its value → ours; it leaves a value of a wrong type as it is
+    change: Callable = None     # its value → ours, by `each`
     type: str = None            # how a server is reached that has this key
 
 
@@ -42,6 +42,19 @@ class Host:
 
 # -- how values are changed
 
+
+def each(change, *types):
+    """A function that changes a value of these types, or all such values in a list or an object.
+    It leaves others as they are: what is of a wrong type is refused later, by the schema."""
+    def changed(value):
+        if isinstance(value, dict):
+            return {key: changed(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [changed(item) for item in value]
+        return change(value) if type(value) in types else value
+    return changed
+
+
 def split(line):
     """The words of a command line."""
     try:
@@ -50,43 +63,14 @@ def split(line):
         return [line]
 
 
-def is_number(value):
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def seconds(milliseconds):
-    """What is too long is left as it is, and is refused."""
-    fits = is_number(milliseconds) and 0 <= milliseconds <= 86_400_000
-    return milliseconds / 1000 if fits else milliseconds
-
-
-def patterns(names):
-    """Patterns for the names of tools. `*` and `?` stay what they are, as no tool has them in its
-    name; what a [ stands for in a pattern, no host means."""
-    return [name.replace("[", "[[]") if isinstance(name, str) else name
-            for name in names] if isinstance(names, list) else names
-
-
-def _not(value):
-    return not value if isinstance(value, bool) else value
-
-
-def _variable(name):
-    return f"${{{name}}}" if isinstance(name, str) else name
-
-
-def _bearer(name):
-    return f"Bearer ${{{name}}}" if isinstance(name, str) else name
-
-
-def _variables(headers):
-    return {header: _variable(name) for header, name in headers.items()} \
-        if isinstance(headers, dict) else headers
+# What is more than a day is left as it is, and is refused
+seconds = each(lambda ms: ms / 1000 if 0 <= ms <= 86_400_000 else ms, int, float)
+# Names of tools → patterns. No tool has * or ? in its name; what a [ means, no host means
+patterns = each(lambda name: name.replace("[", "[[]"), str)
+opposite = each(lambda value: not value, bool)
 
 
 # -- forms that only one host has
-
-_BRACES = re.compile(r"(?<!\$)\{((?:env|file):[^{}]*)\}")
 
 
 def _excluded_by_gemini(config, name):
@@ -99,13 +83,9 @@ def _of_opencode(server):
     return isinstance(server.get("command"), list) or server.get("type") in ("local", "remote")
 
 
-def _with_dollars(value):
-    """{env:NAME} and {file:path} → ${env:NAME} and ${file:path}."""
-    if isinstance(value, str):
-        return _BRACES.sub(r"${\1}", value)
-    if isinstance(value, dict):
-        return {key: _with_dollars(item) for key, item in value.items()}
-    return [_with_dollars(item) for item in value] if isinstance(value, list) else value
+# {env:NAME} and {file:path} → ${env:NAME} and ${file:path}
+_with_dollars = each(
+    lambda text: re.sub(r"(?<!\$)\{((?:env|file):[^{}]*)\}", r"${\1}", text), str)
 
 
 def _without_approvals(server):
@@ -121,7 +101,7 @@ def _is_extension(server):
 
 
 ALLOW, DENY = Word("tools.allow", patterns), Word("tools.deny", patterns)
-ENABLED = Word("disabled", _not)
+ENABLED = Word("disabled", opposite)
 GEMINI = dict(words={"httpUrl": Word("url", type="http"), "includeTools": ALLOW,
                      "excludeTools": DENY},
               keeps="trust extensionName", excludes=_excluded_by_gemini)
@@ -159,8 +139,10 @@ HOSTS = (
     Host("Codex", at=("mcp_servers",), folders=".codex", before=_without_approvals,
          keeps="default_tools_approval_mode env_vars required",
          words={"enabled": ENABLED, "enabled_tools": ALLOW, "disabled_tools": DENY,
-                "http_headers": "headers", "env_http_headers": Word("headers", _variables),
-                "bearer_token_env_var": Word("headers.Authorization", _bearer),
+                "http_headers": "headers",
+                "env_http_headers": Word("headers", each("${{{}}}".format, str)),
+                "bearer_token_env_var": Word("headers.Authorization",
+                                             each("Bearer ${{{}}}".format, str)),
                 "startup_timeout_sec": "startTimeout", "tool_timeout_sec": "timeout",
                 "startup_timeout_ms": Word("startTimeout", seconds)}),
     Host("Warp", at=("",), folders=".warp", keeps="start_on_launch",

@@ -11,7 +11,7 @@ import shutil
 
 from upstreams.config.reading import ConfigError
 
-from .hosts import IN_SECONDS, KEPT, TYPES, WORDS, is_number, patterns, seconds, split
+from .hosts import IN_SECONDS, KEPT, TYPES, WORDS, each, patterns, seconds, split
 
 log = logging.getLogger("router")
 
@@ -80,11 +80,10 @@ def _command(server):
     theirs = server.called.get("command", "command")
     if isinstance(command, list) and command and isinstance(args, list):
         server.keys.update(command=command[0], args=[*command[1:], *args])
-        server.called["command"] = f"{theirs}.0"
-        for i in range(1, len(command)):
-            server.called[f"args.{i - 1}"] = f"{theirs}.{i}"
-        for i in range(len(args)):
-            server.called[f"args.{len(command) - 1 + i}"] = f"args.{i}"
+        places = [f"{theirs}.{i}" for i in range(len(command))] + [
+            f"args.{i}" for i in range(len(args))]
+        server.called["command"], *places = places
+        server.called |= {f"args.{i}": place for i, place in enumerate(places)}
     elif isinstance(command, str) and not args and _is_a_line(server.file, command):
         first, *args = split(command)
         server.keys.update(command=first, args=args)
@@ -103,12 +102,11 @@ def _is_a_line(file, command):
 
 def _type(server):
     """Of a command and a URL, the type says which it is."""
-    said = server.keys.get("type")
-    if isinstance(said, str):
-        server.keys["type"] = TYPES.get(re.sub("[-_]", "", said.lower()), said)
     kind = server.keys.get("type")
-    if "type" in server.keys and kind is None:
-        del server.keys["type"]
+    if isinstance(kind, str):
+        kind = server.keys["type"] = TYPES.get(re.sub("[-_]", "", kind.lower()), kind)
+    if kind is None:
+        server.keys.pop("type", None)
     if kind == "stdio" and "command" in server.keys:
         server.keys.pop("url", None)
     elif kind in ("http", "sse") and "url" in server.keys:
@@ -118,7 +116,7 @@ def _type(server):
 def _timeout(server, host):
     """Seconds, as in our schema; a `timeout` of 1000 and more is in milliseconds."""
     timeout = server.keys.get("timeout")
-    if is_number(timeout) and (host.milliseconds or timeout >= 1000 and (
+    if type(timeout) in (int, float) and (host.milliseconds or timeout >= 1000 and (
             timeout > 3600 or not IN_SECONDS & server.keys.keys())):
         server.keys["timeout"] = seconds(timeout)
         log.info("%s: understood as milliseconds: %g seconds", server.place("timeout"),
@@ -127,13 +125,9 @@ def _timeout(server, host):
 
 def _strings(server):
     """Numbers and booleans become what hosts make of them; null is as if it were left out."""
-    for key in ("env", "headers"):
-        if isinstance(server.keys.get(key), dict):
-            server.keys[key] = {name: _string(value) for name, value in server.keys[key].items()
-                                if value is not None}
-    if isinstance(server.keys.get("args"), list):
-        server.keys["args"] = [_string(value) for value in server.keys["args"]]
-
-
-def _string(value):
-    return json.dumps(value) if isinstance(value, bool) or is_number(value) else value
+    for key in ("env", "headers", "args"):
+        values = server.keys.get(key)
+        if isinstance(values, dict):
+            values = {name: value for name, value in values.items() if value is not None}
+        if isinstance(values, (dict, list)):
+            server.keys[key] = each(json.dumps, bool, int, float)(values)

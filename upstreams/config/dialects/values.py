@@ -50,14 +50,14 @@ class HostValues(Values):
 
     def _first(self, place, sources):
         """The first of several sources that has a value."""
-        problems = []
+        first_problem = None
         for source in sources:
             kind, _, name = source.partition(":")
             value, problem = self._from(place, kind, name.strip())
             if value:
                 return value
-            problems.append(problem)
-        raise ConfigError(f"{place}: {problems[0]}")
+            first_problem = first_problem or problem
+        raise ConfigError(f"{place}: {first_problem}")
 
     def _from(self, place, kind, name):
         """(the value, or what is wrong if there is none)"""
@@ -68,8 +68,8 @@ class HostValues(Values):
         if kind == "input":
             variable = "MCP_INPUT_" + re.sub(r"\W", "_", name).upper()
             return self.from_environment(variable), (
-                f"${{input:{name}}} is what VS Code asks you for{_prompt(self.server, name)}: set "
-                f"the variable {variable}")
+                f"${{input:{name}}} is what VS Code asks you for{self._prompt(name)}: set the "
+                f"variable {variable}")
         if kind == "file":
             value = self.read(place, self.folder / os.path.expanduser(name)).strip()
             self.keep(value)
@@ -85,10 +85,9 @@ class HostValues(Values):
             log.warning("%s: no variable %s is set; this value is passed as it is", place, name)
         return text if value is None else before + value
 
-
-def _prompt(server, name):
-    """What VS Code asks its user for."""
-    inputs = server.config.get("inputs") or dig(server.config, "mcp", "inputs")
-    found = [asked.get("description") for asked in inputs if dig(asked, "id") == name] \
-        if isinstance(inputs, list) else []
-    return f' ("{found[-1]}")' if found else ""
+    def _prompt(self, name):
+        """What VS Code asks its user for."""
+        inputs = self.server.config.get("inputs") or dig(self.server.config, "mcp", "inputs")
+        texts = [dig(asked, "description") for asked in inputs if dig(asked, "id") == name] \
+            if isinstance(inputs, list) else []
+        return f' ("{texts[-1]}")' if texts else ""
