@@ -18,8 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from upstreams.config import entries
+from upstreams.config.checking import SCHEMA
 from upstreams.config.dialects import dialects
-from upstreams.config.dialects.hosts import HOSTS, WORDS
+from upstreams.config.dialects.hosts import HOSTS, WORDS, Word
 from upstreams.config.names import LONGEST_PREFIX
 from upstreams.config.reading import ConfigError
 
@@ -145,6 +146,13 @@ def test_each_word_of_a_host_is_in_an_example(host):
     for word in host.words:
         assert any(re.search(rf"\b{re.escape(part)}\b", text) for text in texts
                    for part in [word.rpartition(".")[2]]), word
+
+
+def test_a_word_means_the_same_to_all_hosts():
+    for host in HOSTS:
+        for word, means in host.words.items():
+            assert WORDS[word] == (Word(means) if isinstance(means, str) else means), host.name
+            assert word not in SCHEMA["$defs"]["server"]["properties"], host.name
 
 
 @pytest.mark.parametrize("place", sorted({
@@ -297,7 +305,8 @@ def test_what_is_no_number_is_refused_in_toml_too(write, number):
                     name="x.toml")])
 
 
-def test_a_number_beyond_all_bounds_is_refused(write):
+def test_a_number_beyond_all_bounds_is_refused(write, caplog):
+    caplog.set_level(logging.INFO, "router")
     long = "9" * 400
     for key in ("timeout", "startup_timeout_ms"):
         with pytest.raises(ConfigError, match=f"a.{key}: must be at most"):

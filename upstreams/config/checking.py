@@ -105,11 +105,11 @@ def warn_of_unknown_keys(path, servers):
                     ", ".join(unknown))
 
 
+def _unknown(server):
+    return [key for key in server.keys if key not in SERVER["properties"] and key not in NOTES]
+
+
 def unknown_to_us(keys):
     """The end of a sentence about a key that is missing: it may be one of these, misspelt."""
     names = ", ".join(f'"{key}"' for key in keys if key not in NOTES)
     return f"; unknown to this router: {names}" if names else ""
-
-
-def _unknown(server):
-    return [key for key in server.keys if key not in SERVER["properties"] and key not in NOTES]

@@ -76,9 +76,7 @@ class Config:
 
     def only(self, group):
         """The Config of the servers in this group alone, in its order; of all if it is None.
-
-        Raises ConfigError for an unknown group.
-        """
+        Raises ConfigError."""
         if group is None:
             return self
         if group not in self.groups:
@@ -161,8 +159,9 @@ def _add(server, servers):
 def _entry(name, server, values):
     """The Entry of one server. Raises ConfigError."""
     keys = {**DEFAULTS, **server.keys}
-    restart = keys["restart"] if isinstance(keys["restart"], dict) else \
-        {} if keys["restart"] else {"attempts": 0}
+    tools, restart = keys["tools"], keys["restart"]
+    if isinstance(restart, bool):
+        restart = {} if restart else {"attempts": 0}
     command, args = values.program("command"), values.words("args")
     before = keys.get("prefix", prefix(name))
     keeps = kept_by(command or "", args)
@@ -175,8 +174,8 @@ def _entry(name, server, values):
         headers=_pairs(values.pairs("headers")), headers_command=values.words("headersCommand"),
         **{key: values.path(f"tls.{key}") for key in ("ca", "certificate", "key")},
         prefix=before and before + SEPARATOR,
-        allow=tuple(keys["tools"]["allow"]) if "allow" in keys["tools"] else None,
-        deny=tuple(keys["tools"].get("deny", ())),
+        allow=tuple(tools["allow"]) if "allow" in tools else None,
+        deny=tuple(tools.get("deny", ())),
         rename=_pairs(keys["rename"]), describe=_pairs(keys["describe"]),
         start_timeout=keys["startTimeout"], timeout=keys["timeout"],
         restart_attempts=restart.get("attempts", math.inf if "url" in keys else 5),

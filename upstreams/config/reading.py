@@ -32,8 +32,9 @@ def read(path, parse):
     if not text.strip():
         raise ConfigError(f'{path}: is empty; it needs at least {{"mcpServers": {{…}}}}')
     if not isinstance(config, dict):
-        kind = {list: "a list", str: "a string", type(None): "null"}.get(type(config), "a value")
-        raise ConfigError(f'{path}: must be an object like {{"mcpServers": {{…}}}}, not {kind}')
+        kinds = {list: "a list", str: "a string", bool: "true or false", type(None): "null"}
+        raise ConfigError(f'{path}: must be an object like {{"mcpServers": {{…}}}}, '
+                          f'not {kinds.get(type(config), "a number")}')
     return config
 
 
@@ -60,6 +61,8 @@ def parse(text):
     try:
         return json.loads(_without_comments(text), object_pairs_hook=_no_key_twice,
                           parse_constant=_no_constant)
+    except ConfigError:
+        raise
     except json.JSONDecodeError as problem:
         raise ConfigError(f"line {problem.lineno}, column {problem.colno}: "
                           f"not JSON: {problem.msg}") from None
@@ -88,8 +91,8 @@ def _no_key_twice(pairs):
     seen = {}
     for key, value in pairs:
         if seen.setdefault(key, value) != value:
-            raise ValueError(f"the key {key!r} stands twice in one object; rename or remove one "
-                             "of the two")
+            raise ConfigError(f"the key {key!r} stands twice in one object; rename or remove one "
+                              "of the two")
     return seen
 
 

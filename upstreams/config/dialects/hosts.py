@@ -20,6 +20,9 @@ class Word(NamedTuple):
     change: Callable = None     # its value → ours, by `each`
     type: str = None            # how a server is reached that has this key
 
+    def translated(self, value):
+        return self.change(value) if self.change else value
+
 
 @dataclass(frozen=True)
 class Host:
@@ -161,8 +164,8 @@ WORDS = {word: Word(means) if isinstance(means, str) else means
          for host in HOSTS for word, means in host.words.items()}
 TYPES = {"stdio": "stdio", "http": "http", "sse": "sse"} | {
     word: ours for host in HOSTS for word, ours in host.types.items()}
-SIGNS = {ours: None for ours in ("command", "url")} | {
-    word: None for word, means in WORDS.items() if means.ours in ("command", "url")}
+SIGNS = ["command", "url", *(
+    word for word, means in WORDS.items() if means.ours in ("command", "url"))]
 KEPT = {key for host in HOSTS for key in (*host.keeps.split(), host.names)}
 IN_SECONDS = {key for host in HOSTS if host.seconds for key in host.keeps.split()}
 FOLDERS = {folder for host in HOSTS for folder in host.folders.split()}
@@ -177,5 +180,5 @@ def is_server(keys):
 def is_off(keys):
     """Whether a host would not start a server with these keys."""
     return keys.get("disabled") is True or any(
-        word in keys and means.change(keys[word]) is True
+        word in keys and means.translated(keys[word]) is True
         for word, means in WORDS.items() if means.ours == "disabled")

@@ -23,8 +23,7 @@ def translate(server, host):
     server.keys = {key: value for key, value in keys.items() if value is not None}
     for step in (_tools, _words, _command, _type, _strings):
         step(server)
-    if not server.called.get("timeout"):
-        _timeout(server, host)
+    _timeout(server, host)
     server.keys = {key: value for key, value in server.keys.items() if key not in KEPT}
 
 
@@ -35,9 +34,11 @@ def _set(server, ours, theirs, value):
             _set(server, f"{ours}.{name}", f"{theirs}.{name}", item)
         return
     first, _, inner = ours.partition(".")
-    keys = server.keys.setdefault(first, {}) if inner else server.keys
+    keys = server.keys.get(first, {}) if inner else server.keys
     if not isinstance(keys, dict):
         return          # the schema refuses it
+    if inner:
+        keys = server.keys[first] = {**keys}    # the file's own stays as it is
     if keys.get(inner or ours, value) != value:
         raise ConfigError(f'{server.place()}: has both "{server.called.get(ours, ours)}" and '
                           f'"{theirs}": remove one of the two')
@@ -54,7 +55,7 @@ def _words(server):
             server.keys |= inside
     for theirs in [key for key in server.keys if key in WORDS]:
         means, value = WORDS[theirs], server.keys.pop(theirs)
-        changed = means.change(value) if means.change else value
+        changed = means.translated(value)
         _set(server, means.ours, theirs, changed)
         if isinstance(changed, list) and not isinstance(value, list):   # of a command line
             server.called |= {f"{means.ours}.{i}": theirs for i in range(len(changed))}
@@ -115,12 +116,12 @@ def _type(server):
 
 def _timeout(server, host):
     """Seconds, as in our schema; a `timeout` of 1000 and more is in milliseconds."""
-    timeout = server.keys.get("timeout")
-    if type(timeout) in (int, float) and (host.milliseconds or timeout >= 1000 and (
+    timeout, known = server.keys.get("timeout"), "timeout" in server.called
+    if not known and type(timeout) in (int, float) and (host.milliseconds or timeout >= 1000 and (
             timeout > 3600 or not IN_SECONDS & server.keys.keys())):
         server.keys["timeout"] = seconds(timeout)
-        log.info("%s: understood as milliseconds: %g seconds", server.place("timeout"),
-                 server.keys["timeout"])
+        log.info("%s: understood as milliseconds: %s seconds", server.place("timeout"),
+                 f"{server.keys['timeout']:g}" if timeout < 1e9 else "too many")
 
 
 def _strings(server):
