@@ -9,6 +9,7 @@ from transports.fabric.text import printable
 from upstreams.advice.schemas import refused_schemas
 
 from listing import GOOD, SECRETS, listing, with_secrets
+from processes import fake
 
 
 def test_servers_without_fault_get_no_advice(check):
@@ -121,3 +122,9 @@ def test_a_secret_in_clear_is_named_by_its_place_and_never_shown(check):
         "env.API_KEY", "args.3", "args.4", "one__a.***"]
     for said in (text, json.dumps(answer), check.log):
         assert not any(secret in said for secret in (*SECRETS, "a-safe-one"))
+
+
+def test_a_server_that_dies_while_it_is_asked_again_does_not_hold_up_the_check(check):
+    """Its tools were listed once, at its start."""
+    status, text = check({"one": listing("search", arguments=["once"]), "two": fake()})
+    assert status == 1 and re.search("one +failed", text) and re.search("two +running", text)

@@ -282,6 +282,30 @@ def test_a_known_package_is_found_however_it_is_started(write, command, args):
     assert entries_of(write(servers(a={"command": command, "args": args})))["a"].shared is False
 
 
+@pytest.mark.parametrize("name, path, prefix", [
+    ("Framelink MCP for Figma", "Framelink-MCP-for-Figma", "Framelink-MCP-for-Figma"),
+    ("DuckDB (in-memory, r/w)", "DuckDB-in-memory-r-w", "DuckDB-in-memory-r-w"),
+    ("awslabs.core-mcp-server", "awslabs.core-mcp-server", "awslabs-core-mcp-server"),
+    ("..", "server-5ec1f7e7", "server-5ec1f7e7"), ("mcp", "mcp", "mcp"),
+    ("x" * 100, "x" * 100, None),
+])
+def test_a_name_that_cannot_be_part_of_a_path_gets_one_made_from_it(write, name, path, prefix):
+    (entry,) = load([write(f'{{"mcpServers": {{"{name}": {{"command": "x"}}}}}}')]
+                    ).entries.values()
+    assert entry.name == path
+    assert len(entry.prefix) <= LONGEST_PREFIX + 2 and entry.prefix.endswith("__")
+    assert prefix is None or entry.prefix == f"{prefix}__"
+
+
+def test_a_default_may_have_variables_and_braces(write, monkeypatch):
+    monkeypatch.setenv("SET", "value")
+    monkeypatch.delenv("NONE_SET", raising=False)
+    (entry,) = load([write('{"mcpServers": {"a": {"command": "x", "args": ["${SET:-${NONE_SET}}", '
+                           r'"${NONE_SET:-<${SET}>}", "${NONE_SET:-{\"b\": 1}}", "${1}", "${SET"]'
+                           "}}}")]).entries.values()
+    assert entry.args == ("value", "<value>", '{"b": 1}', "${1}", "${SET")
+
+
 def test_a_server_over_http_and_sse_is_not_asked_for_its_era(write):
     entries = entries_of(write(servers(old={"url": "http://x/sse", "type": "sse"},
                                        any={"url": "http://x/mcp"})))

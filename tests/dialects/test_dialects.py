@@ -21,7 +21,6 @@ from upstreams.config import entries
 from upstreams.config.checking import SCHEMA
 from upstreams.config.dialects import dialects
 from upstreams.config.dialects.hosts import HOSTS, WORDS, Word
-from upstreams.config.names import LONGEST_PREFIX
 from upstreams.config.reading import ConfigError
 
 from json_values import JSON
@@ -313,6 +312,12 @@ def test_a_number_beyond_all_bounds_is_refused(write, caplog):
             load([write(f'{{"mcpServers": {{"a": {{"command": "x", "{key}": {long}}}}}}}')])
 
 
+def test_a_file_of_a_variable_belongs_to_the_config(folder):
+    """It is looked at as the config is, so that a change is followed."""
+    assert {path.name for path in load([folder / "windsurf.json"]).files} == {
+        "windsurf.json", "token.txt"}
+
+
 def test_a_file_of_a_variable_that_is_a_pipe_is_refused_and_not_read(write, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(ConfigError, match="a.env.K: the file .*pipe cannot be read: it is a pipe"):
@@ -361,21 +366,6 @@ def test_a_command_line_is_a_command_with_arguments(write, tmp_path, command, st
     assert (entry.command.replace(str(tmp_path), "{folder}"), entry.args) == started
 
 
-@pytest.mark.parametrize("name, path, prefix", [
-    ("Framelink MCP for Figma", "Framelink-MCP-for-Figma", "Framelink-MCP-for-Figma"),
-    ("DuckDB (in-memory, r/w)", "DuckDB-in-memory-r-w", "DuckDB-in-memory-r-w"),
-    ("awslabs.core-mcp-server", "awslabs.core-mcp-server", "awslabs-core-mcp-server"),
-    ("..", "server-5ec1f7e7", "server-5ec1f7e7"), ("mcp", "mcp", "mcp"),
-    ("x" * 100, "x" * 100, None),
-])
-def test_a_name_that_cannot_be_part_of_a_path_gets_one_made_from_it(write, name, path, prefix):
-    (entry,) = load([write(f'{{"mcpServers": {{"{name}": {{"command": "x"}}}}}}')]
-                    ).entries.values()
-    assert entry.name == path
-    assert len(entry.prefix) <= LONGEST_PREFIX + 2 and entry.prefix.endswith("__")
-    assert prefix is None or entry.prefix == f"{prefix}__"
-
-
 def test_several_files_are_merged_in_order_and_each_has_its_own_default(write):
     config = load([write('{"servers": {"b": {"command": "x"}}}'),
                    write('{"shared": true, "mcpServers": {"a": {"command": "y"}, "off": '
@@ -393,15 +383,6 @@ def test_a_server_or_a_group_in_two_files_is_refused_with_both(write):
         with pytest.raises(ConfigError) as problem:
             load([one, write(text, name="y.json")])
         assert "x.json" in str(problem.value) and "y.json" in str(problem.value)
-
-
-def test_a_default_may_have_variables_and_braces(write, monkeypatch):
-    monkeypatch.setenv("SET", "value")
-    monkeypatch.delenv("NONE_SET", raising=False)
-    (entry,) = load([write('{"mcpServers": {"a": {"command": "x", "args": ["${SET:-${NONE_SET}}", '
-                           r'"${NONE_SET:-<${SET}>}", "${NONE_SET:-{\"b\": 1}}", "${1}", "${SET"]'
-                           "}}}")]).entries.values()
-    assert entry.args == ("value", "<value>", '{"b": 1}', "${1}", "${SET")
 
 
 def test_paths_and_well_known_variables_are_no_secrets_but_keys_are(write, monkeypatch, tmp_path):
