@@ -17,8 +17,8 @@ from .translation import translate
 from .values import HostValues
 
 COMMON = "mcpServers"   # a wrong entry is refused there; in other places other things may be
-PLACES = sorted({place: None for host in HOSTS for place in host.at if place},
-                key=lambda place: (place != COMMON, -place.count(".")))
+PLACES = sorted({place for host in HOSTS for place in host.at if place},
+                key=lambda place: (place != COMMON, -place.count("."), place))
 
 log = logging.getLogger("router")
 
@@ -73,8 +73,9 @@ class Section:
 def _sections(path, config):
     """The Sections of a file. Raises ConfigError if there are none, or if they are empty."""
     top = {key: value for key, value in config.items() if key != "$schema"}
-    found = [section for place in PLACES for there in _values(config, place)
-             if (section := _section(path, config, place, there))]
+    found = [section for place in PLACES    # "mcp.servers" is one key, or one within another
+             for keys in dict.fromkeys([(place,), tuple(place.split("."))])
+             if (section := _section(path, config, place, dig(config, *keys)))]
     # Beside servers, other things may have a key of the same name: those of SSH, other settings
     found = [section for section in found if section.place == COMMON or any(
         is_server(server.keys) for server in section.servers)] or found[:1]
@@ -88,11 +89,6 @@ def _sections(path, config):
     if not any(section.servers for section in found):
         raise ConfigError(f"{path}: {found[0].place}: must name at least one server")
     return found
-
-
-def _values(config, place):
-    """What is there: "mcp.servers" may be one key, or one within another."""
-    return [config.get(place), dig(config, *place.split(".")) if "." in place else None]
 
 
 def _section(path, config, place, there):

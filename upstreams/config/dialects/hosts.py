@@ -43,9 +43,6 @@ class Host:
     is_extension: Callable = None       # is_extension(server): what is there, and is no server
 
 
-# -- how values are changed
-
-
 def each(change, *types):
     """A function that changes a value of these types, or all such values in a list or an object.
     It leaves others as they are: what is of a wrong type is refused later, by the schema."""
@@ -71,9 +68,6 @@ seconds = each(lambda ms: ms / 1000 if 0 <= ms <= 86_400_000 else ms, int, float
 # Names of tools → patterns. No tool has * or ? in its name; what a [ means, no host means
 patterns = each(lambda name: name.replace("[", "[[]"), str)
 opposite = each(lambda value: not value, bool)
-
-
-# -- forms that only one host has
 
 
 def _excluded_by_gemini(config, name):
@@ -157,9 +151,7 @@ HOSTS = (
                 "isActive": ENABLED}),
 )
 
-
-# -- what follows from that
-
+# What follows from that
 WORDS = {word: Word(means) if isinstance(means, str) else means
          for host in HOSTS for word, means in host.words.items()}
 TYPES = {"stdio": "stdio", "http": "http", "sse": "sse"} | {

@@ -17,8 +17,7 @@ log = logging.getLogger("router")
 
 
 def translate(server, host):
-    """A Stated server of this Host: its keys become ours. Raises ConfigError if it says a thing
-    twice."""
+    """Make the keys of a Stated server ours. Raises ConfigError if it says a thing twice."""
     keys = host.before(server.keys) if host.before else server.keys
     server.keys = {key: value for key, value in keys.items() if value is not None}
     for step in (_tools, _words, _command, _type, _strings):

@@ -50,14 +50,12 @@ class HostValues(Values):
 
     def _first(self, place, sources):
         """The first of several sources that has a value."""
-        first_problem = None
-        for source in sources:
-            kind, _, name = source.partition(":")
-            value, problem = self._from(place, kind, name.strip())
-            if value:
-                return value
-            first_problem = first_problem or problem
-        raise ConfigError(f"{place}: {first_problem}")
+        tried = []
+        for kind, _, name in (source.partition(":") for source in sources):
+            tried.append(self._from(place, kind, name.strip()))
+            if tried[-1][0]:
+                return tried[-1][0]
+        raise ConfigError(f"{place}: {tried[0][1]}")
 
     def _from(self, place, kind, name):
         """(the value, or what is wrong if there is none)"""
