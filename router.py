@@ -66,7 +66,6 @@ from transports.program.log import Stderr, replace_closed_files
 from transports.program.options import CannotServe, read_options
 from transports.program.signals import end_on_signals, interruptible, signals_wake_the_main_thread
 from upstreams.config.entries import load
-from upstreams.config.stated import understand as understand_ours
 from upstreams.connections.process.guardian import Guardian
 from upstreams.connections.process.process import Process
 from upstreams.routing import status
@@ -80,7 +79,7 @@ from transports.http.live import live_page              # room: transports/http/
 from transports.http.streamable import streamable_http  # room: transports/http/streamable
 from transports.tap import begin_trace                  # room: transports/tap
 from upstreams.advice import advise                     # room: upstreams/advice
-from upstreams.config.dialects import understand        # room: upstreams/config/dialects
+from upstreams.config.dialects import dialects          # room: upstreams/config/dialects
 from upstreams.connections.remote import connect        # room: upstreams/connections/remote
 from upstreams.eras import open_life                    # room: upstreams/eras
 from upstreams.relay import pass_on                     # room: upstreams/relay
@@ -101,9 +100,9 @@ ROOMS = {           # what the core goes on without
     "--trace": begin_trace,                             # room: transports/tap
     "--connect": pass_on,                               # room: upstreams/relay
     "advise": advise,                                   # room: upstreams/advice
+    "dialects": dialects,                               # room: upstreams/config/dialects
     "follow": follow,                                   # room: upstreams/reload
     "open_life": open_life,                             # room: upstreams/eras
-    "understand": understand,                           # room: upstreams/config/dialects
 }
 # -- the end of the block
 # isort: on
@@ -168,8 +167,7 @@ def _routing(options, stderr):
     if not transport.ONE_CLIENT:
         options.access.check()
     read = functools.partial(load, options.given["--config"], options.given["--group"],
-                             CONNECTIONS, ROOMS.get("understand", understand_ours),
-                             "open_life" in ROOMS)
+                             CONNECTIONS, ROOMS.get("dialects"), "open_life" in ROOMS)
     config = read()
     stderr.hide(config.secrets())
     return functools.partial(_run, config, read, transport, options, stderr)

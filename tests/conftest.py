@@ -3,6 +3,7 @@
 import json
 import signal
 import subprocess
+import sys
 import threading
 import time
 
@@ -108,6 +109,19 @@ def config(tmp_path):
         path.write_text(json.dumps({"mcpServers": servers}))
         return str(path)
     return write
+
+
+@pytest.fixture
+def check(run, config):
+    """check(servers) → (exit status, standard output); check(…, as_json=True) → its JSON."""
+    def check_it(servers, as_json=False, **environment):
+        done = run(sys.executable, processes.ROOT / "router.py", "--check", "--config",
+                   config(**servers), *(["--json"] if as_json else []),
+                   env={"PATH": "/usr/bin:/bin", **environment})
+        assert b"Traceback" not in done.stderr
+        check_it.log = done.stderr.decode()
+        return done.returncode, json.loads(done.stdout) if as_json else done.stdout.decode()
+    return check_it
 
 
 @pytest.fixture

@@ -1,12 +1,23 @@
-"""upstreams/config/: what is accepted, what is refused, and in which words."""
+"""upstreams/config/: our own format: what is accepted, what is refused, and in which words."""
 
 import json
 import logging
+import os
+import re
+import time
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from upstreams.config.checking import SCHEMA
+from upstreams.config.clear import secrets_in_clear
 from upstreams.config.entries import load
+from upstreams.config.names import LONGEST_PREFIX
 from upstreams.config.reading import ConfigError
+
+from json_values import JSON
+from processes import ROOT
 
 
 @pytest.fixture
@@ -50,7 +61,7 @@ def test_variables_are_expanded_in_command_args_env_and_cwd(write, monkeypatch):
     monkeypatch.delenv("UNSET", raising=False)
     entry = entries_of(write(servers(one={
         "command": "${TOKEN}",
-        "args": ["-${UNSET:-default}-", "${env:TOKEN}", "$HOME", "${UNSET:-}"],
+        "args": ["-${UNSET:-default}-", "${TOKEN}", "$HOME", "${UNSET:-}"],
         "env": {"A": "a${TOKEN}"}, "cwd": "/${TOKEN}"})))["one"]
     assert entry.command == "t0ken"
     assert entry.args == ("-default-", "t0ken", "$HOME", "")
@@ -62,27 +73,25 @@ def test_an_unset_variable_is_an_error_that_names_the_server_and_the_key(write, 
     monkeypatch.delenv("UNSET", raising=False)
     text = refusal(write(servers(one={"command": "x", "env": {"KEY": "${UNSET}"}})))
     assert "mcpServers.one.env.KEY: the variable UNSET is not set" in text
-    assert "input:key" in refusal(write(servers(one={"command": "x", "args": ["${input:key}"]})))
 
 
-def test_a_config_of_vs_code_works_unchanged(write, caplog):
+def test_comments_and_a_comma_at_the_end_are_allowed(write):
     path = write("""{
         // comments, and a comma at the end
-        "inputs": [],
-        "servers": {
+        "mcpServers": {
             "one": {"type": "stdio", "command": "x", "args": ["http://a/*b*/", ",]"],}, /* here */
         }
     }""")
     assert entries_of(path)["one"].args == ("http://a/*b*/", ",]")
 
 
-def test_a_config_of_claude_desktop_works_unchanged_and_unknown_keys_are_told_once(write, caplog):
+def test_what_else_is_in_the_file_does_not_matter_and_unknown_keys_are_told_once(write, caplog):
     with caplog.at_level(logging.WARNING, "router"):
         entries_of(write({"globalShortcut": "", **servers(
-            one={"command": "x", "autoApprove": [], "watched": 1},
+            one={"command": "x", "description": "mine", "watched": 1},
             two={"command": "y", "disabled": True, "watched": 1})}))
     assert len(caplog.records) == 1
-    assert "router: mcpServers.one.watched" in caplog.text
+    assert "mean nothing to this router: mcpServers.one.watched" in caplog.text
 
 
 def test_what_is_disabled_is_not_started_and_may_be_remote(write):
@@ -133,8 +142,6 @@ def test_what_is_disabled_is_not_validated(write, monkeypatch, caplog):
     (servers(a={"comand": "x", "arg": []}), '; unknown to this router: "comand", "arg"'),
     ({"mcpservers": {}}, 'top level: needs the key "mcpServers"; unknown to this router: "mcp'),
     (servers(a={"command": "x", "disabled": "yes"}), "a.disabled: must be a boolean"),
-    (servers(a={"command": "x", "enabled": "false"}), "a.enabled: must be a boolean"),
-    (servers(a={"command": "x", "isActive": 0}), "a.isActive: must be a boolean"),
     (servers(a={"command": "x", "prefix": "ä"}), 'prefix: may have letters, digits, "-"'),
     (servers(a={"command": "x", "tools": {"allow": "y"}}), "a.tools.allow: must be an array"),
     (servers(a={"url": "http://x", "command": "y"}), 'has a "command" and a URL'),
@@ -143,20 +150,23 @@ def test_what_is_disabled_is_not_validated(write, monkeypatch, caplog):
     (servers(a={"type": "stdio", "url": "http://x"}), 'a.type: "stdio" needs the key "command"'),
     (servers(a={"type": "ws", "url": "ws://x"}), "a.type: must be one of ['stdio'"),
     (servers(a={"command": "x", "prefix": "a.b"}), 'prefix: may have letters, digits, "-" and'),
-    ({"command": "x", "args": []}, "is a server without a name: write"),
     ({"mcpServers": {"a/b": {"command": "x"}, "a-b": {"command": "x"}}},
-     "mcpServers.a-b: would be called a-b here, as would"),
+     "mcpServers.a-b: is called a-b here, as is"),
     ({**servers(a={"command": "x"}), "groups": []}, "groups: must be an object"),
     ({**servers(a={"command": "x"}), "groups": {"b": ["c"]}}, 'groups.b: there is no server "c"'),
     ({**servers(a={"command": "x"}), "groups": {"a": ["a"]}}, "groups.a: a server has this name"),
     ({**servers(a={"command": "x"}), "groups": {"a b": ["a"]}}, "groups.a b: is part of a path"),
-    ({**servers(a={"command": "x"}), "servers": {"a": {"command": "y"}}},
-     "servers.a: is in "),
     (servers(a={"command": "x", "envFile": "none.env"}), "a.envFile: the file "),
     (servers(a={"command": "x", "envFile": "\0"}), "a.envFile: the file "),
-    (servers(a={"command": "x", "env": {"K": "${file:\0}"}}), "a.env.K: the file "),
-    (servers(a={"command": "x", "env": {"K": "${command:pickFile}"}}),
-     "a.env.K: ${command:…} is something that only the editor"),
+    (servers(a={"command": "x", "env": {"K": "x${env:K}"}}), "a.env.K: ${env:K} needs a room of"),
+    (servers(a={"command": "x", "args": ["${/}"]}), "a.args.0: ${/} needs a room of this program"),
+    (servers(a={"command": "x", "env": {"K": "$TOKEN"}}), "a.env.K: $TOKEN needs a room of this"),
+    (servers(a={"command": "x", "timeout": 1000}), "a.timeout: 1000 and more, which is in millis"),
+    (servers(a=7), "mcpServers.a: must be an object"),
+    (servers(a={"command": "x", "args": ["${A:-" * 500 + "}" * 500]}),
+     "a.args.0: has more than 20 defaults within defaults"),
+    ('{"mcpServers": {"a": {"command": "x", "unknown": ' + "[" * 5000 + "]" * 5000 + "}}}",
+     "is nested too deeply"),
     (servers(a={"command": "x", "prefix": "a\n"}), "prefix: may have letters"),
     (servers(a={"command": "x"}, a__b={"command": "x"}), "could produce the same"),
     (servers(a={"command": "x"}, b={"command": "x", "prefix": "a"}), "could produce the same"),
@@ -173,6 +183,53 @@ def test_bare_names_may_stand_beside_others(write):
 def test_a_missing_config_and_a_directory_are_refused(tmp_path):
     assert "there is no such file" in refusal(tmp_path / "none.json")
     assert "is a directory" in refusal(tmp_path)
+
+
+def pipe_in(folder):
+    """A named pipe that nobody writes to: whoever opens it to read would wait for ever."""
+    os.mkfifo(folder / "pipe")
+    return folder / "pipe"
+
+
+def test_a_config_that_is_a_pipe_is_refused_and_not_read(tmp_path):
+    assert "cannot be read: it is a pipe or a device" in refusal(pipe_in(tmp_path))
+
+
+def test_an_env_file_that_is_a_pipe_is_refused_and_not_read(write, tmp_path):
+    path = write(servers(a={"command": "x", "envFile": str(pipe_in(tmp_path))}))
+    assert "a.envFile: the file" in refusal(path) and "it is a pipe" in refusal(path)
+
+
+def test_an_env_file_may_be_empty(write):
+    path = write(servers(a={"command": "x", "envFile": os.devnull, "env": {"A": "b"}}))
+    assert entries_of(path)["a"].env == (("A", "b"),)
+
+
+def test_keys_in_another_order_are_the_same_entry(write):
+    def entry_of(*order):
+        return entries_of(write(servers(a={"command": "x", **{
+            key: {name: f"{name}-secret" for name in order}
+            for key in ("env", "headers", "rename")}})))["a"]
+    names = [f"NAME_{n}" for n in range(20)]
+    assert entry_of(*names) == entry_of(*reversed(names))
+
+
+def test_what_needs_a_room_that_was_taken_out_is_refused(write):
+    remote, modern = {"url": "http://x"}, {"command": "x", "protocol": "modern"}
+    for server, key, without in ((remote, "url", dict(connections=["command"])),
+                                 (modern, "protocol", dict(eras=False))):
+        assert load([write(servers(a=server))])
+        with pytest.raises(ConfigError, match=f"mcpServers.a.{key}: needs a room of this program"):
+            load([write(servers(a=server))], **without)
+
+
+@pytest.mark.parametrize("value", [
+    "a1b2c3d4" * 5000, "eyJ-" * 10_000, "sk-" * 10_000, "token=" * 10_000, "://a:" * 10_000])
+def test_a_long_value_is_searched_for_secrets_in_linear_time(write, value):
+    """With one attempt at each of its characters, the first one took a minute."""
+    before = time.process_time()
+    secrets_in_clear({"args": [value], "env": {"A": value}})
+    assert time.process_time() - before < 1
 
 
 def test_the_value_of_a_bad_key_is_not_repeated(write):
@@ -225,7 +282,111 @@ def test_a_known_package_is_found_however_it_is_started(write, command, args):
     assert entries_of(write(servers(a={"command": command, "args": args})))["a"].shared is False
 
 
+@pytest.mark.parametrize("name, path, prefix", [
+    ("Framelink MCP for Figma", "Framelink-MCP-for-Figma", "Framelink-MCP-for-Figma"),
+    ("DuckDB (in-memory, r/w)", "DuckDB-in-memory-r-w", "DuckDB-in-memory-r-w"),
+    ("awslabs.core-mcp-server", "awslabs.core-mcp-server", "awslabs-core-mcp-server"),
+    ("..", "server-5ec1f7e7", "server-5ec1f7e7"), ("mcp", "mcp", "mcp"),
+    ("x" * 100, "x" * 100, None),
+])
+def test_a_name_that_cannot_be_part_of_a_path_gets_one_made_from_it(write, name, path, prefix):
+    (entry,) = load([write(f'{{"mcpServers": {{"{name}": {{"command": "x"}}}}}}')]
+                    ).entries.values()
+    assert entry.name == path
+    assert len(entry.prefix) <= LONGEST_PREFIX + 2 and entry.prefix.endswith("__")
+    assert prefix is None or entry.prefix == f"{prefix}__"
+
+
+def test_a_default_may_have_variables_and_braces(write, monkeypatch):
+    monkeypatch.setenv("SET", "value")
+    monkeypatch.delenv("NONE_SET", raising=False)
+    (entry,) = load([write('{"mcpServers": {"a": {"command": "x", "args": ["${SET:-${NONE_SET}}", '
+                           r'"${NONE_SET:-<${SET}>}", "${NONE_SET:-{\"b\": 1}}", "${1}", "${SET"]'
+                           "}}}")]).entries.values()
+    assert entry.args == ("value", "<value>", '{"b": 1}', "${1}", "${SET")
+
+
 def test_a_server_over_http_and_sse_is_not_asked_for_its_era(write):
     entries = entries_of(write(servers(old={"url": "http://x/sse", "type": "sse"},
                                        any={"url": "http://x/mcp"})))
     assert [entry.protocol for entry in entries.values()] == ["legacy", "auto"]
+
+
+@pytest.mark.parametrize("server, where", [
+    ({"env": {"AWS_SECRET_ACCESS_KEY": "abcdefgh"}}, "env.AWS_SECRET_ACCESS_KEY"),
+    ({"env": {"githubToken": "abcdefgh"}}, "env.githubToken"),
+    ({"env": {"HEADERS": '{"Authorization": "Bearer abcdef"}'}}, "env.HEADERS"),
+    ({"env": {"DSN": "Server=db;Password=abcdef;Port=1"}}, "env.DSN"),
+    ({"env": {"X": "sk-0123456789abcdefghij"}}, "env.X"),
+    ({"headers": {"Authorization": "Bearer abc"}}, "headers.Authorization"),
+    ({"headers": {"X-Api-Key": "abcdefgh"}}, "headers.X-Api-Key"),
+    ({"args": ["--header", "Authorization: Bearer abcdef"]}, "args.1"),
+    ({"args": ["--api-key", "abcdef"]}, "args.1"),
+    ({"args": ["run", "-e", "GITHUB_TOKEN=abcdef"]}, "args.2"),
+    ({"url": "https://example.com/mcp?apiKey=abcdef"}, "url"),
+    ({"env": {"SSH_AUTH_SOCK": "/tmp/agent", "TOKEN_FILE": "abcdefgh", "AUTH_TYPE": "bearer",
+              "MAX_TOKENS": "100000", "KEY": "true", "AUTHOR": "somebody"}}, None),
+    ({"env": {"KEY": "${KEY}", "TOKEN": "Bearer ${TOKEN}"}, "headers": {"A": "x"},
+      "args": ["-y", "mcp-auth@1", "-e", "TOKEN", "--key-file=./abcdef", "--token", "--verbose"],
+      "url": "https://${USER}:${PASSWORD}@example.com"}, None),
+    ({"headersCommand": ["get", "--token", "hunter2"]}, "headersCommand.2"),
+])
+def test_what_counts_as_a_secret_in_clear(server, where):
+    assert list(secrets_in_clear(server)) == ([where] if where else [])
+
+
+ENTRY = st.fixed_dictionaries({}, optional={
+    key: JSON | good for key, good in {
+        "command": st.text(), "args": st.lists(st.text()), "cwd": st.text(), "url": st.text(),
+        "env": st.dictionaries(st.text(), st.text()), "envFile": st.text(),
+        "disabled": st.booleans(), "prefix": st.text(max_size=3), "restart": st.booleans(),
+        "timeout": st.integers(), "startTimeout": st.floats(), "shared": st.booleans(),
+        "type": st.text(), "headersCommand": st.lists(st.text())}.items()})
+CONFIG = JSON | st.dictionaries(
+    st.sampled_from(["mcpServers", "groups", "shared", "$schema", "x"]),
+    JSON | st.dictionaries(st.text(max_size=4), JSON | ENTRY, max_size=3))
+
+
+@settings(max_examples=300, deadline=None)
+@given(CONFIG.map(lambda value: json.dumps(value).encode()) | st.binary(max_size=100))
+def test_a_config_is_loaded_or_refused_with_a_sentence(tmp_path_factory, data):
+    path = tmp_path_factory.getbasetemp() / "fuzzed.json"
+    path.write_bytes(data)
+    try:
+        assert load([path])
+    except ConfigError as problem:
+        assert str(problem).startswith(str(path)) and len(str(problem)) < 5000
+
+
+# -- the page
+
+
+PAGE = (ROOT / "upstreams" / "config" / "README.md").read_text("utf-8")
+
+
+def rows(heading):
+    """{key: what the second column says} of the table with this heading."""
+    table = PAGE.split(f"| {heading} | default |")[1].split("\n\n")[0]
+    return dict(re.findall(r"^\| `(\S+)` \| (.+?) \| .+ \|$", table, re.MULTILINE))
+
+
+def test_the_page_explains_every_key_with_its_default():
+    assert rows("key of the file").keys() == SCHEMA["properties"].keys()
+    properties = SCHEMA["$defs"]["server"]["properties"]
+    assert rows("key of a server").keys() == properties.keys()
+    for key, default in rows("key of a server").items():
+        if default.startswith("`"):
+            assert json.loads(default.strip("`")) == properties[key]["default"], key
+        else:
+            assert "default" not in properties[key], key
+
+
+def test_the_examples_on_the_page_can_be_used(write, monkeypatch):
+    monkeypatch.setenv("GITHUB_TOKEN", "t0ken")
+    examples = re.findall(r"^```json\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+    assert len(examples) == 3 and all(entries_of(write(example)) for example in examples)
+
+
+def test_the_limits_on_the_page_are_those_of_the_program():
+    assert f"at most {LONGEST_PREFIX} characters" in PAGE
+    assert SCHEMA["$defs"]["server"]["properties"]["prefix"]["maxLength"] == LONGEST_PREFIX

@@ -1,7 +1,12 @@
-"""upstreams/config/: configs of other hosts. tests/configs/ has one of each, written by its own
-documentation; the first line of each says which, and when it was read."""
+"""upstreams/config/dialects/: configs of other hosts.
+
+configs/ has an example of each host. Its first line names the host and the documentation that it
+was written by, with the day when that was read; its last lines, after "means", say what each
+server is to the host. What is not named there is as in an empty entry.
+"""
 
 import functools
+import json
 import logging
 import os
 import re
@@ -9,127 +14,40 @@ import shutil
 import sys
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from upstreams.config import entries
-from upstreams.config.dialects import understand
-from upstreams.config.names import LONGEST_PREFIX
+from upstreams.config.checking import SCHEMA
+from upstreams.config.dialects import dialects
+from upstreams.config.dialects.hosts import HOSTS, WORDS, Word
 from upstreams.config.reading import ConfigError
 
+from json_values import JSON
 from processes import FAKE_SERVER, ROOT
 
-load = functools.partial(entries.load, understand=understand)
+load = functools.partial(entries.load, dialects=dialects)
 
 CONFIGS = ROOT / "tests" / "dialects" / "configs"
 ENVIRONMENT = {"TOKEN": "t0ken-value", "DB_URL": "sqlite:///x", "DB_NAME": "stock",
                "HOST_NAME": "figma.example.com", "MCP_INPUT_PERPLEXITY_KEY": "pplx-value"}
-BEARER = {"Authorization": "Bearer t0ken-value"}
-
-# config → {server: what is started or reached}; what is not named is as in an empty entry
-EXPECTED = {
-    "claude-desktop.json": {"filesystem": dict(
-        command="npx",
-        args=["-y", "@modelcontextprotocol/server-filesystem", "/home/me/Desktop"])},
-    "claude-code.json": {
-        "db": dict(command="npx", args=["-y", "@example/db", "--dsn", "sqlite:///x"],
-                   type="stdio", env={"TOKEN": "t0ken-value", "LEFT": "$lower"}),
-        "api": dict(url="https://api.example.com/mcp", type="http", headers=BEARER, timeout=600,
-                    headers_command=["/opt/bin/get-headers.sh", "--json"]),
-        "events": dict(url="https://api.example.com/sse", type="sse")},
-    "cursor.json": {
-        "local": dict(command="python", args=["{folder}/tools/mcp_server.py", "{name}/x"],
-                      type="stdio", env={
-                          "PLAIN": "one", "SINGLE": "two # $X", "DOUBLE": 'three\n"four"',
-                          "EMPTY": "", "SPACED": "a#b", "API_KEY": "t0ken-value"}),
-        "remote": dict(url="https://api.example.com/mcp", headers=BEARER)},
-    "windsurf.json": {
-        "figma": dict(url="https://figma.example.com/mcp", headers={"X-Api-Key": "from-a-file"},
-                      deny=["delete_file"]),
-        "github": dict(command="npx", args=["-y", "@modelcontextprotocol/server-github"],
-                       env={"GITHUB_PERSONAL_ACCESS_TOKEN": "t0ken-value"})},
-    "cline.json": {
-        "github.com-upstash-context7-mcp": dict(
-            command="npx", args=["-y", "@upstash/context7-mcp"], env={"API_KEY": "key"},
-            timeout=1800),
-        "remote": dict(url="https://api.example.com/mcp", type="http",
-                       headers={"Authorization": "Bearer token"})},
-    "roo-code.json": {
-        "local-server": dict(command="node", args=["server.js", "--token=t0ken-value"],
-                             cwd="{folder}/work", env={"API_KEY": "key"}, deny=["tool2"],
-                             timeout=3600),
-        "modern": dict(url="https://api.example.com/mcp", type="http",
-                       headers={"X-API-Key": "key"}),
-        "legacy": dict(url="https://old.example.com/mcp-base", type="sse")},
-    "gemini-cli.json": {
-        "python": dict(command="python", args=["-m", "my_mcp_server"], cwd="{folder}/work",
-                       env={"DATABASE_URL": "sqlite:///x", "API_KEY": "t0ken-value",
-                            "LEFT": "$DB_UNSET"},
-                       timeout=15, allow=["safe_tool", "both"], deny=["both"]),
-        "streamed": dict(url="http://localhost:3000/mcp", type="http", timeout=5,
-                         headers={"Authorization": "Bearer token"}),
-        "events": dict(url="http://localhost:8080/sse")},
-    "copilot-cli.json": {
-        "serena": dict(command="uvx", args=["serena", "start-mcp-server"], type="stdio",
-                       env={"API_KEY": "t0ken-value"}),
-        "docs": dict(url="https://api.example.com/mcp", type="http", headers=BEARER,
-                     allow=["search", "fetch"]),
-        "events": dict(url="https://api.example.com/sse", type="sse", allow=[])},
-    "lm-studio.json": {"hf-mcp-server": dict(url="https://huggingface.co/mcp",
-                                             headers={"Authorization": "Bearer token"})},
-    "kiro.json": {"local-server-name": dict(
-        command="uvx", args=["some-server@latest"], timeout=120, deny=["tool_name3"],
-        env={"ENV_VAR1": "hard-coded", "ENV_VAR2": "t0ken-value"})},
-    "sep-2633.json": {
-        "github": dict(command="npx", args=["-y", "@modelcontextprotocol/server-github@0.6.2"],
-                       type="stdio", env={"A": "t0ken-value", "B": "xFooy"}),
-        "analytics": dict(url="https://api.example.com/mcp", type="http",
-                          headers={"X-API-Key": "t0ken-value"})},
-    "vscode.json": {
-        "perplexity": dict(command="npx", args=["-y", "server-perplexity-ask"], type="stdio", env={
-            "PLAIN": "one", "SINGLE": "two # $X", "DOUBLE": 'three\n"four"', "EMPTY": "",
-            "SPACED": "a#b", "PERPLEXITY_API_KEY": "pplx-value", "PORT": "8080",
-            "DEBUG": "true"}),
-        "context7": dict(url="https://mcp.context7.com/mcp", type="http")},
-    "vscode-settings.json": {
-        "perplexity": dict(command="npx", args=["pplx-value"]),
-        "memory": dict(command="npx", args=["-y", "@modelcontextprotocol/server-memory"])},
-    "zed.json": {
-        "local": dict(command="uv", args=["run", "main.py"]),
-        "older": dict(command="npx", args=["-y", "@example/server"], env={"A": "b"}),
-        "remote": dict(url="https://api.example.com/mcp",
-                       headers={"Authorization": "Bearer token"})},
-    "opencode.json": {
-        "my-local": dict(command="npx", args=["-y", "my-mcp-command"], type="stdio", timeout=0.5,
-                         env={"MY_ENV_VAR": "t0ken-value", "KEY": "from-a-file"}),
-        "my-remote": dict(url="https://my-mcp-server.com", headers=BEARER)},
-    "opencode-2.json": {"my-local": dict(
-        command="bun", args=["x", "my-mcp-command"], type="stdio", cwd="{folder}/work",
-        env={"A": "b"}, start_timeout=30, timeout=60)},
-    "crush.json": {
-        "filesystem": dict(command="node", args=["/path/to/mcp-server.js"], type="stdio",
-                           timeout=120, deny=["some-tool-name"], env={"NODE_ENV": "production"}),
-        "github": dict(url="https://api.example.com/mcp/", type="http", headers=BEARER)},
-    "codex.toml": {
-        "context7": dict(command="npx", args=["-y", "@upstash/context7-mcp"], cwd="{folder}/work",
-                         start_timeout=20, timeout=3000, allow=["search", "summarize"],
-                         deny=["summarize"], env={"MY_ENV_VAR": "MY_ENV_VALUE"}),
-        "figma": dict(url="https://mcp.figma.com/mcp", headers={
-            "X-Figma-Region": "us-east-1", "X-Key": "stock", **BEARER}),
-        "older": dict(command="uvx", start_timeout=60)},
-    "amp.json": {
-        "playwright": dict(command="npx", args=["-y", "@playwright/mcp@latest", "--headless"],
-                           allow=["navigate_*", "click"]),
-        "semgrep": dict(url="https://mcp.semgrep.ai/mcp")},
-    "warp.json": {
-        "stadiamaps": dict(command="node", args=["build/index.js"], env={"API_KEY": "key"}),
-        "remote": dict(url="https://api.example.com/mcp", headers={"X-Key": "key"})},
-    "qwen-code.json": {
-        "httpServer": dict(url="http://localhost:3000/mcp", type="http", timeout=5),
-        "docker": dict(command="docker", deny=["dangerous"], env={"API_KEY": "t0ken-value"}, args=[
-            "run", "-i", "--rm", "-e", "API_KEY", "my-server:latest"])},
-}
 NOTHING = dict(command=None, args=[], env={}, cwd="{folder}", url=None, type=None, headers={},
                headers_command=[], allow=None, deny=[], start_timeout=60, timeout=0)
-HOSTS = [name for name in EXPECTED if sys.version_info >= (3, 11) or not name.endswith(".toml")]
+EXAMPLES = sorted(path.name for path in CONFIGS.iterdir() if path.suffix in (".json", ".toml"))
+READABLE = [name for name in EXAMPLES if sys.version_info >= (3, 11) or name.endswith(".json")]
+
+
+def expected(name):
+    """{server: what it means to the host}, as the example says."""
+    lines = (CONFIGS / name).read_text("utf-8").splitlines()
+    begins = [i for i, line in enumerate(lines) if line.lstrip("/# ") == "means"]
+    assert begins, f'{name} has no line "means", after which it says what its servers are'
+    return json.loads("".join(line.lstrip("/#") for line in lines[begins[0] + 1:]))
+
+
+def host_of(name):
+    """The host that the first line of an example names."""
+    return (CONFIGS / name).read_text("utf-8").lstrip("/# ").partition(",")[0]
 
 
 @pytest.fixture
@@ -164,11 +82,7 @@ def in_short(entry):
             for key in NOTHING for value in [getattr(entry, key)]}
 
 
-def test_each_config_here_is_expected_to_mean_something():
-    assert {path.name for path in CONFIGS.iterdir()} == {*EXPECTED, "names.env", "token.txt"}
-
-
-@pytest.mark.parametrize("name", HOSTS)
+@pytest.mark.parametrize("name", READABLE)
 def test_a_config_means_what_it_means_to_its_host(folder, name):
     def placed(value):
         if isinstance(value, list):
@@ -177,32 +91,119 @@ def test_a_config_means_what_it_means_to_its_host(folder, name):
             if isinstance(value, str) else value
     entries = load([folder / name]).entries
     assert {name: in_short(entry) for name, entry in entries.items()} == {
-        server: {key: placed(value) for key, value in {**NOTHING, **expected}.items()}
-        for server, expected in EXPECTED[name].items()}
+        server: {key: placed(value) for key, value in {**NOTHING, **means}.items()}
+        for server, means in expected(name).items()}
 
 
-@pytest.mark.parametrize("name", HOSTS)
+@pytest.mark.parametrize("name", READABLE)
 def test_a_config_starts_what_its_host_would_start(folder, name, run, tmp_path):
     """Its programs are stand-ins, which write down how they were started and serve. Its remote
     servers are out of reach: the proxy that leads to them does not listen."""
-    local = {server: entry for server, entry in EXPECTED[name].items() if "command" in entry}
+    local = {server: entry for server, entry in expected(name).items() if "command" in entry}
     programs = tmp_path / "programs"
     programs.mkdir()
-    for program in ("npx", "node", "uvx", "uv", "python", "docker", "bun"):
+    for program in {entry["command"] for entry in local.values()}:
         script = programs / program
         script.write_text('#!/bin/sh\necho "${0##*/} $*" >> "$STARTED"\n'
                           f'exec "{FAKE_SERVER[0]}" "{FAKE_SERVER[1]}"\n')
         script.chmod(0o755)
     done = run(sys.executable, ROOT / "router.py", "--check", "--config", folder / name, env={
         **os.environ, "PATH": f"{programs}:{os.environ['PATH']}", "STARTED": tmp_path / "started",
-        **dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9"), "no_proxy": ""})
-    remote = len(EXPECTED[name]) - len(local)
+        **dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9"),
+        "no_proxy": "none"})
+    remote = len(expected(name)) - len(local)
     assert done.returncode == (1 if remote else 0), done.stderr.decode()
     assert len(re.findall(rb"^\S+ +failed", done.stdout, re.MULTILINE)) == remote
     (tmp_path / "started").touch()
     assert sorted((tmp_path / "started").read_text().splitlines()) == sorted(
         f"{entry['command']} {' '.join(entry.get('args', []))}".replace(
             "{folder}", str(folder)).replace("{name}", folder.name) for entry in local.values())
+
+
+# -- what is easily forgotten when a host is added
+
+
+def test_each_example_is_of_a_host_and_each_host_has_an_example():
+    assert {host_of(name) for name in EXAMPLES} == {host.name for host in HOSTS}
+
+
+def test_the_table_of_the_readme_has_each_host():
+    page = (ROOT / "upstreams/config/dialects/README.md").read_text("utf-8")
+    table = page.split("| where its")[1]
+    rows = re.findall(r"^\| (.+?) \| (.+?) \| .+ \|$", table, re.MULTILINE)
+    listed = {name: where for names, where in rows for name in names.split(", ")}
+    assert listed.keys() == {host.name for host in HOSTS}
+    for host in HOSTS:
+        assert all(f"`{place}`" in listed[host.name] for place in host.at if place), host.name
+
+
+@pytest.mark.parametrize("host", HOSTS, ids=lambda host: host.name)
+def test_each_word_of_a_host_is_in_an_example(host):
+    """The examples in TOML too: by their text, so that this needs no Python 3.11."""
+    texts = [(CONFIGS / name).read_text("utf-8") for name in EXAMPLES
+             if host_of(name) == host.name]
+    for word in host.words:
+        assert any(re.search(rf"\b{re.escape(part)}\b", text) for text in texts
+                   for part in [word.rpartition(".")[2]]), word
+
+
+def test_a_word_means_the_same_to_all_hosts():
+    for host in HOSTS:
+        for word, means in host.words.items():
+            assert WORDS[word] == (Word(means) if isinstance(means, str) else means), host.name
+            assert word not in SCHEMA["$defs"]["server"]["properties"], host.name
+
+
+@pytest.mark.parametrize("place", sorted({
+    place for host in HOSTS for place in host.at if place}))
+def test_a_server_that_says_how_it_is_reached_in_any_word_is_found(write, place):
+    """Where servers are in the usual place too, what has no such word is another setting."""
+    for word in ["command", "url", *(word for word, means in WORDS.items()
+                                     if means.ours in ("command", "url"))]:
+        server = "http://b"
+        for key in reversed(word.split(".")):
+            server = {key: server}
+        config = {"mcpServers": {"a": {"command": "x"}}, place: {"b": server}}
+        assert "b" in load([write(json.dumps(config))]).entries, word
+
+
+def named(value, path):
+    """Whether there is something at this path of keys, which may have dots in them."""
+    inside = value.items() if isinstance(value, dict) else \
+        enumerate(value) if isinstance(value, list) else ()
+    return any(path == str(key) or path.startswith(f"{key}.") and named(
+        item, path[len(f"{key}."):]) for key, item in inside)
+
+
+def damaged(value):
+    """Yield the value with each of its parts in turn replaced by what is of no use there."""
+    for key, item in list(value.items() if isinstance(value, dict) else
+                          enumerate(value) if isinstance(value, list) else ()):
+        for other in ([[7]], {"x": {"y": 7}}, 7.5, "", "${NONE_SET}", "${command:x}"):
+            value[key] = other
+            yield value
+        value[key] = item
+        yield from ((damage, value)[1] for damage in damaged(item))
+
+
+ABOUT_ALL = {"top level", "is a server without a name", "every server in it is disabled"}
+
+
+@pytest.mark.parametrize("name", READABLE)
+def test_an_error_names_keys_that_the_file_has(folder, name, monkeypatch):
+    monkeypatch.delenv("NONE_SET", raising=False)
+    path = folder / name
+    whole = dialects.parser(path)(path.read_text("utf-8"))
+    wrong = 0
+    for config in damaged(whole):
+        monkeypatch.setattr(dialects, "parser", lambda path: lambda text: config)
+        try:
+            load([path])
+        except ConfigError as problem:
+            place = str(problem).removeprefix(f"{path}: ").partition(": ")[0]
+            assert place in ABOUT_ALL or named(config, place), problem
+            wrong += 1
+    assert wrong > 5
 
 
 def test_the_log_says_once_what_was_understood(folder, caplog):
@@ -215,7 +216,7 @@ def test_the_log_says_once_what_was_understood(folder, caplog):
 
 def test_what_a_host_keeps_for_itself_causes_no_warning(folder, caplog):
     caplog.set_level(logging.WARNING, "router")
-    for name in HOSTS:
+    for name in READABLE:
         load([folder / name])
     assert [record.getMessage().split(": ", 1)[1] for record in caplog.records] == [
         "mcpServers.python.env.LEFT: no variable DB_UNSET is set; this value is passed as it is",
@@ -237,7 +238,7 @@ def test_other_keys_of_a_settings_file_are_none_of_our_business(write, caplog, o
     ('{"mcp": {"a": {"type": "local", "command": ["x"], "environment": {"T": "${NONE_SET}"}}}}',
      "mcp.a.environment.T: the variable NONE_SET is not set"),
     ('{"mcp": {"a": {"type": "local", "command": ["x", "{env:NONE_SET}"]}}}',
-     "mcp.a.command[1:].0: the variable NONE_SET"),
+     "mcp.a.command.1: the variable NONE_SET"),
     ('{"context_servers": {"a": {"command": {"path": "x", "args": "y"}}}}',
      "context_servers.a.command.args: must be an array"),
     ('{"servers": {"a": {"command": "x", "env": {"T": "${input:my-key}"}}}, '
@@ -248,12 +249,25 @@ def test_other_keys_of_a_settings_file_are_none_of_our_business(write, caplog, o
     ('{"mcpServers": {"a": {"url": "http://x", "httpUrl": "http://y"}}}',
      'mcpServers.a: has both "url" and "httpUrl"'),
     ('{"mcpServers": {"a": {"command": "x", "includeTools": ["t"], "tools": ["u"]}}}',
-     'mcpServers.a: "includeTools" says again which tools are offered, after "tools"'),
+     'mcpServers.a: has both "tools" and "includeTools"'),
     ('{"mcp_servers": {"a": {"url": "http://x", "bearer_token_env_var": "NONE_SET"}}}',
      "mcp_servers.a.bearer_token_env_var: the variable NONE_SET is not set"),
     ('{"mcp_servers": {"a": {"url": "http://x", "env_http_headers": {"X": []}}}}',
      "mcp_servers.a.env_http_headers.X: must be a string"),
     ('{"servers": {}, "inputs": []}', "servers: must name at least one server"),
+    ('{"mcpServers": {"a": {"command": "x", "enabled": "false"}}}',
+     "a.enabled: must be a boolean"),
+    ('{"mcpServers": {"a": {"command": "x", "isActive": 0}}}', "a.isActive: must be a boolean"),
+    ('{"mcpServers": []}', "mcpServers: must be an object"),
+    ('{"mcpServers": {"a": 7}}', "mcpServers.a: must be an object"),
+    ('{"command": "x", "args": []}', "is a server without a name: write"),
+    ('{"mcpServers": {"a": {"command": "x"}}, "servers": {"a": {"command": "y"}}}',
+     "servers.a: is called a here, as is "),
+    ('{"mcpServers": {"a": {"command": "x", "env": {"K": "${file:\\u0000}"}}}}',
+     "a.env.K: the file "),
+    ('{"mcpServers": {"a": {"command": "x", "env": {"K": "${command:pickFile}"}}}}',
+     "a.env.K: ${command:…} is something that only the editor"),
+    ('{"mcpServers": {"a": {"command": "x", "args": ["${input:key}"]}}}', "set the variable MCP_"),
 ])
 def test_what_is_wrong_is_named_as_the_file_names_it(write, words, text, monkeypatch):
     monkeypatch.delenv("NONE_SET", raising=False)
@@ -265,6 +279,55 @@ def test_what_is_wrong_is_named_as_the_file_names_it(write, words, text, monkeyp
 def test_a_file_that_is_no_toml_is_refused(write):
     with pytest.raises(ConfigError, match="x.toml: (not TOML|is TOML, which needs Python 3.11)"):
         load([write("[mcp_servers", name="x.toml")])
+
+
+@pytest.mark.parametrize("text, words", [
+    ('{"mcp_servers": [{"name": "a", "command": "x"}, {"name": "a", "command": "y"}]}',
+     'mcp_servers.1.name: is "a", as that of number 0: rename or remove one of the two'),
+    ('{"mcp_servers": [{"name": "a", "command": "x"}, {"command": "y"}]}',
+     'mcp_servers.1: needs the key "name"'),
+    ('{"mcp_servers": [{"name": "a", "command": "x", "args": "y"}]}',
+     "mcp_servers.0.args: must be an array"),
+])
+def test_a_list_of_servers_names_each_and_by_its_place_what_is_wrong(write, text, words):
+    with pytest.raises(ConfigError) as problem:
+        load([write(text)])
+    assert words in str(problem.value)
+
+
+@pytest.mark.parametrize("number", ["nan", "-nan", "inf", "1e999"])
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="TOML needs Python 3.11")
+def test_what_is_no_number_is_refused_in_toml_too(write, number):
+    """nan is not equal to itself, so that each reload would restart the server."""
+    with pytest.raises(ConfigError, match="x.toml: not TOML: "):
+        load([write(f'[mcp_servers.a]\ncommand = "x"\ntool_timeout_sec = {number}',
+                    name="x.toml")])
+
+
+def test_a_number_beyond_all_bounds_is_refused(write, caplog):
+    caplog.set_level(logging.INFO, "router")
+    long = "9" * 400
+    for key in ("timeout", "startup_timeout_ms"):
+        with pytest.raises(ConfigError, match=f"a.{key}: must be at most"):
+            load([write(f'{{"mcpServers": {{"a": {{"command": "x", "{key}": {long}}}}}}}')])
+
+
+def test_a_file_of_a_variable_belongs_to_the_config(folder):
+    """It is looked at as the config is, so that a change is followed."""
+    assert {path.name for path in load([folder / "windsurf.json"]).files} == {
+        "windsurf.json", "token.txt"}
+
+
+def test_a_file_of_a_variable_that_is_a_pipe_is_refused_and_not_read(write, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigError, match="a.env.K: the file .*pipe cannot be read: it is a pipe"):
+        load([write('{"mcpServers": {"a": {"command": "x", "env": {"K": "${file:pipe}"}}}}')])
+
+
+def test_a_config_that_is_nested_too_deeply_is_refused(write):
+    with pytest.raises(ConfigError, match="is nested too deeply"):
+        load([write('{"mcp": {"a": {"type": "local", "command": ["x"], "more": '
+                    + "[" * 900 + "]" * 900 + "}}}")])
 
 
 @pytest.mark.parametrize("text, server", [
@@ -303,21 +366,6 @@ def test_a_command_line_is_a_command_with_arguments(write, tmp_path, command, st
     assert (entry.command.replace(str(tmp_path), "{folder}"), entry.args) == started
 
 
-@pytest.mark.parametrize("name, path, prefix", [
-    ("Framelink MCP for Figma", "Framelink-MCP-for-Figma", "Framelink-MCP-for-Figma"),
-    ("DuckDB (in-memory, r/w)", "DuckDB-in-memory-r-w", "DuckDB-in-memory-r-w"),
-    ("awslabs.core-mcp-server", "awslabs.core-mcp-server", "awslabs-core-mcp-server"),
-    ("..", "server-5ec1f7e7", "server-5ec1f7e7"), ("mcp", "mcp", "mcp"),
-    ("x" * 100, "x" * 100, None),
-])
-def test_a_name_that_cannot_be_part_of_a_path_gets_one_made_from_it(write, name, path, prefix):
-    (entry,) = load([write(f'{{"mcpServers": {{"{name}": {{"command": "x"}}}}}}')]
-                    ).entries.values()
-    assert entry.name == path
-    assert len(entry.prefix) <= LONGEST_PREFIX + 2 and entry.prefix.endswith("__")
-    assert prefix is None or entry.prefix == f"{prefix}__"
-
-
 def test_several_files_are_merged_in_order_and_each_has_its_own_default(write):
     config = load([write('{"servers": {"b": {"command": "x"}}}'),
                    write('{"shared": true, "mcpServers": {"a": {"command": "y"}, "off": '
@@ -337,15 +385,6 @@ def test_a_server_or_a_group_in_two_files_is_refused_with_both(write):
         assert "x.json" in str(problem.value) and "y.json" in str(problem.value)
 
 
-def test_a_default_may_have_variables_and_braces(write, monkeypatch):
-    monkeypatch.setenv("SET", "value")
-    monkeypatch.delenv("NONE_SET", raising=False)
-    (entry,) = load([write('{"mcpServers": {"a": {"command": "x", "args": ["${SET:-${NONE_SET}}", '
-                           r'"${NONE_SET:-<${SET}>}", "${NONE_SET:-{\"b\": 1}}", "${1}", "${SET"]'
-                           "}}}")]).entries.values()
-    assert entry.args == ("value", "<value>", '{"b": 1}', "${1}", "${SET")
-
-
 def test_paths_and_well_known_variables_are_no_secrets_but_keys_are(write, monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("FOLDER", str(tmp_path))
@@ -356,3 +395,29 @@ def test_paths_and_well_known_variables_are_no_secrets_but_keys_are(write, monke
         ', "tls": {"ca": "${userHome}/ca.pem", "key": "key.pem"}}}}')]).entries.values()
     assert set(entry.secrets) == {"in-a-query", "Bearer in-a-header", "in-a-header", "t0ken-value"}
     assert (entry.ca, entry.key) == (str(tmp_path / "ca.pem"), str(tmp_path / "key.pem"))
+
+
+ENTRY = st.fixed_dictionaries({}, optional={
+    key: JSON | good for key, good in {
+        "command": st.text() | st.lists(st.text()), "args": st.lists(st.text()),
+        "env": st.dictionaries(st.text(), st.text()), "disabled": st.booleans(),
+        "timeout": st.integers(), "tools": st.lists(st.text()), "id": st.text(), "name": st.text(),
+        **{key: st.text() | st.booleans() | st.integers() | st.lists(st.text()) | st.dictionaries(
+            st.sampled_from(["path", "args", "type", "url", "startup", "X"]), st.text())
+           for word in (*WORDS, "type", "envFile") for key in word.split(".")}}.items()})
+SECTION = st.dictionaries(st.text(max_size=4), JSON | ENTRY, max_size=3) | st.lists(ENTRY)
+CONFIG = JSON | st.dictionaries(
+    st.sampled_from(["groups", "inputs", "$schema", "x", "mcp", *(
+        place for host in HOSTS for place in host.at)]),
+    JSON | SECTION | st.fixed_dictionaries({"servers": SECTION}))
+
+
+@settings(max_examples=300, deadline=None)
+@given(CONFIG.map(lambda value: json.dumps(value).encode()) | st.binary(max_size=100))
+def test_a_config_is_loaded_or_refused_with_a_sentence(tmp_path_factory, data):
+    path = tmp_path_factory.getbasetemp() / "fuzzed.json"
+    path.write_bytes(data)
+    try:
+        assert load([path])
+    except ConfigError as problem:
+        assert str(problem).startswith(str(path)) and len(str(problem)) < 5000

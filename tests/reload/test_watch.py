@@ -260,19 +260,19 @@ def test_a_change_between_the_reading_of_the_file_and_the_first_look_is_seen(wat
 
 
 def test_files_that_the_config_names_are_looked_at_too(config):
-    path = processes.Path(config(one={**fake(), "envFile": "variables",
-                                      "env": {"KEY": "${file:secret}"}}))
+    path = processes.Path(config(one={**fake(), "envFile": "variables"},
+                                 two={**fake(), "envFile": "secret"}))
     for name in "variables", "secret":
         path.with_name(name).write_text("A=1")
     used = []
     watched = Watch(load([path]), lambda: load([path]), lambda new: used.append(
-        dict(new.entries["one"].env)))
+        [dict(entry.env)["A"] for entry in new.entries.values()]))
     path.with_name("variables").write_text("A=22")
     look(watched)
-    path.with_name("secret").write_text("another")
+    path.with_name("secret").write_text("A=333")
     look(watched)
     look(watched)
-    assert used == [{"A": "22", "KEY": "A=1"}, {"A": "22", "KEY": "another"}]
+    assert used == [["22", "1"], ["22", "333"]]
 
 
 def test_a_file_that_a_wrong_config_names_is_looked_at_until_it_is_right(watched, caplog):

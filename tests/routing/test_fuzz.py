@@ -1,6 +1,5 @@
 """Everything that parses bytes from outside, fed with anything: it answers, and lives on."""
 
-import functools
 import json
 
 from hypothesis import example, given, settings
@@ -8,15 +7,9 @@ from hypothesis import strategies as st
 
 from transports.fabric.messages import InvalidMessage, decode, encode
 from transports.fabric.outbox import CLOSE
-from upstreams.config import entries
-from upstreams.config.dialects import understand
-from upstreams.config.dialects.dialects import HEADERS, HOSTS, TOKEN, TOOLS, WORDS
-from upstreams.config.entries import ConfigError
 
 from json_values import JSON
 from world import World, offers
-
-load = functools.partial(entries.load, understand=understand)
 
 METHODS = st.sampled_from([
     "initialize", "ping", "tools/list", "tools/call", "prompts/get", "resources/read",
@@ -88,30 +81,3 @@ def test_bytes_are_decoded_or_refused(data):
         encode(decode(data))
     except InvalidMessage:
         pass
-
-
-ENTRY = st.fixed_dictionaries({}, optional={
-    key: JSON | good for key, good in {
-        "command": st.text() | st.lists(st.text()), "args": st.lists(st.text()), "cwd": st.text(),
-        "env": st.dictionaries(st.text(), st.text()), "disabled": st.booleans(),
-        "prefix": st.text(max_size=3), "restart": st.booleans(), "timeout": st.integers(),
-        "startTimeout": st.floats(), "shared": st.booleans(), "url": st.text(),
-        **{word: st.lists(st.text()) for word in (*TOOLS, "tools", "headersCommand")},
-        **{word: st.text() for word in (*WORDS, TOKEN, "type", "envFile")},
-        HEADERS: st.dictionaries(st.text(), st.text()),
-        "enabled": st.booleans()}.items()})
-CONFIG = JSON | st.dictionaries(
-    st.sampled_from(["mcpServers", "groups", "inputs", "$schema", "x",
-                     *sorted({key for keys in HOSTS for key in keys})]),
-    JSON | st.dictionaries(st.text(max_size=4), JSON | ENTRY, max_size=3))
-
-
-@settings(max_examples=300, deadline=None)
-@given(CONFIG.map(lambda value: json.dumps(value).encode()) | st.binary(max_size=100))
-def test_a_config_is_loaded_or_refused_with_a_sentence(tmp_path_factory, data):
-    path = tmp_path_factory.getbasetemp() / "fuzzed.json"
-    path.write_bytes(data)
-    try:
-        assert load([path])
-    except ConfigError as problem:
-        assert str(problem).startswith(str(path)) and len(str(problem)) < 5000

@@ -29,24 +29,22 @@ class Advice(NamedTuple):
 
 
 def advise(tools):
-    """({upstream: [Advice]}, [Advice on names that occur twice]) for {upstream: its tools}."""
-    return ({upstream: about_server(upstream, items) for upstream, items in tools.items()},
-            about_clashes(tools))
+    """({upstream: [Advice on it]}, [Advice on names that occur twice]) for {upstream: its tools as
+    clients of all servers see them}."""
+    return ({upstream: _about_server(upstream, items) for upstream, items in tools.items()},
+            _about_clashes(tools))
 
 
-def about_server(upstream, tools):
-    """The Advice on one server; `tools` are its tools as clients of all servers see them."""
+def _about_server(upstream, tools):
     found = [(place, _IN_CLEAR) for place in upstream.entry.clear]
-    found += [(f"{shown} ({name})", _TOO_LONG)
-              for name, shown in upstream.catalog.cut_names()]
+    found += [(f"{shown} ({name})", _TOO_LONG) for name, shown in upstream.catalog.cut_names()]
     found += [(tool["name"], _UNFIT) for tool in tools if not _FIT_NAME.fullmatch(tool["name"])]
     found += [(f"{tool['name']} {place}", what) for tool in tools
               for place, what in refused_schemas(tool)]
     return [Advice(_shown(upstream, about), text) for about, text in found]
 
 
-def about_clashes(tools):
-    """The Advice on names that occur twice in {upstream: its tools}."""
+def _about_clashes(tools):
     found = {}
     for upstream, items in tools.items():
         for tool in items:

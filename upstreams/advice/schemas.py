@@ -7,6 +7,8 @@ rule here has been reported of the hosts that it names.
 
 import re
 
+from transports.fabric.messages import dig
+
 _MAPS = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
 _LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
 _PLAIN = ("items", "not", "if", "then", "else", "contains", "propertyNames")
@@ -33,31 +35,24 @@ def refused_schemas(tool):
     ...     "type": "object", "properties": {"a": True, "b": {"type": "array"}}}})]
     ['inputSchema.properties.a', 'inputSchema.properties.b']
     """
-    yield from _of_input(tool.get("inputSchema"))
-    for key in {"outputSchema"} & tool.keys():
-        if not _is_object(tool[key]):
-            yield key, _NO_OBJECT
-        yield from _everywhere(key, tool[key])
+    for where in ["inputSchema", *({"outputSchema"} & tool.keys())]:
+        schema = tool.get(where)
+        if dig(schema, "type") != "object":
+            yield where, _NO_OBJECT
+        yield from _everywhere(where, schema)
+        if where == "inputSchema" and isinstance(schema, dict):
+            yield from _of_input(where, schema)
 
 
-def _is_object(schema):
-    return isinstance(schema, dict) and schema.get("type") == "object"
-
-
-def _of_input(schema, where="inputSchema"):
-    if not _is_object(schema):
-        yield where, _NO_OBJECT
-    if not isinstance(schema, dict):
-        return
+def _of_input(where, schema):
     if schema.keys() & {"anyOf", "oneOf", "allOf"}:
         yield where, _COMBINED
     properties = schema.get("properties")
     for name in properties if isinstance(properties, dict) else ():
         if not _PROPERTY.fullmatch(name):
             yield f"{where}.properties.{name}", _BAD_PROPERTY
-    yield from _everywhere(where, schema)
     for place, part in _parts(where, schema):
-        kind = part.get("type") if isinstance(part, dict) else None
+        kind = dig(part, "type")
         if (kind == "array" or isinstance(kind, list) and "array" in kind) and "items" not in part:
             yield place, _NO_ITEMS
 

@@ -1,15 +1,15 @@
 """Secrets that stand in the config file in clear, where `${NAME}` would keep them out of it.
 
 A value counts as one by the name that it is given (`"API_KEY": "…"`, `--token=…`, `?key=…`), or by
-how it begins, as the keys of well-known services do. This is a guess, good enough for advice.
+how it begins, as the keys of well-known services do. This is a guess: good enough to hide them in
+the log, and for advice.
 """
 
 import itertools
 import re
 
-from .variables import BARE
-
-SHORTEST = 6    # characters; "1", "true" and "oauth" are no secrets, whatever their name
+SHORTEST = 6    # "1", "true" and "oauth" are no secrets; hiding them would make the log unreadable
+BARE = re.compile(r"((?:Bearer |token )?)\$([A-Z_][A-Z0-9_]+)")     # $NAME, as some hosts have it
 
 _SECRET = {"token", "key", "apikey", "secret", "password", "passwd", "passphrase", "auth",
            "authorization", "credential", "credentials", "pat", "bearer", "cookie"}
@@ -17,9 +17,10 @@ _SECRET = {"token", "key", "apikey", "secret", "password", "passwd", "passphrase
 _ABOUT = {"file", "path", "dir", "url", "uri", "id", "name", "type", "mode", "method", "sock",
           "limit", "header", "env", "var", "host", "port"}
 _WORD = re.compile("[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
-_KNOWN = re.compile(r"\b(gh[opsu]_|github_pat_|glpat-|sk-|sk_live_|rk_live_|xox[abprs]-|AKIA|AIza"
-                    r"|hf_|npm_|pypi-|eyJ[\w-]+\.eyJ)[\w-]{16,}")
-_NAMED = re.compile(r"""([A-Za-z][\w-]*)["']? ?[=:] ?["']?([^/"'&;\s][^"'&;]*)""")
+# Where a word may be long, it is tried from its beginning only: the rest would cost quadratic time
+_KNOWN = re.compile(r"\b(?:gh[opsu]_|github_pat_|glpat-|sk-|sk_live_|rk_live_|xox[abprs]-|AKIA"
+                    r"|AIza|hf_|npm_|pypi-|(?<![\w-])eyJ[\w-]+\.eyJ)[\w-]{16,}")
+_NAMED = re.compile(r"""(?<![\w-])([\w-]+)["']? ?[=:] ?["']?([^/"'&;\s][^"'&;]*)""")
 _PASSWORD_IN_URL = re.compile(r"://[^/@:\s]*:([^/@\s]+)@")
 
 
@@ -31,17 +32,16 @@ def secrets_in_clear(server):
     ...                   "args": ["--token", "hunter2", "--limit", "1000000", "x_token=hunter3"]})
     {'env.API_KEY': 'abc123', 'args.1': 'hunter2', 'args.4': 'hunter3'}
     """
-    found = {}
-    for section in ("env", "headers"):
-        for name, value in server.get(section, {}).items():
-            found[f"{section}.{name}"] = value if _is_secret(name, value) else _within(value)
+    named = [(f"{section}.{name}", name, value) for section in ("env", "headers")
+             for name, value in server.get(section, {}).items()]
     for section in ("args", "headersCommand"):
         words = server.get(section, [])
         for i, (before, value) in enumerate(zip(["", *words], words)):
-            named = before.startswith("-") and "=" not in before and not value.startswith("-")
-            found[f"{section}.{i}"] = (value if named and _is_secret(before, value)
-                                       else _within(value))
-    found["url"] = _within(server.get("url", ""))
+            option = before.startswith("-") and "=" not in before and not value.startswith("-")
+            named.append((f"{section}.{i}", before if option else "", value))
+    named.append(("url", "", server.get("url", "")))
+    found = {where: value if _is_secret(name, value) else _within(value)
+             for where, name, value in named}
     return {where: value for where, value in found.items() if value}
 
 

@@ -1,12 +1,10 @@
 """Config files → a Config: one Entry for each server, checked against the schema, expanded.
 
-A config written for another host works as it is, see dialects.py: keys that we do not know are
-logged and not refused. Everything else that is wrong is a ConfigError that says where it is, in
-the words of the file, and what to do.
+Keys that we do not know are logged and not refused, since a config may be for other hosts as well.
+Everything else that is wrong is a ConfigError, which says where it is and what to do.
 """
 
 import fnmatch
-import functools
 import logging
 import math
 from dataclasses import dataclass, field, replace
@@ -14,24 +12,25 @@ from pathlib import Path
 
 from transports.fabric.text import redacted
 
-from .checking import check_file, check_server, warn_of_unknown_keys
-from .expanding import Expanded
-from .names import SEPARATOR, check_group, prefix, segment
+from .checking import (BESIDE, DEFAULTS, check, check_prefixes, check_rooms, check_server,
+                       warn_of_unknown_keys)
+from .names import SEPARATOR, group_members, prefix, segment
 from .reading import ConfigError, read, stamp_of
-from .stated import MOST, understand
-from .stateful import kept_by
+from .stated import OurFormat
+from .stateful import kept_by, lists_by_capabilities
 
 log = logging.getLogger("router")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One server of the config, ready to start: nothing relative, nothing to expand."""
+    """One server of the config, ready to start: nothing relative, nothing to expand. Pairs are
+    sorted, so that two entries are equal if they mean the same."""
 
     name: str
     command: str = None         # of a process; None for a remote server
     args: tuple = ()
-    env: tuple = ()  # pairs, so that an entry can be compared and hashed
+    env: tuple = ()             # pairs
     cwd: str = "."
     url: str = None             # of a remote server; None for a process
     type: str = None            # how it is reached there: http or sse; None: to be found out
@@ -50,11 +49,10 @@ class Entry:
     restart_attempts: int = 5   # failures in a row before it is left alone; 0: never again
     restart_pause: float = 1.0  # seconds, doubled with each failure
     healthy: float = 60         # seconds of running after which earlier failures do not count
-    shared: bool | None = None  # None: by what the client can be asked, see kinds.py
+    shared: bool | None = None  # None: by what the client can be asked
     lists_by_capabilities: bool = False     # whether it lists by what its client can be asked
     protocol: str = "auto"      # or its era, if it need not be found out: legacy or modern
-    keeps: str = None           # what it is known to keep of a client, as "a browser"
-    clear: tuple = ()           # where secrets stand in the file as they are: env.TOKEN, args.1
+    clear: tuple = field(default=(), compare=False)     # where secrets stand in the file: args.1
     secrets: tuple = ()         # values that must not be shown, the longest first
 
     def hides(self, tool):
@@ -79,9 +77,7 @@ class Config:
 
     def only(self, group):
         """The Config of the servers in this group alone, in its order; of all if it is None.
-
-        Raises ConfigError for an unknown group.
-        """
+        Raises ConfigError."""
         if group is None:
             return self
         if group not in self.groups:
@@ -99,151 +95,98 @@ class Config:
         return {secret for entry in self.entries.values() for secret in entry.secrets}
 
 
-def load(paths, group=None, connections=("command", "url"), understand=understand, eras=True):
+def load(paths, group=None, connections=("command", "url"), dialects=None, eras=True):
     """The Config in these files, merged in their order; or of this group in them alone, and then
     no other server needs to have its variables set. Raises ConfigError, with its `files`.
 
-    What there is in this program: a server needs a key of `connections`; understand(path, config)
-    finds the servers in a file, as stated.py does; `eras`: whether "protocol" may be "modern".
+    What there is in this program: a server needs a key of `connections`; `dialects` is an
+    OurFormat that knows other hosts' files; `eras` says whether "protocol" may be "modern".
     """
-    files = {}
+    form, files, servers, groups, off = dialects or OurFormat(), {}, {}, {}, set()
     try:
-        return _load(paths, group, understand, functools.partial(
-            _refuse_missing_rooms, connections, eras), files)
+        for path in map(Path, paths):
+            files[path] = stamp_of(path)
+            for server in _servers(path, form, groups, off):
+                check_rooms(server, connections, eras, form.knows_others)
+                _add(server, servers)
+        if not servers:
+            raise ConfigError(f"{', '.join(map(str, paths))}: every server in it is disabled: "
+                              "enable at least one")
+        groups = {name: group_members(place, name, members, servers, off)
+                  for name, (place, members) in groups.items()}
+        config = Config(servers, groups, files).only(group)
+        entries = {name: _entry(name, server, form.values(server, files))
+                   for name, server in config.entries.items()}
+        check_prefixes(entries.values(), servers)
     except ConfigError as problem:
         problem.files = files
         raise
-
-
-def _load(paths, wanted, understand, check_rooms, files):
-    servers, settings, groups, off = {}, {}, {}, set()
-    for path in map(Path, paths):
-        files[path] = stamp_of(path)
-        config = read(path)
-        check_file(path, config)
-        found, disabled, hosts = understand(path, config)
-        off.update(disabled)
-        for server in found:
-            check_server(server)
-            check_rooms(server)
-            _refuse_clashing_names(server)
-            name = _name(server, servers)
-            servers[name] = server
-            settings[name] = config.get("shared"), _prompts(config)
-        warn_of_unknown_keys(path, found)
-        log.log(logging.DEBUG if hosts == [MOST] else logging.INFO,
-                "%s: read as a config of %s: %d server%s", path, " and of ".join(hosts),
-                len(found), "" if len(found) == 1 else "s")
-        for group, members in config.get("groups", {}).items():
-            if group in groups:
-                raise ConfigError(f"{path}: groups.{group}: is in {groups[group][0]} too: rename "
-                                  "or remove one of the two")
-            groups[group] = path, members
-    if not servers:
-        raise ConfigError(f"{', '.join(map(str, paths))}: every server in it is disabled: enable "
-                          "at least one")
-    called = {server.name: name for name, server in servers.items()}
-    groups = {group: check_group(f"{path}: groups.{group}", group, members, called, off)
-              for group, (path, members) in groups.items()}
-    config = Config(servers, groups, files).only(wanted)
-    entries = {name: _entry(server, name, *settings[name], files)
-               for name, server in config.entries.items()}
-    _refuse_overlapping_prefixes(entries.values(), servers)
     return replace(config, entries=entries)
 
 
-def _refuse_missing_rooms(connections, eras, server):
-    missing = {"command", "url"} & server.keys.keys() - set(connections)
-    if not eras and server.keys.get("protocol") == "modern":
-        missing = {"protocol"}
-    for key in missing:
-        raise ConfigError(f"{server.place(key)}: needs a room of this program that was taken out")
+def _servers(path, form, groups, off):
+    """The servers in one file, as Stated and checked. Its groups and the names of the servers that
+    are disabled are added to `groups` and `off`."""
+    try:
+        config = read(path, form.parser(path))
+        check(BESIDE, config, lambda key: f"{path}: {key}")
+        found, disabled = form.servers(path, config)
+        for server in found:
+            check_server(server)
+    except RecursionError:
+        raise ConfigError(f"{path}: is nested too deeply") from None
+    warn_of_unknown_keys(path, found)
+    for group, members in config.get("groups", {}).items():
+        place = f"{path}: groups.{group}"
+        if group in groups:
+            raise ConfigError(f"{place}: is {groups[group][0]} too: rename or remove one of the "
+                              "two")
+        groups[group] = place, members
+    off.update(disabled)
+    return found
 
 
-def _name(server, servers):
-    """The name that the server has here; `servers`: {such a name: the server that has it}."""
+def _add(server, servers):
+    """Add the server to {its name here: the server}."""
     name = segment(server.name)
-    if name in servers and servers[name].name == server.name:
-        raise ConfigError(f"{server.place()}: is in {servers[name].place()} too: rename or remove "
-                          "one of the two")
     if name in servers:
-        raise ConfigError(f"{server.place()}: would be called {name} here, as would "
-                          f"{servers[name].place()}: rename one of the two")
+        raise ConfigError(f"{server.place()}: is called {name} here, as is "
+                          f"{servers[name].place()}: rename or remove one of the two")
     if name != server.name:
         log.info('%s: the server "%s" is called %s here', server.file, server.name, name)
-    return name
+    servers[name] = server
 
 
-def _prompts(config):
-    """{id: what VS Code asks its user for}."""
-    nested = config.get("mcp")
-    inputs = config.get("inputs") or (nested.get("inputs") if isinstance(nested, dict) else None)
-    return {asked.get("id"): asked.get("description") for asked in inputs
-            if isinstance(asked, dict) and isinstance(asked.get("id"), str)
-            } if isinstance(inputs, list) else {}
-
-
-def _refuse_overlapping_prefixes(entries, servers):
-    """`a__` and `a__b__` could both produce the name a__b__c. An empty prefix is allowed: of
-    equal names the first server in the config has it, see surfaces/aggregate.py."""
-    prefixed = [entry for entry in entries if entry.prefix]
-    for entry in prefixed:
-        for other in prefixed:
-            if entry is not other and other.prefix.startswith(entry.prefix):
-                raise ConfigError(
-                    f'{servers[entry.name].file}: the servers "{entry.name}" and "{other.name}" '
-                    f'could produce the same tool name, because of their prefixes "{entry.prefix}"'
-                    f' and "{other.prefix}": give one of them another "prefix"')
-
-
-def _refuse_clashing_names(server):
-    """What is renamed or described must have one name, and no other the same. A tool that the
-    server itself calls so is only known when it lists that, see catalog.py."""
-    renamed, originals = server.keys.get("rename", {}), {}
-    for own, ours in renamed.items():
-        if originals.setdefault(ours, own) != own:
-            raise ConfigError(f'{server.place("rename")}: "{originals[ours]}" and "{own}" cannot '
-                              f'both become "{ours}"')
-    for name in server.keys.get("describe", {}):
-        if name in renamed and name not in originals:
-            raise ConfigError(f'{server.place("describe")}: "rename" gives "{name}" another name: '
-                              f'describe "{renamed[name]}"')
-
-
-def _entry(server, name, shared, prompts, files):
-    """`shared` is for servers that do not say it themselves and are not known to keep anything;
-    what else is read, as an envFile, is added to `files`.
-
-    Returns the Entry of one server. Raises ConfigError.
-    """
-    keys, expanded = server.keys, Expanded(server, prompts, files)
-    tools, restart, tls = keys.get("tools", {}), keys.get("restart", {}), keys.get("tls", {})
+def _entry(name, server, values):
+    """The Entry of one server. Raises ConfigError."""
+    keys = {**DEFAULTS, **server.keys}
+    tools, restart = keys["tools"], keys["restart"]
     if isinstance(restart, bool):
         restart = {} if restart else {"attempts": 0}
-    command, args = expanded.program("command", keys.get("command")), expanded.words("args")
-    ask = expanded.words("headersCommand")
+    command, args = values.program("command"), values.words("args")
     before = keys.get("prefix", prefix(name))
     keeps = kept_by(command or "", args)
     if keeps and keys.get("shared") is not True:
         log.info('server "%s" is known to keep %s of its client: each client gets a process '
                  "of its own", name, keeps)
-    files = {key: expanded.path(f"tls.{key}", tls.get(key))
-             for key in ("ca", "certificate", "key")}
-    known = dict(
-        name=name, command=command, args=args, env=tuple(expanded.env().items()),
-        cwd=expanded.path("cwd", keys.get("cwd", ".")), url=expanded.url(), type=keys.get("type"),
-        headers=tuple(expanded.headers().items()), headers_command=ask, **files,
+    return Entry(
+        name=name, command=command, args=args, env=_pairs(values.env()),
+        cwd=values.path("cwd"), url=values.url(), type=keys.get("type"),
+        headers=_pairs(values.pairs("headers")), headers_command=values.words("headersCommand"),
+        **{key: values.path(f"tls.{key}") for key in ("ca", "certificate", "key")},
         prefix=before and before + SEPARATOR,
         allow=tuple(tools["allow"]) if "allow" in tools else None,
         deny=tuple(tools.get("deny", ())),
-        rename=tuple(keys.get("rename", {}).items()),
-        describe=tuple(keys.get("describe", {}).items()),
-        start_timeout=keys.get("startTimeout", 60), timeout=keys.get("timeout", 0),
+        rename=_pairs(keys["rename"]), describe=_pairs(keys["describe"]),
+        start_timeout=keys["startTimeout"], timeout=keys["timeout"],
         restart_attempts=restart.get("attempts", math.inf if "url" in keys else 5),
-        restart_pause=restart.get("pause", 1),
-        healthy=restart.get("healthy", 60),
+        restart_pause=restart.get("pause", 1), healthy=restart.get("healthy", 60),
         # HTTP+SSE ended with the revision after its own.
-        protocol=keys.get("protocol", "legacy" if keys.get("type") == "sse" else "auto"),
-        shared=keys.get("shared", False if keeps else shared), keeps=keeps,
-        clear=tuple(expanded.clear()))
-    return Entry(**known, secrets=expanded.secrets())
+        protocol=server.keys.get("protocol", "legacy" if keys.get("type") == "sse" else "auto"),
+        shared=keys.get("shared", False if keeps else server.config.get("shared")),
+        lists_by_capabilities=keys.get("listsByCapabilities", lists_by_capabilities(args)),
+        clear=values.clear(), secrets=values.secrets())     # the last of all that meet secrets
+
+
+def _pairs(values):
+    return tuple(sorted(values.items()))

@@ -41,19 +41,19 @@ def _hash(name):
     return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
 
 
-def check_group(place, group, members, called, off):
-    """The names of a group's servers. Raises ConfigError.
+def group_members(place, group, members, servers, off):
+    """The names of a group's servers here. Raises ConfigError.
 
-    `called`: {a server's name in the config: its name here}; `off`: names of servers that are
-    disabled or left out, which are dropped.
+    `servers`: by their names here; `off`: names of servers that are not started, and are dropped.
     """
     if not _SEGMENT.fullmatch(group):
         raise ConfigError(f'{place}: is part of a path: it may have letters, digits, "-", "_" and '
                           '".", the first one not "."')
-    if group in called.values():
+    if group in servers:
         raise ConfigError(f"{place}: a server has this name: give the group another")
+    members = [name for name in members if name not in off]
     for name in members:
-        if name not in called and name not in called.values() and name not in off:
-            raise ConfigError(f'{place}: there is no server "{name}"; there are: '
-                              f"{', '.join(called)}")
-    return list(dict.fromkeys(called.get(name, name) for name in members if name not in off))
+        if segment(name) not in servers:
+            known = ", ".join(server.name for server in servers.values())
+            raise ConfigError(f'{place}: there is no server "{name}"; there are: {known}')
+    return list(dict.fromkeys(map(segment, members)))

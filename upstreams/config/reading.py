@@ -1,13 +1,15 @@
 """The bytes of a config file → a dict.
 
-The file is JSON as VS Code writes it: comments, and a comma after the last item, are allowed. A
-file whose name ends in .toml is TOML, as Codex writes it.
+The file is JSON as VS Code writes it: comments, and a comma after the last item, are allowed.
 """
 
-import importlib
 import json
 import os
 import re
+import stat
+from pathlib import Path
+
+TAKEN_OUT = "needs a room of this program that was taken out"
 
 
 class ConfigError(ValueError):
@@ -16,44 +18,33 @@ class ConfigError(ValueError):
     files = {}  # what was read until then; see Config
 
 
-def read(path):
-    """The object in the file. Raises ConfigError if there is no such file or no object in it."""
-    text = _text_of(path)
+def read(path, parse):
+    """The object in the file, by parse(text). Raises ConfigError if there is none."""
+    try:
+        text = text_of(path)
+        config = parse(text) if text.strip() else None
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: there is no such file; name yours with --config") from None
+    except ConfigError as problem:
+        raise ConfigError(f"{path}: {problem}") from None
+    except (OSError, ValueError) as problem:
+        raise ConfigError(f"{path}: cannot be read: {problem}") from None
     if not text.strip():
         raise ConfigError(f'{path}: is empty; it needs at least {{"mcpServers": {{…}}}}')
-    config = (_toml if path.suffix == ".toml" else _json)(path, text)
     if not isinstance(config, dict):
+        kinds = {list: "a list", str: "a string", bool: "true or false", type(None): "null"}
         raise ConfigError(f'{path}: must be an object like {{"mcpServers": {{…}}}}, '
-                          f"not {_kind(config)}")
+                          f'not {kinds.get(type(config), "a number")}')
     return config
 
 
-def _json(path, text):
-    try:
-        return json.loads(_without_comments(text), object_pairs_hook=_no_key_twice,
-                          parse_constant=_no_constant)
-    except KeyError as twice:
-        raise ConfigError(f"{path}: the key {twice} stands twice in one object; rename or remove "
-                          "one of the two") from None
-    except json.JSONDecodeError as problem:
-        raise ConfigError(f"{path}: line {problem.lineno}, column {problem.colno}: "
-                          f"not JSON: {problem.msg}") from None
-    except ValueError as problem:
-        raise ConfigError(f"{path}: not JSON: {problem}") from None
-    except RecursionError:
-        raise ConfigError(f"{path}: is nested too deeply") from None
-
-
-def _toml(path, text):
-    try:
-        return importlib.import_module("tomllib").loads(text)
-    except ModuleNotFoundError:
-        raise ConfigError(f"{path}: is TOML, which needs Python 3.11 or later: run the router "
-                          "with that, or write the servers into a JSON file") from None
-    except ValueError as problem:
-        raise ConfigError(f"{path}: not TOML: {problem}") from None
-    except RecursionError:
-        raise ConfigError(f"{path}: is nested too deeply") from None
+def text_of(path):
+    """What is in a file. Raises OSError or ValueError, also for a pipe or a device: reading it
+    might wait for ever, or never come to an end."""
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode) and str(path) != os.devnull:
+        raise OSError("it is a directory" if stat.S_ISDIR(mode) else "it is a pipe or a device")
+    return Path(path).read_text("utf-8-sig")
 
 
 def stamp_of(path):
@@ -65,19 +56,21 @@ def stamp_of(path):
     return found.st_mtime_ns, found.st_size, found.st_ino
 
 
-def _text_of(path):
+def parse(text):
+    """The value of a JSON text. Raises ConfigError."""
     try:
-        return path.read_text("utf-8-sig")
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: there is no such file; name yours with --config") from None
-    except IsADirectoryError:
-        raise ConfigError(f"{path}: is a directory; name a file with --config") from None
-    except (OSError, UnicodeDecodeError) as problem:
-        raise ConfigError(f"{path}: cannot be read: {problem}") from None
+        return json.loads(_without_comments(text), object_pairs_hook=_no_key_twice,
+                          parse_constant=_no_constant)
+    except ConfigError:
+        raise
+    except json.JSONDecodeError as problem:
+        raise ConfigError(f"line {problem.lineno}, column {problem.colno}: "
+                          f"not JSON: {problem.msg}") from None
+    except ValueError as problem:
+        raise ConfigError(f"not JSON: {problem}") from None
 
 
-_STRING_OR_COMMENT = re.compile(r'("(?:\\.|[^"\\\n])*")|//[^\n]*|/\*.*?\*/', re.DOTALL)
-_STRING_OR_LAST_COMMA = re.compile(r'("(?:\\.|[^"\\\n])*")|,(?=\s*[}\]])')
+_STRING = r'("(?:\\.|[^"\\\n])*")'
 
 
 def _without_comments(text):
@@ -86,8 +79,9 @@ def _without_comments(text):
     >>> _without_comments('{"a": "//", /* ? */ "b": [1,],}')
     '{"a": "//",         "b": [1 ] }'
     """
-    for pattern in (_STRING_OR_COMMENT, _STRING_OR_LAST_COMMA):
-        text = pattern.sub(lambda match: match[1] or re.sub(r"[^\n]", " ", match[0]), text)
+    for pattern in (r"//[^\n]*|/\*.*?\*/", r",(?=\s*[}\]])"):
+        text = re.sub(f"{_STRING}|{pattern}", lambda match: match[1] or re.sub(
+            r"[^\n]", " ", match[0]), text, flags=re.DOTALL)
     return text
 
 
@@ -96,17 +90,12 @@ def _no_key_twice(pairs):
     Nothing is lost where both have the same value."""
     seen = {}
     for key, value in pairs:
-        if key in seen and seen[key] != value:
-            raise KeyError(key)
-        seen[key] = value
+        if seen.setdefault(key, value) != value:
+            raise ConfigError(f"the key {key!r} stands twice in one object; rename or remove one "
+                              "of the two")
     return seen
 
 
 def _no_constant(name):
     """Python's JSON reader takes NaN and Infinity for numbers."""
     raise ValueError(f"{name} is no number there")
-
-
-def _kind(value):
-    return {list: "a list", str: "a string", bool: "true or false",
-            type(None): "null"}.get(type(value), "a number")

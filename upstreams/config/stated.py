@@ -1,11 +1,13 @@
-"""A server as its file states it, and where a file of our own format has its servers."""
+"""A server as its file states it; and our own format, which says where a file has its servers."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .reading import ConfigError
+from .checking import SCHEMA, check, unknown_to_us
+from .reading import ConfigError, parse
+from .values import Values
 
-MOST = "Claude Desktop, as most hosts have them"
+OF_SERVERS = {**SCHEMA["properties"]["mcpServers"], "additionalProperties": {"type": "object"}}
 
 
 @dataclass
@@ -13,9 +15,9 @@ class Stated:
     """One server as its file states it, in the words of our schema."""
 
     file: Path
-    where: str          # of its file, as "mcp.github"
+    config: dict        # all that the file says
+    where: str          # of it, as "mcpServers.github"
     name: str
-    host: str
     keys: dict          # ours
     called: dict = field(default_factory=dict)  # one of ours, as "env" → what the file calls it
 
@@ -28,26 +30,27 @@ class Stated:
         return f"{self.file}: {self.where}" + (f".{path}" if path else "")
 
 
-def understand(path, config):
-    """What is in a config file: (its servers, the names of those that are disabled, the hosts).
+class OurFormat:
+    """How a config file is written: as for Claude Desktop. The room `dialects` has a subclass that
+    knows the files of other hosts too."""
 
-    The servers are Stated. Raises ConfigError.
-    """
-    servers = config.get("mcpServers")
-    if servers is None:
-        unknown = ", ".join(f'"{key}"' for key in config if key != "$schema")
-        raise ConfigError(f'{path}: top level: needs the key "mcpServers"'
-                          + (f"; unknown to this router: {unknown}" if unknown else ""))
-    if not isinstance(servers, dict):
-        raise ConfigError(f"{path}: mcpServers: must be an object")
-    if not servers:
-        raise ConfigError(f"{path}: mcpServers: must name at least one server")
-    found, off = [], []
-    for name, keys in servers.items():
-        if not isinstance(keys, dict):
-            raise ConfigError(f"{path}: mcpServers.{name}: must be an object")
-        if keys.get("disabled") is True:
-            off.append(name)
-        else:
-            found.append(Stated(path, f"mcpServers.{name}", name, MOST, dict(keys)))
-    return found, off, [MOST]
+    knows_others = False
+    values = Values     # values(server, files) → the Values of a Stated server
+
+    def parser(self, path):
+        """parse(text) → the value of such a file. It may raise ConfigError."""
+        return parse
+
+    def servers(self, path, config):
+        """The servers in a file, as Stated, and the names of those that are disabled.
+
+        Raises ConfigError.
+        """
+        if "mcpServers" not in config:
+            raise ConfigError(f'{path}: top level: needs the key "mcpServers"'
+                              + unknown_to_us(config))
+        check({"properties": {"mcpServers": OF_SERVERS}}, config, lambda key: f"{path}: {key}")
+        servers = [Stated(path, config, f"mcpServers.{name}", name, keys)
+                   for name, keys in config["mcpServers"].items()]
+        off = {server.name for server in servers if server.keys.get("disabled") is True}
+        return [server for server in servers if server.name not in off], off

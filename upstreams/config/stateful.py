@@ -10,7 +10,18 @@ from pathlib import Path
 
 _NAMES = {name: what for what, names in json.loads(
     Path(__file__).with_name("stateful.json").read_text("utf-8")).items() for name in names}
-_VERSION = re.compile(r"(?<=.)(@|==|>=|<=|~=|\[|:).*")
+
+
+LIST_BY_CAPABILITIES = {"@modelcontextprotocol/server-everything"}
+
+
+def lists_by_capabilities(args):
+    """Whether this package is known to list other tools to a client that can be asked."""
+    return any(_without_version(word) in LIST_BY_CAPABILITIES for word in args)
+
+
+def _without_version(word):
+    return re.sub(r"(?<=.)(@|==|>=|<=|~=|\[|:).*", "", word.lower())
 
 
 def kept_by(command, args):
@@ -20,15 +31,12 @@ def kept_by(command, args):
     'a browser'
     >>> kept_by("uvx", ["--from", "git+https://github.com/oraios/serena", "serena-mcp-server"])
     'a project'
-    >>> kept_by("/usr/bin/python3", ["-m", "mcp_server_time"]) is None
-    True
     """
-    for word in (re.sub(r"\.(exe|cmd)$", "", re.split(r"[/\\]", command)[-1]), *args):
-        name = _VERSION.sub("", word.lower())
+    program = re.sub(r"\.(exe|cmd)$", "", re.split(r"[/\\]", command)[-1])
+    for word in (program, *args):
+        if word.startswith(("git+", "http")):
+            word = word.rstrip("/").removesuffix(".git").rpartition("/")[2]
+        name = _without_version(word)
         if name in _NAMES:
             return _NAMES[name]
-        if name.startswith(("git+", "http")):
-            name = re.sub(r"\.git$", "", word.lower().rstrip("/")).rpartition("/")[2]
-            if _VERSION.sub("", name) in _NAMES:
-                return _NAMES[_VERSION.sub("", name)]
     return None

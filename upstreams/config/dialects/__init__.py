@@ -1,14 +1,17 @@
-"""The room for the config files of other hosts.
+"""The room for the config files of other hosts. README.md here lists them.
 
-Comes in by router.py, as a step between reading a file and checking it. May import:
-transports.fabric, upstreams.config.
+Comes in by router.py, as an OurFormat that knows more. May import: transports.fabric,
+upstreams.config.
 
 In reading order:
-    dialects.py     how hosts write their configs: all that differs, as tables
-    sections.py     where the servers are in a file, and whose they are
-    translation.py  one server: a host's words -> ours, step by step
+    hosts.py        which hosts there are, and all that each writes otherwise
+    files.py        where the servers are in a file, and whose they are
+    translation.py  one server: a host's words → ours, step by step
+    values.py       the variables of hosts
 """
 
-from .sections import understand
+from .files import Dialects
 
-__all__ = ["understand"]
+dialects = Dialects()
+
+__all__ = ["dialects"]

@@ -1,0 +1,143 @@
+"""A config file as any host writes it: where its servers are, and whose they are.
+
+Everything else in a host's settings is none of our business.
+"""
+
+import importlib
+import logging
+import math
+
+from transports.fabric.messages import dig
+from upstreams.config.checking import unknown_to_us
+from upstreams.config.reading import ConfigError
+from upstreams.config.stated import OurFormat, Stated
+
+from .hosts import HOSTS, is_off, is_server
+from .translation import translate
+from .values import HostValues
+
+COMMON = "mcpServers"   # a wrong entry is refused there; in other places other things may be
+PLACES = sorted({place for host in HOSTS for place in host.at if place},
+                key=lambda place: (place != COMMON, -place.count("."), place))
+
+log = logging.getLogger("router")
+
+
+class Dialects(OurFormat):
+    """See OurFormat."""
+
+    knows_others = True
+    values = HostValues
+
+    def parser(self, path):
+        return _parse_toml if path.suffix == ".toml" else super().parser(path)
+
+    def servers(self, path, config):
+        sections, found, off = _sections(path, config), [], set()
+        for section in sections:
+            for server in section.servers:
+                if section.leaves_out(server):
+                    off.add(server.name)
+                else:
+                    translate(server, section.host)
+                    found.append(server)
+        hosts = list(dict.fromkeys(section.host.name for section in sections))
+        log.log(logging.DEBUG if hosts == [HOSTS[0].name] else logging.INFO,
+                "%s: read as a config of %s: %d server%s", path, " and of ".join(hosts),
+                len(found), "" if len(found) == 1 else "s")
+        return found, off
+
+
+class Section:
+    """The servers in one place of a file, as Stated, in the words of the host."""
+
+    def __init__(self, place, servers):
+        self.place, self.servers = place, servers
+        self._hosts = [host for host in HOSTS if place in host.at]
+        # A host that knows its own servers, or else the first that has them there
+        self.host = next((host for host in self._hosts if host.wrote and any(
+            host.wrote(server.keys) for server in servers)),
+            next(host for host in self._hosts if not host.wrote))
+
+    def leaves_out(self, server):
+        """Whether the host would not start it."""
+        extension = not is_server(server.keys) and self.host.is_extension \
+            and self.host.is_extension(server.keys)
+        if extension and not is_off(server.keys):
+            log.warning('%s: left out "%s", which is an extension of %s', server.file, server.name,
+                        self.host.name)
+        return extension or is_off(server.keys) or any(
+            host.excludes(server.config, server.name) for host in self._hosts if host.excludes)
+
+
+def _sections(path, config):
+    """The Sections of a file. Raises ConfigError if there are none, or if they are empty."""
+    top = {key: value for key, value in config.items() if key != "$schema"}
+    found = [section for place in PLACES    # "mcp.servers" is one key, or one within another
+             for keys in dict.fromkeys([(place,), tuple(place.split("."))])
+             if (section := _section(path, config, place, dig(config, *keys)))]
+    # Beside servers, other things may have a key of the same name: those of SSH, other settings
+    found = [section for section in found if section.place == COMMON or any(
+        is_server(server.keys) for server in section.servers)] or found[:1]
+    if not found and top and all(map(is_server, top.values())):
+        found = [Section("", [Stated(path, config, name, name, keys)
+                              for name, keys in top.items()])]
+    if not found:
+        raise ConfigError(f"{path}: " + (
+            'is a server without a name: write {"mcpServers": {"its-name": {…}}}'
+            if is_server(top) else 'top level: needs the key "mcpServers"' + unknown_to_us(top)))
+    if not any(section.servers for section in found):
+        raise ConfigError(f"{path}: {found[0].place}: must name at least one server")
+    return found
+
+
+def _section(path, config, place, there):
+    """A Section of what is in this place; None if these are no servers."""
+    word = next(host.names for host in HOSTS if place in host.at)
+    if isinstance(there, list) and any(dig(keys, word) and is_server(keys) for keys in there):
+        named = _names(f"{path}: {place}", word, there)
+    elif isinstance(there, dict):
+        named = [(name, name, keys) for name, keys in there.items()]
+    elif place == COMMON and there is not None:
+        raise ConfigError(f"{path}: {place}: must be an object")
+    else:
+        return None
+    servers = [Stated(path, config, f"{place}.{key}", name, keys) for key, name, keys in named]
+    wrong = [server for server in servers if not isinstance(server.keys, dict)]
+    if wrong and place == COMMON:
+        raise ConfigError(f"{wrong[0].place()}: must be an object")
+    if wrong:
+        servers = [server for server in servers if is_server(server.keys)]
+    return Section(place, servers) if servers or there == {} else None
+
+
+def _names(place, word, servers):
+    """[(its key, its name, its keys)] for a list of servers, as some hosts have it."""
+    seen = {}
+    for i, keys in enumerate(servers):
+        name = dig(keys, word)
+        if not isinstance(name, str):
+            raise ConfigError(f'{place}.{i}: needs the key "{word}", with a name')
+        if name in seen:
+            raise ConfigError(f'{place}.{i}.{word}: is "{name}", as that of number {seen[name]}: '
+                              "rename or remove one of the two")
+        seen[name] = i
+    return [(i, name, servers[i]) for name, i in seen.items()]
+
+
+def _parse_toml(text):
+    try:
+        return importlib.import_module("tomllib").loads(text, parse_float=_finite)
+    except ModuleNotFoundError:
+        raise ConfigError("is TOML, which needs Python 3.11 or later: run the router with that, "
+                          "or write the servers into a JSON file") from None
+    except ValueError as problem:
+        raise ConfigError(f"not TOML: {problem}") from None
+
+
+def _finite(text):
+    """TOML has nan and inf, which mean nothing here; nan is not even equal to itself."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is no number here")
+    return number

@@ -1,0 +1,176 @@
+"""Which hosts there are, and all that each of them writes otherwise than Claude Desktop does.
+
+To add a host: its entry in HOSTS, an example in tests/dialects/configs, and its row in README.md.
+What a file does not say is who wrote it. So a server in any file may use the words of all hosts;
+only what a host has a place of its own for is known to be its.
+"""
+
+import re
+import shlex
+from dataclasses import dataclass, field
+from typing import Callable, NamedTuple
+
+from transports.fabric.messages import dig
+
+
+class Word(NamedTuple):
+    """What a host's key of a server means."""
+
+    ours: str                   # our key; "tools.allow" is one within another
+    change: Callable = None     # its value → ours, by `each`
+    type: str = None            # how a server is reached that has this key
+
+    def translated(self, value):
+        return self.change(value) if self.change else value
+
+
+@dataclass(frozen=True)
+class Host:
+    """What one host writes, as far as it is not our own format."""
+
+    name: str                           # in messages, and in the table of README.md
+    at: tuple = ("mcpServers",)         # where its servers are; "" is the top of the file
+    names: str = "name"                 # of a server, in it, if they are a list
+    words: dict = field(default_factory=dict)   # its key of a server → ours, or a Word
+    types: dict = field(default_factory=dict)   # its word for a type, without "-" and "_" → ours
+    keeps: str = ""                     # keys for itself, which say nothing that we need
+    seconds: bool = False               # with a key that it `keeps`, a timeout up to an hour is
+    milliseconds: bool = False          # whether any timeout is
+    folders: str = ""                   # in a project: a config there is for the folder above it
+    wrote: Callable = None              # wrote(server): is it the host's, where others are too
+    before: Callable = None             # before(server): its keys as other hosts would write them
+    excludes: Callable = None           # excludes(config, name): will it not start that server
+    is_extension: Callable = None       # is_extension(server): what is there, and is no server
+
+
+def each(change, *types):
+    """A function that changes a value of these types, or all such values in a list or an object.
+    It leaves others as they are: what is of a wrong type is refused later, by the schema."""
+    def changed(value):
+        if isinstance(value, dict):
+            return {key: changed(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [changed(item) for item in value]
+        return change(value) if type(value) in types else value
+    return changed
+
+
+def split(line):
+    """The words of a command line."""
+    try:
+        return shlex.split(line) if isinstance(line, str) else line
+    except ValueError:      # a quote that is not closed
+        return [line]
+
+
+# What is more than a day is left as it is, and is refused
+seconds = each(lambda ms: ms / 1000 if 0 <= ms <= 86_400_000 else ms, int, float)
+# Names of tools → patterns. No tool has * or ? in its name; what a [ means, no host means
+patterns = each(lambda name: name.replace("[", "[[]"), str)
+opposite = each(lambda value: not value, bool)
+
+
+def _excluded_by_gemini(config, name):
+    allowed, excluded = (dig(config, "mcp", key) for key in ("allowed", "excluded"))
+    return isinstance(excluded, list) and name in excluded \
+        or isinstance(allowed, list) and name not in allowed
+
+
+def _of_opencode(server):
+    return isinstance(server.get("command"), list) or server.get("type") in ("local", "remote")
+
+
+# {env:NAME} and {file:path} → ${env:NAME} and ${file:path}
+_with_dollars = each(
+    lambda text: re.sub(r"(?<!\$)\{((?:env|file):[^{}]*)\}", r"${\1}", text), str)
+
+
+def _without_approvals(server):
+    """`tools` is {a tool: {"approval_mode": …}}, and does not say which tools are offered."""
+    tools = server.get("tools")
+    own = isinstance(tools, dict) and all(isinstance(tool, dict) for tool in tools.values())
+    return {key: value for key, value in server.items() if key != "tools" or not own}
+
+
+def _is_extension(server):
+    """Zed starts it by itself. An older Zed wrote no `source`."""
+    return server.get("source") == "extension" or "settings" in server
+
+
+ALLOW, DENY = Word("tools.allow", patterns), Word("tools.deny", patterns)
+ENABLED = Word("disabled", opposite)
+GEMINI = dict(words={"httpUrl": Word("url", type="http"), "includeTools": ALLOW,
+                     "excludeTools": DENY},
+              keeps="trust extensionName", excludes=_excluded_by_gemini)
+
+HOSTS = (
+    Host("Claude Desktop"),
+    Host("Claude Code", folders=".claude", keeps="alwaysLoad",
+         words={"headersHelper": Word("headersCommand", split)}),
+    Host("Cursor", folders=".cursor"),
+    Host("Cline", keeps="autoApprove", seconds=True, types={"streamablehttp": "http"}),
+    Host("Roo Code", folders=".roo .kilocode",      # the second one is of Kilo Code
+         keeps="alwaysAllow", seconds=True, words={"disabledTools": DENY},
+         types={"streamablehttp": "http"}),
+    Host("Kiro", keeps="autoApprove disabledPrompts", words={"disabledTools": DENY}),
+    Host("LM Studio"),
+    Host("SEP-2633", keeps="title version", types={"streamablehttp": "http"}),  # a draft
+    Host("Windsurf", folders=".windsurf", words={"serverUrl": "url", "disabledTools": DENY}),
+    Host("Gemini CLI", folders=".gemini", **GEMINI),
+    Host("Qwen Code", folders=".qwen", **GEMINI),
+    Host("Copilot CLI", folders=".github", types={"local": "stdio"}),
+    Host("Amp", at=("amp.mcpServers",), words={"includeTools": ALLOW}),
+    Host("VS Code", at=("servers", "mcp.servers", "github.copilot.chat.mcp.servers"),
+         folders=".vscode", keeps="dev gallery"),
+    Host("Zed", at=("context_servers",), folders=".zed", keeps="source",
+         is_extension=_is_extension,
+         words={"command.path": "command", "command.args": "args", "command.env": "env",
+                "enabled": ENABLED}),
+    Host("opencode", at=("mcp", "mcp.servers"), wrote=_of_opencode, before=_with_dollars,
+         types={"local": "stdio", "remote": None},      # it tries HTTP, then SSE
+         milliseconds=True,
+         words={"environment": "env", "enabled": ENABLED,
+                "timeout.startup": Word("startTimeout", seconds),
+                "timeout.request": Word("timeout", seconds)}),
+    Host("Crush", at=("mcp",), words={"disabled_tools": DENY}),
+    Host("Codex", at=("mcp_servers",), folders=".codex", before=_without_approvals,
+         keeps="default_tools_approval_mode env_vars required",
+         words={"enabled": ENABLED, "enabled_tools": ALLOW, "disabled_tools": DENY,
+                "http_headers": "headers",
+                "env_http_headers": Word("headers", each("${{{}}}".format, str)),
+                "bearer_token_env_var": Word("headers.Authorization",
+                                             each("Bearer ${{{}}}".format, str)),
+                "startup_timeout_sec": "startTimeout", "tool_timeout_sec": "timeout",
+                "startup_timeout_ms": Word("startTimeout", seconds)}),
+    Host("Warp", at=("",), folders=".warp", keeps="start_on_launch",
+         words={"working_directory": "cwd"}),
+    # What is found in the READMEs of servers, and in hosts that are seen less often
+    Host("READMEs of servers", keeps="autoStart icon logo note tags",
+         words={"uri": "url", "transport": "type", "transportType": "type",
+                "transport.type": "type", "transport.url": "url", "enabledTools": ALLOW,
+                "isActive": ENABLED}),
+)
+
+# What follows from that
+WORDS = {word: Word(means) if isinstance(means, str) else means
+         for host in HOSTS for word, means in host.words.items()}
+TYPES = {"stdio": "stdio", "http": "http", "sse": "sse"} | {
+    word: ours for host in HOSTS for word, ours in host.types.items()}
+SIGNS = ["command", "url", *(
+    word for word, means in WORDS.items() if means.ours in ("command", "url"))]
+KEPT = {key for host in HOSTS for key in (*host.keeps.split(), host.names)}
+IN_SECONDS = {key for host in HOSTS if host.seconds for key in host.keeps.split()}
+FOLDERS = {folder for host in HOSTS for folder in host.folders.split()}
+
+
+def is_server(keys):
+    """Whether these are the keys of a server, in a place where other things may be too."""
+    return isinstance(keys, dict) and any(
+        dig(keys, *sign.split(".")) is not None for sign in SIGNS)
+
+
+def is_off(keys):
+    """Whether a host would not start a server with these keys."""
+    return keys.get("disabled") is True or any(
+        word in keys and means.translated(keys[word]) is True
+        for word, means in WORDS.items() if means.ours == "disabled")

@@ -1,0 +1,91 @@
+"""The variables of hosts, beside our own. Every file may use all of them:
+
+    ${env:NAME}                     as ${NAME}
+    ${env:NAME | value:default}     the first of these that is set and not empty
+    ${input:some-id}                what VS Code asks its user for: the variable MCP_INPUT_SOME_ID
+    ${file:path}                    what is in that file
+    ${userHome} ${workspaceFolder} ${workspaceFolderBasename} ${pathSeparator} ${/}
+    $NAME                           only as a whole value, or after Bearer, and if it is set
+
+`${…}` around anything else is left as it is.
+"""
+
+import logging
+import os
+import re
+
+from transports.fabric.messages import dig
+from upstreams.config.clear import BARE
+from upstreams.config.reading import ConfigError
+from upstreams.config.values import NAME, Values
+
+from .hosts import FOLDERS
+
+log = logging.getLogger("router")
+
+_SOURCE = re.compile(r"[a-z]+:.+", re.DOTALL)
+
+
+class HostValues(Values):
+    """Values, with the variables of hosts."""
+
+    def __init__(self, server, files):
+        super().__init__(server, files)
+        if self.folder.name in FOLDERS:     # a config there is for the folder above
+            self.folder = self.folder.parent
+        folder = str(self.folder)
+        self._places = {"userHome": os.path.expanduser("~"), "workspaceFolder": folder,
+                        "workspaceRoot": folder, "workspaceFolderBasename": self.folder.name,
+                        "pathSeparator": os.sep, "/": os.sep}
+
+    def variable(self, place, inside, depth=0):
+        name = inside.partition(":")[0]
+        if name in self._places:                # also ${workspaceFolder:name}
+            return self._places[name]
+        if NAME.fullmatch(inside.removeprefix("env:")):
+            return super().variable(place, inside.removeprefix("env:"), depth)
+        if _SOURCE.fullmatch(inside):
+            return self._first(place, re.split(r"\s*\|\s*", inside))
+        return f"${{{inside}}}"
+
+    def _first(self, place, sources):
+        """The first of several sources that has a value."""
+        tried = []
+        for kind, _, name in (source.partition(":") for source in sources):
+            tried.append(self._from(place, kind, name.strip()))
+            if tried[-1][0]:
+                return tried[-1][0]
+        raise ConfigError(f"{place}: {tried[0][1]}")
+
+    def _from(self, place, kind, name):
+        """(the value, or what is wrong if there is none)"""
+        if kind == "value":
+            return name, "there is no value in it"
+        if kind == "env":
+            return self.from_environment(name), f"the variable {name} is not set"
+        if kind == "input":
+            variable = "MCP_INPUT_" + re.sub(r"\W", "_", name).upper()
+            return self.from_environment(variable), (
+                f"${{input:{name}}} is what VS Code asks you for{self._prompt(name)}: set the "
+                f"variable {variable}")
+        if kind == "file":
+            value = self.read(place, self.folder / os.path.expanduser(name)).strip()
+            self.keep(value)
+            return value, f"the file {name} is empty"
+        raise ConfigError(f"{place}: ${{{kind}:…}} is something that only the editor or a "
+                          "secret manager knows: put the value into a variable, and write ${NAME}")
+
+    def expand_bare(self, place, text):
+        """As Gemini CLI and Copilot CLI have it."""
+        before, name = BARE.fullmatch(text).groups()
+        value = self.from_environment(name)
+        if value is None:
+            log.warning("%s: no variable %s is set; this value is passed as it is", place, name)
+        return text if value is None else before + value
+
+    def _prompt(self, name):
+        """What VS Code asks its user for."""
+        inputs = self.server.config.get("inputs") or dig(self.server.config, "mcp", "inputs")
+        texts = [dig(asked, "description") for asked in inputs if dig(asked, "id") == name] \
+            if isinstance(inputs, list) else []
+        return f' ("{texts[-1]}")' if texts else ""
