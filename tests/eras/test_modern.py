@@ -712,8 +712,8 @@ def test_a_question_that_the_client_has_not_declared_never_reaches_it(
 
 
 @pytest.mark.parametrize("questions", [
-    {"q": {"method": "tools/list"}}, {"q": 1}, [1], 5, {"q": {"method": "roots/list", "params": 1}},
-    {"q": {"method": ["roots/list"]}}])
+    {"q": {"method": "tools/list"}}, {"q": 1}, [1], 5, {"q": {"method": ["roots/list"]}},
+    {"q": {"method": "roots/list", "params": 1}}])
 def test_a_question_that_is_none_ends_the_call_with_an_error(questions):
     world = world_of()
     client = world.client(capabilities=ASKABLE)

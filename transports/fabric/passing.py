@@ -2,7 +2,7 @@
 
     from client    Observer.from_client    by FromClient.handle
     to client      Observer.to_client      by Outbox.send, and by `send` of every other stream
-    from server    Observer.from_server    by Upstream.receive
+    from server    Observer.from_server    by Life.receive
     to server      Observer.to_server      by Life.send
 
 The callers compare `passing.watched` first, so this is all that it costs while nobody looks.

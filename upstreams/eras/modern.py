@@ -87,9 +87,6 @@ class Modern:
         params = {**without_keys(params, "_meta"), **({"_meta": meta} if meta else {})}
         return {**without_keys(message, "params"), **({"params": params} if params else {})}
 
-    def ends_with(self, cursor):
-        return False    # "" is a cursor like any other
-
     def loggers(self):
         """Lines belong to calls that asked for them, and none comes after the answer."""
         return {call.asker for call in self._life.pending.calls() if call.asker.log_level}

@@ -1,8 +1,7 @@
 """The sessions that see one server, and what each of them wants to hear from it.
 
-The server knows of one client only. So it is told what its sessions want together: one
-subscription to a resource however many sessions have one, and the lowest log level that any of
-them asked for.
+The server knows of one client only. So it is told what its sessions want together: each resource
+that one of them subscribed to, and the lowest log level that one of them asked for.
 """
 
 import functools
@@ -64,14 +63,12 @@ class Audience:
             new = [uri for uri in uris if uri not in self._subscriptions]
             for uri in uris:
                 self._subscriptions.setdefault(uri, Subscription()).sessions.add(session)
-        self._subscribe_again(new)
+        self._subscribe(new)
         self.tell_level()
 
     def leave(self, session):
-        """The session does not list from this process any more. No error if it never did.
-
-        Returns the URIs that it was subscribed to.
-        """
+        """The session does not list from this process any more. No error if it never did. Returns
+        the URIs that it was subscribed to."""
         with self._lock:
             self._sessions.pop(session, None)
             uris = [uri for uri, subscription in self._subscriptions.items()
@@ -79,17 +76,17 @@ class Audience:
             unwanted = [uri for uri in uris if self._is_last(session, uri)]
         for uri in unwanted:
             self._ask("resources/unsubscribe", {"uri": uri})
-            self._renew(uri)
+            self._subscribe([uri])
         self.tell_level()
         return uris
 
     def came_up(self, is_news=True):
-        """The server has started, for the first time or again. Tell it what a new process does
-        not know, and tell its sessions if its lists are new."""
+        """A life of the server has begun. Tell it what it does not know, and tell its sessions
+        if its lists are new."""
         with self._lock:
             self._told_level = None
         self.tell_level()
-        self._subscribe_again(self.uris())
+        self._subscribe(self.uris())
         if is_news:
             self.lists_changed()
 
@@ -102,10 +99,7 @@ class Audience:
 
     def tell_level(self, holder=None):
         """Tell the server the lowest level that any of its sessions, or its holder, asked for, if
-        that is new.
-
-        Sessions that never asked for a level do not count; if none did, the server chooses.
-        """
+        that is new. If none asked for one, the server chooses."""
         if "logging" not in self._upstream.capabilities or not self._upstream.is_running():
             return
         with self._lock:
@@ -161,7 +155,7 @@ class Audience:
             ends = self._is_last(session, uri)
         if ends:
             self._upstream.request(message, reply_to=call, call=call)
-            self._renew(uri)
+            self._subscribe([uri])
         else:
             call.send(result(call.id, {}))
 
@@ -173,17 +167,13 @@ class Audience:
             self._subscriptions.pop(uri, None)
         return not sessions
 
-    def _renew(self, uri):
-        """A session may have subscribed just before the server was told that none is left: then
-        the server ends that subscription too. Subscribing twice is harmless."""
-        with self._lock:
-            wanted = uri in self._subscriptions
-        if wanted:
-            self._subscribe_again([uri])
-
-    def _subscribe_again(self, uris):
+    def _subscribe(self, uris):
+        """Tell the server of these URIs, if anybody is subscribed. That may be news: a session may
+        have subscribed just before the server was told that none is left. Twice is harmless."""
+        wanted = set(self.uris())
         for uri in uris:
-            self._ask("resources/subscribe", {"uri": uri})
+            if uri in wanted:
+                self._ask("resources/subscribe", {"uri": uri})
 
     def is_subscribed(self, session, uri):
         with self._lock:
@@ -205,15 +195,14 @@ class Audience:
             if method == "resources/subscribe":
                 self._upstream.pool.wake(self._upstream)
             return
+
+        def answered(response):
+            if "error" in response and self._upstream.is_running():  # else that is logged already
+                log.warning("%s: %s: %s", self._upstream.name, method, response["error"])
         try:
-            self._upstream.request(request(method, params), OnAnswer(self._log_error))
+            self._upstream.request(request(method, params), OnAnswer(answered))
         except Refused as problem:
             log.debug("%s: %s: %s", self._upstream.name, method, problem)
-
-    def _log_error(self, response):
-        if "error" in response and self._upstream.is_running():  # else that is logged already
-            log.warning("%s: refused what we asked on behalf of its sessions: %s",
-                        self._upstream.name, response["error"])
 
 
 def lists_changed(session, capabilities):

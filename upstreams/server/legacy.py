@@ -31,10 +31,6 @@ class Legacy:
         """What is to be passed on of a message of its own accord; None for nothing."""
         return message
 
-    def ends_with(self, cursor):
-        """Whether a list ends with the page that has this cursor: some say "" for none."""
-        return cursor == ""
-
     def loggers(self):
         """The sessions that a log line may concern. It may be late, and concern a call that was
         answered shortly before. None stands for a session that has ended."""

@@ -11,6 +11,7 @@ from transports.fabric.gather import Gather
 from transports.fabric.messages import METHOD_NOT_FOUND, Refused, dig, request
 
 from .catalog import LISTS
+from .legacy import LEGACY
 
 log = logging.getLogger("router")
 
@@ -40,9 +41,9 @@ def when_session_settled(session, function, clock, seconds):
 class Pages:
     """One whole list of one upstream; a Peer: each page is sent to it.
 
-    At the end the upstream's catalog learns the list, here in the reader thread, the only one that
-    changes the catalog. Then done(items) is called: with the items as clients of all servers
-    together see them, or with None if the server answered with an error.
+    At the end the catalog learns the list, in the reader thread, the only one that changes it.
+    Then done(items) is called: with the items as clients of all servers together see them, or with
+    None if the server answered with an error.
     """
 
     def __init__(self, upstream, method, done, call=None):
@@ -65,8 +66,9 @@ class Pages:
         page = response.get("result")
         items, cursor = dig(page, LISTS[self._method][1]), dig(page, "nextCursor")
         self._items += items if isinstance(items, list) else []
-        if (cursor is None or str(cursor) in self._cursors or len(self._cursors) >= MOST_PAGES
-                or self._upstream.life.era.ends_with(cursor)):
+        if self._upstream.life.era.name == LEGACY:
+            cursor = cursor or None     # some of them end a list with ""
+        if cursor is None or str(cursor) in self._cursors or len(self._cursors) >= MOST_PAGES:
             self._learned(self._items)
         else:
             self._cursors.add(str(cursor))

@@ -20,8 +20,8 @@ LOOK_AGAIN = 0.5        # seconds, while the process of its last life has not en
 
 
 class Restarts:
-    """The failures of one server. A failure is followed by a restart, never by a second failure,
-    so its threads (of the connection, the clock) take turns and need no lock."""
+    """The failures of one server. No failure follows another without a restart between them, so
+    the threads that come here take turns and need no lock."""
 
     def __init__(self, upstream):
         self.count = 0          # how often it was started again
