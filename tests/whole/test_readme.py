@@ -200,12 +200,11 @@ def test_the_services_start_this_program_with_options_that_it_has():
         assert not option.startswith("--") or f"\n  {option} " in USAGE, option
 
 
-def test_every_transport_is_named():
+def test_every_transport_is_in_the_page_about_them():
     table = next(node.value for node in PROGRAM.body
                  if isinstance(node, ast.Assign) and node.targets[0].id == "TRANSPORTS")
-    transports = ast.literal_eval(table).keys()
-    assert {name for name in transports if f"`--transport {name}`" not in README} == set()
-    assert set(re.findall(r"^\| `(\w+)` \|", TRANSPORTS, re.MULTILINE)) == transports
+    rows = re.findall(r"^\| `(\w+)` \|", TRANSPORTS, re.MULTILINE)
+    assert set(rows) == ast.literal_eval(table).keys()
 
 
 # -- what readers of the code are told
