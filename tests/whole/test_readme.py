@@ -16,6 +16,7 @@ import pytest
 
 from transports.fabric.outbox import MAX_BEHIND_BYTES, MAX_BEHIND_MESSAGES
 from upstreams.config.checking import SCHEMA
+from upstreams.server.catalog import LONGEST_TOOL_NAME
 
 from processes import ROOT, fake
 
@@ -158,6 +159,8 @@ def test_http_errors_are_those_of_the_readme(tmp_path, start_router):
 
 def test_the_limits_are_those_of_the_program():
     assert f"{MAX_BEHIND_MESSAGES:,} messages or {MAX_BEHIND_BYTES // 2**20} MiB" in TRANSPORTS
+    for name in "upstreams/config/README.md", "upstreams/advice/README.md":
+        assert f"over {LONGEST_TOOL_NAME} characters" in PAGES[name], name
 
 
 # -- what users copy
