@@ -219,6 +219,13 @@ def test_every_room_has_a_row_in_the_readme_and_a_page_of_its_own():
     assert {room for room in ROOMS if f"{room}/README.md" not in PAGES} == set()
 
 
+def test_the_core_is_about_as_long_as_the_readme_says():
+    (told,) = re.findall("about ([0-9,]+) lines", README)
+    lines = sum(len(path.read_text("utf-8").splitlines()) for path in [ROOT / "router.py", *CODE]
+                if not any(ROOT / room in path.parents for room in ROOMS))
+    assert abs(lines / int(told.replace(",", "")) - 1) < 0.15, lines
+
+
 def test_the_folders_of_the_core_are_in_the_readme_and_its_files_exist():
     folders = {path.parent.relative_to(ROOT).as_posix() for path in CODE
                if path.name not in ("__init__.py", "stdio.py")}
