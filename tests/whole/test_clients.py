@@ -182,7 +182,7 @@ def test_the_inspector_and_mcp_remote_of_the_readme_reach_a_router_with_a_token(
         start_router, run, tmp_path):
     (tmp_path / "token").write_text("a-token-of-ours")
     running = start_router({"time": fake()}, "--token-file", str(tmp_path / "token"))
-    readme = (ROOT / "README.md").read_text("utf-8")
+    readme = (ROOT / "transports" / "README.md").read_text("utf-8")
     readme = readme.replace("http://127.0.0.1:8080", running.url)
     command = re.search("^npx -y @modelcontextprotocol/inspector (.*)$", readme, re.MULTILINE)[1]
     home = {**os.environ, "HOME": str(tmp_path)}
