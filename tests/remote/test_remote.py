@@ -19,6 +19,7 @@ from transports.program.clock import Clock
 from upstreams.config.entries import Entry
 from upstreams.connections.remote.event_stream import EventStream
 from upstreams.connections.remote.remote import Remote
+from upstreams.eras import open_life
 from upstreams.routing.router import Router
 from upstreams.sharing.pool import Pool
 
@@ -334,7 +335,7 @@ def test_a_command_that_makes_no_headers_is_told(serve, connect, program, told):
 
 
 def test_a_command_for_headers_that_hangs_is_ended(serve, connect, monkeypatch):
-    monkeypatch.setattr("upstreams.connections.headers.COMMAND_SECONDS", 0.2)
+    monkeypatch.setattr("upstreams.connections.remote.config_headers.COMMAND_SECONDS", 0.2)
     remote = connect(serve().url, headers_command=(sys.executable, "-c",
                                                    "import time; time.sleep(60)"))
     assert problem(ask(remote, "ping")) == (
@@ -402,7 +403,7 @@ def test_what_a_server_says_of_its_own_accord_comes_on_its_stream_and_that_is_re
 
 
 def test_a_stream_for_which_the_server_is_too_busy_is_opened_later(serve, connect, monkeypatch):
-    monkeypatch.setattr("upstreams.connections.server_stream.PAUSE", 0.01)
+    monkeypatch.setattr("upstreams.connections.remote.server_stream.PAUSE", 0.01)
     statuses = iter([503, 429])
 
     def stream(handler):
@@ -507,7 +508,7 @@ def test_a_legacy_request_is_cancelled_by_saying_so(serve, connect):
 
 
 def test_notifications_do_not_wait_for_requests_that_all_wait(serve, connect, monkeypatch):
-    monkeypatch.setattr("upstreams.connections.remote.MOST_POSTS", 2)
+    monkeypatch.setattr("upstreams.connections.remote.remote.MOST_REQUESTS", 2)
     server = serve({"tools/call": hangs})
     remote = connect(server.url)
     for id in range(5):
@@ -590,7 +591,8 @@ def test_an_answer_that_cannot_be_passed_on_is_not_waited_for_again(serve, conne
 
 def test_an_event_of_many_empty_lines_is_too_long_too():
     pieces = [b"data\n" * 11, b"\n", b"data\n" * 12, b"\n"]
-    assert list(EventStream(10).events(pieces)) == [(b"message", b"\n" * 10), (b"message", None)]
+    assert list(EventStream(10).events(pieces)) == [
+        (b"message", b"\n" * 10, True), (b"message", b"\n" * 11, False)]
 
 
 def test_an_event_of_five_megabytes_arrives(serve, connect):
@@ -753,7 +755,7 @@ def test_a_server_on_this_machine_is_not_looked_for_through_a_proxy(serve, conne
 def test_a_proxy_that_refuses_the_tunnel_is_told(serve, connect, monkeypatch):
     proxy = serve()     # which knows no CONNECT
     monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.server_port}")
-    assert "far.example: the proxy refused: HTTP/1.1 501" in ask(
+    assert "Tunnel connection failed: 501 Unsupported method" in ask(
         connect("https://far.example/mcp"), "ping")[1]
 
 
@@ -771,7 +773,7 @@ def router():
                                **{"restart_pause": 0.05, **fields})
                    for name, fields in servers.items()}
         pools.append(Pool(entries, lambda entry, label: Remote(entry, label, clock), clock,
-                          {"name": "router", "version": "0"}))
+                          {"name": "router", "version": "0"}, open_life=open_life))
         pools[-1].start()
         return Router(pools[-1], clock)
     yield start
@@ -925,7 +927,7 @@ def test_a_legacy_server_that_has_become_a_modern_one_is_found_out(serve, router
 
 def test_a_modern_server_is_listened_to_again_when_its_stream_breaks(
         serve, router, monkeypatch):
-    monkeypatch.setattr("upstreams.listening.PAUSE", 0.05)
+    monkeypatch.setattr("upstreams.eras.listening.PAUSE", 0.05)
     breaks = threading.Event()
 
     def listen(handler):

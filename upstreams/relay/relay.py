@@ -24,8 +24,9 @@ from transports.fabric.pending import Call, cancel_notification
 from transports.fabric.session import Session
 from transports.program.options import CannotServe
 from upstreams.config.entries import Entry
+from upstreams.connections.remote.connection import ServerConnection
+from upstreams.connections.remote.origin import HttpFailed, Origin
 from upstreams.connections.remote.remote import Remote
-from upstreams.connections.remote.server_socket import HttpFailed, Origin, ServerSocket
 from upstreams.server.catalog import CHANGED
 
 log = logging.getLogger("router")
@@ -80,13 +81,13 @@ def _pass_on(entry, options, serve, clock):
 
 def find(entry):
     """Whether anything listens at its URL. Raises StartFailed, which says what to do."""
-    socket = ServerSocket(Origin(entry.url))
+    connection = ServerConnection(Origin(entry.url))
     try:
-        socket.connect()
+        connection.connect()
     except HttpFailed as problem:
         raise StartFailed(f"nothing answers at {entry.name}: {problem}; start a router there "
                           "first, with --transport http, or correct the URL") from None
-    socket.close()
+    connection.close()
 
 
 class _Life:

@@ -201,13 +201,10 @@ class Process:
         place, since no other answer will come."""
         log.warning("%s: skipped a line of its output: %s: %s", self.label, problem,
                     printable(self.entry.redact(line[:ENDS].decode("utf-8", "replace"), SHOWN)))
-        head, tail = line[:200], line[-200:]
-        if b'"jsonrpc"' not in head + tail or b'"method"' in head:
-            return  # a log line, or a request: an id in it would not be one of ours
-        if found := _ID_AT_START.search(head) or _ID_AT_END.search(tail):
+        if (id := id_of_answer(line)) is not None:
             self._handle_line(encode(error(
-                int(found[1]), INTERNAL_ERROR, f'server "{self.entry.name}" sent an answer that '
-                                               f"cannot be passed on: {problem}")))
+                id, INTERNAL_ERROR, f'server "{self.entry.name}" sent an answer that cannot be '
+                                    f"passed on: {problem}")))
 
     # -- NAME-writer
 
@@ -295,6 +292,16 @@ def _skip_rest(pipe, line):
         line = pipe.readline(2**20)
         tail = (tail + line)[-ENDS:]
     return tail
+
+
+def id_of_answer(line):
+    """Our id in bytes that are no message, if they were an answer, else None. A log line or a
+    request has none that would be ours."""
+    head, tail = line[:200], line[-200:]
+    if b'"jsonrpc"' not in head + tail or b'"method"' in head:
+        return None
+    found = _ID_AT_START.search(head) or _ID_AT_END.search(tail)
+    return found and int(found[1])
 
 
 # Where SDKs put the id of an answer: Python's near the start, TypeScript's at the very end.

@@ -6,19 +6,20 @@ says where to post; if it breaks, the session is over.
 """
 
 import logging
+import time
+
+from transports.fabric.pause import GrowingPause
 
 from .event_stream import EventStream
-from .exchange import Exchange
-from .http_errors import FORGOTTEN, problem_of
-from .server_socket import HttpFailed, Unreachable
+from .message_post import EVENTS, LASTS
+from .origin import HttpFailed, Unreachable
+from .problem import problem_of
 
 log = logging.getLogger("router")
 
-PAUSE, LONGEST_PAUSE = 1.0, 60.0    # seconds before the stream is opened again; doubled each time
-UNAVAILABLE = 429, 502, 503, 504    # HTTP errors that pass
+PAUSE, LONGEST_PAUSE = 1.0, 60.0    # seconds before the stream is opened again
+MISSING = 404, 405, 501             # HTTP errors that say that there is none
 ENDPOINT_SECONDS = 10.0             # for the first event of HTTP+SSE
-
-_GET = b"Accept: text/event-stream\r\n"
 
 
 class ServerStream:
@@ -28,78 +29,92 @@ class ServerStream:
         self.is_old = False     # whether it is HTTP+SSE, and we know where to post
         self._remote = remote
 
-    def get(self, exchange, last_id=b""):
+    def get(self, wire, last_id=b""):
         """Open a stream, or resume it. Raises HttpFailed."""
-        remote = self._remote
-        head = _GET + remote.message_headers.lines()
+        headers = [("Accept", EVENTS), *self._remote.message_headers.legacy()]
         if last_id:
-            head += b"Last-Event-ID: " + last_id + b"\r\n"
-        return remote.ask(exchange, "GET", remote.origin.target, head)
+            headers.append(("Last-Event-ID", last_id))
+        wire.ask("GET", self._remote.origin.target, headers)
 
-    def run(self):
-        """The stream of Streamable HTTP."""
-        remote, events, pause = self._remote, EventStream(self._remote.longest), PAUSE
-        while not remote.closing.is_set():
-            exchange = Exchange(remote.sockets)
+    def run(self, wire):
+        """The stream of Streamable HTTP, over as many connections as that takes."""
+        remote, events = self._remote, EventStream(self._remote.longest)
+        pause = GrowingPause(PAUSE, LONGEST_PAUSE)
+        while True:
+            wire.begin(self)
+            if remote.closing.is_set():     # asked now: `close` aborts only what has begun
+                return
+            began, self._has_news = time.monotonic(), False
             try:
-                self.get(exchange, events.last_id)
-                if exchange.kind() != "text/event-stream":
-                    problem = problem_of(exchange, None, remote.message_headers.session)
-                    if exchange.status not in UNAVAILABLE:
-                        self._is_missing(problem)
-                        return
-                    pause = max(pause, problem.pause or 0)
-                    raise HttpFailed(problem.text)
-                for kind, data in events.events(exchange.pieces()):
-                    pause = PAUSE if events.retry is None else events.retry
-                    if kind == b"message" and data != b"":  # which would only tell an id
-                        remote.take_in(data)
+                least = self._read(wire, events)
             except HttpFailed as problem:
                 log.debug("%s: its stream broke: %s", remote.label, remote.redact(str(problem)))
-            finally:
-                exchange.end()
-            remote.closing.wait(pause)
-            pause = min(max(2 * pause, PAUSE), LONGEST_PAUSE)
+                least = 0
+            wire.end()
+            if least is None:
+                return
+            if self._has_news or time.monotonic() - began > LASTS:
+                pause.reset()
+            seconds = pause.next()
+            if events.retry is not None:
+                seconds = events.retry if self._has_news else max(events.retry, seconds)
+            remote.closing.wait(max(seconds, least))
 
-    def _is_missing(self, problem):
+    def _read(self, wire, events):
+        """What comes on one connection. Returns the seconds to wait at least before the next one;
+        None if there is no such stream."""
         remote = self._remote
-        if problem.kind is FORGOTTEN:
-            remote.is_refused(problem)
-        elif problem.status != 405:    # which says that there is none
-            log.info("%s: has no stream for what it says of its own accord: %s", remote.label,
-                     remote.redact(problem.text))
+        self.get(wire, events.last_id)
+        if wire.kind() != EVENTS:
+            problem = problem_of(wire, remote.message_headers.session)
+            if problem.forgotten:
+                remote.is_refused(problem)
+            elif problem.status not in MISSING:
+                log.debug("%s: its stream: %s", remote.label, remote.redact(problem.text))
+                return problem.pause or 0
+            elif problem.status != 405:
+                log.info("%s: has no stream for what it says of its own accord: %s", remote.label,
+                         remote.redact(problem.text))
+            return None
+        for kind, data, whole in events.events(wire.pieces()):
+            self._has_news = True
+            if kind == b"message" and data != b"":  # which would only tell an id
+                remote.take_in(data, whole=whole)
+        return 0
 
-    def run_old(self, may_fail=False):
-        """The stream of HTTP+SSE. With `may_fail` the server may be of another kind."""
-        remote, exchange = self._remote, Exchange(self._remote.sockets)
+    def run_old(self, wire):
+        """The stream of HTTP+SSE."""
+        remote = self._remote
+        wire.begin(self)
         try:
-            self._read_old(exchange, may_fail)
+            if not remote.closing.is_set():
+                self._read_old(wire)
             reason = "closed its stream"
         except Unreachable as problem:
             reason = f"cannot be reached: {problem}"
         except HttpFailed as problem:
             reason = str(problem)
-        finally:
-            exchange.end()
-        if self.is_old or not may_fail:
+        if self.is_old or remote.entry.type == "sse":
             remote.end(reason)
         remote.ready.set()
 
-    def _read_old(self, exchange, may_fail):
+    def _read_old(self, wire):
         remote, events = self._remote, EventStream(self._remote.longest)
-        self.get(exchange)
-        if exchange.kind() != "text/event-stream":
-            problem = problem_of(exchange, None, None)
-            if not may_fail:
+        self.get(wire)
+        if wire.kind() != EVENTS:
+            problem = problem_of(wire)
+            if remote.entry.type == "sse":  # else it may be of another kind
                 remote.is_refused(problem)
             raise HttpFailed(problem.text)
-        exchange.limit(ENDPOINT_SECONDS)
-        for kind, data in events.events(exchange.pieces()):
-            if kind == b"message" and self.is_old:
-                remote.take_in(data)
-            elif kind == b"endpoint" and data:
-                self._learn_endpoint(data)
-                exchange.limit(None)
+        found = events.events(wire.pieces())
+        with wire.within(ENDPOINT_SECONDS, "named no endpoint"):
+            for kind, data, _ in found:
+                if kind == b"endpoint" and data:
+                    self._learn_endpoint(data)
+                    break
+        for kind, data, whole in found:
+            if kind == b"message":
+                remote.take_in(data, whole=whole)
 
     def _learn_endpoint(self, data):
         remote = self._remote

@@ -1,0 +1,114 @@
+"""What an HTTP error says: to the caller in words, and to the connection what follows from it."""
+
+import datetime
+import email.utils
+import re
+from dataclasses import dataclass
+
+from transports.fabric.messages import METHOD_NOT_FOUND, RESPONSE, InvalidMessage, decode, kind_of
+from transports.fabric.text import printable
+
+from .origin import HttpFailed
+
+LONGEST_BODY = 2**20    # bytes of the body of an error
+BODY_SECONDS = 5.0      # that it may take
+SHOWN = 200             # characters of it
+LONGEST_PAUSE = 3600.0  # seconds that we wait because a Retry-After says so
+
+# 2025-11-25, Transports, Session Management, demands 404; others answer 400, and say in words
+# that it is the session, alone or in a JSON-RPC error of one of these codes.
+_FORGOTTEN_CODES = None, -32000, -32001, -32600
+_HIDES = re.compile(r"<(?:script|style)\b", re.IGNORECASE)
+_SHOWS = re.compile(r"</(?:script|style)[^<>]*>", re.IGNORECASE)
+_TAG = re.compile(r"<[^<>]*>")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """An HTTP error."""
+
+    status: int
+    text: str               # for the caller
+    body: dict = None       # the JSON-RPC error in it
+    pause: float = None     # seconds, if a Retry-After says them
+    forgotten: bool = False     # whether the server does not know our session any more
+
+    @property
+    def may_be_old(self):
+        """Whether it may be a server of HTTP+SSE (2024-11-05), to which a POST here means
+        nothing."""
+        return self.status in (400, 404, 405) and self.body is None
+
+
+def problem_of(exchange, session=None, id=None):
+    """The Problem that this exchange has ended with. `session`: our Mcp-Session-Id, or None;
+    `id`: of the request that was posted."""
+    data = bytearray()
+    try:
+        with exchange.within(BODY_SECONDS):
+            for piece in exchange.pieces():
+                data += piece
+                if len(data) > LONGEST_BODY:
+                    break
+    except HttpFailed:
+        pass    # the status says enough
+    body, status, pause = error_in(bytes(data)), exchange.status, _pause(exchange.headers)
+    text = f"answered HTTP {status} {exchange.reason}".rstrip()
+    if told := exchange.headers.get("www-authenticate"):
+        text += f" ({printable(told[:SHOWN])})"
+    words = shown(str(body["error"].get("message")) if body
+                  else without_markup(data[:20_000].decode("utf-8", "replace")))
+    text += f": {words}" if words else ""
+    if pause is not None:
+        text += f"; try again in {pause:g} seconds"
+    forgotten = session is not None and _is_forgotten(status, body, words, id)
+    return Problem(status, text, body, pause, forgotten)
+
+
+def _is_forgotten(status, body, words, id):
+    code = body["error"].get("code") if body else None
+    if status == 404:
+        return not (code == METHOD_NOT_FOUND and id is not None and body.get("id") == id)
+    return status == 410 or (status == 400 and code in _FORGOTTEN_CODES
+                             and "session" in words.lower())
+
+
+def error_in(data):
+    """The JSON-RPC error in these bytes, whatever its id is; None if they are something else."""
+    try:
+        body = decode(data)
+        is_one = isinstance(body, dict) and isinstance(body.get("error"), dict) \
+            and kind_of({**body, "id": 0}) is RESPONSE
+    except InvalidMessage:
+        return None
+    return body if is_one else None
+
+
+def shown(text):
+    """The first words of a text, fit for a line of a log."""
+    text = " ".join(text[:20_000].split())
+    return printable(text if len(text) <= SHOWN else text[:SHOWN] + "…")
+
+
+def without_markup(text):
+    """The text of a page, roughly, in linear time.
+
+    >>> without_markup("<p>Log <b>in</b><style>p { x }</style> 1 < 2 or <SCRIPT>never")
+    ' Log  in   1 < 2 or '
+    """
+    first, *hidden = _HIDES.split(text)
+    parts = [first, *("".join(_SHOWS.split(part, 1)[1:]) for part in hidden)]
+    return _TAG.sub(" ", " ".join(parts))
+
+
+def _pause(headers):
+    """The seconds of a Retry-After, which may also be a date; None without one."""
+    text = headers.get("retry-after", "").strip()
+    if text.isascii() and text.isdigit():
+        return min(float(text[:9]), LONGEST_PAUSE)
+    try:
+        moment = email.utils.parsedate_to_datetime(text)
+        now = datetime.datetime.now(moment.tzinfo)
+        return min(max(0.0, round((moment - now).total_seconds())), LONGEST_PAUSE)
+    except (TypeError, ValueError, OverflowError):
+        return None

@@ -1,0 +1,103 @@
+"""Threads that send messages to a remote server and wait for what it answers, one at a time. Each
+has a connection of its own, see wire.py.
+"""
+
+import logging
+import queue
+import threading
+
+log = logging.getLogger("router")
+
+MOST_FREE = 10          # of one Senders that wait for a message
+MOST_SENDERS = 2000     # of all Senders together
+
+_left = threading.BoundedSemaphore(MOST_SENDERS)
+
+
+class Sender:
+    """One thread. `start` it once; `put` from any thread."""
+
+    def __init__(self, name, wire, stays=lambda sender: True):
+        self.wire = wire
+        self.thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._stays = stays     # asked after each job: whether to wait for another
+        self._jobs = queue.SimpleQueue()
+
+    def start(self):
+        """Raises RuntimeError if the system has no thread left."""
+        self.thread.start()
+
+    def put(self, job):
+        """Have the thread call job(wire) when it is free. It ends when it finds None."""
+        self._jobs.put(job)
+
+    def _work(self):
+        while job := self._jobs.get():
+            try:
+                job(self.wire)
+            except Exception:  # a bug of ours in one message must not end all that follow
+                log.exception("%s: one message was lost", self.thread.name)
+            self.wire.end()
+            del job     # which may be large
+            if not self._stays(self):
+                break
+        self.wire.close()
+
+
+class Senders:
+    """As many as there are messages under way, up to `most`. Any thread may call anything here."""
+
+    def __init__(self, name, new_wire, most):
+        self._name, self._new_wire, self._most = name, new_wire, most
+        self._lock = threading.Lock()
+        # protected by _lock:
+        self._all, self._free = set(), []   # the one that was used last is the last
+        self._begun = 0                     # ever: for their names
+        self._closed = False
+
+    def put(self, job):
+        """Have one of them call job(wire) now; False if there is none for it."""
+        with self._lock:
+            sender = None if self._closed else self._free.pop() if self._free else self._one_more()
+        if sender:
+            sender.put(job)
+        return sender is not None
+
+    def all(self):
+        with self._lock:
+            return list(self._all)
+
+    def close(self):
+        """They end after what they do now."""
+        with self._lock:
+            self._closed = True
+            free, self._free = self._free, []
+        for sender in free:
+            _left.release()
+            sender.put(None)
+
+    def _one_more(self):
+        """Requires _lock. It only starts a thread."""
+        if len(self._all) >= self._most or not _left.acquire(blocking=False):
+            return None
+        self._begun += 1
+        sender = Sender(f"{self._name}-{self._begun}", self._new_wire(), self._stays)
+        try:
+            sender.start()
+        except RuntimeError:
+            log.warning("%s: the system has no thread left for it", self._name)
+            _left.release()
+            return None
+        self._all.add(sender)
+        return sender
+
+    def _stays(self, sender):
+        with self._lock:
+            stays = len(self._free) < MOST_FREE and not self._closed
+            if stays:
+                self._free.append(sender)
+            elif not self._closed:  # else it is joined
+                self._all.discard(sender)
+        if not stays:
+            _left.release()
+        return stays
