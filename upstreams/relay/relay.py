@@ -24,8 +24,7 @@ from transports.fabric.pending import Call, cancel_notification
 from transports.fabric.session import Session
 from transports.program.options import CannotServe
 from upstreams.config.entries import Entry
-from upstreams.connections.remote.connection import ServerConnection
-from upstreams.connections.remote.origin import HttpFailed, Origin
+from upstreams.connections.remote.connection import HttpFailed, Origin, ServerConnection
 from upstreams.connections.remote.remote import Remote
 from upstreams.server.catalog import CHANGED
 

@@ -9,8 +9,7 @@ In reading order:
     server_stream.py    what a legacy one says of its own accord
     senders.py          threads that send, and wait for what is answered
     wire.py             the way of one thread: a request and its answer, on a kept connection
-    connection.py       a TCP connection, with TLS and through a proxy
-    origin.py           where the server is
+    connection.py       where the server is, and a TCP connection there, with TLS and proxies
     config_headers.py   the headers that the config wants
     message_headers.py  the headers that a message demands
     problem.py          what an HTTP error says

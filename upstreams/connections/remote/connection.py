@@ -1,22 +1,22 @@
-"""A TCP connection to a remote server, through TLS and a proxy where that is needed. The standard
-library's http.client speaks HTTP on it.
+"""Where a remote server is, and a TCP connection there: through TLS and a proxy where that is
+needed. The standard library's http.client speaks HTTP on it.
 
 One thread at a time uses a connection. Any thread may `abort` it: that wakes the one that uses it,
-whether it is connecting, reading or writing, and that one closes it. A close while another thread
-reads would leave that thread waiting.
-
-Waiting for an answer has no limit here: it may take hours. A peer that is gone is noticed by the
-system's keep-alive packets.
+whether it is connecting, reading or writing. (A close while another thread reads would leave that
+thread waiting.) Waiting for an answer has no limit here: it may take hours. A peer that is gone is
+noticed by the system's keep-alive packets.
 """
 
+import base64
+import functools
 import http.client
 import re
 import select
 import socket
 import ssl
 import time
-
-from .origin import Unreachable
+import urllib.parse
+import urllib.request
 
 CONNECT_SECONDS = 10.0  # for each step: an address, the proxy, TLS
 KEPT_SECONDS = 30.0     # that a connection is kept for the next request
@@ -25,11 +25,98 @@ ONE_PACKET = 2**16      # bytes of a body that leaves together with its head
 # questions, how many go unanswered, milliseconds that sent data waits. Not all systems have all.
 _KEEP_ALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPALIVE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 4,
                "TCP_USER_TIMEOUT": 70_000}
+_LOOPBACK = re.compile(r"localhost|::1|127(\.\d+){3}")
+
+
+class HttpFailed(Exception):
+    """There is no usable answer; the text says what happened, without secrets."""
+
+
+class Unreachable(HttpFailed):
+    """There is no connection, so the server has not seen the request."""
+
+
+class Origin:
+    """Scheme, host and port of a server, and the way there."""
+
+    def __init__(self, url, ca=None, certificate=None, key=None):
+        """`ca`, `certificate` and `key` are files or None. Raises ValueError for no such URL."""
+        parts = urllib.parse.urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("its URL must begin with http:// or https:// and a host")
+        if parts.username is not None:
+            raise ValueError('its URL has a login, which belongs into "headers", as '
+                             '"Authorization": "Basic …"')
+        self.scheme, self.secure = parts.scheme, parts.scheme == "https"
+        self.default_port = 443 if self.secure else 80
+        self.host = parts.hostname if parts.hostname.isascii() \
+            else parts.hostname.encode("idna").decode()
+        self.port = parts.port or self.default_port
+        self.target = urllib.parse.quote(
+            (parts.path or "/") + (f"?{parts.query}" if parts.query else ""),
+            safe="/?#[]@!$&'()*+,;=:%~")
+        self.is_here = bool(_LOOPBACK.fullmatch(self.host))     # whether it is on this machine
+        self._files = ca, certificate, key
+        # A proxy would look for a server of this machine on its own, and see our token.
+        self.proxy = None if self.is_here else _proxy_of(parts.scheme, self.host, self.port)
+
+    def __str__(self):
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == self.default_port else f"{host}:{self.port}"
+
+    def url_of(self, target):
+        return f"{self.scheme}://{self}{target}"
+
+    def target_of(self, location, base):
+        """The target of a URL that the server named, relative to a target here. Raises HttpFailed
+        if it is of another origin, where our headers do not belong."""
+        try:
+            other = Origin(urllib.parse.urljoin(self.url_of(base), location))
+        except ValueError:
+            raise HttpFailed("named a URL that is none") from None
+        if other.url_of("") != self.url_of(""):
+            raise HttpFailed(f"sent us to {other.url_of('')}, which is another origin: if it is "
+                             'right, put it into "url"')
+        return other.target
+
+    @functools.cached_property
+    def context(self):
+        """What TLS needs: the system's certificates, or those of SSL_CERT_FILE, and ours."""
+        ca, certificate, key = self._files
+        try:
+            context = ssl.create_default_context()
+            if ca:
+                context.load_verify_locations(ca)
+            if certificate:
+                # Without the function OpenSSL would ask on our stdin, which is the client's.
+                context.load_cert_chain(certificate, key, password=_refuse_encrypted_key)
+        except (OSError, ValueError) as problem:
+            raise Unreachable(f"the files of its TLS settings cannot be used: {problem}") from None
+        return context
+
+
+def _refuse_encrypted_key():
+    raise ValueError('the key is encrypted, and nobody can be asked for its passphrase: "tls" '
+                     "must name one that is not")
+
+
+def _proxy_of(scheme, host, port):
+    """(host, port, headers that it wants) of the proxy for this server, or None."""
+    url = urllib.request.getproxies().get(scheme)
+    if not url or urllib.request.proxy_bypass(f"{host}:{port}"):
+        return None
+    parts = urllib.parse.urlsplit(url if "://" in url else f"http://{url}")
+    if parts.scheme != "http" or not parts.hostname:
+        raise ValueError(f"the proxy in {scheme.upper()}_PROXY must begin with http://")
+    headers = {}
+    if parts.username:
+        login = ":".join(map(urllib.parse.unquote, (parts.username, parts.password or "")))
+        headers["Proxy-Authorization"] = f"Basic {base64.b64encode(login.encode()).decode()}"
+    return parts.hostname, parts.port or 80, headers
 
 
 class _Answer(http.client.HTTPResponse):
-    """The answer to a request. What only announces it is skipped: http.client does so with 100,
-    but not with the others, as 103."""
+    """http.client skips what only announces an answer if it is 100, but not 103 and the like."""
 
     def begin(self):
         super().begin()
@@ -39,7 +126,7 @@ class _Answer(http.client.HTTPResponse):
 
 
 class _AnswerOfProxy(http.client.HTTPResponse):
-    """The answer to CONNECT. It is read without a buffer: what follows belongs to TLS."""
+    """The answer to CONNECT, read without a buffer: what follows belongs to TLS."""
 
     def __init__(self, sock, *arguments, **more):
         super().__init__(sock, *arguments, **more)
@@ -48,15 +135,14 @@ class _AnswerOfProxy(http.client.HTTPResponse):
 
 
 class ServerConnection(http.client.HTTPConnection):
-    """One connection: `connect` it, then `ask`, any number of times."""
-
-    response_class = _Answer
+    """`connect` it, then `ask` any number of times, if it is usable. Used by one thread; only
+    `abort` by any."""
 
     def __init__(self, origin):
         host, port, self._proxy_headers = origin.proxy or (origin.host, origin.port, {})
         super().__init__(host, port, CONNECT_SECONDS)
-        self.default_port = 443 if origin.secure else 80    # which the header Host leaves out
-        self.origin = origin
+        self.default_port = origin.default_port     # which the header Host leaves out
+        self._origin = origin
         self._kept_until = 0.0  # by time.monotonic()
         self._given_up = None   # why nobody waits for it any more
         self._socket = None     # http.client forgets its own while the answer is still read
@@ -67,28 +153,22 @@ class ServerConnection(http.client.HTTPConnection):
             self.set_tunnel(host, origin.port,
                             {"Host": f"{host}:{origin.port}", **self._proxy_headers})
 
-    # -- called by the thread that uses it
-
     def connect(self):
         """Raises Unreachable."""
         try:
             self._connect()
-        except (OSError, ValueError, http.client.HTTPException, Unreachable) as problem:
-            self.close()
-            raise self._unreachable(problem) from None
-
-    def _unreachable(self, problem):
-        if isinstance(problem, Unreachable):
-            return problem
-        if isinstance(problem, ssl.SSLCertVerificationError):
-            return Unreachable(f"{self.origin}: its certificate is not trusted: "
-                               f'{problem.verify_message}: the "tls" of its config can name '
-                               "another CA")
-        by = f" through the proxy {self.host}:{self.port}" if self.origin.proxy else ""
-        return Unreachable(f"{self.origin}: no connection{by}: {in_words(problem)}")
+            return
+        except ssl.SSLCertVerificationError as problem:
+            text = (f"its certificate is not trusted: {problem.verify_message}: the "
+                    '"tls" of its config can name another CA')
+        except (OSError, ValueError, http.client.HTTPException) as problem:
+            by = f" through the proxy {self.host}:{self.port}" if self._origin.proxy else ""
+            text = f"no connection{by}: {in_words(problem)}"
+        self.close()
+        raise Unreachable(f"{self._origin}: {text}")
 
     def _connect(self):
-        origin = self.origin
+        origin, context = self._origin, self._origin.secure and self._origin.context
         self.response_class = _AnswerOfProxy
         super().connect()   # calls _reach, and opens the tunnel
         self.response_class = _Answer
@@ -96,7 +176,7 @@ class ServerConnection(http.client.HTTPConnection):
             if origin.proxy and _is_readable(self.sock):
                 raise OSError("the proxy says more than that the way is open")
             # In two steps: `abort` must find this one during the handshake.
-            self.sock = self._use(origin.context.wrap_socket(
+            self.sock = self._use(context.wrap_socket(
                 self.sock, server_hostname=origin.host, do_handshake_on_connect=False))
             self.sock.do_handshake()
         self.sock.settimeout(None)
@@ -130,16 +210,15 @@ class ServerConnection(http.client.HTTPConnection):
 
     def ask(self, method, target, headers, body):
         """Send a request; returns the answer, of which the head has been read."""
-        if self.origin.proxy and not self.origin.secure:
-            target, headers = self.origin.url_of(target), [*self._proxy_headers.items(), *headers]
+        if self._origin.proxy and not self._origin.secure:
+            target, headers = self._origin.url_of(target), [*self._proxy_headers.items(), *headers]
         self.putrequest(method, target)     # with Host, and Accept-Encoding: identity
         for name, value in headers:
             self.putheader(name, value)
         if method == "POST":
             self.putheader("Content-Length", len(body))
-        is_small = len(body) <= ONE_PACKET
-        self._body = body if is_small else b""
-        self.endheaders(None if is_small else body)
+        self._body, rest = (body, None) if len(body) <= ONE_PACKET else (b"", body)
+        self.endheaders(rest)
         self._body = b""
         return self.getresponse()
 
@@ -152,11 +231,6 @@ class ServerConnection(http.client.HTTPConnection):
         """How long each read and write may take from now on; None for no limit."""
         self._socket.settimeout(seconds)
 
-    def is_usable(self):
-        """Whether it can carry another request. A request may only be sent once, so this is looked
-        at before: if there is something to read, mostly the server has closed it."""
-        return time.monotonic() < self._kept_until and not _is_readable(self.sock)
-
     def keep(self, header):
         """An answer was read, whose header Keep-Alive may say for how long the server waits for
         the next request; less a second for the way there."""
@@ -164,12 +238,15 @@ class ServerConnection(http.client.HTTPConnection):
         seconds = min(float(found[1]) - 1, KEPT_SECONDS) if found else KEPT_SECONDS
         self._kept_until = time.monotonic() + seconds
 
+    def is_usable(self):
+        """Whether it can carry another request. A request may only be sent once, so this is looked
+        at before: if there is something to read, mostly the server has closed it."""
+        return time.monotonic() < self._kept_until and not _is_readable(self.sock)
+
     def close(self):
         super().close()
         if self._socket:
             self._socket.close()
-
-    # -- called by any thread
 
     def abort(self, why):
         self._given_up = why

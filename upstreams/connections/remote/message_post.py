@@ -10,9 +10,9 @@ import time
 
 from transports.fabric.messages import dig, encode, is_id
 
+from .connection import HttpFailed, Unreachable
 from .event_stream import EventStream
 from .message_headers import modern_version
-from .origin import HttpFailed, Unreachable
 from .problem import problem_of, shown
 
 log = logging.getLogger("router")
@@ -47,7 +47,7 @@ class MessagePost:
         """Nobody waits for it any more. Any thread."""
         self.over = True
         if wire := self.wire:
-            wire.abort(self)
+            wire.abort(self.send_request)
 
     # -- NAME-post-N
 
@@ -55,8 +55,7 @@ class MessagePost:
         """Pass on its answer, and all that comes before."""
         remote = self._remote
         remote.ready.wait()
-        wire.begin(self)
-        self.wire = wire    # not before: `give_up` must find it at work
+        self.wire = wire    # before `over` is looked at: `give_up` sets that first
         try:
             if not self.over and not remote.closing.is_set():
                 self._converse()
@@ -153,7 +152,6 @@ class MessagePost:
     def send_note(self, wire):
         """Send a notification or a response."""
         remote, failed = self._remote, None
-        wire.begin(self)
         self.wire = wire
         if remote.closing.is_set():
             return

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from transports.fabric.messages import METHOD_NOT_FOUND, RESPONSE, InvalidMessage, decode, kind_of
 from transports.fabric.text import printable
 
-from .origin import HttpFailed
+from .connection import HttpFailed
 
 LONGEST_BODY = 2**20    # bytes of the body of an error
 BODY_SECONDS = 5.0      # that it may take
@@ -94,7 +94,7 @@ def without_markup(text):
     """The text of a page, roughly, in linear time.
 
     >>> without_markup("<p>Log <b>in</b><style>p { x }</style> 1 < 2 or <SCRIPT>never")
-    ' Log  in   1 < 2 or '
+    ' Log  in   1 < 2 or  '
     """
     first, *hidden = _HIDES.split(text)
     parts = [first, *("".join(_SHOWS.split(part, 1)[1:]) for part in hidden)]

@@ -26,9 +26,9 @@ from transports.fabric.peers import StartFailed
 from upstreams.connections.process.process import id_of_answer
 
 from .config_headers import ConfigHeaders
+from .connection import HttpFailed, Origin
 from .message_headers import MessageHeaders
 from .message_post import INITIALIZED, MessagePost
-from .origin import HttpFailed, Origin
 from .problem import error_in, shown
 from .senders import Sender, Senders
 from .server_stream import ServerStream
@@ -86,7 +86,7 @@ class Remote:
         self.config_headers = ConfigHeaders(entry)
         self._requests = Senders(f"{self.label}-post", self._wire, MOST_REQUESTS)
         self._note_sender = Sender(f"{self.label}-notes", self._wire())
-        self._stream_sender = Sender(f"{self.label}-stream", self._wire(), lambda _sender: False)
+        self._stream_sender = None
         try:
             self._note_sender.start()
             self._started = True
@@ -153,7 +153,7 @@ class Remote:
     def join(self, seconds):
         deadline = time.monotonic() + seconds
         others = [sender.thread for sender in self._senders()
-                  if sender.thread.ident and sender.thread is not threading.current_thread()]
+                  if sender.thread is not threading.current_thread()]
         for thread in others:
             thread.join(max(0, deadline - time.monotonic()))
         return not any(thread.is_alive() for thread in others)
@@ -162,15 +162,19 @@ class Remote:
         return []
 
     def _senders(self):
-        return [*self._requests.all(), self._note_sender, self._stream_sender] \
-            if self._started else []
+        if not self._started:
+            return []
+        return [*self._requests.all(), *filter(None, (self._note_sender, self._stream_sender))]
 
     # -- called by the threads of this connection
 
     def start_stream(self, run):
         """Start NAME-stream, once. Raises RuntimeError if the system has no thread left."""
-        self._stream_sender.put(run)
-        self._stream_sender.start()
+        sender = Sender(f"{self.label}-stream", self._wire())
+        for job in (run, None):
+            sender.put(job)
+        sender.start()
+        self._stream_sender = sender    # not before: `join` may come at any time
 
     def take_in(self, data, post=None, whole=True):
         """Pass on what the server said: the bytes of one message, or of a batch; of one that was
@@ -324,7 +328,6 @@ class Remote:
 
     def _end_session(self, wire):
         """The last that this connection does."""
-        wire.begin(self)
         try:
             if self.message_headers.session and not self._reported:
                 with wire.within(DELETE_SECONDS):

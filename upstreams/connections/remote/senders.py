@@ -1,5 +1,5 @@
-"""Threads that send messages to a remote server and wait for what it answers, one at a time. Each
-has a connection of its own, see wire.py.
+"""Threads that talk to a remote server, one message at a time. Each has a connection of its own,
+see wire.py.
 """
 
 import logging
@@ -15,32 +15,25 @@ _left = threading.BoundedSemaphore(MOST_SENDERS)
 
 
 class Sender:
-    """One thread. `start` it once; `put` from any thread."""
+    """One thread. `start` it once: RuntimeError if the system has none left. `put` from any
+    thread: it calls job(wire) when it is free, and ends when it finds None."""
 
-    def __init__(self, name, wire, stays=lambda sender: True):
-        self.wire = wire
+    def __init__(self, name, wire, when_free=lambda sender: None):
+        self.wire, self._when_free = wire, when_free
         self.thread = threading.Thread(target=self._work, name=name, daemon=True)
-        self._stays = stays     # asked after each job: whether to wait for another
         self._jobs = queue.SimpleQueue()
-
-    def start(self):
-        """Raises RuntimeError if the system has no thread left."""
-        self.thread.start()
-
-    def put(self, job):
-        """Have the thread call job(wire) when it is free. It ends when it finds None."""
-        self._jobs.put(job)
+        self.start, self.put = self.thread.start, self._jobs.put
 
     def _work(self):
         while job := self._jobs.get():
+            self.wire.begin(job)
             try:
                 job(self.wire)
             except Exception:  # a bug of ours in one message must not end all that follow
                 log.exception("%s: one message was lost", self.thread.name)
             self.wire.end()
             del job     # which may be large
-            if not self._stays(self):
-                break
+            self._when_free(self)
         self.wire.close()
 
 
@@ -73,15 +66,14 @@ class Senders:
             self._closed = True
             free, self._free = self._free, []
         for sender in free:
-            _left.release()
-            sender.put(None)
+            self._end(sender)
 
     def _one_more(self):
         """Requires _lock. It only starts a thread."""
         if len(self._all) >= self._most or not _left.acquire(blocking=False):
             return None
         self._begun += 1
-        sender = Sender(f"{self._name}-{self._begun}", self._new_wire(), self._stays)
+        sender = Sender(f"{self._name}-{self._begun}", self._new_wire(), self._is_free)
         try:
             sender.start()
         except RuntimeError:
@@ -91,13 +83,15 @@ class Senders:
         self._all.add(sender)
         return sender
 
-    def _stays(self, sender):
+    def _is_free(self, sender):
         with self._lock:
-            stays = len(self._free) < MOST_FREE and not self._closed
-            if stays:
+            if len(self._free) < MOST_FREE and not self._closed:
                 self._free.append(sender)
-            elif not self._closed:  # else it is joined
+                return
+            if not self._closed:    # else it is joined
                 self._all.discard(sender)
-        if not stays:
-            _left.release()
-        return stays
+        self._end(sender)
+
+    def _end(self, sender):
+        _left.release()
+        sender.put(None)

@@ -10,9 +10,9 @@ import time
 
 from transports.fabric.pause import GrowingPause
 
+from .connection import HttpFailed, Unreachable
 from .event_stream import EventStream
 from .message_post import EVENTS, LASTS
-from .origin import HttpFailed, Unreachable
 from .problem import problem_of
 
 log = logging.getLogger("router")
@@ -40,17 +40,14 @@ class ServerStream:
         """The stream of Streamable HTTP, over as many connections as that takes."""
         remote, events = self._remote, EventStream(self._remote.longest)
         pause = GrowingPause(PAUSE, LONGEST_PAUSE)
-        while True:
-            wire.begin(self)
-            if remote.closing.is_set():     # asked now: `close` aborts only what has begun
-                return
+        while not remote.closing.is_set():
             began, self._has_news = time.monotonic(), False
             try:
                 least = self._read(wire, events)
             except HttpFailed as problem:
                 log.debug("%s: its stream broke: %s", remote.label, remote.redact(str(problem)))
                 least = 0
-            wire.end()
+            wire.let_go()
             if least is None:
                 return
             if self._has_news or time.monotonic() - began > LASTS:
@@ -85,7 +82,6 @@ class ServerStream:
     def run_old(self, wire):
         """The stream of HTTP+SSE."""
         remote = self._remote
-        wire.begin(self)
         try:
             if not remote.closing.is_set():
                 self._read_old(wire)

@@ -15,8 +15,7 @@ import threading
 from transports.fabric.peers import StartFailed
 from transports.fabric.text import printable
 
-from .connection import CONNECT_SECONDS, ServerConnection, in_words
-from .origin import HttpFailed
+from .connection import CONNECT_SECONDS, HttpFailed, ServerConnection, in_words
 
 MOST_REDIRECTS = 5
 LINGER_SECONDS = 1.0    # for the rest of an answer that nobody needs
@@ -40,11 +39,12 @@ class Wire:
         self._given_up = None       # why nobody waits for that any more
 
     def begin(self, user):
+        """`user`: what tells this use from the next one."""
         with self._lock:
             self.user = user
 
     def end(self):
-        self._let_go()
+        self.let_go()
         with self._lock:
             self.user, given_up, self._given_up = None, self._given_up, None
         if given_up:
@@ -59,7 +59,7 @@ class Wire:
         """Nobody waits for this any more; no effect if the wire is used for something else by now.
         Any thread."""
         with self._lock:
-            if user is None or self.user is not user:
+            if user is None or self.user != user:
                 return
             self._given_up, connection = why, self._connection
         if connection:
@@ -101,7 +101,7 @@ class Wire:
         raise HttpFailed(f"redirected us more than {MOST_REDIRECTS} times")
 
     def _send(self, method, target, headers, body):
-        self._let_go()
+        self.let_go()
         try:
             if not self._connection or not self._connection.is_usable():
                 self._connect()
@@ -157,7 +157,7 @@ class Wire:
         except HttpFailed:
             pass
 
-    def _let_go(self):
+    def let_go(self):
         """Of the last answer; and of the connection, unless it can carry another one."""
         response, self._response = self._response, None
         if response:
