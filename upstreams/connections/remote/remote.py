@@ -211,11 +211,12 @@ class Remote:
     def _skip(self, problem, data, id, post):
         """What the server said cannot be passed on. The request that it answers fails, at once: a
         stream that is resumed does not bring it again."""
+        status = f" (HTTP {post.wire.status})" if post else ""
         text = f"{problem}: {shown(data.decode('utf-8', 'replace'))}"
         with self._lock:
             post = post or self._posts.get(id if isinstance(id, (int, str)) else None)
         if post:
-            self.fail(post, f"sent an answer that cannot be passed on: {text}", error_in(data))
+            self.fail(post, f"sent an answer that cannot be passed on{status}: {text}", error_in(data))
         else:
             log.warning("%s: skipped what the server said: %s", self.label, self.redact(text))
 
