@@ -1,5 +1,5 @@
-"""The headers that the config wants on each request: its `headers`, and over them what its
-`headersCommand` prints. Their values appear in no log, no trace and no error."""
+"""The headers that the config wants: its `headers`, and over them what its `headersCommand`
+prints. Their values appear in no log, no trace and no error."""
 
 import json
 import logging
@@ -33,8 +33,7 @@ class ConfigHeaders:
         self._fixed = _checked(entry.headers)   # raises StartFailed
         self.can_change = bool(entry.headers_command)
         self._secrets = ()      # what the command printed, the longest first
-        self._process = None
-        self._stopped = False
+        self._process, self._stopped = None, False
         # Held while the command runs: threads that need the headers wait for its end.
         self._getting = threading.Lock()
         # protected by _getting:
@@ -69,8 +68,7 @@ class ConfigHeaders:
             last = printable(self.redact(line.strip()))
             log.info("%s: %s", self._entry.name, last)
         if status:
-            raise StartFailed(f"{_COMMAND} exited with status {status}"
-                              + (f": {last}" if last else ""))
+            raise StartFailed(f"{_COMMAND} exited with status {status}" + (last and f": {last}"))
         if headers is None:
             raise StartFailed(f'{_COMMAND} must print a JSON object of strings, as '
                               '{"Authorization": "Bearer …"}')
@@ -78,20 +76,19 @@ class ConfigHeaders:
 
     def _hide(self, values):
         """The values, and the token alone in one like "Bearer TOKEN"."""
-        words = {word for value in values for word in (value, *value.split()[1:])}
-        found = {word for word in words if len(word) >= SHORTEST_SECRET}
+        found = {word for value in values for word in (value, *value.split()[1:])
+                 if len(word) >= SHORTEST_SECRET}
         hidden.add(found, instead_of={*self._secrets} - {*self._entry.secrets})
         self._secrets = tuple(sorted(found, key=len, reverse=True))
 
     def _run(self):
         """Run the command; returns its output, its stderr, and its exit status."""
-        environment = {**os.environ, **dict(self._entry.env)}
+        environment, pipe = {**os.environ, **dict(self._entry.env)}, subprocess.PIPE
         environment.pop("MCP_ROUTER_TOKEN", None)   # ours: no other program needs it
         try:
-            with subprocess.Popen(
-                    self._entry.headers_command, env=environment, cwd=self._entry.cwd,
-                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                    start_new_session=True) as self._process:
+            with subprocess.Popen(self._entry.headers_command, env=environment,
+                                  cwd=self._entry.cwd, stdin=subprocess.DEVNULL, stdout=pipe,
+                                  stderr=pipe, start_new_session=True) as self._process:
                 if self._stopped:
                     _kill(self._process)
                 try:
@@ -100,10 +97,10 @@ class ConfigHeaders:
                     _kill(self._process)
             return said, complained, self._process.returncode
         except subprocess.TimeoutExpired:
-            raise StartFailed(f"{_COMMAND} did not end within {COMMAND_SECONDS:g} seconds") \
-                from None
-        except (OSError, ValueError) as problem:
-            raise StartFailed(f"{_COMMAND} could not be started: {problem}") from None
+            problem = f"did not end within {COMMAND_SECONDS:g} seconds"
+        except (OSError, ValueError) as failed:
+            problem = f"could not be started: {failed}"
+        raise StartFailed(f"{_COMMAND} {problem}")
 
 
 def _kill(process):

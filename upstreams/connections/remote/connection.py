@@ -1,10 +1,8 @@
-"""Where a remote server is, and a TCP connection there: through TLS and a proxy where that is
+"""Where a remote server is, and a TCP connection there, through TLS and a proxy where that is
 needed. The standard library's http.client speaks HTTP on it.
 
-One thread at a time uses a connection. Any thread may `abort` it: that wakes the one that uses it,
-whether it is connecting, reading or writing. (A close while another thread reads would leave that
-thread waiting.) Waiting for an answer has no limit here: it may take hours. A peer that is gone is
-noticed by the system's keep-alive packets.
+Waiting for an answer has no limit here: it may take hours. A peer that is gone is noticed by the
+system's keep-alive packets.
 """
 
 import base64
@@ -135,8 +133,9 @@ class _AnswerOfProxy(http.client.HTTPResponse):
 
 
 class ServerConnection(http.client.HTTPConnection):
-    """`connect` it, then `ask` any number of times, if it is usable. Used by one thread; only
-    `abort` by any."""
+    """`connect` it, then `ask` any number of times, if it is usable. It belongs to one thread. Any
+    thread may `abort` it: that wakes the one that uses it, whether it is connecting, reading or
+    writing. (A close while another thread reads would leave that thread waiting.)"""
 
     def __init__(self, origin):
         host, port, self._proxy_headers = origin.proxy or (origin.host, origin.port, {})
@@ -227,16 +226,17 @@ class ServerConnection(http.client.HTTPConnection):
         server would wake up twice."""
         super().send(data + self._body)
 
-    def limit(self, seconds):
-        """How long each read and write may take from now on; None for no limit."""
+    def hurry(self, seconds):
+        """How long each read may take until the connection is kept."""
         self._socket.settimeout(seconds)
 
     def keep(self, header):
-        """An answer was read, whose header Keep-Alive may say for how long the server waits for
+        """The answer was read, whose header Keep-Alive may say for how long the server waits for
         the next request; less a second for the way there."""
         found = re.search(r"\btimeout=([0-9]{1,9})", header, re.IGNORECASE)
         seconds = min(float(found[1]) - 1, KEPT_SECONDS) if found else KEPT_SECONDS
         self._kept_until = time.monotonic() + seconds
+        self._socket.settimeout(None)
 
     def is_usable(self):
         """Whether it can carry another request. A request may only be sent once, so this is looked

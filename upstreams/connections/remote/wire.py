@@ -30,7 +30,7 @@ class Wire:
     After `ask` there are status, reason and headers, and the body: `pieces` or `read`."""
 
     def __init__(self, origin, config_headers, clock):
-        self.origin, self._config_headers, self._clock = origin, config_headers, clock
+        self._origin, self._config_headers, self._clock = origin, config_headers, clock
         self._connection = self._response = None
         self._all_read = False
         self._lock = threading.Lock()
@@ -77,24 +77,24 @@ class Wire:
 
     def ask(self, method, target, headers, body=b""):
         """Send a request with these headers, [(name, value)], and those of the config; once more
-        if they are refused and a command can make others. Returns the status. Raises HttpFailed.
-        """
-        try:
-            ours = self._config_headers.pairs()
-            status = self._follow(method, target, [*ours, *headers], body)
-            if status == 401 and self._config_headers.can_change:
-                ours = self._config_headers.pairs(refused=ours)
-                status = self._follow(method, target, [*ours, *headers], body)
-        except StartFailed as problem:
-            raise HttpFailed(f"could not be asked: {problem}") from None
-        return status
+        if they are refused and a command can make others. Raises HttpFailed."""
+        refused = None
+        for again in (self._config_headers.can_change, False):
+            try:
+                ours = self._config_headers.pairs(refused)
+            except StartFailed as problem:
+                raise HttpFailed(f"could not be asked: {problem}") from None
+            self._follow(method, target, [*ours, *headers], body)
+            if self.status != 401 or not again:
+                return
+            refused = ours
 
     def _follow(self, method, target, headers, body):
         for _ in range(MOST_REDIRECTS + 1):
             self._send(method, target, headers, body)
             if self.status not in (301, 302, 303, 307, 308) or "location" not in self.headers:
-                return self.status
-            target = self.origin.target_of(self.headers["location"], target)
+                return
+            target = self._origin.target_of(self.headers["location"], target)
             if self.status not in (307, 308):
                 raise HttpFailed(f"answered {self.status} {self.reason}, a redirect that would "
                                  'not keep the method: put the right URL into "url"')
@@ -115,7 +115,7 @@ class Wire:
 
     def _connect(self):
         self.close()
-        self._connection = ServerConnection(self.origin)    # first: `abort` may come at any time
+        self._connection = ServerConnection(self._origin)   # first: `abort` may come at any time
         if self._given_up:
             raise HttpFailed(self._given_up)
         with self.within(3 * CONNECT_SECONDS):
@@ -149,13 +149,10 @@ class Wire:
 
     def finish(self):
         """Nobody needs the rest. If it is short and comes soon, the connection can be kept."""
-        try:
-            self._connection.limit(LINGER_SECONDS)
+        self._connection.hurry(LINGER_SECONDS)
+        with contextlib.suppress(HttpFailed):
             for _ in zip(range(4), self.pieces()):
                 pass
-            self._connection.limit(None)
-        except HttpFailed:
-            pass
 
     def let_go(self):
         """Of the last answer; and of the connection, unless it can carry another one."""
@@ -176,20 +173,20 @@ class Wire:
             return HttpFailed("closed the connection before its answer was complete")
         if isinstance(problem, http.client.IncompleteRead):
             return HttpFailed("closed the connection in the middle of its answer")
-        if isinstance(problem, OSError):
-            return HttpFailed(f"broke the connection: {in_words(problem)}")
-        return HttpFailed(f"sent something that is no HTTP: {printable(in_words(problem))}")
+        said = printable(in_words(problem))
+        return HttpFailed(f"broke the connection: {said}" if isinstance(problem, OSError)
+                          else f"sent something that is no HTTP: {said}")
 
 
 def _check(headers):
     """http.client reads on where it does not understand a header. Raises HttpFailed instead."""
-    encodings, lengths = (headers.get_all(name, []) for name in ("transfer-encoding",
-                                                                 "content-length"))
+    encodings = [each.lower() for each in headers.get_all("transfer-encoding", [])]
+    lengths = headers.get_all("content-length", [])
     if headers.defects:
         raise HttpFailed("sent a header that is none")
     if headers.get("content-encoding", "identity").lower() != "identity":
         raise HttpFailed("sent a compressed answer, though we did not ask for that")
-    if encodings and [each.lower() for each in encodings] != ["chunked"]:
+    if encodings not in ([], ["chunked"]):
         raise HttpFailed("sent a Transfer-Encoding that is not chunked")
     if len(set(lengths)) > 1 or not all(map(_LENGTH.fullmatch, lengths)):
         raise HttpFailed("sent a Content-Length that is no number")
