@@ -356,7 +356,8 @@ def hangs_up(handler):
     (says_no_http, "sent something that is no HTTP"),
     (hangs_up, "closed the connection before its answer was complete"),
     (lambda handler: handler.sends(200, JSON, '{"half'), "sent an answer that cannot be passed"),
-    (lambda handler: handler.sends(202, JSON, ""), "accepted the request with HTTP 202"),
+    (lambda handler: handler.sends(202, JSON, ""), "sent nothing in place of an answer; "
+     "it answered HTTP 202 Accepted"),
     (lambda handler: handler.sends(200, JSON, "x" * 3000), "sent an answer longer than 2000"),
     (lambda handler: handler.sends(307, JSON, "", Location="http://elsewhere.example/?key=a"),
      "sent us to http://elsewhere.example, which is another origin"),

@@ -374,3 +374,18 @@ def test_a_cancelled_call_that_is_still_connecting_does_not_end_the_connection(c
         client.recv(2**16)
         assert client.recv(1) == b"" and remote.said.empty()
         client.close()
+
+
+def test_the_parameters_of_tools_that_are_gone_are_forgotten(serve, connect):
+    numbers = iter(range(9))
+
+    def lists(handler):
+        handler.answers({"tools": [{"name": f"tool{next(numbers)}", "inputSchema": {
+            "properties": {"a": {"type": "string", "x-mcp-header": "A"}}}}]})
+    server = serve({"tools/list": lists})
+    remote = connect(server.url)
+    for cursor, known in (({}, {0}), ({"cursor": "2"}, {0, 1}), ({}, {2})):
+        ask(remote, "tools/list", **modern(**cursor))
+        for number in range(3):
+            ask(remote, "tools/call", **modern(name=f"tool{number}", arguments={"a": "x"}))
+            assert ("Mcp-Param-A" in sees(server, "tools/call")[0]) == (number in known)

@@ -56,37 +56,36 @@ class MessageHeaders:
                 pairs += values(self._parameters[name], message["params"].get("arguments"))
         return pairs
 
-    def learn(self, method, is_modern, answer, headers):
-        """The answer to a request of this method; returns what is to be passed on of it.
-
-        Raises ValueError if its session has no possible id.
-        """
+    def learn(self, post, answer, headers):
+        """The answer to this MessagePost; returns what is to be passed on of it. Raises ValueError
+        if its session has no possible id."""
         result = answer.get("result")
         if not isinstance(result, dict):
             return answer
-        if method == "initialize":
+        if post.method == "initialize":
             version, session = result.get("protocolVersion"), headers.get("mcp-session-id")
             if session is not None and not _VISIBLE.fullmatch(session):
                 raise ValueError("its Mcp-Session-Id has characters that are not allowed")
-            self.session = session
-            self.version = version if isinstance(version, str) and _VISIBLE.fullmatch(version) \
-                else None
-        elif method == "tools/list" and is_modern and isinstance(result.get("tools"), list):
-            return {**answer, "result": {**result, "tools": self._learn_tools(result["tools"])}}
+            is_one = isinstance(version, str) and _VISIBLE.fullmatch(version)
+            self.session, self.version = session, version if is_one else None
+        elif post.method == "tools/list" and post.is_modern \
+                and isinstance(result.get("tools"), list):
+            tools = self._learn_tools(result["tools"], {} if post.begins else self._parameters)
+            return {**answer, "result": {**result, "tools": tools}}
         return answer
 
-    def _learn_tools(self, tools):
-        """Those without an invalid annotation."""
-        valid = []
+    def _learn_tools(self, tools, known):
+        """Those without an invalid annotation. `known`: the parameters of earlier pages."""
+        valid, parameters = [], {**known}
         for tool in tools:
-            if isinstance(dig(tool, "name"), str):
-                try:
-                    self._parameters[tool["name"]] = parameters_of(tool)
-                except ValueError as problem:
-                    log.warning('server "%s": its tool %s is left out: %s', self._name,
-                                printable(tool["name"]), printable(str(problem)))
-                    continue
-            valid.append(tool)
+            try:
+                if isinstance(dig(tool, "name"), str):
+                    parameters[tool["name"]] = parameters_of(tool)
+                valid.append(tool)
+            except ValueError as problem:
+                log.warning('server "%s": its tool %s is left out: %s', self._name,
+                            printable(tool["name"]), printable(str(problem)))
+        self._parameters = parameters
         return valid
 
 
@@ -116,22 +115,19 @@ def parameters_of(tool):
 
 def _visit(schema, path, reachable, found):
     """`reachable`: whether all steps to here are `properties` keys."""
-    if isinstance(schema, dict) and ANNOTATION in schema:
+    if isinstance(schema, list):
+        schema = dict(enumerate(schema))
+    if not isinstance(schema, dict):
+        return
+    if ANNOTATION in schema:
         _check(schema, path, reachable)
         found.append((schema[ANNOTATION], path))
-    for step, part, by_property in _parts(schema):
-        _visit(part, path + step, reachable and by_property, found)
-
-
-def _parts(schema):
-    """(step, schema, whether it is that of a property) of each schema in this one."""
-    if isinstance(schema, list):
-        yield from (((), part, False) for part in schema)
-    for key, value in schema.items() if isinstance(schema, dict) else ():
+    for key, value in schema.items():
         if key in _NAMED_SCHEMAS and isinstance(value, dict):
-            yield from (((name,), part, key == "properties") for name, part in value.items())
+            for name, part in value.items():
+                _visit(part, (*path, name), reachable and key == "properties", found)
         elif key not in _NO_SCHEMAS:
-            yield (), value, False
+            _visit(value, path, False, found)
 
 
 def _check(schema, path, reachable):

@@ -13,7 +13,7 @@ from transports.fabric.messages import dig, encode, is_id
 from .connection import HttpFailed, Unreachable
 from .event_stream import EventStream
 from .message_headers import modern_version
-from .problem import problem_of, shown
+from .problem import Problem, shown
 
 log = logging.getLogger("router")
 
@@ -23,8 +23,8 @@ LASTS = 5.0             # seconds of a connection that did not end at once
 RETRY = 1.0             # seconds before one, if the server does not say how many
 
 INITIALIZED, CANCELLED = "notifications/initialized", "notifications/cancelled"
-EVENTS = "text/event-stream"
-_POST = [("Content-Type", "application/json"), ("Accept", f"application/json, {EVENTS}")]
+JSON, EVENTS = "application/json", "text/event-stream"
+_POST = [("Content-Type", JSON), ("Accept", f"{JSON}, {EVENTS}")]
 
 
 class MessagePost:
@@ -36,6 +36,7 @@ class MessagePost:
         cancelled = dig(message, "params", "requestId") if self.method == CANCELLED else None
         self.cancels = cancelled if is_id(cancelled) else None
         self.is_modern = modern_version(message) is not None
+        self.begins = dig(message, "params", "cursor") is None  # whether it asks for a first page
         self.body = encode(message)
         self.over = False       # whether it has its answer, or nobody waits for that
         self.headers = {}       # of the first response to it
@@ -49,6 +50,14 @@ class MessagePost:
         if wire := self.wire:
             wire.abort(self.send_request)
 
+    def _ask(self):
+        remote = self._remote
+        said = remote.message_headers.legacy() if self._said is None else self._said
+        # With HTTP+SSE it does not matter what it says: the answer is on the stream.
+        kinds = () if self.id is None or remote.stream.is_old else (JSON, EVENTS)
+        remote.ask(self.wire, "POST", remote.post_target, [*_POST, *said], self.body, kinds,
+                   self.id)
+
     # -- NAME-post-N
 
     def send_request(self, wire):
@@ -59,6 +68,8 @@ class MessagePost:
         try:
             if not self.over and not remote.closing.is_set():
                 self._converse()
+        except Problem as problem:
+            remote.is_refused(problem, self)
         except Unreachable as problem:
             remote.is_unreachable(problem, self)
         except HttpFailed as problem:
@@ -70,54 +81,28 @@ class MessagePost:
             remote.release(self)
 
     def _converse(self):
-        remote, wire = self._remote, self.wire
-        self._ask()
-        self.headers = wire.headers
-        if not 200 <= wire.status < 300:
-            self._is_refused()
-        elif remote.stream.is_old:
-            wire.finish()   # no matter what it says: the answer is on the stream
-        else:
-            remote.release(self)
-            self._read_answer()
-
-    def _is_refused(self):
-        problem = self._problem()
-        if self.method == "initialize" and self._remote.becomes_old(problem):
-            self._converse()
-        else:
-            self._remote.is_refused(problem, self)
-
-    def _ask(self):
-        remote = self._remote
-        said = remote.message_headers.legacy() if self._said is None else self._said
-        self.wire.ask("POST", remote.post_target, [*_POST, *said], self.body)
-
-    def _problem(self):
-        return problem_of(self.wire, self._remote.message_headers.session, self.id)
-
-    def _read_answer(self):
-        remote, wire, kind = self._remote, self.wire, self.wire.kind()
-        if wire.status in (202, 204):
-            raise HttpFailed(f"accepted the request with HTTP {wire.status}, and so does not "
-                             "answer it")
-        if kind == EVENTS:
+        try:
+            self._ask()
+        except Problem as problem:
+            if self.method != "initialize" or not self._remote.becomes_old(problem):
+                raise
+            self._ask()
+        self.headers = self.wire.headers
+        self._remote.release(self)
+        if self._remote.stream.is_old:
+            self.wire.finish()
+        elif self.wire.kind() == EVENTS:
             self._read_stream()
-        elif kind == "application/json":
-            data = wire.read(remote.longest)
-            remote.take_in(data, self)
-            if not self.over:
-                text = shown(data.decode("utf-8", "replace"))
-                raise HttpFailed(f"answered HTTP {wire.status} with something else than the "
-                                 f"answer: {text}")
         else:
-            raise HttpFailed(f"sent {kind or 'nothing'} in place of an answer; it "
-                             f"{self._problem().text}")
+            data = self.wire.read(self._remote.longest)
+            self._remote.take_in(data, self)
+            if not self.over:
+                raise HttpFailed(f"answered HTTP {self.wire.status} with something else than the "
+                                 f"answer: {shown(data.decode('utf-8', 'replace'))}")
 
     def _read_stream(self):
         """The stream of this request, to its end, over as many connections as that takes."""
-        remote, wire, in_vain = self._remote, self.wire, 0
-        events = EventStream(remote.longest)
+        remote, in_vain, events = self._remote, 0, EventStream(self._remote.longest)
         while True:
             before, began = events.last_id, time.monotonic()
             problem = self._read_events(events)
@@ -128,10 +113,10 @@ class MessagePost:
             if self.is_modern or not events.last_id or in_vain > MOST_RESUMPTIONS:
                 raise problem
             remote.closing.wait(RETRY if events.retry is None else events.retry)
-            remote.stream.get(wire, events.last_id)
-            if wire.kind() != EVENTS:
-                raise HttpFailed(f"{problem}, and it could not be resumed: "
-                                 f"{self._problem().text}")
+            try:
+                remote.stream.get(self.wire, events.last_id)
+            except HttpFailed as again:
+                raise HttpFailed(f"{problem}, and it could not be resumed: {again}") from None
 
     def _read_events(self, events):
         """What comes on one connection, until it has the answer. Returns the HttpFailed that an
@@ -158,15 +143,13 @@ class MessagePost:
         try:
             with wire.within(NOTE_SECONDS):
                 self._ask()
-            if not 200 <= wire.status < 300:
-                problem = self._problem()
-                failed = problem.text
-                remote.is_refused(problem)
         except HttpFailed as problem:
-            failed = str(problem)
+            failed = problem
+            if isinstance(problem, Problem):
+                remote.is_refused(problem)
         remote.note_sent(self)
         if failed and not remote.closing.is_set():
             log.warning("%s: did not take %s: %s", remote.label, self.method or "an answer",
-                        remote.redact(failed))
+                        remote.redact(str(failed)))
         elif not failed and wire.kind() != EVENTS:
             wire.finish()

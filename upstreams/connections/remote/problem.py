@@ -3,7 +3,6 @@
 import datetime
 import email.utils
 import re
-from dataclasses import dataclass
 
 from transports.fabric.messages import METHOD_NOT_FOUND, RESPONSE, InvalidMessage, decode, kind_of
 from transports.fabric.text import printable
@@ -23,15 +22,34 @@ _SHOWS = re.compile(r"</(?:script|style)[^<>]*>", re.IGNORECASE)
 _TAG = re.compile(r"<[^<>]*>")
 
 
-@dataclass(frozen=True)
-class Problem:
-    """An HTTP error."""
+class Problem(HttpFailed):
+    """An HTTP error, or a success with something else than an answer; read from this wire.
+    `session`: our Mcp-Session-Id, or None; `id`: of the request that was posted."""
 
-    status: int
-    text: str               # for the caller
-    body: dict = None       # the JSON-RPC error in it
-    pause: float = None     # seconds, if a Retry-After says them
-    forgotten: bool = False     # whether the server does not know our session any more
+    def __init__(self, wire, session, id):
+        data = bytearray()
+        try:
+            with wire.within(BODY_SECONDS):
+                for piece in wire.pieces():
+                    data += piece
+                    if len(data) > LONGEST_BODY:
+                        break
+        except HttpFailed:
+            pass    # the status says enough
+        self.status = wire.status
+        self.body = error_in(bytes(data))           # the JSON-RPC error in it, or None
+        self.pause = _pause(wire.headers)           # seconds, if a Retry-After says them
+        words = shown(str(self.body["error"].get("message")) if self.body
+                      else without_markup(data[:20_000].decode("utf-8", "replace")))
+        self.forgotten = session is not None and self._is_forgotten(words, id)
+        text = f"answered HTTP {wire.status} {wire.reason}".rstrip()
+        if wire.status < 300:
+            text = f"sent {wire.kind() or 'nothing'} in place of an answer; it {text}"
+        if told := wire.headers.get("www-authenticate"):
+            text += f" ({printable(told[:SHOWN])})"
+        text += f": {words}" if words else ""
+        text += "" if self.pause is None else f"; try again in {self.pause:g} seconds"
+        super().__init__(text)
 
     @property
     def may_be_old(self):
@@ -39,38 +57,13 @@ class Problem:
         nothing."""
         return self.status in (400, 404, 405) and self.body is None
 
-
-def problem_of(exchange, session=None, id=None):
-    """The Problem that this exchange has ended with. `session`: our Mcp-Session-Id, or None;
-    `id`: of the request that was posted."""
-    data = bytearray()
-    try:
-        with exchange.within(BODY_SECONDS):
-            for piece in exchange.pieces():
-                data += piece
-                if len(data) > LONGEST_BODY:
-                    break
-    except HttpFailed:
-        pass    # the status says enough
-    body, status, pause = error_in(bytes(data)), exchange.status, _pause(exchange.headers)
-    text = f"answered HTTP {status} {exchange.reason}".rstrip()
-    if told := exchange.headers.get("www-authenticate"):
-        text += f" ({printable(told[:SHOWN])})"
-    words = shown(str(body["error"].get("message")) if body
-                  else without_markup(data[:20_000].decode("utf-8", "replace")))
-    text += f": {words}" if words else ""
-    if pause is not None:
-        text += f"; try again in {pause:g} seconds"
-    forgotten = session is not None and _is_forgotten(status, body, words, id)
-    return Problem(status, text, body, pause, forgotten)
-
-
-def _is_forgotten(status, body, words, id):
-    code = body["error"].get("code") if body else None
-    if status == 404:
-        return not (code == METHOD_NOT_FOUND and id is not None and body.get("id") == id)
-    return status == 410 or (status == 400 and code in _FORGOTTEN_CODES
-                             and "session" in words.lower())
+    def _is_forgotten(self, words, id):
+        """Whether the server does not know our session any more."""
+        code = self.body["error"].get("code") if self.body else None
+        if self.status == 404:
+            return not (code == METHOD_NOT_FOUND and id is not None and self.body.get("id") == id)
+        return self.status == 410 or (self.status == 400 and code in _FORGOTTEN_CODES
+                                      and "session" in words.lower())
 
 
 def error_in(data):

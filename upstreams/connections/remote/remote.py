@@ -1,16 +1,14 @@
 """A server that is reached by URL: the connection that carries an Upstream's messages over HTTP.
 
 Each message is a POST of its own; what the server answers comes as JSON or as a stream of events.
-What a legacy server says of its own accord comes on one more stream (server_stream.py). The
-Upstream above does not notice the difference to a process.
 
     NAME-post-N    sends one request, reads its answer to the end; as many as requests wait
     NAME-notes     sends notifications and responses, one after the other; ends the session last
     NAME-stream    reads what a legacy server says of its own accord
 
-What is refused with an HTTP error is answered with a JSON-RPC error under the request's id, and
-concerns nobody else. The connection ends only if nothing can come of it any more: it could not be
-opened, or the server has forgotten the session.
+Whatever comes in place of an answer fails that request and concerns nobody else. The connection
+ends only if nothing can come of it any more: it could not be opened, or the server has forgotten
+the session.
 """
 
 import functools
@@ -29,7 +27,7 @@ from .config_headers import ConfigHeaders
 from .connection import HttpFailed, Origin
 from .message_headers import MessageHeaders
 from .message_post import INITIALIZED, MessagePost
-from .problem import error_in, shown
+from .problem import Problem, error_in, shown
 from .senders import Sender, Senders
 from .server_stream import ServerStream
 from .wire import Wire
@@ -70,14 +68,11 @@ class Remote:
         self._reported = self._closed = False
 
     def start(self, on_message, on_closed):
-        """Start its first thread. Raises StartFailed.
-
-        on_closed(reason, pause) is called once, by any thread of this connection. `pause`: the
-        seconds after which another start makes sense, 0 if the server only forgot the session,
-        math.inf if a start makes no sense as things are, None if that is not known.
-        """
-        self._on_message, self._on_closed = on_message, on_closed
-        entry = self.entry
+        """Raises StartFailed. on_closed(reason, pause) is called once, by any thread of this
+        connection. `pause`: the seconds after which another start makes sense, 0 if the server
+        only forgot the session, math.inf if a start makes no sense as things are, None if that is
+        not known."""
+        self._on_message, self._on_closed, entry = on_message, on_closed, self.entry
         try:
             self.origin = Origin(entry.url, entry.ca, entry.certificate, entry.key)
         except ValueError as problem:
@@ -152,19 +147,18 @@ class Remote:
 
     def join(self, seconds):
         deadline = time.monotonic() + seconds
-        others = [sender.thread for sender in self._senders()
-                  if sender.thread is not threading.current_thread()]
-        for thread in others:
-            thread.join(max(0, deadline - time.monotonic()))
-        return not any(thread.is_alive() for thread in others)
+        for sender in self._senders():
+            if sender.thread is threading.current_thread():
+                return False
+            sender.thread.join(max(0, deadline - time.monotonic()))
+        return not any(sender.thread.is_alive() for sender in self._senders())
 
     def last_lines(self):
         return []
 
     def _senders(self):
-        if not self._started:
-            return []
-        return [*self._requests.all(), *filter(None, (self._note_sender, self._stream_sender))]
+        return [*self._requests.all(), self._note_sender,
+                *([self._stream_sender] if self._stream_sender else [])] if self._started else []
 
     # -- called by the threads of this connection
 
@@ -175,6 +169,13 @@ class Remote:
             sender.put(job)
         sender.start()
         self._stream_sender = sender    # not before: `join` may come at any time
+
+    def ask(self, wire, method, target, headers, body=b"", kinds=(), id=None):
+        """Ask over this wire. Raises Problem, an HttpFailed, for an error, and for an answer of
+        none of these media types if there are some."""
+        wire.ask(method, target, headers, body)
+        if not 200 <= wire.status < 300 or kinds and wire.kind() not in kinds:
+            raise Problem(wire, self.message_headers.session, id)
 
     def take_in(self, data, post=None, whole=True):
         """Pass on what the server said: the bytes of one message, or of a batch; of one that was
@@ -199,7 +200,7 @@ class Remote:
                 answered = self._posts.get(message["id"])
             if answered:
                 message = self.message_headers.learn(
-                    answered.method, answered.is_modern, message, post.headers if post else {})
+                    answered, message, post.headers if post else {})
                 if "result" in message and not self._opened:
                     self._opened = True
                     _was_let_in(self.entry).set()
@@ -216,7 +217,8 @@ class Remote:
         with self._lock:
             post = post or self._posts.get(id if isinstance(id, (int, str)) else None)
         if post:
-            self.fail(post, f"sent an answer that cannot be passed on{status}: {text}", error_in(data))
+            self.fail(post, f"sent an answer that cannot be passed on{status}: {text}",
+                      error_in(data))
         else:
             log.warning("%s: skipped what the server said: %s", self.label, self.redact(text))
 
@@ -249,20 +251,19 @@ class Remote:
         return self.config_headers.redact(text)
 
     def is_refused(self, problem, post=None):
-        """The server answered with this Problem. If nothing can come of the connection because
-        of it, the connection ends."""
+        """The server answered with this Problem, which may end the connection."""
         if problem.forgotten:
             self.end("the server has forgotten our session", 0)
         elif not self._opened and problem.status in (401, 403):
             # It is final only for a server that has never let us in.
-            self.end(f"needs authorization: {problem.text}",
+            self.end(f"needs authorization: {problem}",
                      problem.pause if _was_let_in(self.entry).is_set() else math.inf)
         elif not self._opened and problem.pause is not None:
-            self.end(problem.text, problem.pause)
+            self.end(str(problem), problem.pause)
         elif post:
             where = (f"names {self.origin.url_of(self.post_target)} as its endpoint, which "
                      if self.stream.is_old else "")
-            self.fail(post, where + problem.text, problem.body)
+            self.fail(post, f"{where}{problem}", problem.body)
 
     def is_unreachable(self, problem, post):
         """There is no connection for this request."""
@@ -273,8 +274,7 @@ class Remote:
 
     def becomes_old(self, problem):
         """Whether the server speaks HTTP+SSE of 2024-11-05 (2025-11-25, Transports, Backwards
-        Compatibility), since it answered `initialize` with this Problem. Waits until that is
-        known."""
+        Compatibility), since it answered `initialize` with this Problem. Waits to know."""
         if self.entry.type is not None or self.stream.is_old or not problem.may_be_old:
             return False
         self.ready.clear()
@@ -288,13 +288,9 @@ class Remote:
         if post.cancels is not None:
             self._give_up(post.cancels)
         if post.method == INITIALIZED:
-            if not self.stream.is_old and not self.closing.is_set():
-                try:
-                    self.start_stream(self.stream.run)
-                except RuntimeError:
-                    log.error("%s: the system has no thread left to hear what it says by itself",
-                              self.label)
             self.ready.set()
+            if not self.stream.is_old and not self.closing.is_set():
+                self.start_stream(self.stream.run)
 
     def _give_up(self, id):
         """Nobody waits for this request any more: no error if it is gone."""

@@ -13,7 +13,7 @@ from transports.fabric.pause import GrowingPause
 from .connection import HttpFailed, Unreachable
 from .event_stream import EventStream
 from .message_post import EVENTS, LASTS
-from .problem import problem_of
+from .problem import Problem
 
 log = logging.getLogger("router")
 
@@ -34,7 +34,7 @@ class ServerStream:
         headers = [("Accept", EVENTS), *self._remote.message_headers.legacy()]
         if last_id:
             headers.append(("Last-Event-ID", last_id))
-        wire.ask("GET", self._remote.origin.target, headers)
+        self._remote.ask(wire, "GET", self._remote.origin.target, headers, kinds=[EVENTS])
 
     def run(self, wire):
         """The stream of Streamable HTTP, over as many connections as that takes."""
@@ -42,14 +42,15 @@ class ServerStream:
         pause = GrowingPause(PAUSE, LONGEST_PAUSE)
         while not remote.closing.is_set():
             began, self._has_news = time.monotonic(), False
+            least = 0
             try:
-                least = self._read(wire, events)
+                self._read(wire, events)
             except HttpFailed as problem:
+                if isinstance(problem, Problem) and self._is_missing(problem):
+                    return
+                least = getattr(problem, "pause", None) or 0
                 log.debug("%s: its stream broke: %s", remote.label, remote.redact(str(problem)))
-                least = 0
             wire.let_go()
-            if least is None:
-                return
             if self._has_news or time.monotonic() - began > LASTS:
                 pause.reset()
             seconds = pause.next()
@@ -58,26 +59,25 @@ class ServerStream:
             remote.closing.wait(max(seconds, least))
 
     def _read(self, wire, events):
-        """What comes on one connection. Returns the seconds to wait at least before the next one;
-        None if there is no such stream."""
-        remote = self._remote
+        """What comes on one connection."""
         self.get(wire, events.last_id)
-        if wire.kind() != EVENTS:
-            problem = problem_of(wire, remote.message_headers.session)
-            if problem.forgotten:
-                remote.is_refused(problem)
-            elif problem.status not in MISSING:
-                log.debug("%s: its stream: %s", remote.label, remote.redact(problem.text))
-                return problem.pause or 0
-            elif problem.status != 405:
-                log.info("%s: has no stream for what it says of its own accord: %s", remote.label,
-                         remote.redact(problem.text))
-            return None
         for kind, data, whole in events.events(wire.pieces()):
             self._has_news = True
             if kind == b"message" and data != b"":  # which would only tell an id
-                remote.take_in(data, whole=whole)
-        return 0
+                self._remote.take_in(data, whole=whole)
+
+    def _is_missing(self, problem):
+        """Whether there is no such stream, or no session any more."""
+        remote = self._remote
+        if problem.forgotten:
+            remote.is_refused(problem)
+        elif problem.status < 300 or problem.status in MISSING:
+            level = logging.DEBUG if problem.status == 405 else logging.INFO
+            log.log(level, "%s: has no stream for what it says of its own accord: %s",
+                    remote.label, remote.redact(str(problem)))
+        else:
+            return False
+        return True
 
     def run_old(self, wire):
         """The stream of HTTP+SSE."""
@@ -86,23 +86,19 @@ class ServerStream:
             if not remote.closing.is_set():
                 self._read_old(wire)
             reason = "closed its stream"
-        except Unreachable as problem:
-            reason = f"cannot be reached: {problem}"
         except HttpFailed as problem:
-            reason = str(problem)
-        if self.is_old or remote.entry.type == "sse":
+            reason = f"cannot be reached: {problem}" if isinstance(problem, Unreachable) \
+                else str(problem)
+            if isinstance(problem, Problem) and remote.entry.type == "sse":
+                remote.is_refused(problem)
+        if self.is_old or remote.entry.type == "sse":   # else it is of another kind
             remote.end(reason)
         remote.ready.set()
 
     def _read_old(self, wire):
-        remote, events = self._remote, EventStream(self._remote.longest)
+        remote = self._remote
         self.get(wire)
-        if wire.kind() != EVENTS:
-            problem = problem_of(wire)
-            if remote.entry.type == "sse":  # else it may be of another kind
-                remote.is_refused(problem)
-            raise HttpFailed(problem.text)
-        found = events.events(wire.pieces())
+        found = EventStream(remote.longest).events(wire.pieces())
         with wire.within(ENDPOINT_SECONDS, "named no endpoint"):
             for kind, data, _ in found:
                 if kind == b"endpoint" and data:

@@ -122,8 +122,9 @@ class Wire:
             self._connection.connect()
 
     def kind(self):
-        """The media type of the body of a success; "" of an error."""
-        kind = self.headers.get("content-type", "") if 200 <= self.status < 300 else ""
+        """The media type of an answer; "" of an error, and of what says that there is none."""
+        has_one = 200 <= self.status < 300 and self.status not in (202, 204)
+        kind = self.headers.get("content-type", "") if has_one else ""
         return kind.partition(";")[0].strip().lower()
 
     def pieces(self):
