@@ -358,7 +358,8 @@ def hangs_up(handler):
     (lambda handler: handler.sends(200, JSON, '{"half'), "sent an answer that cannot be passed"),
     (lambda handler: handler.sends(202, JSON, ""), "sent nothing in place of an answer; "
      "it answered HTTP 202 Accepted"),
-    (lambda handler: handler.sends(200, JSON, "x" * 3000), "sent an answer longer than 2000"),
+    (lambda handler: handler.sends(200, JSON, "x" * 3000),
+     "(HTTP 200): longer than 2000 bytes: xxx"),
     (lambda handler: handler.sends(307, JSON, "", Location="http://elsewhere.example/?key=a"),
      "sent us to http://elsewhere.example, which is another origin"),
     (lambda handler: handler.sends(302, JSON, "", Location="/other"), "would not keep the method"),

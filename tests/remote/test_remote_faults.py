@@ -18,7 +18,7 @@ from transports.fabric.text import hidden
 from transports.program.clock import Clock
 from upstreams.config.entries import Entry
 from upstreams.connections.remote.config_headers import ConfigHeaders
-from upstreams.connections.remote.connection import Origin
+from upstreams.connections.remote.connection import HttpFailed, Origin
 from upstreams.connections.remote.event_stream import EventStream
 from upstreams.connections.remote.message_headers import parameters_of
 from upstreams.connections.remote.problem import without_markup
@@ -354,11 +354,13 @@ def test_a_request_that_is_given_up_late_leaves_the_next_one_alone(serve):
     url = serve({"POST": default}).url
     wire = Wire(Origin(url), ConfigHeaders(Entry("far", url=url)), clock)
     wire.begin("first")
-    assert wire.ask("GET", "/", []) is None and wire.status == 405 and wire.read(99)
+    with pytest.raises(HttpFailed, match="HTTP 405"):
+        wire.ask("GET", "/", [])
     wire.end()
     wire.begin("second")
     wire.abort("first")
-    assert wire.ask("GET", "/", []) is None and wire.status == 405 and wire.read(99)
+    with pytest.raises(HttpFailed, match="HTTP 405"):
+        wire.ask("GET", "/", [])
     wire.abort("second")
     wire.end()
     wire.close()

@@ -58,12 +58,11 @@ class ConfigHeaders:
             _kill(process)
 
     def _printed(self):
-        """The headers that the command prints, as an object."""
+        """{name: value} that the command prints."""
         said, complained, status = self._run()
-        headers = _object_of_strings(said)
+        headers, last = _object_of_strings(said), ""
         # Before anything is logged. If it printed something else, that may be a secret too.
         self._hide(headers.values() if headers else said.decode("utf-8", "replace").split())
-        last = ""
         for line in complained.decode("utf-8", "replace").splitlines():
             last = printable(self.redact(line.strip()))
             log.info("%s: %s", self._entry.name, last)
@@ -113,10 +112,9 @@ def _object_of_strings(data):
     """The JSON object in these bytes; None if that is something else."""
     try:
         value = json.loads(data)
-    except (ValueError, RecursionError):
+        return value if all(isinstance(text, str) for text in value.values()) else None
+    except (ValueError, RecursionError, AttributeError):
         return None
-    fits = isinstance(value, dict) and all(isinstance(text, str) for text in value.values())
-    return value if fits else None
 
 
 def _checked(pairs):

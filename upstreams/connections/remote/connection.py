@@ -27,7 +27,10 @@ _LOOPBACK = re.compile(r"localhost|::1|127(\.\d+){3}")
 
 
 class HttpFailed(Exception):
-    """There is no usable answer; the text says what happened, without secrets."""
+    """There is no usable answer; the text says what happened."""
+
+    status = pause = body = None    # what a Problem has
+    forgotten = False
 
 
 class Unreachable(HttpFailed):
@@ -116,11 +119,11 @@ def _proxy_of(scheme, host, port):
 class _Answer(http.client.HTTPResponse):
     """http.client skips what only announces an answer if it is 100, but not 103 and the like."""
 
-    def begin(self):
-        super().begin()
+    def begin(self, **more):
+        super().begin(**more)
         while 101 < self.status < 200:
             self.headers = None     # `begin` does nothing while there are some
-            super().begin()
+            super().begin(**more)
 
 
 class _AnswerOfProxy(http.client.HTTPResponse):

@@ -15,7 +15,7 @@ from transports.fabric.text import printable
 
 log = logging.getLogger("router")
 
-ANNOTATION = "x-mcp-header"
+SESSION, ANNOTATION = "Mcp-Session-Id", "x-mcp-header"
 
 _VISIBLE = re.compile(r"[!-~]+")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")     # RFC 9110, Tokens
@@ -40,7 +40,7 @@ class MessageHeaders:
         if self.version and self.version >= "2025-06-18":
             pairs.append(("MCP-Protocol-Version", self.version))
         if self.session:
-            pairs.append(("Mcp-Session-Id", self.session))
+            pairs.append((SESSION, self.session))
         return pairs
 
     def modern(self, message):
@@ -63,7 +63,7 @@ class MessageHeaders:
         if not isinstance(result, dict):
             return answer
         if post.method == "initialize":
-            version, session = result.get("protocolVersion"), headers.get("mcp-session-id")
+            version, session = result.get("protocolVersion"), headers.get(SESSION)
             if session is not None and not _VISIBLE.fullmatch(session):
                 raise ValueError("its Mcp-Session-Id has characters that are not allowed")
             is_one = isinstance(version, str) and _VISIBLE.fullmatch(version)

@@ -10,7 +10,7 @@ import time
 
 from transports.fabric.messages import dig, encode, is_id
 
-from .connection import HttpFailed, Unreachable
+from .connection import HttpFailed
 from .event_stream import EventStream
 from .message_headers import modern_version
 from .problem import Problem, shown
@@ -55,8 +55,7 @@ class MessagePost:
         said = remote.message_headers.legacy() if self._said is None else self._said
         # With HTTP+SSE it does not matter what it says: the answer is on the stream.
         kinds = () if self.id is None or remote.stream.is_old else (JSON, EVENTS)
-        remote.ask(self.wire, "POST", remote.post_target, [*_POST, *said], self.body, kinds,
-                   self.id)
+        self.wire.ask("POST", remote.post_target, [*_POST, *said], self.body, kinds)
 
     # -- NAME-post-N
 
@@ -68,12 +67,8 @@ class MessagePost:
         try:
             if not self.over and not remote.closing.is_set():
                 self._converse()
-        except Problem as problem:
-            remote.is_refused(problem, self)
-        except Unreachable as problem:
-            remote.is_unreachable(problem, self)
         except HttpFailed as problem:
-            remote.fail(self, str(problem))
+            remote.failed(problem, self)
         except Exception:
             remote.fail(self, "could not be asked: a bug in the router, whose log says more")
             raise
@@ -95,10 +90,10 @@ class MessagePost:
             self._read_stream()
         else:
             data = self.wire.read(self._remote.longest)
-            self._remote.take_in(data, self)
+            self._remote.take_in(data, self, len(data) <= self._remote.longest)
             if not self.over:
                 raise HttpFailed(f"answered HTTP {self.wire.status} with something else than the "
-                                 f"answer: {shown(data.decode('utf-8', 'replace'))}")
+                                 f"answer: {shown(data)}")
 
     def _read_stream(self):
         """The stream of this request, to its end, over as many connections as that takes."""
@@ -145,8 +140,7 @@ class MessagePost:
                 self._ask()
         except HttpFailed as problem:
             failed = problem
-            if isinstance(problem, Problem):
-                remote.is_refused(problem)
+            remote.failed(problem)
         remote.note_sent(self)
         if failed and not remote.closing.is_set():
             log.warning("%s: did not take %s: %s", remote.label, self.method or "an answer",

@@ -1,5 +1,6 @@
 """What an HTTP error says: to the caller in words, and to the connection what follows from it."""
 
+import contextlib
 import datetime
 import email.utils
 import re
@@ -24,24 +25,22 @@ _TAG = re.compile(r"<[^<>]*>")
 
 class Problem(HttpFailed):
     """An HTTP error, or a success with something else than an answer; read from this wire.
-    `session`: our Mcp-Session-Id, or None; `id`: of the request that was posted."""
+    `in_session`: whether we named a session."""
 
-    def __init__(self, wire, session, id):
+    def __init__(self, wire, in_session):
         data = bytearray()
-        try:
-            with wire.within(BODY_SECONDS):
-                for piece in wire.pieces():
-                    data += piece
-                    if len(data) > LONGEST_BODY:
-                        break
-        except HttpFailed:
-            pass    # the status says enough
+        # The status says enough if the rest does not come.
+        with contextlib.suppress(HttpFailed), wire.within(BODY_SECONDS):
+            for piece in wire.pieces():
+                data += piece
+                if len(data) > LONGEST_BODY:
+                    break
         self.status = wire.status
         self.body = error_in(bytes(data))           # the JSON-RPC error in it, or None
         self.pause = _pause(wire.headers)           # seconds, if a Retry-After says them
         words = shown(str(self.body["error"].get("message")) if self.body
                       else without_markup(data[:20_000].decode("utf-8", "replace")))
-        self.forgotten = session is not None and self._is_forgotten(words, id)
+        self.forgotten = in_session and self._is_forgotten(words)
         text = f"answered HTTP {wire.status} {wire.reason}".rstrip()
         if wire.status < 300:
             text = f"sent {wire.kind() or 'nothing'} in place of an answer; it {text}"
@@ -57,11 +56,11 @@ class Problem(HttpFailed):
         nothing."""
         return self.status in (400, 404, 405) and self.body is None
 
-    def _is_forgotten(self, words, id):
+    def _is_forgotten(self, words):
         """Whether the server does not know our session any more."""
         code = self.body["error"].get("code") if self.body else None
-        if self.status == 404:
-            return not (code == METHOD_NOT_FOUND and id is not None and self.body.get("id") == id)
+        if self.status == 404:  # unless it knows us, and lacks the method of this request
+            return code != METHOD_NOT_FOUND or self.body.get("id") is None
         return self.status == 410 or (self.status == 400 and code in _FORGOTTEN_CODES
                                       and "session" in words.lower())
 
@@ -78,8 +77,9 @@ def error_in(data):
 
 
 def shown(text):
-    """The first words of a text, fit for a line of a log."""
-    text = " ".join(text[:20_000].split())
+    """The first words of a text or of bytes, fit for a line of a log."""
+    text = text[:20_000] if isinstance(text, str) else text[:20_000].decode("utf-8", "replace")
+    text = " ".join(text.split())
     return printable(text if len(text) <= SHOWN else text[:SHOWN] + "…")
 
 

@@ -24,10 +24,10 @@ from transports.fabric.peers import StartFailed
 from upstreams.connections.process.process import id_of_answer
 
 from .config_headers import ConfigHeaders
-from .connection import HttpFailed, Origin
+from .connection import HttpFailed, Origin, Unreachable
 from .message_headers import MessageHeaders
 from .message_post import INITIALIZED, MessagePost
-from .problem import Problem, error_in, shown
+from .problem import error_in, shown
 from .senders import Sender, Senders
 from .server_stream import ServerStream
 from .wire import Wire
@@ -170,13 +170,6 @@ class Remote:
         sender.start()
         self._stream_sender = sender    # not before: `join` may come at any time
 
-    def ask(self, wire, method, target, headers, body=b"", kinds=(), id=None):
-        """Ask over this wire. Raises Problem, an HttpFailed, for an error, and for an answer of
-        none of these media types if there are some."""
-        wire.ask(method, target, headers, body)
-        if not 200 <= wire.status < 300 or kinds and wire.kind() not in kinds:
-            raise Problem(wire, self.message_headers.session, id)
-
     def take_in(self, data, post=None, whole=True):
         """Pass on what the server said: the bytes of one message, or of a batch; of one that was
         too long only the ends. `post`: the request that it is said for."""
@@ -213,7 +206,7 @@ class Remote:
         """What the server said cannot be passed on. The request that it answers fails, at once: a
         stream that is resumed does not bring it again."""
         status = f" (HTTP {post.wire.status})" if post else ""
-        text = f"{problem}: {shown(data.decode('utf-8', 'replace'))}"
+        text = f"{problem}: {shown(data)}"
         with self._lock:
             post = post or self._posts.get(id if isinstance(id, (int, str)) else None)
         if post:
@@ -250,27 +243,22 @@ class Remote:
     def redact(self, text):
         return self.config_headers.redact(text)
 
-    def is_refused(self, problem, post=None):
-        """The server answered with this Problem, which may end the connection."""
+    def failed(self, problem, post=None):
+        """What we sent came to this HttpFailed. If nothing can come of the connection because of
+        it, the connection ends."""
+        hopeless = isinstance(problem, Unreachable) and not (post and post.over)
         if problem.forgotten:
             self.end("the server has forgotten our session", 0)
         elif not self._opened and problem.status in (401, 403):
             # It is final only for a server that has never let us in.
             self.end(f"needs authorization: {problem}",
                      problem.pause if _was_let_in(self.entry).is_set() else math.inf)
-        elif not self._opened and problem.pause is not None:
+        elif not self._opened and (hopeless or problem.pause is not None):
             self.end(str(problem), problem.pause)
         elif post:
             where = (f"names {self.origin.url_of(self.post_target)} as its endpoint, which "
-                     if self.stream.is_old else "")
+                     if self.stream.is_old and problem.status else "")
             self.fail(post, f"{where}{problem}", problem.body)
-
-    def is_unreachable(self, problem, post):
-        """There is no connection for this request."""
-        if self._opened or post.over:
-            self.fail(post, f"cannot be reached: {problem}")
-        else:
-            self.end(f"cannot be reached: {problem}")
 
     def becomes_old(self, problem):
         """Whether the server speaks HTTP+SSE of 2024-11-05 (2025-11-25, Transports, Backwards

@@ -1,6 +1,4 @@
-"""Threads that talk to a remote server, one message at a time. Each has a connection of its own,
-see wire.py.
-"""
+"""Threads that talk to a remote server, one message at a time, each on a wire of its own."""
 
 import logging
 import queue
@@ -9,9 +7,7 @@ import threading
 log = logging.getLogger("router")
 
 MOST_FREE = 10          # of one Senders that wait for a message
-MOST_SENDERS = 2000     # of all Senders together
-
-_left = threading.BoundedSemaphore(MOST_SENDERS)
+MOST_THREADS = 2000     # of the whole program, beyond which no Sender is added
 
 
 class Sender:
@@ -66,11 +62,11 @@ class Senders:
             self._closed = True
             free, self._free = self._free, []
         for sender in free:
-            self._end(sender)
+            sender.put(None)
 
     def _one_more(self):
         """Requires _lock. It only starts a thread."""
-        if len(self._all) >= self._most or not _left.acquire(blocking=False):
+        if len(self._all) >= self._most or threading.active_count() >= MOST_THREADS:
             return None
         self._begun += 1
         sender = Sender(f"{self._name}-{self._begun}", self._new_wire(), self._is_free)
@@ -78,20 +74,16 @@ class Senders:
             sender.start()
         except RuntimeError:
             log.warning("%s: the system has no thread left for it", self._name)
-            _left.release()
             return None
         self._all.add(sender)
         return sender
 
     def _is_free(self, sender):
         with self._lock:
-            if len(self._free) < MOST_FREE and not self._closed:
+            stays = len(self._free) < MOST_FREE and not self._closed
+            if stays:
                 self._free.append(sender)
-                return
-            if not self._closed:    # else it is joined
+            elif not self._closed:  # else it is joined
                 self._all.discard(sender)
-        self._end(sender)
-
-    def _end(self, sender):
-        _left.release()
-        sender.put(None)
+        if not stays:
+            sender.put(None)

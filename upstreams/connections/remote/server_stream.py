@@ -10,15 +10,14 @@ import time
 
 from transports.fabric.pause import GrowingPause
 
-from .connection import HttpFailed, Unreachable
+from .connection import HttpFailed
 from .event_stream import EventStream
 from .message_post import EVENTS, LASTS
-from .problem import Problem
 
 log = logging.getLogger("router")
 
 PAUSE, LONGEST_PAUSE = 1.0, 60.0    # seconds before the stream is opened again
-MISSING = 404, 405, 501             # HTTP errors that say that there is none
+MISSING = 200, 202, 204, 404, 405, 501  # what says, without a stream, that there is none
 ENDPOINT_SECONDS = 10.0             # for the first event of HTTP+SSE
 
 
@@ -34,7 +33,7 @@ class ServerStream:
         headers = [("Accept", EVENTS), *self._remote.message_headers.legacy()]
         if last_id:
             headers.append(("Last-Event-ID", last_id))
-        self._remote.ask(wire, "GET", self._remote.origin.target, headers, kinds=[EVENTS])
+        wire.ask("GET", self._remote.origin.target, headers, kinds=[EVENTS])
 
     def run(self, wire):
         """The stream of Streamable HTTP, over as many connections as that takes."""
@@ -46,9 +45,9 @@ class ServerStream:
             try:
                 self._read(wire, events)
             except HttpFailed as problem:
-                if isinstance(problem, Problem) and self._is_missing(problem):
+                if self._is_missing(problem):
                     return
-                least = getattr(problem, "pause", None) or 0
+                least = problem.pause or 0
                 log.debug("%s: its stream broke: %s", remote.label, remote.redact(str(problem)))
             wire.let_go()
             if self._has_news or time.monotonic() - began > LASTS:
@@ -70,8 +69,8 @@ class ServerStream:
         """Whether there is no such stream, or no session any more."""
         remote = self._remote
         if problem.forgotten:
-            remote.is_refused(problem)
-        elif problem.status < 300 or problem.status in MISSING:
+            remote.failed(problem)
+        elif problem.status in MISSING:
             level = logging.DEBUG if problem.status == 405 else logging.INFO
             log.log(level, "%s: has no stream for what it says of its own accord: %s",
                     remote.label, remote.redact(str(problem)))
@@ -87,10 +86,9 @@ class ServerStream:
                 self._read_old(wire)
             reason = "closed its stream"
         except HttpFailed as problem:
-            reason = f"cannot be reached: {problem}" if isinstance(problem, Unreachable) \
-                else str(problem)
-            if isinstance(problem, Problem) and remote.entry.type == "sse":
-                remote.is_refused(problem)
+            reason = str(problem)
+            if remote.entry.type == "sse":
+                remote.failed(problem)
         if self.is_old or remote.entry.type == "sse":   # else it is of another kind
             remote.end(reason)
         remote.ready.set()

@@ -15,7 +15,9 @@ import threading
 from transports.fabric.peers import StartFailed
 from transports.fabric.text import printable
 
-from .connection import CONNECT_SECONDS, HttpFailed, ServerConnection, in_words
+from .connection import CONNECT_SECONDS, HttpFailed, ServerConnection, Unreachable, in_words
+from .message_headers import SESSION
+from .problem import Problem
 
 MOST_REDIRECTS = 5
 LINGER_SECONDS = 1.0    # for the rest of an answer that nobody needs
@@ -75,9 +77,10 @@ class Wire:
         finally:
             self._clock.forget(event)
 
-    def ask(self, method, target, headers, body=b""):
+    def ask(self, method, target, headers, body=b"", kinds=()):
         """Send a request with these headers, [(name, value)], and those of the config; once more
-        if they are refused and a command can make others. Raises HttpFailed."""
+        if they are refused and a command can make others. Raises HttpFailed; it is a Problem for
+        an error, and for an answer of none of these media types if there are some."""
         refused = None
         for again in (self._config_headers.can_change, False):
             try:
@@ -86,8 +89,10 @@ class Wire:
                 raise HttpFailed(f"could not be asked: {problem}") from None
             self._follow(method, target, [*ours, *headers], body)
             if self.status != 401 or not again:
-                return
+                break
             refused = ours
+        if not 200 <= self.status < 300 or kinds and self.kind() not in kinds:
+            raise Problem(self, any(name == SESSION for name, _ in headers))
 
     def _follow(self, method, target, headers, body):
         for _ in range(MOST_REDIRECTS + 1):
@@ -119,7 +124,10 @@ class Wire:
         if self._given_up:
             raise HttpFailed(self._given_up)
         with self.within(3 * CONNECT_SECONDS):
-            self._connection.connect()
+            try:
+                self._connection.connect()
+            except Unreachable as problem:
+                raise Unreachable(f"cannot be reached: {problem}") from None
 
     def kind(self):
         """The media type of an answer; "" of an error, and of what says that there is none."""
@@ -140,12 +148,12 @@ class Wire:
         self._all_read = True
 
     def read(self, most):
-        """The whole body. Raises HttpFailed if it is longer than `most` bytes, or breaks off."""
+        """The body, and a piece more than `most` bytes at most."""
         found = bytearray()
         for piece in self.pieces():
             found += piece
             if len(found) > most:
-                raise HttpFailed(f"sent an answer longer than {most} bytes")
+                break
         return bytes(found)
 
     def finish(self):
