@@ -75,8 +75,8 @@ def main():
             with serving(near) as (pid, port):
                 http = asyncio.run(costs(Mcp("", port, "/mcp"), pid, *how))
     print(f"{date.today()}, Python {platform.python_version()}, {os.cpu_count()} cores, median of "
-          f"{how[0]} rounds\n\n| CPU/call, ms | to a process | to a remote server | times |\n"
-          "| --- | --: | --: | --: |\n" + row("client over stdio", stdio) + "\n"
+          f"{how[0]} rounds\n\n| CPU/call, ms | to a process | to a remote server | times "
+          "(at most 3) |\n| --- | --: | --: | --: |\n" + row("client over stdio", stdio) + "\n"
           + row("client over Streamable HTTP", http))
 
 

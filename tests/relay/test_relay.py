@@ -283,6 +283,14 @@ def test_what_is_no_url_is_refused(url):
 
 
 def test_the_token_goes_into_a_header_and_into_no_log():
-    entry = entry_for("http://a.example:1/sse?key=k", b"hunter2")
+    entry = entry_for("http://a.example:1/sse?key=k", b"hunter2", is_meant=True)
     assert entry.headers == (("Authorization", "Bearer hunter2"),) and "hunter2" in entry.secrets
     assert (entry.name, entry.type) == ("http://a.example:1/sse", "sse")
+
+
+@pytest.mark.parametrize("url, is_meant, goes", [
+    ("http://127.0.0.1:1/", False, True), ("http://localhost:1/", False, True),
+    ("https://a.example/", False, False), ("https://127.0.0.1.example/", False, False),
+    ("https://a.example/", True, True)])
+def test_the_token_of_the_environment_goes_to_this_machine_only(url, is_meant, goes):
+    assert bool(entry_for(url, b"hunter2", is_meant).headers) == goes

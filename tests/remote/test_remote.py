@@ -1,179 +1,27 @@
 """upstreams/connections/remote.py: a scripted HTTP server over real sockets, good and bad."""
 
-import http.server
 import json
 import logging
 import math
-import queue
-import ssl
-import subprocess
 import sys
 import threading
 import urllib.request
 
 import pytest
+from scripted import (EVENTS, JSON, ask, closes_after, hangs, initialize, modern, old_server,
+                      problem, says, sees)
 
-from transports.fabric.messages import LATEST, MODERN_REVISION, VERSION_KEY, notification, request
+from transports.fabric.messages import LATEST, MODERN_REVISION, notification, request
 from transports.fabric.peers import StartFailed
 from transports.program.clock import Clock
 from upstreams.config.entries import Entry
 from upstreams.connections.remote.event_stream import EventStream
 from upstreams.connections.remote.remote import Remote
+from upstreams.eras import open_life
 from upstreams.routing.router import Router
 from upstreams.sharing.pool import Pool
 
 from processes import ROOT, fake, wait_until
-
-JSON, EVENTS = "application/json", "text/event-stream"
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    """One connection of a client. A test's script gets it, and answers with its methods."""
-
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self):
-        self._do(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-
-    def do_GET(self):
-        self._do({"method": self.command})
-
-    do_DELETE = do_GET
-
-    def _do(self, message):
-        self.message = message
-        self.server.seen.put((message.get("method", "an answer"), dict(self.headers), message))
-        method = message.get("method")
-        self.server.script.get(method, self.server.script.get("*", default))(self)
-
-    def answers(self, value, **headers):
-        """The result of the request, as JSON."""
-        self.sends(200, JSON, json.dumps(self.result(value)), **headers)
-
-    def result(self, value):
-        return {"jsonrpc": "2.0", "id": self.message["id"], "result": value}
-
-    def sends(self, status, kind, body, **headers):
-        body = body.encode()
-        self.send_response(status)
-        for name, value in {"Content-Type": kind, "Content-Length": len(body), **headers}.items():
-            self.send_header(name.replace("_", "-"), str(value))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def begins_events(self, **headers):
-        """A stream that ends with the connection."""
-        self.send_response(200)
-        for name, value in {"Content-Type": EVENTS, "Connection": "close", **headers}.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.end_headers()
-        self.close_connection = True
-
-    def event(self, message, more=""):
-        self.wfile.write(f"{more}data: {json.dumps(message)}\n\n".encode())
-
-    def log_message(self, *_):
-        pass
-
-
-def default(handler):
-    """A legacy server with sessions, and no stream of its own accord."""
-    method = handler.message.get("method")
-    if method == "initialize":
-        handler.answers({"protocolVersion": LATEST, "capabilities": {}}, Mcp_Session_Id="s1")
-    elif method in ("GET", "DELETE"):
-        handler.sends(405, "text/plain", "not here")
-    elif "id" not in handler.message or method is None:
-        handler.sends(202, JSON, "")
-    elif method == "server/discover":
-        handler.sends(400, "text/plain", "what is that?")
-    else:
-        handler.answers({"of": method})
-
-
-class Server(http.server.ThreadingHTTPServer):
-    daemon_threads = True
-
-    def shutdown_request(self, request):
-        super().shutdown_request(request)
-        self.hung_up.put(None)
-
-
-@pytest.fixture
-def serve():
-    """serve({method: script}) starts a server; it has its `url` and what it has `seen`."""
-    servers = []
-
-    def start(script=None, context=None, port=0):
-        server = Server(("127.0.0.1", port), Handler)
-        server.script = script or {}
-        server.seen, server.hung_up = queue.SimpleQueue(), queue.SimpleQueue()
-        server.release = threading.Event()      # whatever waits in a script
-        if context:
-            server.socket = context.wrap_socket(server.socket, server_side=True)
-        server.url = (f"http{'s' if context else ''}://127.0.0.1:{server.server_port}/mcp")
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        servers.append((server, thread))
-        return server
-    yield start
-    for server, thread in servers:
-        server.release.set()
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-@pytest.fixture
-def connect():
-    """connect(url, …) starts the connection; what it says and its end come out of `.said`."""
-    clock, made = Clock(), []
-    clock.start()
-
-    def start(url, longest=2**26, **more):
-        remote = Remote(Entry("far", url=url, **more), "far", clock, longest)
-        made.append(remote)
-        remote.said = queue.SimpleQueue()
-        remote.start(remote.said.put, lambda *how: remote.said.put(("closed", *how)))
-        return remote
-    yield start
-    for remote in made:
-        remote.close()
-    for remote in made:
-        assert remote.join(5)
-    clock.close()
-
-
-def says(remote):
-    return remote.said.get(timeout=5)
-
-
-def ask(remote, method, id=1, **params):
-    """Send a request; returns what comes next."""
-    remote.send({**request(method, params), "id": id})
-    return says(remote)
-
-
-def modern(**params):
-    return {"_meta": {VERSION_KEY: MODERN_REVISION}, **params}
-
-
-def initialize(remote):
-    assert ask(remote, "initialize", 0)["result"]["protocolVersion"] == LATEST
-    remote.send(notification("notifications/initialized"))
-
-
-def sees(server, method):
-    """The headers and the message of the next request of this method."""
-    while True:
-        seen, headers, message = server.seen.get(timeout=5)
-        if seen == method:
-            return headers, message
-
-
-def problem(answer):
-    return answer["error"]["message"]
-
 
 # -- what a request carries
 
@@ -334,7 +182,7 @@ def test_a_command_that_makes_no_headers_is_told(serve, connect, program, told):
 
 
 def test_a_command_for_headers_that_hangs_is_ended(serve, connect, monkeypatch):
-    monkeypatch.setattr("upstreams.connections.headers.COMMAND_SECONDS", 0.2)
+    monkeypatch.setattr("upstreams.connections.remote.config_headers.COMMAND_SECONDS", 0.2)
     remote = connect(serve().url, headers_command=(sys.executable, "-c",
                                                    "import time; time.sleep(60)"))
     assert problem(ask(remote, "ping")) == (
@@ -402,7 +250,7 @@ def test_what_a_server_says_of_its_own_accord_comes_on_its_stream_and_that_is_re
 
 
 def test_a_stream_for_which_the_server_is_too_busy_is_opened_later(serve, connect, monkeypatch):
-    monkeypatch.setattr("upstreams.connections.server_stream.PAUSE", 0.01)
+    monkeypatch.setattr("upstreams.connections.remote.server_stream.PAUSE", 0.01)
     statuses = iter([503, 429])
 
     def stream(handler):
@@ -414,28 +262,6 @@ def test_a_stream_for_which_the_server_is_too_busy_is_opened_later(serve, connec
     remote = connect(serve({"GET": stream}).url)
     initialize(remote)
     assert says(remote)["method"] == "news"
-
-
-def old_server(endpoint="/messages?s=1", accepts=202):
-    """A server of 2024-11-05: it answers on the stream of the GET, and each POST with a status
-    that no specification names."""
-    stream = queue.SimpleQueue()
-
-    def opens(handler):
-        handler.begins_events()
-        handler.wfile.write(f"event: endpoint\ndata: {endpoint}\n\n".encode())
-        while message := stream.get():
-            handler.event(message)
-
-    def post(handler):
-        if handler.path == "/mcp":
-            handler.sends(405, "text/plain", "GET me")
-            return
-        assert handler.path == "/messages?s=1"
-        handler.sends(accepts, "text/plain", "" if accepts == 204 else "Accepted")
-        if "id" in handler.message:
-            stream.put(handler.result({"protocolVersion": LATEST, "path": handler.path}))
-    return stream, {"GET": opens, "*": post}
 
 
 @pytest.mark.parametrize("kind, accepts", [("sse", 202), (None, 202), (None, 200), (None, 204)])
@@ -468,22 +294,6 @@ def test_an_endpoint_of_another_origin_is_refused(serve, connect):
 # -- cancelling
 
 
-def hangs(handler):
-    """Begin a stream, and say nothing on it."""
-    handler.begins_events()
-    handler.wfile.write(b": wait\n\n")
-    handler.server.release.wait(10)
-
-
-def closes_after(handler):
-    """The same, and tell when the client has closed the connection."""
-    handler.begins_events()
-    handler.wfile.write(b": wait\n\n")
-    handler.server.seen.put(("waits", {}, {}))
-    handler.connection.settimeout(5)
-    handler.server.seen.put(("closed", {}, handler.rfile.read(1)))
-
-
 def test_a_modern_request_is_cancelled_by_closing_its_stream(serve, connect):
     server = serve({"tools/call": closes_after})
     remote = connect(server.url)
@@ -507,7 +317,7 @@ def test_a_legacy_request_is_cancelled_by_saying_so(serve, connect):
 
 
 def test_notifications_do_not_wait_for_requests_that_all_wait(serve, connect, monkeypatch):
-    monkeypatch.setattr("upstreams.connections.remote.MOST_POSTS", 2)
+    monkeypatch.setattr("upstreams.connections.remote.remote.MOST_REQUESTS", 2)
     server = serve({"tools/call": hangs})
     remote = connect(server.url)
     for id in range(5):
@@ -546,8 +356,10 @@ def hangs_up(handler):
     (says_no_http, "sent something that is no HTTP"),
     (hangs_up, "closed the connection before its answer was complete"),
     (lambda handler: handler.sends(200, JSON, '{"half'), "sent an answer that cannot be passed"),
-    (lambda handler: handler.sends(202, JSON, ""), "accepted the request with HTTP 202"),
-    (lambda handler: handler.sends(200, JSON, "x" * 3000), "sent an answer longer than 2000"),
+    (lambda handler: handler.sends(202, JSON, ""), "sent nothing in place of an answer; "
+     "it answered HTTP 202 Accepted"),
+    (lambda handler: handler.sends(200, JSON, "x" * 3000),
+     "(HTTP 200): longer than 2000 bytes: xxx"),
     (lambda handler: handler.sends(307, JSON, "", Location="http://elsewhere.example/?key=a"),
      "sent us to http://elsewhere.example, which is another origin"),
     (lambda handler: handler.sends(302, JSON, "", Location="/other"), "would not keep the method"),
@@ -590,7 +402,8 @@ def test_an_answer_that_cannot_be_passed_on_is_not_waited_for_again(serve, conne
 
 def test_an_event_of_many_empty_lines_is_too_long_too():
     pieces = [b"data\n" * 11, b"\n", b"data\n" * 12, b"\n"]
-    assert list(EventStream(10).events(pieces)) == [(b"message", b"\n" * 10), (b"message", None)]
+    assert list(EventStream(10).events(pieces)) == [
+        (b"message", b"\n" * 10, True), (b"message", b"\n" * 11, False)]
 
 
 def test_an_event_of_five_megabytes_arrives(serve, connect):
@@ -682,31 +495,6 @@ def test_a_kept_connection_that_the_server_closed_is_not_used_again(serve, conne
 # -- TLS and proxies
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    """A file with a key and a certificate for 127.0.0.1, its own CA."""
-    file = tmp_path_factory.mktemp("tls") / "both.pem"
-    done = subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
-         "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", file, "-out",
-         f"{file}.crt"], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    file.write_text(file.read_text() + file.with_name("both.pem.crt").read_text())
-    return str(file)
-
-
-@pytest.fixture
-def serve_tls(serve, certificate):
-    def start(script=None, ask_for_one=False):
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate)
-        if ask_for_one:
-            context.verify_mode = ssl.CERT_REQUIRED
-            context.load_verify_locations(certificate)
-        return serve(script, context)
-    return start
-
-
 def test_a_certificate_of_a_ca_of_the_config_is_trusted(serve_tls, connect, certificate):
     remote = connect(serve_tls().url, ca=certificate)
     assert ask(remote, "ping")["result"] and ask(remote, "ping", 2)["result"]
@@ -753,7 +541,7 @@ def test_a_server_on_this_machine_is_not_looked_for_through_a_proxy(serve, conne
 def test_a_proxy_that_refuses_the_tunnel_is_told(serve, connect, monkeypatch):
     proxy = serve()     # which knows no CONNECT
     monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.server_port}")
-    assert "far.example: the proxy refused: HTTP/1.1 501" in ask(
+    assert "Tunnel connection failed: 501 Unsupported method" in ask(
         connect("https://far.example/mcp"), "ping")[1]
 
 
@@ -771,7 +559,7 @@ def router():
                                **{"restart_pause": 0.05, **fields})
                    for name, fields in servers.items()}
         pools.append(Pool(entries, lambda entry, label: Remote(entry, label, clock), clock,
-                          {"name": "router", "version": "0"}))
+                          {"name": "router", "version": "0"}, open_life=open_life))
         pools[-1].start()
         return Router(pools[-1], clock)
     yield start
@@ -925,7 +713,7 @@ def test_a_legacy_server_that_has_become_a_modern_one_is_found_out(serve, router
 
 def test_a_modern_server_is_listened_to_again_when_its_stream_breaks(
         serve, router, monkeypatch):
-    monkeypatch.setattr("upstreams.listening.PAUSE", 0.05)
+    monkeypatch.setattr("upstreams.eras.listening.PAUSE", 0.05)
     breaks = threading.Event()
 
     def listen(handler):

@@ -1,10 +1,26 @@
 """Text from outside, made fit for a log, a table or an error message."""
 
+import json
+import threading
+
 
 class Hidden:
     """What must not be shown by log, table, tap: the one instance of this is `hidden`."""
 
     texts = ()      # the longest first; replaced by one assignment
+
+    def __init__(self):
+        self._lock = threading.Lock()   # protects the change of `texts`
+
+    def add(self, secrets, instead_of=()):
+        """From now on these are hidden, too, in each form that they are written in. `instead_of`:
+        those that were, and are used no more."""
+        new, old = ({form for secret in each for form in (
+            secret, repr(secret)[1:-1], repr(secret + "'\"")[1:-4],     # which quotes are escaped
+            json.dumps(secret)[1:-1], printable(secret))}   # in a repr depends on the text around
+            for each in (secrets, instead_of))
+        with self._lock:
+            self.texts = tuple(sorted({*self.texts} - old | new, key=len, reverse=True))
 
 
 hidden = Hidden()

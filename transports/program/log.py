@@ -5,7 +5,6 @@ stderr, is dropped and counted. It never shows a secret of the config or a contr
 outside, whether the text came from a server, a client or an exception.
 """
 
-import json
 import logging
 import os
 import select
@@ -42,11 +41,7 @@ class Stderr(logging.Handler):
 
         What else leaves the program, to clients and in /health, is cleaned by Entry.redact.
         """
-        secrets = set(secrets)
-        escaped = {form for secret in secrets for form in (
-            repr(secret)[1:-1], repr(secret + "'\"")[1:-4],    # which quotes are escaped in a
-            json.dumps(secret)[1:-1], printable(secret))}      # repr depends on the text around
-        hidden.texts = tuple(sorted({*hidden.texts, *secrets, *escaped}, key=len, reverse=True))
+        hidden.add(secrets)
 
     def clean(self, text):
         """Text of several lines, with the secrets hidden and control characters escaped."""

@@ -24,8 +24,8 @@ from transports.fabric.pending import Call, cancel_notification
 from transports.fabric.session import Session
 from transports.program.options import CannotServe
 from upstreams.config.entries import Entry
+from upstreams.connections.remote.connection import HttpFailed, Origin, ServerConnection
 from upstreams.connections.remote.remote import Remote
-from upstreams.connections.remote.server_socket import HttpFailed, Origin, ServerSocket
 from upstreams.server.catalog import CHANGED
 
 log = logging.getLogger("router")
@@ -41,8 +41,9 @@ KEPT = {"initialize": None, "notifications/initialized": None, "logging/setLevel
 OPENING = "initialize", None    # its key among these
 
 
-def entry_for(url, token=None):
-    """The Entry of the server at this URL; `token` (bytes) goes with each request.
+def entry_for(url, token=None, is_meant=False):
+    """The Entry of the server at this URL; `token` (bytes) goes with each request. But only to
+    this machine unless it `is_meant` for that server: the environment's is the token of routers.
 
     Raises ValueError if this is no URL.
     """
@@ -51,6 +52,10 @@ def entry_for(url, token=None):
     except ValueError as problem:
         raise ValueError(f"--connect {url}: {problem}, as http://127.0.0.1:8080/mcp") from None
     parts = urllib.parse.urlsplit(url)
+    if token and not is_meant and not origin.is_here:
+        log.warning("MCP_ROUTER_TOKEN is not sent to %s: only --token-file is, to other machines",
+                    origin)
+        token = None
     token = token and token.decode("latin-1")
     return Entry(
         name=f"{parts.scheme}://{origin}{parts.path}",  # for logs: a query may be secret
@@ -62,7 +67,8 @@ def entry_for(url, token=None):
 def pass_on(options, stderr, serve):
     """--connect, as a function of the clock that serves one client until its input ends and
     returns the exit status; `serve` is that of transports/stdio.py. Raises ValueError."""
-    entry = entry_for(options.given["--connect"], options.access.token)
+    entry = entry_for(options.given["--connect"], options.access.token,
+                      options.given["--token-file"] is not None)
     stderr.hide(entry.secrets)
     return functools.partial(_pass_on, entry, options, serve)
 
@@ -80,13 +86,13 @@ def _pass_on(entry, options, serve, clock):
 
 def find(entry):
     """Whether anything listens at its URL. Raises StartFailed, which says what to do."""
-    socket = ServerSocket(Origin(entry.url))
+    connection = ServerConnection(Origin(entry.url))
     try:
-        socket.connect()
+        connection.connect()
     except HttpFailed as problem:
         raise StartFailed(f"nothing answers at {entry.name}: {problem}; start a router there "
                           "first, with --transport http, or correct the URL") from None
-    socket.close()
+    connection.close()
 
 
 class _Life:

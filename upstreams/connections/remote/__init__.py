@@ -4,16 +4,16 @@ Comes in by router.py, as another kind of connection. May import: transports.fab
 upstreams.connections.process.
 
 In reading order:
-    remote.py       one life of such a server
-    posts.py        one message on its way to it, and the answer
+    remote.py           one life of such a server
+    message_post.py     one message on its way to it, and the answer
     server_stream.py    what a legacy one says of its own accord
-    post_threads.py     threads that send one message each, and wait for what it answers
-    headers.py      the headers of our requests: the config's, and those that messages demand
-    param_headers.py    parameters of a tool that are sent as headers too
-    http_errors.py  what an HTTP error says
+    senders.py          threads that send, and wait for what is answered
+    wire.py             the way of one thread: a request and its answer, on a kept connection
+    connection.py       where the server is, and a TCP connection there, with TLS and proxies
+    config_headers.py   the headers that the config wants
+    message_headers.py  the headers that a message demands
+    problem.py          what an HTTP error says
     event_stream.py     bytes of text/event-stream become events
-    exchange.py     one HTTP request and its answer, on a socket that is kept
-    server_socket.py    a TCP connection, with TLS and through a proxy
 """
 
 

@@ -1,12 +1,13 @@
 """Bytes of `text/event-stream` → events, by the rules of the HTML Standard, Server-sent events.
 
-A line ends with CR, LF, or both, wherever the pieces of bytes are cut. An event longer than what
-is allowed loses its data, and the ones after it still arrive: memory is bounded.
+A line ends with CR, LF, or both, wherever the pieces of bytes are cut. Of an event that is longer
+than allowed only both ends are kept, and the ones after it still arrive: memory is bounded.
 """
 
 import re
 
 SHORTEST_RETRY, LONGEST_RETRY = 0.01, 300.0     # seconds
+ENDS = 400      # bytes that are kept of either end of what is too long
 
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 
@@ -20,35 +21,41 @@ class EventStream:
         self.retry = None           # seconds to wait before that, if the server said so
 
     def events(self, pieces):
-        r"""(type, data) of each event, as they come; data is None if that is too long.
+        r"""(type, data, whether the data is whole) of each event, as they come.
 
         >>> list(EventStream(99).events([b"\xef\xbb\xbfdata: a\r", b"\ndata:b\r\n\r\nevent: x\n",
         ...                              b": hello\nid: 7\ndata\n\ndata: cut off"]))
-        [(b'message', b'a\nb'), (b'x', b'')]
+        [(b'message', b'a\nb', True), (b'x', b'', True)]
         """
-        kind, data, size = b"message", [], -1   # no line end before the first line
-        for line in self._lines(pieces):
-            if line == b"":
+        kind, data, whole = b"message", bytearray(), True
+        for line, is_whole in self._lines(pieces):
+            if not line:
                 if data:
-                    yield kind, b"\n".join(data) if size <= self._longest else None
-                kind, data, size = b"message", [], -1
+                    yield kind, bytes(data[:-1]), whole
+                kind, data, whole = b"message", bytearray(), True
                 continue
-            name, _, value = (line or b"data").partition(b":")
+            name, _, value = line.partition(b":")
             value = value.removeprefix(b" ")
             if name == b"data":
-                size += self._longest + 2 if line is None else len(value) + 1
-                data = [b""] if size > self._longest else data
-                data.append(value)
+                data += value
+                data += b"\n"
+                whole = whole and is_whole and len(data) <= self._longest + 1
+                if not whole:
+                    del data[ENDS:-ENDS]
             elif name == b"event":
-                kind = value or b"message"
-            elif name == b"id" and b"\0" not in value:
-                self.last_id = value
-            elif name == b"retry" and value.isdigit():
-                self.retry = max(SHORTEST_RETRY, min(int(value[:9]) / 1000, LONGEST_RETRY))
+                kind = bytes(value) or b"message"
+            else:
+                self._learn(name, bytes(value))
+
+    def _learn(self, name, value):
+        if name == b"id" and b"\0" not in value:
+            self.last_id = value
+        elif name == b"retry" and value.isdigit():
+            self.retry = max(SHORTEST_RETRY, min(int(value[:9]) / 1000, LONGEST_RETRY))
 
     def _lines(self, pieces):
-        """Each line, without its end; None in place of one that is too long."""
-        parts, size, after_cr, begun = [], 0, False, False
+        """(each line without its end, whether it is whole)."""
+        line, whole, after_cr, begun = bytearray(), True, False, False
         for piece in pieces:
             if not begun:
                 piece, begun = piece.removeprefix(b"\xef\xbb\xbf"), True
@@ -56,12 +63,11 @@ class EventStream:
                 piece = piece[1:]
             after_cr = piece[-1:] == b"\r"
             first, *more = _LINE_END.split(piece)
-            parts.append(first)
-            size += len(first)
-            too_long = size > self._longest + 100   # and the name of the field
-            if too_long:
-                parts = []
+            line += first
+            if len(line) > self._longest + 100:     # and the name of the field
+                whole = False
+                del line[ENDS:-ENDS]
             if more:
-                yield None if too_long else b"".join(parts)
-                yield from more[:-1]
-                parts, size = [more[-1]], len(more[-1])
+                yield line, whole
+                yield from ((each, True) for each in more[:-1])
+                line, whole = bytearray(more[-1]), True

@@ -6,19 +6,19 @@ says where to post; if it breaks, the session is over.
 """
 
 import logging
+import time
 
+from transports.fabric.pause import GrowingPause
+
+from .connection import HttpFailed
 from .event_stream import EventStream
-from .exchange import Exchange
-from .http_errors import FORGOTTEN, problem_of
-from .server_socket import HttpFailed, Unreachable
+from .message_post import EVENTS, LASTS
 
 log = logging.getLogger("router")
 
-PAUSE, LONGEST_PAUSE = 1.0, 60.0    # seconds before the stream is opened again; doubled each time
-UNAVAILABLE = 429, 502, 503, 504    # HTTP errors that pass
+PAUSE, LONGEST_PAUSE = 1.0, 60.0    # seconds before the stream is opened again
+MISSING = 200, 202, 204, 404, 405, 501  # what says, without a stream, that there is none
 ENDPOINT_SECONDS = 10.0             # for the first event of HTTP+SSE
-
-_GET = b"Accept: text/event-stream\r\n"
 
 
 class ServerStream:
@@ -28,78 +28,83 @@ class ServerStream:
         self.is_old = False     # whether it is HTTP+SSE, and we know where to post
         self._remote = remote
 
-    def get(self, exchange, last_id=b""):
+    def get(self, wire, last_id=b""):
         """Open a stream, or resume it. Raises HttpFailed."""
-        remote = self._remote
-        head = _GET + remote.message_headers.lines()
+        headers = [("Accept", EVENTS), *self._remote.message_headers.legacy()]
         if last_id:
-            head += b"Last-Event-ID: " + last_id + b"\r\n"
-        return remote.ask(exchange, "GET", remote.origin.target, head)
+            headers.append(("Last-Event-ID", last_id))
+        wire.ask("GET", self._remote.origin.target, headers, kinds=[EVENTS])
 
-    def run(self):
-        """The stream of Streamable HTTP."""
-        remote, events, pause = self._remote, EventStream(self._remote.longest), PAUSE
+    def run(self, wire):
+        """The stream of Streamable HTTP, over as many connections as that takes."""
+        remote, events = self._remote, EventStream(self._remote.longest)
+        pause = GrowingPause(PAUSE, LONGEST_PAUSE)
         while not remote.closing.is_set():
-            exchange = Exchange(remote.sockets)
+            began, self._has_news = time.monotonic(), False
+            least = 0
             try:
-                self.get(exchange, events.last_id)
-                if exchange.kind() != "text/event-stream":
-                    problem = problem_of(exchange, None, remote.message_headers.session)
-                    if exchange.status not in UNAVAILABLE:
-                        self._is_missing(problem)
-                        return
-                    pause = max(pause, problem.pause or 0)
-                    raise HttpFailed(problem.text)
-                for kind, data in events.events(exchange.pieces()):
-                    pause = PAUSE if events.retry is None else events.retry
-                    if kind == b"message" and data != b"":  # which would only tell an id
-                        remote.take_in(data)
+                self._read(wire, events)
             except HttpFailed as problem:
+                if self._is_missing(problem):
+                    return
+                least = problem.pause or 0
                 log.debug("%s: its stream broke: %s", remote.label, remote.redact(str(problem)))
-            finally:
-                exchange.end()
-            remote.closing.wait(pause)
-            pause = min(max(2 * pause, PAUSE), LONGEST_PAUSE)
+            wire.let_go()
+            if self._has_news or time.monotonic() - began > LASTS:
+                pause.reset()
+            seconds = pause.next()
+            if events.retry is not None:
+                seconds = events.retry if self._has_news else max(events.retry, seconds)
+            remote.closing.wait(max(seconds, least))
+
+    def _read(self, wire, events):
+        """What comes on one connection."""
+        self.get(wire, events.last_id)
+        for kind, data, whole in events.events(wire.pieces()):
+            self._has_news = True
+            if kind == b"message" and data != b"":  # which would only tell an id
+                self._remote.take_in(data, whole=whole)
 
     def _is_missing(self, problem):
+        """Whether there is no such stream, or no session any more."""
         remote = self._remote
-        if problem.kind is FORGOTTEN:
-            remote.is_refused(problem)
-        elif problem.status != 405:    # which says that there is none
-            log.info("%s: has no stream for what it says of its own accord: %s", remote.label,
-                     remote.redact(problem.text))
+        if problem.forgotten:
+            remote.failed(problem)
+        elif problem.status in MISSING:
+            level = logging.DEBUG if problem.status == 405 else logging.INFO
+            log.log(level, "%s: has no stream for what it says of its own accord: %s",
+                    remote.label, remote.redact(str(problem)))
+        else:
+            return False
+        return True
 
-    def run_old(self, may_fail=False):
-        """The stream of HTTP+SSE. With `may_fail` the server may be of another kind."""
-        remote, exchange = self._remote, Exchange(self._remote.sockets)
+    def run_old(self, wire):
+        """The stream of HTTP+SSE."""
+        remote = self._remote
         try:
-            self._read_old(exchange, may_fail)
+            if not remote.closing.is_set():
+                self._read_old(wire)
             reason = "closed its stream"
-        except Unreachable as problem:
-            reason = f"cannot be reached: {problem}"
         except HttpFailed as problem:
             reason = str(problem)
-        finally:
-            exchange.end()
-        if self.is_old or not may_fail:
+            if remote.entry.type == "sse":
+                remote.failed(problem)
+        if self.is_old or remote.entry.type == "sse":   # else it is of another kind
             remote.end(reason)
         remote.ready.set()
 
-    def _read_old(self, exchange, may_fail):
-        remote, events = self._remote, EventStream(self._remote.longest)
-        self.get(exchange)
-        if exchange.kind() != "text/event-stream":
-            problem = problem_of(exchange, None, None)
-            if not may_fail:
-                remote.is_refused(problem)
-            raise HttpFailed(problem.text)
-        exchange.limit(ENDPOINT_SECONDS)
-        for kind, data in events.events(exchange.pieces()):
-            if kind == b"message" and self.is_old:
-                remote.take_in(data)
-            elif kind == b"endpoint" and data:
-                self._learn_endpoint(data)
-                exchange.limit(None)
+    def _read_old(self, wire):
+        remote = self._remote
+        self.get(wire)
+        found = EventStream(remote.longest).events(wire.pieces())
+        with wire.within(ENDPOINT_SECONDS, "named no endpoint"):
+            for kind, data, _ in found:
+                if kind == b"endpoint" and data:
+                    self._learn_endpoint(data)
+                    break
+        for kind, data, whole in found:
+            if kind == b"message":
+                remote.take_in(data, whole=whole)
 
     def _learn_endpoint(self, data):
         remote = self._remote

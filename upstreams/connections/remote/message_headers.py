@@ -1,0 +1,167 @@
+"""The headers that a message demands.
+
+They are learned from the messages that pass: the revision and the session from the answer to
+`initialize`, and from the answers to `tools/list` the parameters of tools that are sent as headers
+too (`x-mcp-header`; 2026-07-28, Streamable HTTP, Custom Headers from Tool Parameters).
+"""
+
+import base64
+import collections
+import logging
+import re
+
+from transports.fabric.messages import VERSION_KEY, dig
+from transports.fabric.text import printable
+
+log = logging.getLogger("router")
+
+SESSION, ANNOTATION = "Mcp-Session-Id", "x-mcp-header"
+
+_VISIBLE = re.compile(r"[!-~]+")
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")     # RFC 9110, Tokens
+_PLAIN = re.compile(r"(?![ \t])[\t -~]*(?<![ \t])")
+_NAMED_BY = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
+_NO_SCHEMAS = {"default", "const", "enum", "examples", ANNOTATION}
+_NAMED_SCHEMAS = {"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"}
+
+
+class MessageHeaders:
+    """What each request says of its message."""
+
+    def __init__(self, name):
+        self._name = name       # of the server, for the log
+        self.version = None     # a legacy revision, once `initialize` was answered
+        self.session = None     # its Mcp-Session-Id, if it has one
+        self._parameters = {}   # tool → [(header, path)]
+
+    def legacy(self):
+        """[(name, value)] for any request to a legacy server."""
+        pairs = []
+        if self.version and self.version >= "2025-06-18":
+            pairs.append(("MCP-Protocol-Version", self.version))
+        if self.session:
+            pairs.append((SESSION, self.session))
+        return pairs
+
+    def modern(self, message):
+        """The same for a modern message; None if it is none."""
+        version, method = modern_version(message), message.get("method")
+        if version is None:
+            return None
+        pairs = [("MCP-Protocol-Version", encoded(version)), ("Mcp-Method", encoded(method))]
+        name = dig(message, "params", _NAMED_BY.get(method))
+        if isinstance(name, str):
+            pairs.append(("Mcp-Name", encoded(name)))
+            if method == "tools/call" and name in self._parameters:
+                pairs += values(self._parameters[name], message["params"].get("arguments"))
+        return pairs
+
+    def learn(self, post, answer, headers):
+        """The answer to this MessagePost; returns what is to be passed on of it. Raises ValueError
+        if its session has no possible id."""
+        result = answer.get("result")
+        if not isinstance(result, dict):
+            return answer
+        if post.method == "initialize":
+            version, session = result.get("protocolVersion"), headers.get(SESSION)
+            if session is not None and not _VISIBLE.fullmatch(session):
+                raise ValueError("its Mcp-Session-Id has characters that are not allowed")
+            is_one = isinstance(version, str) and _VISIBLE.fullmatch(version)
+            self.session, self.version = session, version if is_one else None
+        elif post.method == "tools/list" and post.is_modern \
+                and isinstance(result.get("tools"), list):
+            tools = self._learn_tools(result["tools"], {} if post.begins else self._parameters)
+            return {**answer, "result": {**result, "tools": tools}}
+        return answer
+
+    def _learn_tools(self, tools, known):
+        """Those without an invalid annotation. `known`: the parameters of earlier pages."""
+        valid, parameters = [], {**known}
+        for tool in tools:
+            try:
+                if isinstance(dig(tool, "name"), str):
+                    parameters[tool["name"]] = parameters_of(tool)
+                valid.append(tool)
+            except ValueError as problem:
+                log.warning('server "%s": its tool %s is left out: %s', self._name,
+                            printable(tool["name"]), printable(str(problem)))
+        self._parameters = parameters
+        return valid
+
+
+def modern_version(message):
+    """The revision that a modern request says it is of; None for any other message."""
+    version = dig(message, "params", "_meta", VERSION_KEY)
+    return version if isinstance(version, str) else None
+
+
+def parameters_of(tool):
+    """[(header, path)]: the arguments of this tool that are sent as headers. An annotation may
+    only be where each step from the root of the inputSchema is a `properties` key.
+
+    Raises ValueError if an annotation is invalid: such a tool must not be listed.
+
+    >>> parameters_of({"inputSchema": {"properties": {"a": {"properties": {
+    ...     "b": {"type": "string", "x-mcp-header": "Region"}}}}}})
+    [('Mcp-Param-Region', ('a', 'b'))]
+    """
+    found = []
+    _visit(tool.get("inputSchema"), (), True, found)
+    for name, count in collections.Counter(name.lower() for name, _ in found).items():
+        if count > 1:
+            raise ValueError(f"{ANNOTATION} is the same for several parameters: {name}")
+    return [(f"Mcp-Param-{name}", path) for name, path in found]
+
+
+def _visit(schema, path, reachable, found):
+    """`reachable`: whether all steps to here are `properties` keys."""
+    if isinstance(schema, list):
+        schema = dict(enumerate(schema))
+    if not isinstance(schema, dict):
+        return
+    if ANNOTATION in schema:
+        _check(schema, path, reachable)
+        found.append((schema[ANNOTATION], path))
+    for key, value in schema.items():
+        if key in _NAMED_SCHEMAS and isinstance(value, dict):
+            for name, part in value.items():
+                _visit(part, (*path, name), reachable and key == "properties", found)
+        elif key not in _NO_SCHEMAS:
+            _visit(value, path, False, found)
+
+
+def _check(schema, path, reachable):
+    name = schema[ANNOTATION]
+    where = f"{ANNOTATION} of {'.'.join(path) or 'the root'}"
+    if not isinstance(name, str) or not _TOKEN.fullmatch(name):
+        raise ValueError(f"{where} is no name of a header")
+    if not reachable or not path:
+        raise ValueError(f"{where} is not reached by `properties` alone")
+    if schema.get("type") not in ("string", "integer", "boolean"):
+        raise ValueError(f"{where}: its type is not string, integer or boolean")
+
+
+def values(parameters, arguments):
+    """[(header, value)] for the arguments of one call; those that are absent or null have none."""
+    found = []
+    for header, path in parameters:
+        value = dig(arguments, *path)
+        if isinstance(value, bool):
+            value = "true" if value else "false"
+        elif isinstance(value, int) or isinstance(value, float) and value.is_integer():
+            value = str(int(value))
+        if isinstance(value, str):
+            found.append((header, encoded(value)))
+    return found
+
+
+def encoded(value):
+    """Text as the value of a header: as it is, or Base64 where that would not be safe.
+
+    >>> encoded("us-west1"), encoded(" padded "), encoded("=?base64?literal?=")
+    ('us-west1', '=?base64?IHBhZGRlZCA=?=', '=?base64?PT9iYXNlNjQ/bGl0ZXJhbD89?=')
+    """
+    if _PLAIN.fullmatch(value) and not (value.startswith("=?base64?") and value.endswith("?=")):
+        return value
+    data = base64.b64encode(value.encode("utf-8", "surrogatepass")).decode()
+    return f"=?base64?{data}?="

@@ -1,0 +1,107 @@
+"""What an HTTP error says: to the caller in words, and to the connection what follows from it."""
+
+import contextlib
+import datetime
+import email.utils
+import re
+
+from transports.fabric.messages import METHOD_NOT_FOUND, RESPONSE, InvalidMessage, decode, kind_of
+from transports.fabric.text import printable
+
+from .connection import HttpFailed
+
+LONGEST_BODY = 2**20    # bytes of the body of an error
+BODY_SECONDS = 5.0      # that it may take
+SHOWN = 200             # characters of it
+LONGEST_PAUSE = 3600.0  # seconds that we wait because a Retry-After says so
+
+# 2025-11-25, Transports, Session Management, demands 404; others answer 400, and say in words
+# that it is the session, alone or in a JSON-RPC error of one of these codes.
+_FORGOTTEN_CODES = None, -32000, -32001, -32600
+_HIDES = re.compile(r"<(?:script|style)\b", re.IGNORECASE)
+_SHOWS = re.compile(r"</(?:script|style)[^<>]*>", re.IGNORECASE)
+_TAG = re.compile(r"<[^<>]*>")
+
+
+class Problem(HttpFailed):
+    """An HTTP error, or a success with something else than an answer; read from this wire.
+    `in_session`: whether we named a session."""
+
+    def __init__(self, wire, in_session):
+        data = bytearray()
+        # The status says enough if the rest does not come.
+        with contextlib.suppress(HttpFailed), wire.within(BODY_SECONDS):
+            for piece in wire.pieces():
+                data += piece
+                if len(data) > LONGEST_BODY:
+                    break
+        self.status = wire.status
+        self.body = error_in(bytes(data))           # the JSON-RPC error in it, or None
+        self.pause = _pause(wire.headers)           # seconds, if a Retry-After says them
+        words = shown(str(self.body["error"].get("message")) if self.body
+                      else without_markup(data[:20_000].decode("utf-8", "replace")))
+        self.forgotten = in_session and self._is_forgotten(words)
+        text = f"answered HTTP {wire.status} {wire.reason}".rstrip()
+        if wire.status < 300:
+            text = f"sent {wire.kind() or 'nothing'} in place of an answer; it {text}"
+        if told := wire.headers.get("www-authenticate"):
+            text += f" ({printable(told[:SHOWN])})"
+        text += f": {words}" if words else ""
+        text += "" if self.pause is None else f"; try again in {self.pause:g} seconds"
+        super().__init__(text)
+
+    @property
+    def may_be_old(self):
+        """Whether it may be a server of HTTP+SSE (2024-11-05), to which a POST here means
+        nothing."""
+        return self.status in (400, 404, 405) and self.body is None
+
+    def _is_forgotten(self, words):
+        """Whether the server does not know our session any more."""
+        code = self.body["error"].get("code") if self.body else None
+        if self.status == 404:  # unless it knows us, and lacks the method of this request
+            return code != METHOD_NOT_FOUND or self.body.get("id") is None
+        return self.status == 410 or (self.status == 400 and code in _FORGOTTEN_CODES
+                                      and "session" in words.lower())
+
+
+def error_in(data):
+    """The JSON-RPC error in these bytes, whatever its id is; None if they are something else."""
+    try:
+        body = decode(data)
+        is_one = isinstance(body, dict) and isinstance(body.get("error"), dict) \
+            and kind_of({**body, "id": 0}) is RESPONSE
+    except InvalidMessage:
+        return None
+    return body if is_one else None
+
+
+def shown(text):
+    """The first words of a text or of bytes, fit for a line of a log."""
+    text = text[:20_000] if isinstance(text, str) else text[:20_000].decode("utf-8", "replace")
+    text = " ".join(text.split())
+    return printable(text if len(text) <= SHOWN else text[:SHOWN] + "…")
+
+
+def without_markup(text):
+    """The text of a page, roughly, in linear time.
+
+    >>> without_markup("<p>Log <b>in</b><style>p { x }</style> 1 < 2 or <SCRIPT>never")
+    ' Log  in   1 < 2 or  '
+    """
+    first, *hidden = _HIDES.split(text)
+    parts = [first, *("".join(_SHOWS.split(part, 1)[1:]) for part in hidden)]
+    return _TAG.sub(" ", " ".join(parts))
+
+
+def _pause(headers):
+    """The seconds of a Retry-After, which may also be a date; None without one."""
+    text = headers.get("retry-after", "").strip()
+    if text.isascii() and text.isdigit():
+        return min(float(text[:9]), LONGEST_PAUSE)
+    try:
+        moment = email.utils.parsedate_to_datetime(text)
+        now = datetime.datetime.now(moment.tzinfo)
+        return min(max(0.0, round((moment - now).total_seconds())), LONGEST_PAUSE)
+    except (TypeError, ValueError, OverflowError):
+        return None
