@@ -30,14 +30,6 @@ DEEPEST = 200
 LOG_LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 
 
-class InvalidMessage(Exception):
-    """Bytes that are not a JSON-RPC message; answered with `error(None, self.code, str(self))`."""
-
-    def __init__(self, code, text):
-        super().__init__(text)
-        self.code = code
-
-
 class Refused(Exception):
     """A request that we answer with an error."""
 
@@ -49,6 +41,10 @@ class Refused(Exception):
     def answer(self, id):
         """The whole error, for the request with this id."""
         return error(id, self.code, str(self), self.data)
+
+
+class InvalidMessage(Refused):
+    """Bytes that are not a JSON-RPC message. There is no id to answer it with: `answer(None)`."""
 
 
 def _finite(text):
