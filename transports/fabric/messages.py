@@ -48,7 +48,7 @@ class InvalidMessage(Refused):
 
 
 def _finite(text):
-    """JSON has no infinity: a number that Python reads as one could not be passed on."""
+    """What Python reads as infinity could not be passed on, as JSON has none."""
     number = float(text)
     if math.isinf(number):
         raise ValueError(f"the number {text[:40]} is too large")
@@ -77,7 +77,7 @@ def decode(data):
     """Bytes → the JSON value in them.
 
     Raises InvalidMessage if they are not UTF-8 or not JSON, or if the value is nested so deep that
-    encoding it again, in a function that is called deeper than this one, could fail.
+    encoding it again could fail.
     """
     try:
         value = _decoder.decode(data.decode("utf-8"))
@@ -168,7 +168,7 @@ def with_params(message, **changes):
 
 
 def request(method, params=None):
-    """A request of our own. It gets its id when it is passed on, see PendingRequests.add."""
+    """A request of our own, which gets its id when it is passed on: PendingRequests.add."""
     return {"jsonrpc": "2.0", "id": 0, "method": method, "params": params or {}}
 
 
@@ -181,7 +181,5 @@ def result(id, value):
 
 
 def error(id, code, text, data=None):
-    body = {"code": code, "message": text}
-    if data is not None:
-        body["data"] = data
+    body = {"code": code, "message": text, **({} if data is None else {"data": data})}
     return {"jsonrpc": "2.0", "id": id, "error": body}
