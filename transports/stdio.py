@@ -11,7 +11,7 @@ import sys
 import threading
 
 from transports.fabric.lines import each_line
-from transports.fabric.messages import INVALID_REQUEST, InvalidMessage, decode, error
+from transports.fabric.messages import INVALID_REQUEST, InvalidMessage, decode
 from transports.fabric.outbox import feed_pipe
 from transports.program.options import CannotServe
 from transports.program.signals import end_ourselves, interruptible
@@ -58,7 +58,7 @@ def serve_pipes(transport, router, source, sink):
                     raise InvalidMessage(INVALID_REQUEST, f"longer than {longest} bytes")
                 router.handle(session, decode(line), session.outbox)
             except InvalidMessage as problem:
-                session.outbox.send(error(None, problem.code, str(problem)))
+                session.outbox.send(problem.answer(None))
         session.pending.close("the client has closed its end: it can answer nothing any more")
         with interruptible:
             all_answered = session.calls.wait_until_empty(DRAIN_SECONDS)

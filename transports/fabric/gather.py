@@ -1,8 +1,5 @@
-"""Waiting without a thread that waits: what several sources give, collected where it arrives.
-
-Both classes run in the thread that brings the next piece: mostly the reader thread of a server,
-or the clock.
-"""
+"""Waiting without a thread that waits: all runs in the thread that brings the next piece, mostly
+the reader thread of a server, or the clock."""
 
 import functools
 import threading
@@ -28,8 +25,7 @@ class Gather:
 
     def __init__(self, sources, finish, clock=None, seconds=None):
         self._sources, self._finish = list(sources), finish
-        self._clock, self._seconds = clock, seconds
-        self._deadline = None
+        self._clock, self._seconds, self._deadline = clock, seconds, None
         self._lock = threading.Lock()
         # protected by _lock:
         self._missing = set(self._sources)

@@ -30,14 +30,6 @@ DEEPEST = 200
 LOG_LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 
 
-class InvalidMessage(Exception):
-    """Bytes that are not a JSON-RPC message; answered with `error(None, self.code, str(self))`."""
-
-    def __init__(self, code, text):
-        super().__init__(text)
-        self.code = code
-
-
 class Refused(Exception):
     """A request that we answer with an error."""
 
@@ -51,8 +43,12 @@ class Refused(Exception):
         return error(id, self.code, str(self), self.data)
 
 
+class InvalidMessage(Refused):
+    """Bytes that are not a JSON-RPC message. There is no id to answer it with: `answer(None)`."""
+
+
 def _finite(text):
-    """JSON has no infinity: a number that Python reads as one could not be passed on."""
+    """What Python reads as infinity could not be passed on, as JSON has none."""
     number = float(text)
     if math.isinf(number):
         raise ValueError(f"the number {text[:40]} is too large")
@@ -81,7 +77,7 @@ def decode(data):
     """Bytes → the JSON value in them.
 
     Raises InvalidMessage if they are not UTF-8 or not JSON, or if the value is nested so deep that
-    encoding it again, in a function that is called deeper than this one, could fail.
+    encoding it again could fail.
     """
     try:
         value = _decoder.decode(data.decode("utf-8"))
@@ -197,7 +193,7 @@ def with_params(message, **changes):
 
 
 def request(method, params=None):
-    """A request of our own. It gets its id when it is passed on, see PendingRequests.add."""
+    """A request of our own, which gets its id when it is passed on: PendingRequests.add."""
     return {"jsonrpc": "2.0", "id": 0, "method": method, "params": params or {}}
 
 
@@ -210,7 +206,5 @@ def result(id, value):
 
 
 def error(id, code, text, data=None):
-    body = {"code": code, "message": text}
-    if data is not None:
-        body["data"] = data
+    body = {"code": code, "message": text, **({} if data is None else {"data": data})}
     return {"jsonrpc": "2.0", "id": id, "error": body}

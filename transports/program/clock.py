@@ -1,8 +1,6 @@
 """The clock: one thread that calls functions later, so that no other thread has to wait.
 
-It runs the deadlines of starts, lists and calls, the pauses before restarts, the steps of ending
-a server, and looks for sessions that are idle. The functions are called in the thread `clock` and
-must not block there; they may send messages, as any thread may.
+The functions must not block there; they may send messages, as any thread may.
 """
 
 import logging

@@ -155,8 +155,8 @@ class Process:
             raise  # into the log
 
     def _broken(self, reason):
-        """A pipe has ended. Its thread has nothing left to do, so it may wait here: mostly the
-        process is ending too, and its exit status says more than the end of the pipe."""
+        """A pipe has ended. Its thread may wait here: mostly the process is ending too, and its
+        exit status says more than the end of the pipe."""
         if not self._exited.wait(DRAIN):
             self._report(reason)
         self.close()
