@@ -12,7 +12,8 @@ import logging
 import threading
 import time
 
-from transports.http.replies import JSON, Reply
+from transports.http.engine.reply import Reply
+from transports.http.replies import JSON
 
 log = logging.getLogger("router")
 
@@ -20,10 +21,9 @@ log = logging.getLogger("router")
 class WaitingPosts:
     """The POSTs about which nothing is decided. Only the thread that takes one out decides."""
 
-    def __init__(self, clock, heartbeat, stream_threads):
+    def __init__(self, clock, heartbeat, workers):
         """`heartbeat`: seconds that a POST may wait in silence, if a stream may be opened then."""
-        self._clock, self._heartbeat = clock, heartbeat
-        self._stream_threads = stream_threads
+        self._clock, self._heartbeat, self._workers = clock, heartbeat, workers
         self._lock = threading.Lock()
         self._posts = set()     # protected by _lock
         self._hurry()
@@ -35,21 +35,21 @@ class WaitingPosts:
     def take(self, post):
         """True for the first to do so."""
         with self._lock:
-            if post not in self._posts:
-                return False
-            self._posts.remove(post)
-            return True
+            is_first = post in self._posts
+            self._posts.discard(post)
+            return is_first
 
     def all(self):
         with self._lock:
             return list(self._posts)
 
     def _hurry(self):
-        """Called by the clock."""
+        """Silence makes a stream of a POST, so that its client gets signs of life. Called by the
+        clock."""
         self._clock.after(self._heartbeat / 3, self._hurry)
         for post in self.all():
-            if self._stream_threads.has_room():
-                post.hurry(self._heartbeat)
+            if time.monotonic() - post.since >= self._heartbeat and self._workers.has_room():
+                post.ready()
 
 
 class WaitingPost:
@@ -67,13 +67,11 @@ class WaitingPost:
         called, by any thread; here already, if something has come."""
         self.session.streams[self.stream.number] = self.stream
         self._waiting_posts.add(self)
-        gone = self._client_connection.on_disconnect = self.gone
+        self._client_connection.on_disconnect = self.gone
         self.stream.on_news = self.ready
         if self.stream.has_news():  # it came before the line above
             self.ready()
-        # A connection that closed before on_disconnect was set does not call it.
-        if self._client_connection.has_hung_up() and self._client_connection.on_disconnect is gone:
-            self.gone()
+        self._client_connection.end_if_gone()
 
     def ready(self):
         """There is something to read, or the end of it, or somebody else reads it."""
@@ -88,13 +86,7 @@ class WaitingPost:
         if self._is_first and self.session.version is None:  # initialize was refused
             self._router.leave(self.session)
             self._is_first = False
-        self._client_connection.answer(Reply("200 OK", answer, [JSON, *self.headers()]))
-
-    def hurry(self, heartbeat):
-        """The clock asks: after that many seconds of silence it becomes a stream, so that the
-        client gets signs of life."""
-        if time.monotonic() - self.since >= heartbeat:
-            self.ready()
+        self._client_connection.answer(Reply(answer, "200 OK", [JSON, *self.headers()]))
 
     def gone(self):
         """The client has hung up. It has no number to resume the stream from, so nobody will ever

@@ -1,14 +1,16 @@
-"""transports/http/waiting_post.py: what becomes of a POST. The TCP connection is played here."""
+"""transports/http/streamable/waiting_post.py: what becomes of a POST.
+
+The TCP connection is played here.
+"""
 
 import json
 
 import pytest
 
 from transports.fabric.outbox import CLOSE
-from transports.http.stream_threads import StreamThreads
 from transports.http.streamable.streamable import StreamableHttp
 
-from played_connection import HEARTBEAT, Connection, request
+from played_connection import HEARTBEAT, Connection, Streams, request
 from streamable_by_hand import HELLO
 from world import World, offers
 
@@ -16,7 +18,7 @@ from world import World, offers
 @pytest.fixture
 def world():
     world = World(a=offers(tools=["t"]))
-    world.transport = StreamableHttp(world.router, world.clock, StreamThreads(10), HEARTBEAT)
+    world.transport = StreamableHttp(world.router, world.clock, Streams(), HEARTBEAT)
     connection = Connection()
     assert world.transport.post(request(HELLO), connection) is None
     (answer,) = connection.answers
@@ -72,7 +74,7 @@ def test_silence_makes_a_stream_of_the_post_too(world, call):
 
 
 def test_a_post_goes_on_waiting_in_silence_if_no_stream_may_be_opened(world, call):
-    world.transport._stream_threads.most = 0
+    world.transport._workers.most_streams = 0
     (post,) = world.transport._waiting_posts.all()
     post.since -= HEARTBEAT
     world.clock.advance(HEARTBEAT)
@@ -93,7 +95,7 @@ def test_of_a_post_whose_client_has_hung_up_nothing_is_kept(world, call):
 
 def test_a_client_that_hangs_up_on_initialize_leaves_no_session():
     world = World(a=offers(slow=True))
-    transport = StreamableHttp(world.router, world.clock, StreamThreads(10), HEARTBEAT)
+    transport = StreamableHttp(world.router, world.clock, Streams(), HEARTBEAT)
     connection = Connection()
     assert transport.post(request(HELLO), connection) is None
     assert len(world.router.sessions.all()) == 1
@@ -105,7 +107,7 @@ def test_a_client_that_hangs_up_on_initialize_leaves_no_session():
 
 def test_a_client_that_hangs_up_once_it_has_its_answer_keeps_its_session():
     world = World(a=offers())
-    transport = StreamableHttp(world.router, world.clock, StreamThreads(10), HEARTBEAT)
+    transport = StreamableHttp(world.router, world.clock, Streams(), HEARTBEAT)
     connection = Connection()
     connection.closes = True
     assert transport.post(request(HELLO), connection) is None
