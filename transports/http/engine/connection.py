@@ -170,8 +170,10 @@ class ClientConnection:
             return
         request = self.request
         way = self._way(request)
-        if request.refused or request.error:
-            self.answer(request.refused or reply_to_error(request.error))
+        if request.error:
+            self.answer(reply_to_error(request.error))
+        elif request.refused:
+            self.answer(request.refused)
         elif self.post or not way:
             self._run_view()
         else:
