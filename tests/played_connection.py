@@ -56,6 +56,12 @@ class Streams(Workers):
         pass
 
 
+def waiting_posts(router):
+    """The WaitingPosts about which nothing is decided."""
+    return [stream.post for session in router.sessions.all()
+            for stream in session.streams.values() if stream.post]
+
+
 def request(message, session=None):
     """A POST, as waitress parses it."""
     body = json.dumps({"jsonrpc": "2.0", **message})

@@ -29,9 +29,12 @@ class Wisher:
         self.watched = self.wants
         return self.wants
 
-    def use_socket(self, events):
-        if events & READ and self.socket.recv(1) == b"e":
+    def read(self):
+        if self.socket.recv(1) == b"e":
             raise SystemExit
+
+    def send_more(self):
+        pass
 
     def disconnect(self):
         self.wants = CLOSE
@@ -98,7 +101,7 @@ def test_a_connection_that_is_over_is_closed_and_forgotten_and_what_it_says_late
 
 
 def test_a_bug_in_one_connection_ends_that_one_only(loop, caplog):
-    loop.idle.use_socket = lambda events: 1 / 0
+    loop.idle.read = lambda: 1 / 0
     loop.idle.peer.send(b"x")
     loop.turns(b"x" * 5)
     loop.turns(b"x")

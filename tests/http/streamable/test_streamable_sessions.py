@@ -16,7 +16,7 @@ from transports.http.sse import HttpSse
 from transports.http.streamable import streamable
 from transports.http.streamable.streamable import GONE_SECONDS, StreamableHttp
 
-from played_connection import HEARTBEAT, Connection, Streams, request
+from played_connection import HEARTBEAT, Connection, Streams, request, waiting_posts
 from streamable_by_hand import HELLO
 from world import World, offers
 
@@ -62,7 +62,7 @@ class HttpClients:
 
     def become_stream(self, connection):
         """The response to a POST that was silent for so long that it became a stream."""
-        self.transport._waiting_posts.all()[0].ready()
+        waiting_posts(self.router)[0].ready()
         connection.post = connection.streams.pop()
         return self._views.post("/mcp", environ_overrides=connection.environ())
 

@@ -88,14 +88,7 @@ class ClientConnection:
         # A socket at its end is always readable: the loop would spin until the request ends.
         return 0 if self.sends_no_more or self._waiting else READ
 
-    def use_socket(self, events):
-        """The socket is ready for that."""
-        if events & WRITE:
-            self._send_more()
-        elif events & READ:
-            self._read()
-
-    def _read(self):
+    def read(self):
         try:
             data = self.socket.recv(READ_BYTES)
         except BlockingIOError:
@@ -124,7 +117,7 @@ class ClientConnection:
                     self._put(b"HTTP/1.1 100 Continue\r\n\r\n")
         self._next_turn(in_main_thread=True)
 
-    def _send_more(self):
+    def send_more(self):
         with self._lock:
             del self.unsent[:self._send(self.unsent)]
             self._lock.notify_all()
@@ -136,11 +129,8 @@ class ClientConnection:
             self._break_off()
             self.socket.close()
         gone, self.on_disconnect = self.on_disconnect, None
-        try:
-            if gone:
-                gone()
-        except Exception:  # a bug of ours
-            log.exception("what is done for a client that has gone failed")
+        if gone:
+            gone()
 
     def _next_turn(self, in_main_thread=False):
         """Serve the next request, if there is one and it is its turn."""

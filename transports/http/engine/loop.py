@@ -17,7 +17,7 @@ import threading
 
 from transports.program.signals import interruptible
 
-from .connection import CLOSE, ClientConnection
+from .connection import CLOSE, READ, WRITE, ClientConnection
 
 log = logging.getLogger("router")
 
@@ -38,7 +38,7 @@ class Loop:
         self._selector = selectors.DefaultSelector()
         for one in (self._waker, self._woken, *listening):
             one.setblocking(False)
-        self._selector.register(self._woken, selectors.EVENT_READ, lambda _: self._woken.recv(999))
+        self._selector.register(self._woken, READ, lambda: self._woken.recv(999))
         self._listen(True)
 
     def run(self):
@@ -49,8 +49,8 @@ class Loop:
                 self._ask(self._changed.popleft())
             with interruptible:
                 ready = self._selector.select(LONGEST_WAIT)
-            for key, events in ready:
-                key.data(events)
+            for key, _ in ready:
+                key.data()
 
     def changed(self, connection):
         """This connection wants something else now. Any thread, maybe with its lock held."""
@@ -74,8 +74,7 @@ class Loop:
             self._is_listening = whether
             for one in self._listening:
                 if whether:
-                    self._selector.register(one, selectors.EVENT_READ,
-                                            lambda _, one=one: self._accept(one))
+                    self._selector.register(one, READ, lambda one=one: self._accept(one))
                 else:
                     self._selector.unregister(one)
 
@@ -105,15 +104,16 @@ class Loop:
             self._selector.unregister(connection.socket)
         if wanted == CLOSE:
             self.connections.discard(connection)
-            connection.close()
             self._listen(True)
+            self._let(connection, connection.close)
         elif wanted:
+            use = connection.send_more if wanted == WRITE else connection.read
             self._selector.register(connection.socket, wanted,
-                                    lambda events: self._serve(connection, events))
+                                    lambda: self._let(connection, use))
 
-    def _serve(self, connection, events):
+    def _let(self, connection, use_socket):
         try:
-            connection.use_socket(events)
+            use_socket()
         except Exception:  # a bug of ours
             log.exception("a connection ends because of a bug")
             connection.disconnect()

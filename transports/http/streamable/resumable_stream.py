@@ -29,6 +29,7 @@ class ResumableStream:
 
     def __init__(self, name, number, answers=None):
         self.name, self.number = name, number
+        self.post = None                # the WaitingPost whose stream this may become
         self.on_news = lambda: None     # called after a change, by the thread that made it
         self._changed = threading.Condition()
         # written with _changed held:

@@ -26,7 +26,7 @@ from transports.http.replies import (ACCEPTED, NO_JSON, STILL_HERE, event, is_js
 from transports.http.workers import StreamsUsedUp
 
 from .resumable_stream import ResumableStream
-from .waiting_post import WaitingPost, WaitingPosts
+from .waiting_post import WaitingPost
 
 TRANSPORT = "streamable-http"   # what our sessions say of themselves
 RETRY = 1000                # milliseconds before a client resumes a broken stream
@@ -51,8 +51,7 @@ class StreamableHttp:
     def __init__(self, router, clock, workers, heartbeat):
         self._router, self._clock = router, clock
         self._workers, self._heartbeat = workers, heartbeat
-        self._waiting_posts = WaitingPosts(clock, heartbeat, workers)
-        self._end_idle_sessions()
+        self._look()
 
     def views(self):
         """A Flask blueprint."""
@@ -92,8 +91,7 @@ class StreamableHttp:
             return json_error(400, problem.code, str(problem))
         except SessionsUsedUp as problem:
             return used_up(problem)
-        WaitingPost(self._router, self._waiting_posts, session, stream, client_connection,
-                    is_first).wait()
+        WaitingPost(self._router, session, stream, client_connection, is_first).wait()
         return None
 
     def _message(self, request):
@@ -208,15 +206,16 @@ class StreamableHttp:
         session.last_used = time.monotonic()
         return session
 
-    def _end_idle_sessions(self):
-        """Called by the clock, a few times in the span that a session may be idle.
-
-        Most clients never send DELETE: they close their connections and are gone.
-        """
+    def _look(self):
+        """Called by the clock again and again. A POST that waits in silence becomes a stream. A
+        session whose client has gone ends: most never send DELETE."""
         idle = self._router.limits.idle
         gone = min(idle, GONE_SECONDS)
-        self._clock.after(gone / 10, self._end_idle_sessions)
+        self._clock.after(min(self._heartbeat / 3, gone / 10), self._look)
         for session in self._router.sessions.all():
+            for stream in list(session.streams.values()):
+                if (post := stream.post) and self._workers.has_room():
+                    post.hurry(self._heartbeat)
             silent = session.seconds_silent()
             if silent >= idle or silent >= gone and session.outbox.had_reader:
                 self._router.leave(session)
