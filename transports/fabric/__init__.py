@@ -5,8 +5,8 @@ Knows no HTTP, no process and no method of MCP beyond the few that carry ids and
 The rule of locks, here and everywhere: a lock protects one table, for a few lines. Nothing is
 called, sent or written while it is held, so locks need no order. The exceptions are
     the pen of an outbox            held during a write; its order with others: http/engine
-    Sockets._lock                   held while a connection is asked what it wants: http/engine
-    StreamThreads._lock             held while waitress is told its number of threads
+    ClientConnection._lock          held while the socket takes bytes, without waiting: http/engine
+    Workers._count_lock             held while threads are started, or told to end
     Guardian._lock                  held while one short line is written to the guardian
     the log's lock                  held during a write to stderr, which never blocks
 

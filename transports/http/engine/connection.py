@@ -195,10 +195,11 @@ class ClientConnection:
             task.close_on_finish = True
         self._finish(task.close_on_finish)
 
-    def _finish(self, is_last):
-        """The request has its whole answer."""
+    def _finish(self, is_last, rest=b""):
+        """The request has its whole answer, with this rest of it."""
         self.request.close()
         with self._lock:
+            self._put(rest)
             self.request, self._ends = None, is_last
             if is_last:
                 self._waiting.clear()
@@ -208,14 +209,11 @@ class ClientConnection:
     # -- called by any thread
 
     def answer(self, reply):
-        """The reply to the request whose turn it is. Called once. It does not wait: all that was
+        """The reply to the request whose turn it is. Called once. Does not wait: all that was
         before has been sent."""
         self.on_disconnect = None
         is_last = self.request.is_last()
-        data = reply.to_bytes(self.request, is_last)
-        with self._lock:
-            self._put(data)
-        self._finish(is_last)
+        self._finish(is_last, reply.to_bytes(self.request, is_last))
 
     def become_stream(self, post):
         """The POST becomes a stream of events: a worker runs its view, which finds this `post`."""
@@ -236,7 +234,7 @@ class ClientConnection:
 
     def _put(self, data):
         """Send the data. What the socket does not take is unsent. Requires _lock."""
-        sent = 0 if self.unsent else self._send(data)
+        sent = 0 if self.unsent or not data else self._send(data)
         if sent < len(data):
             self.unsent += memoryview(data)[sent:]
 
@@ -259,6 +257,8 @@ class ClientConnection:
         self._lock.notify_all()
 
     def _tell_loop(self):
+        """Called after what it wants may have changed. The loop sets `watched` with the lock held:
+        so either it has seen the change, or it is told."""
         if self._wants() != self.watched:
             self.server.loop.changed(self)
 

@@ -106,10 +106,15 @@ class StreamableHttp:
         """(the session that the message belongs to, whether it is new). Raises HttpError and
         SessionsUsedUp."""
         name = request.path.lstrip("/")[len("mcp/"):] or None
-        if isinstance(message, dict) and message.get("method") == "initialize" \
-                and "id" in message and request.header("Mcp-Session-Id") is None:
-            return self._begin(name), True
-        return self._session(name, request.header), False
+        if not isinstance(message, dict) or message.get("method") != "initialize" \
+                or "id" not in message or request.header("Mcp-Session-Id") is not None:
+            return self._session(name, request.header), False
+        try:
+            session = self._router.open(TRANSPORT, name, lambda named: ResumableStream(named, 0))
+        except LookupError as problem:
+            raise HttpError(404, str(problem)) from None
+        session.last_used = time.monotonic()
+        return session, True
 
     def post_as_stream(self, name=None):
         """The view of a POST that becomes a stream. If there is no room for it, its client hears
@@ -178,14 +183,6 @@ class StreamableHttp:
         return plain(200, "The session has ended.")
 
     # -- sessions
-
-    def _begin(self, name):
-        try:
-            session = self._router.open(TRANSPORT, name, lambda named: ResumableStream(named, 0))
-        except LookupError as problem:
-            raise HttpError(404, str(problem)) from None
-        session.last_used = time.monotonic()
-        return session
 
     def _session(self, name, header):
         """The session that the request belongs to, or a HttpError."""
@@ -256,20 +253,16 @@ def _stream_to_read(session, last_event_id):
 
 
 def _count_answers(message):
-    """How many answers a message will get: 1 for a request, 0 for another message.
-
-    In a batch, a member that is no message gets one too. A single one raises InvalidMessage.
-    """
+    """How many answers a message will get: 1 for a request, 0 for another message. In a batch, a
+    member that is no message gets one too. A single one raises InvalidMessage."""
+    def is_answered(one):
+        try:
+            return kind_of(one) is REQUEST
+        except InvalidMessage:
+            return True
     if isinstance(message, list):
-        return sum(map(_is_answered, message))
+        return sum(map(is_answered, message))
     return 1 if kind_of(message) is REQUEST else 0
-
-
-def _is_answered(message):
-    try:
-        return kind_of(message) is REQUEST
-    except InvalidMessage:
-        return True
 
 
 @functools.lru_cache(100)
