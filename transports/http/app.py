@@ -5,7 +5,6 @@ import html
 import flask
 
 from transports.fabric.session import SessionsUsedUp
-from transports.http.engine.connection import client_connection_of
 from transports.http.engine.reply import BUG, TEXT, Reply, plain
 
 from .replies import PAGE_HEADERS, used_up
@@ -16,20 +15,13 @@ WORDS = ("This is MCP Local Router, which stands between MCP clients and several
 
 
 def create_app(router, workers, ways, pages):
-    """The Flask application. Its views are run by the workers.
-
-    `ways` and `pages`: see router.py; the parts of both have `views()`, a blueprint.
-    """
+    """The Flask application. Its views are run by the workers. `ways` and `pages`: see router.py;
+    the parts of both have `views()`, a blueprint."""
     app = flask.Flask("router", static_folder=None)
     for part in [*ways, *pages]:
         app.register_blueprint(part.views())
     app.add_url_rule("/", "front", lambda: front_page([*ways, *pages]))
     _explain_errors(app, router, ways)
-
-    @app.after_request
-    def tell_web_pages(response):
-        response.headers.extend(client_connection_of(flask.request.environ).request.cors)
-        return response
 
     @app.get("/health")
     def health():
@@ -71,10 +63,7 @@ def _explain_errors(app, router, ways):
 
 
 def front_page(parts):
-    """What somebody finds who opens the router's address: what it is, and where to go on.
-
-    HTML for browsers, text for all others. `parts` have a title and a path.
-    """
+    """What somebody finds who opens the router's address: HTML for browsers, text for others."""
     rows = [(part.title, flask.request.host_url + part.path[1:]) for part in parts]
     types = flask.request.accept_mimetypes
     if types.quality("text/html") > types.quality("text/plain"):

@@ -183,6 +183,7 @@ class ClientConnection:
 
     def _run_view(self):
         task = waitress.task.WSGITask(self, self.request)
+        task.response_headers.extend(self.request.cors)
         try:
             task.service()
         except ClientDisconnected:
