@@ -60,7 +60,7 @@ import sys
 
 import docopt
 
-from transports.http.serve import http_sse
+from transports.http import http_sse
 from transports.program.clock import Clock
 from transports.program.log import Stderr, replace_closed_files
 from transports.program.options import CannotServe, read_options
@@ -112,8 +112,8 @@ ROOMS = {           # what the core goes on without
 #     serve(router, options)   serve until the input ends or a signal raises SystemExit; called by
 #                              the main thread. May raise CannotServe
 TRANSPORTS = {
-    "sse": "transports.http.serve",
-    "http": "transports.http.serve",
+    "sse": "transports.http.server",
+    "http": "transports.http.server",
     "stdio": "transports.stdio",
 }
 

@@ -1,7 +1,9 @@
 """Clients by hand, over stdio and HTTP+SSE: they can do everything wrong."""
 
+import contextlib
 import http.client
 import json
+import socket
 import sys
 import urllib.request
 
@@ -27,9 +29,9 @@ def call(id, name, **arguments):
 class Sse:
     """A client of HTTP+SSE by hand: `get` returns the next message, `post` sends one."""
 
-    def __init__(self, url, path="/sse", hello=True):
+    def __init__(self, url, path="/sse", hello=True, headers={}):
         self._connection = http.client.HTTPConnection(url.split("/")[2], timeout=40)
-        self._connection.request("GET", path)
+        self._connection.request("GET", path, headers=headers)
         self.response = self._connection.getresponse()
         self.headers = self.response.headers
         self.url = url
@@ -94,3 +96,20 @@ def post(path, message, *headers):
     return "\r\n".join([f"POST {path} HTTP/1.1", "Host: localhost", f"Accept: {BOTH}",
                         "Content-Type: application/json", f"Content-Length: {len(body)}",
                         *headers, "", body]).encode()
+
+
+@contextlib.contextmanager
+def connected(running):
+    """A TCP connection as (its socket, read): read() gives the next response, (status, body)."""
+    host, port = running.url.split("/")[2].split(":")
+    with socket.create_connection((host, port), 20) as connection, \
+            connection.makefile("rb") as incoming:
+        def read():
+            head = iter(incoming.readline, b"\r\n")
+            status = int(next(head).split()[1])
+            headers = {name.lower(): value.strip() for name, _, value in (
+                line.partition(b": ") for line in head)}
+            read.closes = headers.get(b"connection") == b"close"
+            return status, incoming.read(int(headers[b"content-length"]))
+        read.line = incoming.readline
+        yield connection, read

@@ -4,7 +4,8 @@ import json
 
 from waitress.adjustments import Adjustments
 
-from transports.http.engine.parser import Parser
+from transports.http.engine.request import Request
+from transports.http.workers import Workers
 
 from by_hand import BOTH
 
@@ -20,7 +21,6 @@ class Connection:
         self.answers, self.streams = [], []
         self.become_stream = self.streams.append
         self.closes = False     # at once when it has its answer
-        self.has_hung_up = lambda: not self.connected
 
     def answer(self, reply):
         self.answers.append(reply)
@@ -29,14 +29,37 @@ class Connection:
     def disconnect(self):
         self.connected = False
 
+    def end_if_gone(self):
+        if not self.connected and self.on_disconnect:
+            self.breaks()
+
     def breaks(self):
         self.connected = False
         gone, self.on_disconnect = self.on_disconnect, None
         gone()
 
     def is_gone(self):
-        """Where a view finds its connection, see `client_connection_of`."""
         return not self.connected
+
+    def environ(self):
+        """Where a view finds its connection, see `client_connection_of`."""
+        return {"waitress.client_disconnected": self.is_gone}
+
+
+class Streams(Workers):
+    """Counts streams, and has no threads: a test runs the views itself."""
+
+    def __init__(self):
+        super().__init__(10)
+
+    def set_thread_count(self, count):
+        pass
+
+
+def waiting_posts(router):
+    """The WaitingPosts about which nothing is decided."""
+    return [stream.post for session in router.sessions.all()
+            for stream in session.streams.values() if stream.post]
 
 
 def request(message, session=None):
@@ -46,7 +69,7 @@ def request(message, session=None):
             f"Content-Length: {len(body)}"]
     if session:
         head.append(f"Mcp-Session-Id: {session.id}")
-    parser = Parser(lambda method, path, header: (None, []), {}, Adjustments())
+    parser = Request(lambda method, path, header: (None, []), {}, Adjustments())
     data = "\r\n".join([*head, "", body]).encode()
     while not parser.completed:
         data = data[parser.received(data):]

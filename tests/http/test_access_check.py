@@ -1,6 +1,5 @@
 """transports/http/access_check.py: the matrix of Host, Origin, token, and what web pages get."""
 
-import json
 import os
 import sys
 import urllib.error
@@ -11,18 +10,22 @@ import pytest
 from transports.http.access_check import AccessCheck
 from transports.program.options import Access
 
+from by_hand import HELLO, Sse
 from processes import fake
 
 LOCAL, PAGE, EVIL = "http://localhost:6274", "https://app.example", "http://evil.example"
 
 
-def ask(access, method="GET", path="/mcp", **headers):
+def ask(access, method="GET", path="/sse", **headers):
     """The status and the headers that a request gets; 200 if it is let in."""
-    headers = {"host": "localhost:8080", **headers}
-    refused, cors = AccessCheck(access, {"/live"}).judge(method, path, lambda name, default: next(
-        (value for key, value in headers.items() if key == name.lower() and value is not None),
-        default))
-    status, _, more = refused or ("200 OK", b"", [])
+    headers = {"host": "localhost:8080", **{
+        name.replace("_", "-"): value for name, value in headers.items()}}
+
+    def header(name, default=None):
+        value = headers.get(name.lower())
+        return default if value is None else value
+    refused, cors = AccessCheck(access, {"/live"}).judge(method, path, header)
+    _, status, more = refused or (b"", "200 OK", [])
     return int(status[:3]), dict([*more, *cors])
 
 
@@ -76,6 +79,26 @@ def test_web_pages_of_an_allowed_origin_get_the_headers_they_need():
     assert "Access-Control-Allow-Origin" not in ask(access, authorization="Bearer t0ken")[1]
 
 
+def test_a_preflight_allows_the_headers_that_carry_parameters_of_a_tool():
+    status, headers = ask(Access(), "OPTIONS", origin=LOCAL, access_control_request_headers=(
+        "content-type, mcp-param-region, Mcp-Param-Row_2,x-evil, x-mcp-param-x"))
+    allowed = headers["Access-Control-Allow-Headers"].split(", ")
+    assert status == 204 and allowed[-2:] == ["mcp-param-region", "Mcp-Param-Row_2"]
+    assert "x-evil" not in allowed and "Content-Type" in allowed
+
+
+@pytest.mark.parametrize("site, status", [
+    ("cross-site", 403), ("same-origin", 200), ("same-site", 200), ("none", 200), (None, 200)])
+def test_a_page_of_another_site_opens_nothing_as_an_image(site, status):
+    """A browser sends no Origin with that, and the page could read no answer. But a session would
+    begin, or the messages would be watched."""
+    for path in ("/sse", "/health", "/live/events"):
+        assert ask(Access(), path=path, sec_fetch_site=site)[0] == status
+    assert ask(Access(), path="/live", sec_fetch_site=site)[0] == 200     # has no data: a link
+    assert ask(Access(origins=(PAGE,)), sec_fetch_site=site, origin=PAGE)[0] == 200
+    assert ask(Access(origins=(PAGE,)), sec_fetch_site=site, origin=EVIL)[0] == 403
+
+
 def test_where_the_network_may_reach_us_any_name_is_ours_and_the_token_decides():
     access = Access(host="0.0.0.0", token=b"t0ken")
     assert ask(access, host="laptop.lan:8080")[0] == 401
@@ -87,23 +110,9 @@ def test_a_session_id_is_worth_nothing_without_the_token(start_router, tmp_path)
     file = tmp_path / "token"
     file.write_text("t0ken\n")
     running = start_router({"fake": fake()}, "--token-file", str(file))
-    hello = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
-        "protocolVersion": "2025-11-25", "capabilities": {}}}).encode()
-    headers = {"Content-Type": "application/json", "Authorization": "Bearer t0ken"}
-
-    def post(headers):
-        request = urllib.request.Request(f"{running.url}/mcp", hello, headers)
-        try:
-            with urllib.request.urlopen(request, timeout=10) as response:
-                return response.status, response.headers
-        except urllib.error.HTTPError as response:
-            with response:
-                return response.status, response.headers
-    status, answered = post(headers)
-    assert status == 200
-    session = {**headers, "Mcp-Session-Id": answered["Mcp-Session-Id"]}
-    assert post({**session, "Authorization": "Bearer wrong"})[0] == 401
-    assert post(session)[0] == 200
+    with Sse(running.url, hello=False, headers={"Authorization": "Bearer t0ken"}) as client:
+        for token, status in (("wrong", 401), ("t0ken", 202)):
+            assert client.post(HELLO, Authorization=f"Bearer {token}")[0] == status
     for path in ("/sse", "/health", "/", "/message"):
         request = urllib.request.Request(running.url + path)
         with pytest.raises(urllib.error.HTTPError) as refused:

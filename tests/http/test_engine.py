@@ -7,58 +7,47 @@ import threading
 import types
 
 import pytest
-import waitress
 from hypothesis import given, strategies
 from waitress.adjustments import Adjustments
-from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser
 from waitress.receiver import ChunkedReceiver
-from waitress.task import Task, WSGITask
+from waitress.task import ThreadedTaskDispatcher, WSGITask
 
-from transports.http import engine
-from transports.http.engine import parser as parser_module
-from transports.http.engine.parser import Parser
-from transports.http.server import LOOKS, STUCK, Server
-from transports.program.options import Access
+from transports.http import engine, http_sse
+from transports.http.engine import request as request_module
+from transports.http.engine.connection import STUCK_LOOKS
+from transports.http.engine.request import Request
+from transports.http.server import LOOK_SECONDS, Server
+from transports.program.options import Access, Options
 from transports.program.signals import interruptible
 
-from by_hand import post
+from by_hand import HELLO, Sse, post
 from processes import ROOT, wait_until
-from streamable_by_hand import HELLO, Http
 from world import World, offers
 
-# [(class, attribute)]
-USED = re.findall(r"^    ([A-Z]\w+)\.(\w+)  ", engine.__doc__, re.MULTILINE)
-
-
-def used_of_waitress():
-    """One of each class that the engine's docstring names, with a whole POST in the parser."""
-    listening, client = socket.create_server(("127.0.0.1", 0)), socket.socketpair()
-    server = waitress.create_server(lambda environ, start_response: [], map={}, threads=0,
-                                    sockets=[listening])
-    channel = HTTPChannel(server, client[0], ("", 0), server.adj, map={})
-    request = HTTPRequestParser(server.adj)
-    data = post("/mcp", HELLO)
-    while not request.completed:
-        data = data[request.received(data):]
-    yield from (server, server.task_dispatcher, channel, request, request.body_rcv,
-                ChunkedReceiver(None), Task(channel, request), WSGITask(channel, request))
-    channel.handle_close()
-    client[1].close()
-    server.close()
+# [(class, attribute)]: those that are explained, and those that are only named
+USED = re.findall(r"^    ([A-Z]\w+)\.(\w+)  ", engine.__doc__, re.MULTILINE) + [
+    (kind, name) for kind, names in re.findall(
+        r"^    ([A-Z]\w+)  +(\w+(?: \w+)*(?:\n {9,}\w+(?: \w+)*)*)$", engine.__doc__, re.MULTILINE)
+    for name in names.split()]
 
 
 def test_waitress_has_every_private_part_that_the_engine_uses():
-    found = {type(one).__name__: dir(one) for one in used_of_waitress()}
+    request = HTTPRequestParser(Adjustments())
+    data = post("/message", HELLO)
+    while not request.completed:
+        data = data[request.received(data):]
+    channel = types.SimpleNamespace(adj=request.adj)
+    found = {type(one).__name__: dir(one) for one in (
+        request, request.body_rcv, ChunkedReceiver(None), WSGITask(channel, request),
+        ThreadedTaskDispatcher())}
     missing = [f"{kind}.{name}" for kind, name in USED if name not in found[kind]]
-    assert len(USED) > 30 and missing == []
+    assert len(USED) > 20 and missing == []
 
 
 def test_each_part_in_that_list_is_used():
     code = "".join(path.read_text("utf-8") for path in (ROOT / "transports/http").rglob("*.py")
                    if path.name != "__init__.py")
-    # Called by waitress itself, on the way to what the code has:
-    code += "handle_read_event handle_write_event check_client_disconnected requests_lock"
     assert [name for _, name in USED if not re.search(rf"\b{name}\b", code)] == []
 
 
@@ -71,23 +60,23 @@ def serve(monkeypatch):
 
     def run(world, talk):
         listening = socket.create_server(("127.0.0.1", 0))
-        server = Server(world.router, world.clock, Access(), [listening])
+        address = listening.getsockname()
+        options = Options(None, Access(), {}, {"/sse": http_sse}, {})
+        server = Server(world.router, options, [listening])
         failed = []
 
         def client():
             try:
-                talk(server, listening.getsockname())
+                talk(server, address)
             except BaseException as problem:
                 failed.append(problem)
             interruptible.ending = True  # as a signal does: the loop ends with its next turn
-            server._server.pull_trigger()
+            server.loop.changed(None)
         thread = threading.Thread(target=client)
         thread.start()
         with pytest.raises(SystemExit):
             server.run()
         thread.join()
-        for connection in server._client_connections():
-            connection.handle_close()
         if failed:
             raise failed[0]
     return run
@@ -104,12 +93,14 @@ def test_over_a_connection_a_known_header_is_not_parsed_again(monkeypatch, serve
     ids, counts = [], []
 
     def talk(_server, address):
-        http = Http(types.SimpleNamespace(url=f"http://127.0.0.1:{address[1]}/"))
-        for id in range(10, 30):
-            ids.append(http.post({"id": id, "method": "ping"})[2])
-            counts.append(len(parsed_headers))
+        with Sse(f"http://127.0.0.1:{address[1]}") as sse, \
+                socket.create_connection(address) as connection:
+            for id in range(10, 30):
+                connection.sendall(post(sse.endpoint, {"id": id, "method": "ping"}))
+                ids.append(sse.get()["id"])
+                counts.append(len(parsed_headers))
     serve(World(a=offers()), talk)
-    assert len(set(ids)) == 20
+    assert ids == list(range(10, 30))
     assert counts == [counts[0]] * 20
 
 
@@ -117,27 +108,48 @@ def test_a_client_that_reads_nothing_for_a_while_is_ended_and_a_slow_one_is_not(
     world = World(a=offers(tools=[{"name": "t", "description": "x" * 20_000_000}]))
 
     def talk(server, address):
-        http = Http(types.SimpleNamespace(url=f"http://127.0.0.1:{address[1]}/"))
-        ask = post("/mcp", {"id": 1, "method": "tools/list"}, f"Mcp-Session-Id: {http.id}")
-        with socket.create_connection(address) as rude, socket.create_connection(address) as slow:
+        def behind():
+            return [one for one in list(server.loop.connections) if one.unsent]
+        with socket.create_connection(address) as rude, \
+                socket.create_connection(address) as slow, \
+                Sse(f"http://127.0.0.1:{address[1]}") as sender:
             for one in (rude, slow):
                 one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**16)
-                one.sendall(ask)
-            assert wait_until(lambda: sum(one.total_outbufs_len > 0 for one in
-                                          server._client_connections()) == 2)
+                one.sendall(b"GET /sse HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                data = b""
+                while not (found := re.search(rb"(/message\?sessionId=\S+)", data)):
+                    data += one.recv(2**16)
+                sender.endpoint = found[1].decode()
+                sender.post(HELLO)
+                sender.post({"id": 1, "method": "tools/list"})
+            assert wait_until(lambda: len(behind()) == 2)
             poll = select.poll()
             poll.register(rude, select.POLLRDHUP)
-            for _ in range(LOOKS):
+            for _ in range(STUCK_LOOKS):
                 assert not poll.poll(0)
-                sent = [one.last_activity for one in server._client_connections()]
+                sent = [one.last_activity for one in behind()]
                 for _ in range(50):
                     assert slow.recv(2**16, socket.MSG_WAITALL)
-                assert wait_until(lambda: sent != [one.last_activity for one in
-                                                   server._client_connections()])
-                world.clock.advance(STUCK / LOOKS)
-            world.clock.advance(STUCK / LOOKS)
+                assert wait_until(lambda: sent != [one.last_activity for one in behind()])
+                world.clock.advance(LOOK_SECONDS)
+            world.clock.advance(LOOK_SECONDS)
             assert poll.poll(10_000)
-            assert wait_until(lambda: len(server._client_connections()) == 1)
+            assert wait_until(lambda: len(behind()) == 1)
+    serve(world, talk)
+
+
+def test_a_connection_on_which_nothing_is_asked_for_two_minutes_is_closed(serve):
+    world = World(a=offers())
+
+    def talk(server, address):
+        with socket.create_connection(address) as idle, \
+                Sse(f"http://127.0.0.1:{address[1]}") as listening:
+            assert wait_until(lambda: len(server.loop.connections) >= 2)
+            idle.settimeout(10)
+            for _ in range(14):
+                world.clock.advance(LOOK_SECONDS)
+            assert idle.recv(1) == b""
+            assert listening.post({"id": 2, "method": "ping"})[0] == 202
     serve(world, talk)
 
 
@@ -155,7 +167,7 @@ def judge(method, path, header):
 
 def parsed(known, data):
     """What a parser makes of the bytes: its attributes, with the body; and what is left."""
-    parser = Parser(judge, known, ADJUSTMENTS)
+    parser = Request(judge, known, ADJUSTMENTS)
     while data and not parser.completed:
         data = data[parser.received(data):]
     return {**vars(parser), "_known": None, "body_rcv": parser.get_body_stream().read(),
@@ -164,7 +176,7 @@ def parsed(known, data):
 
 @given(strategies.lists(strategies.lists(strategies.tuples(NAMES, VALUES), max_size=4),
                         min_size=1, max_size=6),
-       strategies.sampled_from(["POST /mcp HTTP/1.1", "POST /a%20b?c=d HTTP/1.0",
+       strategies.sampled_from(["POST /message HTTP/1.1", "POST /a%20b?c=d HTTP/1.0",
                                 "GET / HTTP/1.1"]))
 def test_a_header_that_is_known_means_what_it_meant(requests, first):
     known = {}
@@ -176,19 +188,19 @@ def test_a_header_that_is_known_means_what_it_meant(requests, first):
 
 
 def test_what_is_kept_of_headers_is_bounded_and_was_let_in(monkeypatch):
-    monkeypatch.setattr(parser_module, "KNOWN_HEADERS", 10)
+    monkeypatch.setattr(request_module, "KNOWN_HEADERS", 10)
     known = {}
     for size in range(100):
-        parsed(known, post("/mcp", HELLO, f"X: {'x' * size}"))
+        parsed(known, post("/message", HELLO, f"X: {'x' * size}"))
         assert 0 < len(known) <= 10
     before = {**known}
-    parsed(known, post("/mcp", HELLO, f"X: {'x' * 2000}"))
-    parsed(known, post("/mcp", HELLO, "X-A: x"))
+    parsed(known, post("/message", HELLO, f"X: {'x' * 2000}"))
+    parsed(known, post("/message", HELLO, "X-A: x"))
     assert known == before
 
 
 def test_of_a_request_that_is_refused_the_body_is_neither_read_nor_taken_for_a_request():
-    parser = Parser(judge, {}, ADJUSTMENTS)
-    data = post("/mcp", HELLO, "X-A: x")
+    parser = Request(judge, {}, ADJUSTMENTS)
+    data = post("/message", HELLO, "X-A: x")
     assert parser.received(data) == len(data)
-    assert parser.completed and parser.is_last() and parser.body() == b""
+    assert parser.completed and parser.is_cut_off() and parser.body() == b""

@@ -1,8 +1,6 @@
 """transports/http with its engine: TCP connections by hand, byte by byte."""
 
-import contextlib
 import http.client
-import json
 import re
 import select
 import socket
@@ -11,26 +9,8 @@ import time
 
 import pytest
 
-from by_hand import HELLO, Sse, call, get, post
+from by_hand import HELLO, Sse, call, connected, get, post
 from processes import fake, wait_until
-from streamable_by_hand import Http
-
-
-@contextlib.contextmanager
-def connected(running):
-    """A TCP connection as (its socket, read): read() gives the next response, (status, body)."""
-    host, port = running.url.split("/")[2].split(":")
-    with socket.create_connection((host, port), 20) as connection, \
-            connection.makefile("rb") as incoming:
-        def read():
-            head = iter(incoming.readline, b"\r\n")
-            status = int(next(head).split()[1])
-            headers = {name.lower(): value.strip() for name, _, value in (
-                line.partition(b": ") for line in head)}
-            read.closes = headers.get(b"connection") == b"close"
-            return status, incoming.read(int(headers[b"content-length"]))
-        read.line = incoming.readline
-        yield connection, read
 
 
 def stream_by_hand(sender, connection):
@@ -44,48 +24,18 @@ def stream_by_hand(sender, connection):
     sender.post(HELLO)
 
 
-def threads(running):
-    """How many threads the router has."""
-    with open(f"/proc/{running.process.pid}/status") as status:
-        return int(next(line.split()[1] for line in status if line.startswith("Threads:")))
-
-
-def session_header(client):
-    return f"Mcp-Session-Id: {client.id}"
-
-
-def test_a_call_that_waits_for_its_server_holds_no_thread(start_router):
-    running = start_router({"fake": fake()})
-    client, before = Http(running), threads(running)
-    with contextlib.ExitStack() as stack:
-        for id in range(200):
-            connection, _ = stack.enter_context(connected(running))
-            connection.sendall(post("/mcp", call(id, "fake__sleep", seconds=60),
-                                    session_header(client)))
-        assert wait_until(lambda: '"callsInFlight":200' in get(f"{running.url}/health")[1])
-        assert threads(running) == before
-        assert client.post(call(999, "fake__echo", text="swift"))[0] == 200
-
-
-@pytest.mark.parametrize("way", ["/message", "/mcp"])
-def test_requests_that_come_in_one_piece_are_answered_one_after_another(start_router, way):
+def test_requests_that_come_in_one_piece_are_answered_one_after_another(start_router):
     running = start_router({"fake": fake()})
     with Sse(running.url) as sse, connected(running) as (connection, read):
-        client = Http(running)
-        path, *headers = ([sse.endpoint] if way == "/message" else
-                          ["/mcp", session_header(client)])
+        texts = ["first", "second", "x" * 200_000, "last"]
+        calls = [post(sse.endpoint, call(id, "fake__echo", text=text))
+                 for id, text in enumerate(texts)]
         connection.sendall(b"".join([
-            post(path, call(1, "fake__echo", text="first"), *headers),
-            post(path, call(2, "fake__echo", text="second"), *headers),
-            b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n",
-            post(path, call(3, "fake__echo", text="x" * 200_000), *headers),
-            post(path, call(4, "fake__echo", text="last"), *headers)]))
+            *calls[:2], b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n", *calls[2:]]))
         got = [read() for _ in range(5)]
-        assert [status for status, _ in got] == ([202, 202, 200, 202, 202] if way == "/message"
-                                                 else [200] * 5)
-        answers = ([sse.get() for _ in range(4)] if way == "/message" else
-                   [json.loads(body) for _, body in got[:2] + got[3:]])
-        assert {answer["id"] for answer in answers} == {1, 2, 3, 4}
+        assert [status for status, _ in got] == [202, 202, 200, 202, 202]
+        answers = [sse.get() for _ in range(4)]
+        assert {answer["id"] for answer in answers} == {0, 1, 2, 3}
         assert b'"servers"' in got[2][1]
 
 
@@ -100,68 +50,11 @@ def test_a_header_of_more_than_32_kb_is_refused(start_router):
 
 def test_bytes_that_come_one_by_one_are_a_request_too(start_router):
     running = start_router({"fake": fake()})
-    client = Http(running)
-    with connected(running) as (connection, read):
+    with Sse(running.url) as sse, connected(running) as (connection, read):
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for byte in post("/mcp/", call(1, "fake__echo", text="drip"), session_header(client)):
+        for byte in post(sse.endpoint, call(1, "fake__echo", text="drip")):
             connection.sendall(bytes([byte]))
-        status, body = read()
-        assert status == 200 and b"drip" in body
-
-
-def test_a_client_that_does_not_read_its_answers_holds_up_nobody(start_router):
-    running = start_router({"fake": fake()})
-    client = Http(running)
-    with connected(running) as (connection, _):
-        connection.settimeout(0.5)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        piece = post("/mcp", call(1, "fake__big", bytes=2**20), session_header(client))
-        with contextlib.suppress(TimeoutError):
-            for _ in range(5000):  # until the router stops reading, because we do not read
-                connection.sendall(piece)
-        assert client.post(call(2, "fake__echo", text="untouched"))[0] == 200
-
-
-def test_a_client_that_hangs_up_on_a_waiting_call_is_forgotten_but_the_call_goes_on(start_router):
-    running = start_router({"fake": fake()})
-    client = Http(running)
-    with connected(running) as (connection, _):
-        connection.sendall(post("/mcp", call(1, "fake__sleep", seconds=1),
-                                session_header(client)))
-        assert wait_until(lambda: '"callsInFlight":1' in get(f"{running.url}/health")[1])
-    assert '"callsInFlight":1' in get(f"{running.url}/health")[1]  # 2025-11-25: no cancellation
-    assert wait_until(lambda: '"callsInFlight":0' in get(f"{running.url}/health")[1])
-    assert client.post(call(1, "fake__echo", text="still here"))[0] == 200
-
-
-def test_a_client_that_pipelines_and_does_not_read_holds_up_nobody(start_router):
-    running = start_router({"fake": fake()})
-    rude, client = Http(running), Http(running)
-    with connected(running) as (connection, _):
-        connection.sendall(b"".join(post("/mcp", call(id, "fake__big", bytes=900_000),
-                                         session_header(rude)) for id in range(14)))
-        assert wait_until(lambda: '"callsInFlight":0' in get(f"{running.url}/health")[1])
-        for id in range(20):
-            status, _, body = client.post(call(id, "fake__echo", text=f"untouched {id}"))
-            assert status == 200 and f"untouched {id}" in body
-
-
-def test_clients_that_pipeline_and_do_not_read_hold_no_worker(start_router):
-    running = start_router({"fake": fake()})
-    client = Http(running)
-    with contextlib.ExitStack() as stack:
-        for id in range(0, 40, 2):
-            connection, _ = stack.enter_context(connected(running))
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            connection.sendall(b"".join(post("/mcp", call(id + more, "fake__big", bytes=6_000_000),
-                                             session_header(client)) for more in (0, 1)))
-        assert wait_until(lambda: '"callsInFlight":0' in get(
-            f"{running.url}/health")[1])
-        Http(running)  # initialize is a worker's work too
-        connection, read = stack.enter_context(connected(running))
-        connection.sendall(b"".join(post("/mcp", call(id, "fake__big", bytes=6_000_000),
-                                         session_header(client)) for id in (100, 101)))
-        assert [json.loads(read()[1])["id"] for _ in range(2)] == [100, 101]
+        assert read()[0] == 202 and "drip" in str(sse.get())
 
 
 def test_a_client_that_is_too_far_behind_is_closed_even_if_it_never_reads(start_router):
@@ -178,13 +71,14 @@ def test_a_client_that_is_too_far_behind_is_closed_even_if_it_never_reads(start_
 
 def test_a_client_that_closes_its_side_gets_the_answers_to_what_it_has_sent(start_router):
     running = start_router({"fake": fake()})
-    client = Http(running)
-    for _ in range(20):
-        with connected(running) as (connection, read):
-            connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n" * 3
-                               + post("/mcp", {"id": 1, "method": "ping"}, session_header(client)))
-            connection.shutdown(socket.SHUT_WR)
-            assert [read()[0] for _ in range(4)] == [200] * 4 and connection.recv(1) == b""
+    with Sse(running.url) as sse:
+        for _ in range(20):
+            with connected(running) as (connection, read):
+                connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n" * 3
+                                   + post(sse.endpoint, {"id": 1, "method": "ping"}))
+                connection.shutdown(socket.SHUT_WR)
+                assert [read()[0] for _ in range(4)] == [200, 200, 200, 202]
+                assert connection.recv(1) == b""
 
 
 def test_a_stream_to_a_slow_reader_never_stands_still(start_router):
@@ -218,57 +112,47 @@ def test_a_stream_whose_client_does_not_read_does_not_hold_up_the_end(start_rout
     assert not any("still running" in line for line in running.lines)
 
 
-def test_a_connection_that_ends_in_an_error_is_a_client_that_has_gone(start_router):
-    running = start_router({"fake": fake()}, "--log-level", "debug")
-    client = Http(running)
-    with connected(running) as (connection, _):
-        connection.sendall(post("/mcp", call(1, "fake__sleep", seconds=2), session_header(client)))
-        assert wait_until(lambda: '"callsInFlight":1' in get(f"{running.url}/health")[1])
-        connection.sendall(b"POST /mcp HTTP/1.1\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n")
-        assert connection.recv(1) == b""
-        running.wait_for(f"{client.id[:6]}: the client of a POST has hung up")
-
-
 def test_old_and_impolite_clients_get_their_answer_and_the_end_of_the_connection(start_router):
     running = start_router({"fake": fake()})
-    client = Http(running)
-    with connected(running) as (connection, read):
-        connection.sendall(post("/mcp", call(1, "fake__echo", text="1.0"), session_header(client))
-                           .replace(b"HTTP/1.1", b"HTTP/1.0", 1))
-        assert read()[0] == 200 and connection.recv(1) == b""
-    with connected(running) as (connection, read):
-        connection.sendall(post("/mcp", call(1, "fake__echo", text="close"), "Connection: close",
-                                session_header(client)))
-        assert read()[0] == 200 and read.closes and connection.recv(1) == b""
+    with Sse(running.url) as sse:
+        message = post(sse.endpoint, call(1, "fake__echo", text="1.0"))
+        with connected(running) as (connection, read):
+            connection.sendall(message.replace(b"HTTP/1.1", b"HTTP/1.0", 1))
+            assert read()[0] == 202 and read.closes and connection.recv(1) == b""
+        with connected(running) as (connection, read):
+            connection.sendall(message.replace(b"HTTP/1.1", b"HTTP/1.0\r\nConnection: keep-alive"))
+            assert read()[0] == 202 and not read.closes
+            connection.sendall(message.replace(b"Host", b"Connection: close\r\nHost"))
+            assert read()[0] == 202 and read.closes and connection.recv(1) == b""
 
 
 @pytest.mark.parametrize("body", ["", "Content-Length: 0"])
 def test_a_client_that_expects_to_go_on_without_a_body_poisons_no_header(start_router, body):
     """waitress would feed two requests to one parser, and the cache would keep what came out."""
     running = start_router({"fake": fake()})
-    client = Http(running)
-    message = post("/mcp", call(1, "fake__echo", text="clean"), session_header(client))
-    with connected(running) as (connection, read):
-        head = ["GET /health HTTP/1.1", "Host: localhost", "Expect: 100-continue", body]
-        connection.sendall("\r\n".join(filter(None, head)).encode() + b"\r\n\r\n")
-        assert read()[0] == 200
-        connection.sendall(message)
-        assert b"clean" in read()[1]
-    with connected(running) as (connection, read):
-        connection.sendall(message)
-        assert b"clean" in read()[1]
+    with Sse(running.url) as sse:
+        message = post(sse.endpoint, call(1, "fake__echo", text="clean"))
+        with connected(running) as (connection, read):
+            head = ["GET /health HTTP/1.1", "Host: localhost", "Expect: 100-continue", body]
+            connection.sendall("\r\n".join(filter(None, head)).encode() + b"\r\n\r\n")
+            assert read()[0] == 200
+            connection.sendall(message)
+            assert read()[0] == 202 and "clean" in str(sse.get())
+        with connected(running) as (connection, read):
+            connection.sendall(message)
+            assert read()[0] == 202 and "clean" in str(sse.get())
 
 
 def test_a_client_that_asks_first_sends_its_body_only_if_it_is_wanted(start_router):
     running = start_router({"fake": fake()}, "--max-message", "1")
-    client = Http(running)
-    head, _, body = post("/mcp", call(1, "fake__echo", text="asked"), session_header(client),
-                         "Expect: 100-continue").partition(b"\r\n\r\n")
-    with connected(running) as (connection, read):
-        connection.sendall(head + b"\r\n\r\n")
-        assert read.line() == b"HTTP/1.1 100 Continue\r\n" and read.line() == b"\r\n"
-        connection.sendall(body)
-        assert b"asked" in read()[1]
+    with Sse(running.url) as sse:
+        head, _, body = post(sse.endpoint, call(1, "fake__echo", text="asked"),
+                             "Expect: 100-continue").partition(b"\r\n\r\n")
+        with connected(running) as (connection, read):
+            connection.sendall(head + b"\r\n\r\n")
+            assert read.line() == b"HTTP/1.1 100 Continue\r\n" and read.line() == b"\r\n"
+            connection.sendall(body)
+            assert read()[0] == 202 and "asked" in str(sse.get())
     for old, new, status in ((b"Content-Length: ", b"Content-Length: 99999", 413),
                              (b"Host: localhost", b"Host: evil.example", 403)):
         with connected(running) as (connection, read):
@@ -279,7 +163,7 @@ def test_a_client_that_asks_first_sends_its_body_only_if_it_is_wanted(start_rout
 def test_a_sender_is_judged_before_its_body_is_read(start_router):
     running = start_router({"fake": fake()})
     with connected(running) as (connection, read):
-        connection.sendall(b"POST /mcp HTTP/1.1\r\nHost: evil.example\r\n"
+        connection.sendall(b"POST /message HTTP/1.1\r\nHost: evil.example\r\n"
                            b"Content-Length: 40000000\r\n\r\n" + b"x" * 10_000)
         assert read()[0] == 403 and read.closes
         assert connection.recv(1) == b""
@@ -289,18 +173,18 @@ def test_a_chunk_whose_size_never_ends_is_refused(start_router):
     running = start_router({"fake": fake()})
     for endless in (b"1" * 20_000, b"0\r\n" + b"X: y\r\n" * 20_000):
         with connected(running) as (connection, read):
-            connection.sendall(b"POST /mcp HTTP/1.1\r\nHost: localhost\r\n"
+            connection.sendall(b"POST /message HTTP/1.1\r\nHost: localhost\r\n"
                                b"Transfer-Encoding: chunked\r\n\r\n" + endless)
             assert read()[0] == 400 and read.closes
 
 
 @pytest.mark.parametrize("first, headers", [
-    ("POST /mcp HTTP/1.1", ["Transfer-Encoding: chunked", "Content-Length: 5"]),
-    ("POST /mcp HTTP/1.1", ["Transfer-Encoding: chunked, chunked"]),
-    ("POST /mcp HTTP/1.1", ["Transfer-Encoding: chunked", "Transfer-Encoding: chunked"]),
-    ("POST /mcp HTTP/1.1", ["Transfer-Encoding: chunked", " , chunked"]),
-    ("POST /mcp HTTP/1.1", ["Transfer-Encoding:"]),
-    ("POST /mcp HTTP/1.0", ["Connection: keep-alive", "Transfer-Encoding: chunked"])])
+    ("POST /message HTTP/1.1", ["Transfer-Encoding: chunked", "Content-Length: 5"]),
+    ("POST /message HTTP/1.1", ["Transfer-Encoding: chunked, chunked"]),
+    ("POST /message HTTP/1.1", ["Transfer-Encoding: chunked", "Transfer-Encoding: chunked"]),
+    ("POST /message HTTP/1.1", ["Transfer-Encoding: chunked", " , chunked"]),
+    ("POST /message HTTP/1.1", ["Transfer-Encoding:"]),
+    ("POST /message HTTP/1.0", ["Connection: keep-alive", "Transfer-Encoding: chunked"])])
 def test_where_a_body_ends_is_never_in_doubt(start_router, first, headers):
     """RFC 9112, 6.1 and 11.2: else a proxy and we could see different requests."""
     running = start_router({"fake": fake()})
@@ -320,9 +204,9 @@ def test_a_client_that_says_close_among_other_things_is_heard(start_router):
 
 
 @pytest.mark.parametrize("garbage", [
-    b"POST /mcp HTTP/1.1\r\nContent-Length: x\r\n\r\n", b"POST\r\n\r\n", b"\x16\x03\x01\r\n\r\n",
-    b"POST /mcp HTTP/1.1\r\nBad Header\r\n\r\n",
-    b"POST /mcp HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n"])
+    b"POST /sse HTTP/1.1\r\nContent-Length: x\r\n\r\n", b"POST\r\n\r\n", b"\x16\x03\x01\r\n\r\n",
+    b"POST /message HTTP/1.1\r\nBad Header\r\n\r\n",
+    b"POST /message HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n"])
 def test_what_is_no_http_is_refused(start_router, garbage):
     running = start_router({"fake": fake()})
     with connected(running) as (connection, read):
@@ -332,9 +216,7 @@ def test_what_is_no_http_is_refused(start_router, garbage):
 
 
 @pytest.mark.parametrize("method, path, allowed, words", [
-    ("POST", "/sse", "GET", "Use GET here. Streamable HTTP is at /mcp."),
-    ("HEAD", "/sse", "GET", ""), ("HEAD", "/mcp", "GET", ""),
-    ("PUT", "/mcp/fake", "DELETE, GET, POST", "Use DELETE or GET or POST here."),
+    ("POST", "/sse", "GET", "Use GET here."), ("HEAD", "/sse", "GET", ""),
     ("GET", "/message", "POST", "Use POST here."), ("DELETE", "/health", "GET", "Use GET here.")])
 def test_a_wrong_method_is_told_the_right_one(start_router, method, path, allowed, words):
     running = start_router({"fake": fake()})

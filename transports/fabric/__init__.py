@@ -6,10 +6,12 @@ The rule of locks, here and everywhere: a lock protects one table, for a few lin
 called, sent or written while it is held, so locks need no order. The exceptions, of which a test
 checks that there are no others:
     the pen of an outbox    held during a write; its order with other locks: http/engine
-    Sockets._lock           held while a connection is asked what it wants: http/engine
-    StreamThreads._lock     held while waitress is told its number of threads
+    ClientConnection._lock  held while the socket takes bytes, without waiting: http/engine
+    Workers._count_lock     held while threads are started, or told to end
     Guardian._lock          held while one short line is written to the guardian, or it ends
     Process._lock           held while a process is signalled or reaped, so that it is the one
+    Pool.lock               held while plan.py decides and the tables are written
+    Processes.lock          the same lock
     ConfigHeaders._turn     held while the headersCommand of a server runs
     PostThreads._lock       held while a thread is started
     Remote._turn            held while a message of a remote server is passed on

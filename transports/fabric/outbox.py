@@ -6,22 +6,8 @@ feeder, the one thread that feeds this stream, waits. A peer that falls too far 
 disconnected.
 
 Waking the feeder costs more than all the rest of a message. So the sender writes its message
-itself if nothing is in the way: nobody else is writing, nothing waits in the queue, and the write
-cannot block. The right to write is the *pen*. There is one for each outbox, which keeps the
-order. At any moment exactly one of these is true:
-
-    FREE            nobody holds it, and nothing waits
-    WITH_SENDER     a sender writes one message
-    ON_ITS_WAY      the feeder gets it next: something waits, or the outbox is closed
-    WITH_FEEDER     the feeder writes what waits, batch after batch; also at the beginning, until
-                    the feeder asks for the first time
-
-    FREE         -> WITH_SENDER   a message is sent
-    WITH_SENDER  -> FREE          it is written, and nothing else waits by now
-    WITH_SENDER  -> ON_ITS_WAY    it could not be written, or something else waits
-    FREE         -> ON_ITS_WAY    the outbox is closed
-    ON_ITS_WAY   -> WITH_FEEDER   the feeder gets it, with the first batch
-    WITH_FEEDER  -> FREE          the feeder asks for the next batch, and nothing waits
+itself if nobody else is writing, nothing waits in the queue, and the write cannot block. The right
+to write is the *pen*. There is one for each outbox, which keeps the order.
 """
 
 import collections
@@ -43,7 +29,23 @@ MAX_BEHIND_MESSAGES = 20_000
 MAX_BEHIND_BYTES = 64 * 2**20
 BATCH_BYTES = 2**16     # that the feeder gets at once, or one message
 
+# Where the pen is; the feeder has it until it asks for its first batch.
 FREE, WITH_SENDER, ON_ITS_WAY, WITH_FEEDER = "free", "with a sender", "on its way", "with feeder"
+SENT, DONE, LEFT, CLOSED, TAKEN = "sent", "done", "left", "closed", "taken"
+MOVES = {
+    (FREE, SENT): WITH_SENDER,          # a sender writes the message
+    (FREE, CLOSED): ON_ITS_WAY,
+    (WITH_SENDER, DONE): FREE,          # it is written, and nothing else waits by now
+    (WITH_SENDER, LEFT): ON_ITS_WAY,    # something waits, or the outbox is closed
+    (ON_ITS_WAY, TAKEN): WITH_FEEDER,   # it writes what waits, batch after batch
+    (WITH_FEEDER, DONE): FREE,
+}
+
+
+def too_far_behind(messages, size):
+    """Whether a peer gets no more, for which so many messages wait, of so many bytes together.
+    Asked before another message is added: a single one may have any size."""
+    return messages >= MAX_BEHIND_MESSAGES or size > MAX_BEHIND_BYTES
 
 
 class Outbox:
@@ -52,8 +54,7 @@ class Outbox:
     def __init__(self, name, on_behind=lambda: None):
         self.name = name
         self.on_behind = on_behind  # called once, when it is closed for being too far behind
-        # write_at_once(message as bytes) → True, or False if that could block, or failed.
-        self.write_at_once = lambda data: False
+        self.write_at_once = lambda data: False     # False if that could block, or has failed
         # Holds one item while the pen is ON_ITS_WAY, else none; here the feeder waits.
         self._handed_over = queue.SimpleQueue()
         self._lock = threading.Lock()
@@ -62,6 +63,12 @@ class Outbox:
         self._waiting = collections.deque()
         self._bytes = 0             # of the messages that wait
         self._closed = False
+
+    def _move(self, what):
+        """Requires _lock."""
+        self._pen = MOVES[self._pen, what]
+        if self._pen is ON_ITS_WAY:
+            self._handed_over.put(None)
 
     # -- called by any thread
 
@@ -77,20 +84,18 @@ class Outbox:
         with self._lock:
             if self._closed:
                 return
-            if self._pen is FREE:
-                self._pen = WITH_SENDER
-                behind = None
-            # Checked before this message is added: a single one may have any size.
-            elif len(self._waiting) < MAX_BEHIND_MESSAGES and self._bytes <= MAX_BEHIND_BYTES:
+            behind = too_far_behind(len(self._waiting), self._bytes)
+            if behind:
+                self._closed = True
+            elif self._pen is not FREE:
                 self._waiting.append(data)
                 self._bytes += len(data)
                 return
             else:
-                self._closed = True
-                behind = len(self._waiting), self._bytes
+                self._move(SENT)
         if behind:
             log.warning("%s: closed, because it is %d messages (%d bytes) behind", self.name,
-                        *behind)
+                        len(self._waiting), self._bytes)
             self.on_behind()
             return
         written = self.write_at_once(data)
@@ -98,41 +103,31 @@ class Outbox:
             if not written:
                 self._waiting.appendleft(data)  # before the messages that came meanwhile
                 self._bytes += len(data)
-            if self._waiting or self._closed:
-                self._hand_over()
-            else:
-                self._pen = FREE
+            self._move(LEFT if self._waiting or self._closed else DONE)
 
     def close(self):
         """The feeder gets what is queued, and then CLOSE. May be called any number of times."""
         with self._lock:
             self._closed = True
             if self._pen is FREE:
-                self._hand_over()
-
-    def _hand_over(self):
-        """Give the pen to the feeder. Requires _lock."""
-        self._pen = ON_ITS_WAY
-        self._handed_over.put(None)
+                self._move(CLOSED)
 
     # -- called by the feeder
 
     def get(self, seconds=None):
-        """The next messages, a list of bytes; [] if none come in time; CLOSE at the end.
-
-        A feeder that asks again says by this that it has written what it got before.
-        """
+        """The next messages, a list of bytes; [] if none come in time; CLOSE at the end. A feeder
+        that asks again says by this that it has written what it got before."""
         with self._lock:
             if self._pen is WITH_FEEDER:
                 if self._waiting or self._closed:
                     return self._take()
-                self._pen = FREE
+                self._move(DONE)
         try:
             self._handed_over.get(timeout=seconds)
         except queue.Empty:
             return []
         with self._lock:
-            self._pen = WITH_FEEDER
+            self._move(TAKEN)
             return self._take()
 
     def _take(self):
@@ -158,11 +153,8 @@ def feed_pipe(outbox, pipe):
 
 
 def pipe_writer(pipe):
-    """An outbox's write_at_once for a pipe or a Unix socket.
-
-    A pipe that is ready takes PIPE_BUF bytes without blocking, and in one piece (POSIX). Anything
-    else, a file for example, is always left to the feeder.
-    """
+    """An outbox's write_at_once for a pipe or a Unix socket: one that is ready takes PIPE_BUF
+    bytes without blocking, in one piece (POSIX). Anything else, as a file, is the feeder's."""
     descriptor = pipe.fileno()
     mode = os.fstat(descriptor).st_mode
     if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)) or not hasattr(select, "poll"):

@@ -11,7 +11,7 @@ import threading
 import time
 
 from .messages import REQUEST_CANCELLED, encode
-from .outbox import MAX_BEHIND_BYTES, MAX_BEHIND_MESSAGES, Outbox
+from .outbox import Outbox, too_far_behind
 from .passing import passing
 from .pending import Calls, PendingRequests, cancel_notification
 from .text import outline
@@ -43,7 +43,7 @@ class Gate:
         """
         with self._lock:
             if self._kept is not None:
-                if len(self._kept) >= MAX_BEHIND_MESSAGES or self._bytes > MAX_BEHIND_BYTES:
+                if too_far_behind(len(self._kept), self._bytes):
                     return False
                 self._kept.append((function, arguments))
                 self._bytes += sum(len(encode(argument)) for argument in arguments

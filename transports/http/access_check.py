@@ -2,18 +2,21 @@
 
 A page in a browser can send requests to a server on this machine, under a name that was made to
 point here (DNS rebinding). What gives it away is its Host and its Origin, so both are checked
-(2025-11-25, Transports, Security Warning). Web clients are let in by naming their origin.
+(2025-11-25, Transports, Security Warning). A page that opens us as an image sends no Origin, but
+Sec-Fetch-Site. Web clients are let in by naming their origin.
 """
 
 import hmac
+import re
 
+from transports.http.engine.reply import Reply, plain
 from transports.program.options import LOOPBACK, host_of, host_of_origin
 
-from .replies import Reply, plain
-
 METHODS = "GET, POST, DELETE, OPTIONS"
-REQUEST_HEADERS = ("Content-Type, Accept, Authorization, Last-Event-ID, Mcp-Session-Id, "
-                   "Mcp-Protocol-Version, Mcp-Method, Mcp-Name")
+REQUEST_HEADERS = ["Content-Type", "Accept", "Authorization", "Last-Event-ID", "Mcp-Session-Id",
+                   "Mcp-Protocol-Version", "Mcp-Method", "Mcp-Name"]
+# A tool names the rest of such a header (2026-07-28).
+PARAM_HEADER = re.compile(r"(?<![\w-])mcp-param-[\w-]+", re.ASCII | re.IGNORECASE)
 
 
 class AccessCheck:
@@ -35,22 +38,27 @@ class AccessCheck:
     def judge(self, method, path, header):
         """(the Reply that refuses the request, or None; CORS headers for any answer to it).
 
-        403 for a wrong Host or Origin, 401 without the token. `header(name, default)` looks up
-        a header of the request.
+        403 for a wrong Host or Origin, 401 without the token. `header(name, default=None)` looks
+        up a header of the request.
         """
-        origin = header("Origin", None)
+        origin = header("Origin")
+        is_open = method in ("GET", "HEAD") and path in self._open_paths
+        if origin is None:
+            is_allowed = is_open or header("Sec-Fetch-Site") != "cross-site"
+        else:
+            is_allowed = self._is_origin(origin)
         if not self._any_host and host_of(header("Host", "")) not in self._hosts:
             return plain(403, "This Host is not served here."), []
-        if origin is not None and not self._is_origin(origin):
+        if not is_allowed:
             return plain(403, "This Origin is not allowed here; --allow-origin allows one."), []
         cors = _cors(origin)
         if method == "OPTIONS" and origin is not None:
             # A preflight carries no token: it is answered before that is asked for.
-            return Reply("204 No Content", b"", [
+            wanted = PARAM_HEADER.findall(header("Access-Control-Request-Headers", ""))
+            return Reply(b"", "204 No Content", [
                 ("Access-Control-Allow-Methods", METHODS),
-                ("Access-Control-Allow-Headers", REQUEST_HEADERS),
+                ("Access-Control-Allow-Headers", ", ".join([*REQUEST_HEADERS, *wanted])),
                 ("Access-Control-Max-Age", "600")]), cors
-        is_open = method in ("GET", "HEAD") and path in self._open_paths
         if not is_open and not self._has_token(header("Authorization", "")):
             return plain(401, "The header Authorization: Bearer … is missing, or its token is "
                               "wrong.",

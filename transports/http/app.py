@@ -1,38 +1,31 @@
 """The Flask application: the views of all paths but POSTs, and the words of every error."""
 
+import html
+
 import flask
 
 from transports.fabric.session import SessionsUsedUp
-from transports.http.engine.connection import client_connection_of
+from transports.http.engine.reply import BUG, TEXT, Reply, plain
 
-from .front_page import front_page
-from .replies import BUG, plain, used_up
-from .stream_threads import StreamsUsedUp
+from .replies import PAGE_HEADERS, used_up
+from .workers import StreamsUsedUp
+
+WORDS = ("This is MCP Local Router, which stands between MCP clients and several MCP servers. "
+         "Give your client one of these URLs; to see one server alone, put its name behind it.")
 
 
-def create_app(router, stream_threads, ways, pages):
-    """The Flask application. Its views are run by waitress's workers.
-
-    `ways` and `pages`: see router.py; the parts of both have `views()`, a blueprint.
-    """
+def create_app(router, workers, ways, pages):
+    """The Flask application. Its views are run by the workers. `ways` and `pages`: see router.py;
+    the parts of both have `views()`, a blueprint."""
     app = flask.Flask("router", static_folder=None)
     for part in [*ways, *pages]:
         app.register_blueprint(part.views())
     app.add_url_rule("/", "front", lambda: front_page([*ways, *pages]))
     _explain_errors(app, router, ways)
 
-    @app.after_request
-    def tell_web_pages(response):
-        (request, *_) = client_connection_of(flask.request.environ).requests
-        response.headers.extend(request.cors)
-        return response
-
     @app.get("/health")
     def health():
-        return {**router.health(), "streams": stream_threads.count()}
-
-    # A POST bypasses Flask, see posts.py: this is for the error of other methods.
-    app.add_url_rule("/message", "message", methods=["POST"])
+        return {**router.health(), "streams": workers.streams()}
 
     files = {path for page in pages for path in page.open_paths()}
 
@@ -52,7 +45,7 @@ def wrong_method(allowed, ways=()):
     others = [f" {way.title} is at {way.path}." for way in ways
               if flask.request.path.startswith("/sse") and way.path != "/sse"]
     return plain(405, f"Use {' or '.join(allowed)} here.{''.join(others)}",
-                 ("Allow", ", ".join(allowed))).response()
+                 ("Allow", ", ".join(allowed)))
 
 
 def _explain_errors(app, router, ways):
@@ -61,13 +54,28 @@ def _explain_errors(app, router, ways):
     def unknown_path(_problem):
         return plain(404, "There is nothing here. Give your client one of: " + ", ".join(
             [*(way.path for way in ways), *(f"{way.path}/{name}" for way in ways for name in
-                                            [*router.names(), *router.groups])])).response()
+                                            [*router.names(), *router.groups])]))
 
     app.register_error_handler(405, lambda problem: wrong_method(problem.valid_methods, ways))
-
+    app.register_error_handler(500, lambda _problem: BUG)
     for problem in (StreamsUsedUp, SessionsUsedUp):
-        app.register_error_handler(problem, lambda problem: used_up(problem).response())
+        app.register_error_handler(problem, used_up)
 
-    @app.errorhandler(500)
-    def bug(_problem):
-        return BUG.response()
+
+def front_page(parts):
+    """What somebody finds who opens the router's address: HTML for browsers, text for others."""
+    rows = [(part.title, flask.request.host_url + part.path[1:]) for part in parts]
+    types = flask.request.accept_mimetypes
+    if types.quality("text/html") > types.quality("text/plain"):
+        return Reply(_page(rows).encode(), "200 OK", [
+            ("Content-Type", "text/html; charset=utf-8"), *PAGE_HEADERS])
+    text = "\n".join([WORDS, *(f"{what}: {url}" for what, url in rows), ""])
+    return Reply(text.encode(), "200 OK", [TEXT])
+
+
+def _page(rows):
+    items = "".join(f'<li>{what}: <a href="{url}">{url}</a>\n' for what, url in (
+        (what, html.escape(url)) for what, url in rows))
+    return (f'<!doctype html>\n<html lang="en">\n<meta name="color-scheme" '
+            f'content="light dark">\n<title>MCP Local Router</title>\n<h1>MCP Local Router</h1>\n'
+            f"<p>{WORDS}</p>\n<ul>\n{items}</ul>\n")

@@ -1,13 +1,9 @@
-"""What our HTTP answers look like: words for people, JSON-RPC errors, server-sent events."""
+"""What our HTTP answers say: JSON-RPC errors and server-sent events; and the headers of both."""
 
-import typing
 from http import HTTPStatus
 
-import flask
-from waitress.channel import ClientDisconnected
-
 from transports.fabric.messages import encode, error
-from transports.http.engine.connection import LONG
+from transports.http.engine.reply import Reply, plain
 
 STREAM_HEADERS = [
     ("Content-Type", "text/event-stream; charset=utf-8"),
@@ -26,28 +22,13 @@ PAGE_HEADERS = [
 ]
 
 JSON = ("Content-Type", "application/json")
-TEXT = ("Content-Type", "text/plain; charset=utf-8")
-
-
-class Reply(typing.NamedTuple):
-    """A whole HTTP answer. A Flask view returns its `response()`; a POST needs no Flask."""
-
-    status: str
-    body: bytes = b""
-    headers: list = []
-
-    def response(self):
-        return flask.Response(self.body, self.status, self.headers)
-
-
-def plain(status, text, *headers):
-    """A reply for people to read."""
-    return Reply(_line(status), f"{text}\n".encode(), [TEXT, *headers])
+ACCEPTED = Reply(b"", "202 Accepted")
+NO_JSON = "The body must be one JSON-RPC message, with the header Content-Type: application/json."
 
 
 def json_error(status, code, text):
     """An HTTP error whose body is a JSON-RPC error without an id."""
-    return Reply(_line(status), encode(error(None, code, text)), [JSON])
+    return Reply(encode(error(None, code, text)), f"{status} {HTTPStatus(status).phrase}", [JSON])
 
 
 def used_up(problem):
@@ -55,48 +36,9 @@ def used_up(problem):
     return plain(503, problem, ("Retry-After", "5"))
 
 
-def _line(status):
-    return f"{status} {HTTPStatus(status).phrase}"
-
-
-ACCEPTED = Reply("202 Accepted")
-BUG = plain(500, "A bug in the router; its log says more.")
-NO_JSON = "The body must be one JSON-RPC message, with the header Content-Type: application/json."
-
-
 def is_json(content_type):
     """Whether the body of a request is said to be JSON."""
     return content_type.partition(";")[0].strip().lower() == "application/json"
-
-
-class EventResponse(flask.Response):
-    """A stream: a response whose events come from a generator, or from any thread that has one to
-    send."""
-
-    def __init__(self, events, client_connection, headers=()):
-        super().__init__(events, headers=[*STREAM_HEADERS, *headers])
-        self._client_connection = client_connection
-
-    def __call__(self, environ, start_response):
-        def begin(*arguments):
-            self._write = start_response(*arguments)
-            return self._write
-        return super().__call__(environ, begin)
-
-    def write_at_once(self, data):
-        """Write an event, if that needs no waiting. Any thread that holds the outbox's pen, once
-        the generator has yielded something.
-
-        False if it could wait, because the client has not read what was before or the event is
-        long; or if the client has gone.
-        """
-        if self._client_connection.total_outbufs_len or len(data) > LONG:
-            return False
-        try:
-            self._write(event(data))
-        except (ClientDisconnected, OSError):
-            return False  # the worker that feeds the stream will meet the same
-        return True
 
 
 def event(data, kind=b"message", id=None):

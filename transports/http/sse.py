@@ -4,9 +4,9 @@
                                 a server's or a group's
     POST /message?sessionId=…   one message from the client; 202, the answer goes out above
 
-A session lives as long as its stream. The view of the stream returns a generator, and a worker of
-waitress runs it: that thread is the feeder of the session's outbox. A message that can be written
-at once is written by the thread that sends it, see fabric/outbox.py.
+A session lives as long as its stream. The worker that runs the view of the stream is the feeder of
+the session's outbox. A message that can be written at once is written by the thread that sends it,
+see fabric/outbox.py.
 """
 
 import re
@@ -16,31 +16,31 @@ import flask
 from transports.fabric.messages import InvalidMessage, decode
 from transports.fabric.outbox import CLOSE
 from transports.http.engine.connection import client_connection_of
+from transports.http.engine.reply import plain
 
-from .replies import (ACCEPTED, NO_JSON, STILL_HERE, EventResponse, event, is_json, json_error,
-                      plain)
+from .replies import ACCEPTED, NO_JSON, STILL_HERE, event, is_json, json_error
 
 TRANSPORT = "sse"   # what our sessions say of themselves
-
 
 # An id needs no unquoting, and parse_qs would take 3 % of the time of a call (measured).
 SESSION_ID = re.compile("(?:^|&)sessionId=([^&]*)")
 
 
 class HttpSse:
-    """The view of the stream, run by a worker of waitress, and what a POST does."""
+    """The view of the stream, run by a worker, and what a POST does."""
 
     title, path = "HTTP+SSE, its predecessor", "/sse"
 
-    def __init__(self, router, _clock, stream_threads, heartbeat):
-        self._router, self._stream_threads = router, stream_threads
-        self._heartbeat = heartbeat
+    def __init__(self, router, _clock, workers, heartbeat):
+        self._router, self._workers, self._heartbeat = router, workers, heartbeat
 
     def views(self):
         """A Flask blueprint."""
         routes = flask.Blueprint("sse", __name__)
         for path in ("/sse", "/sse/", "/sse/<name>"):
             routes.add_url_rule(path, path, self.get)
+        # For its 405: a POST does not come to a view.
+        routes.add_url_rule("/message", "/message", methods=["POST"])
         return routes
 
     # -- GET
@@ -50,24 +50,19 @@ class HttpSse:
         try:
             session = self._router.open(TRANSPORT, name)
         except LookupError as problem:
-            return plain(404, problem).response()
-        client_connection = client_connection_of(flask.request.environ)
-        try:
-            self._stream_threads.open(client_connection, session.outbox.close)
-        except Exception:
-            self._router.leave(session)
-            raise
-        session.outbox.on_behind = client_connection.disconnect
+            return plain(404, problem)
+        outbox = session.outbox
+        outbox.on_behind = client_connection_of(flask.request.environ).disconnect
 
         def ended():
-            self._stream_threads.closed()
             self._router.leave(session)
-            session.outbox.write_at_once = lambda data: False  # cuts a cycle, through this
-
-        response = EventResponse(self._events(session), client_connection)
-        # Not in a `finally` of the generator: one that was never begun runs none.
-        response.call_on_close(ended)
-        session.outbox.write_at_once = response.write_at_once
+            outbox.write_at_once = lambda data: False   # cuts a cycle, through this
+        try:
+            response = self._workers.open_stream(self._events(session), outbox.close, ended)
+        except Exception:
+            ended()
+            raise
+        outbox.write_at_once = response.write_at_once
         return response
 
     def _events(self, session):

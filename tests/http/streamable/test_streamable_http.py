@@ -87,6 +87,8 @@ def test_every_refusal_has_its_status_and_a_sentence(start_router):
     stranger = {"Mcp_Session_Id": "x"}
     for asked, status, words in (
             (client.post(ping, Accept="application/json"), 406, "text/event-stream"),
+            (client.post(ping, Accept="application/json, text/event-stream;q=0"), 406, "both"),
+            (client.post(ping, Accept="*/*, application/json;q=0"), 406, "both"),
             (client.post(ping, Content_Type="text/plain"), 415, "Content-Type"),
             (client.post("rubbish"), 400, "not JSON"),
             (client.post(""), 400, "not JSON"),
@@ -103,6 +105,7 @@ def test_every_refusal_has_its_status_and_a_sentence(start_router):
             (client.post(ping, Host="evil.example"), 403, "Host")):
         assert (asked[0], words in asked[2]) == (status, True), asked
     for method, headers, status in (("GET", {"Accept": "application/json"}, 406),
+                                    ("GET", {"Accept": "text/event-stream;q=0"}, 406),
                                     ("GET", {"Last_Event_ID": "x"}, 400),
                                     ("GET", {"Last_Event_ID": "99-1"}, 400),
                                     ("GET", stranger, 404), ("DELETE", stranger, 404),
@@ -116,7 +119,8 @@ def test_every_refusal_has_its_status_and_a_sentence(start_router):
     status, headers, body = Http(running, "/mcp/dies", None).post(HELLO)
     assert "is not running" in json.loads(body)["error"]["message"]
     assert "Mcp-Session-Id" not in headers
-    for good in ({"Accept": "*/*"}, {"Accept": None}, {"MCP_Protocol_Version": "2025-11-25"},
+    for good in ({"Accept": "*/*"}, {"Accept": "text/*;q=0.1, application/*"}, {"Accept": None},
+                 {"MCP_Protocol_Version": "2025-11-25"},
                  {"Content_Type": "application/json; charset=utf-8"},
                  {"Origin": "http://localhost:6274"}, {"Host": "localhost:1"}):
         assert single.post(ping, **good)[0] == 200, good

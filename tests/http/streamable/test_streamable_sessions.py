@@ -10,14 +10,14 @@ import weakref
 import flask
 import pytest
 
+from transports.fabric import outbox as outbox_module
 from transports.fabric.session import SessionsUsedUp
 from transports.http.sse import HttpSse
-from transports.http.stream_threads import StreamThreads
-from transports.http.streamable import streamable, streams
+from transports.http.streamable import streamable
 from transports.http.streamable.streamable import GONE_SECONDS, StreamableHttp
 from upstreams.routing.sessions import Sessions
 
-from played_connection import HEARTBEAT, Connection, request
+from played_connection import HEARTBEAT, Connection, Streams, request, waiting_posts
 from streamable_by_hand import HELLO
 from world import World, offers
 
@@ -28,7 +28,7 @@ class HttpClients:
     def __init__(self):
         self.world = World(a=offers(tools=["t"]))
         self.router, self.server = self.world.router, self.world["a"]
-        self.transport = StreamableHttp(self.router, self.world.clock, StreamThreads(9), HEARTBEAT)
+        self.transport = StreamableHttp(self.router, self.world.clock, Streams(), HEARTBEAT)
         app = flask.Flask("test")
         app.register_blueprint(self.transport.views())
         self._views = app.test_client()
@@ -59,14 +59,13 @@ class HttpClients:
         """The response to a GET; `close` is what happens when its connection breaks."""
         return self._views.get("/mcp", headers={
             "Mcp-Session-Id": session.id, "Accept": "text/event-stream", **headers},
-            environ_overrides={"waitress.client_disconnected": Connection().is_gone})
+            environ_overrides=Connection().environ())
 
     def become_stream(self, connection):
         """The response to a POST that was silent for so long that it became a stream."""
-        self.transport._waiting_posts.all()[0].ready()
+        waiting_posts(self.router)[0].ready()
         connection.post = connection.streams.pop()
-        return self._views.post("/mcp", environ_overrides={
-            "waitress.client_disconnected": connection.is_gone})
+        return self._views.post("/mcp", environ_overrides=connection.environ())
 
     def pass_time(self, session, seconds):
         """So many seconds without a message; the clock looks whether the session has ended."""
@@ -162,7 +161,7 @@ def test_sessions_in_use_make_no_room(http):
 def test_a_session_ends_when_its_own_stream_was_closed_for_being_too_far_behind(
         http, monkeypatch):
     """Without it the session could be told nothing any more. So the client begins anew."""
-    monkeypatch.setattr(streams, "MAX_BEHIND_MESSAGES", 8)
+    monkeypatch.setattr(outbox_module, "MAX_BEHIND_MESSAGES", 8)
     session = http.initialize()
     stream = http.listen(session)
     for _ in range(20):
@@ -228,9 +227,8 @@ def test_an_ended_session_and_its_streams_are_freed_at_once(http, no_collector):
 
 def test_an_ended_session_by_http_and_sse_is_freed_at_once(http, no_collector):
     app = flask.Flask("test")
-    app.register_blueprint(HttpSse(http.router, StreamThreads(9), HEARTBEAT).views())
-    stream = app.test_client().get("/sse", environ_overrides={
-        "waitress.client_disconnected": Connection().is_gone})
+    app.register_blueprint(HttpSse(http.router, http.world.clock, Streams(), HEARTBEAT).views())
+    stream = app.test_client().get("/sse", environ_overrides=Connection().environ())
     kept = weakref.ref(http.router.sessions.all()[0])
     stream.close()
     del stream

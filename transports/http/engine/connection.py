@@ -2,278 +2,307 @@
 
 A POST that carries a message bypasses WSGI and Flask, which would cost more than all the rest of
 a call. MainThread begins it if that needs no waiting, and any thread that has the reply writes
-it. So a call that waits for its server holds no thread. Everything else is served as waitress does
-it: by a worker, through WSGI.
+it. So a call that waits for its server holds no thread. Everything else is served by a worker,
+through WSGI.
 
-Requests are served one after another. The state is that of the request whose turn it is:
-
-            it carries a message,          answer()
-            or is refused
-    NEW ───────────────────────► BEGUN ──────────────► ANSWERED ─── the reply is written ──► NEW
-     │                             │  become_stream()
-     │                             └─────────────────► STREAM ───── its view runs ─────────► NEW
-     └──── anything else: its view runs ───────────────────────────────────────────────────► NEW
-
-"NEW" on the right is the next request's: waitress may give it to a worker before the thread that
-served the last one has returned. So the state is set before a request is given to waitress.
-
-A client that does not read holds no worker but those that feed its streams: nothing is begun or
-answered while something is unsent, and what makes no progress for a while is ended.
+Requests are served one after another, and none is begun while something is unsent. So a client
+that does not read holds no worker but those that feed its streams.
 
 A client may close its sending side and still read. It gets the answers to what it has sent; but
-while a call waits or a stream is open, that is how clients hang up, and it is taken for that.
+if it does so while a call waits or a stream is open, it is taken to have hung up.
 """
 
+import collections
 import contextlib
 import logging
 import os
+import selectors
 import socket
 import struct
+import threading
 import time
 
-import waitress.channel
 import waitress.task
+from waitress.channel import ClientDisconnected
+
+from .reply import BUG, reply_to_error
 
 log = logging.getLogger("router")
 
 MOST_UNSENT = 2**20             # bytes of a stream for one slow client, before its worker waits
-LONG = MOST_UNSENT - 2**13      # bytes that need no waiting, even with a header before them
+LONG = MOST_UNSENT - 2**13      # bytes of a message; a longer one is never work for MainThread
+READ_BYTES = 2**13              # at once
+STUCK_LOOKS, IDLE_LOOKS = 3, 12     # see `look`
 RESET = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)    # close at once, and drop the rest
 
-NEW, BEGUN, ANSWERED, STREAM = "new", "begun", "answered", "stream"
+READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
+CLOSE = 4       # what a connection wants when it is over
 
 
-class ClientConnection(waitress.channel.HTTPChannel):
-    """What waitress calls a channel. `server.posts` knows which requests carry messages."""
+class ClientConnection:
+    """One TCP connection. waitress's task, which runs a view, takes it for waitress's channel."""
 
-    on_disconnect = None    # called once, by MainThread, if the client goes before its answer
-    reply = None            # to the request that is ANSWERED
-    post = None             # the POST that becomes a STREAM, for its view
-    sends_no_more = False   # the client has closed its side, but may read
-    _state = NEW
-    _reading = False        # MainThread is in handle_read …
-    _arrived = False        # … and has read a request whose turn it is
-    _is_due = False         # the next step waits until all is sent. Written under outbuf_lock
-    _is_last = False        # the request that is served is the last, see Parser
-    _drains = False         # the rest of a body is read, and dropped, before the socket is closed
-    _looks, _seen = 0, 0    # how often `look` has found it as it was, and how that was
-
-    def __init__(self, server, *arguments, **more):
-        super().__init__(_ServerOf(self, server), *arguments, **more)
+    def __init__(self, server, accepted, address):
+        """`server` has what all connections share, see http/server.py."""
+        self.server, self.adj, self.socket, self.addr = server, server.adj, accepted, address
+        self.connected = True       # False as soon as it is over, whoever ended it
+        self.sends_no_more = False  # the client has closed its side, but may read
+        self.on_disconnect = None   # called once, by MainThread, if the client hangs up
+        self.request = None         # whose turn it is
+        self.post = None            # what the way of this request left for its view
+        self.last_activity = time.monotonic()   # when the client sent or took something
+        self._coming = None         # the Request that is being read
+        self._looks, self._seen = 0, None       # how often `look` has found it as it was
+        self._lock = threading.Condition(threading.Lock())
+        # written under _lock:
+        self.unsent = bytearray()
+        self.watched = 0            # what the loop watches the socket for: READ, WRITE or nothing
+        self._most_unsent = MOST_UNSENT
+        self._waiting = collections.deque()     # Requests that are complete
+        self._ends = False          # after what is unsent, no more will be sent …
+        self._drains = False        # … nor has it been: now the client's rest is read and dropped
 
     # -- called by the socket loop, in MainThread
 
-    def parser_class(self, adj):
-        return self.server.new_parser(adj)
+    def next_wish(self):
+        """What the loop shall watch the socket for from now on: READ, WRITE, nothing or CLOSE."""
+        with self._lock:
+            if self._ends and not self._drains and not self.unsent:
+                # The client may be sending still. Closed now, the system would answer that with
+                # a reset, and the client might lose our answer (RFC 9112, 9.6).
+                self._drains = True
+                with contextlib.suppress(OSError):  # it is broken: reading will tell
+                    self.socket.shutdown(socket.SHUT_WR)
+            self.watched = self._wants()
+            return self.watched
 
-    def readable(self):
-        # A socket at its end is always readable: the loop would spin until the stream ends.
-        return self._drains or (self.connected and not self.sends_no_more and super().readable())
+    def _wants(self):
+        """Requires _lock."""
+        if not self.connected:
+            return CLOSE
+        if self.unsent:
+            return WRITE
+        if self._ends and not self._drains or (
+                self.sends_no_more and not (self.request or self._waiting)):
+            return CLOSE
+        # A socket at its end is always readable: the loop would spin until the request ends.
+        return 0 if self.sends_no_more or self._waiting else READ
 
-    def writable(self):
-        # While another thread writes, the loop cannot: that thread holds the lock, and the loop
-        # would try again and again. So it waits until it is told, see write_soon. But above the
-        # mark that thread is about to wait for the loop.
-        # The lock is only tried, because the thread that asks holds the loop's lock.
-        if not self.outbuf_lock.acquire(False):
-            return self.will_close or self.total_outbufs_len > self.adj.outbuf_high_watermark
-        self.outbuf_lock.release()
-        return super().writable() or (self.sends_no_more and not self.requests)
-
-    def handle_read(self):
+    def read(self):
         try:
-            data = self.socket.recv(self.adj.recv_bytes)
+            data = self.socket.recv(READ_BYTES)
         except BlockingIOError:
             return
         except OSError:
             data = b""
-        if data and not self._drains:
+        if not data:
+            self.sends_no_more = True
+            if self.on_disconnect:
+                self.connected = False
+        elif not self._ends:
             self._receive(data)
-        elif not data:
-            if self.has_hung_up() or self.on_disconnect \
-                    or not (self.requests or self.total_outbufs_len):
-                self.handle_close()
-            else:
-                self.sends_no_more = True
 
     def _receive(self, data):
-        self.last_activity = time.time()
-        self._reading = True
-        self.received(data)
-        self._reading = False
-        if self._arrived:
-            self._arrived = False
-            request = self.requests[0]
-            if not self.total_outbufs_len and (
-                    request.refused or self.server.posts.are_quick(request)):
-                self.service()
-            else:
-                self.next_step()
+        self.last_activity = time.monotonic()
+        while data:
+            request = self._coming = self._coming or self.server.new_request()
+            data = data[request.received(data):]
+            if request.completed:
+                self._coming = None
+                if not request.empty:
+                    self._waiting.append(request)
+            elif request.expect_continue and request.headers_finished and not self.request:
+                request.expect_continue = False
+                with self._lock:
+                    self._put(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self._next_turn(in_main_thread=True)
 
-    def handle_write(self):
-        if self.sends_no_more and not self.requests:
-            self.close_when_flushed = True
-        super().handle_write()
-        if self._is_due and self.connected and not self.total_outbufs_len:
-            self.next_step()
+    def send_more(self):
+        with self._lock:
+            del self.unsent[:self._send(self.unsent)]
+            self._lock.notify_all()
+        self._next_turn()
 
-    def handle_close(self):
-        """The connection has ended, from either side. waitress calls this also in a worker that
-        cannot send 100 Continue; but only MainThread may close, since it goes through all."""
-        if not self.server._map.is_mine():
-            self.disconnect()
-            return
-        if self._is_last and self.connected:
-            self._drain()
-            return
-        with self.outbuf_lock:  # `disconnect` must not meet a socket that is being closed
-            super().handle_close()
+    def close(self):
+        """Called once, by the loop, which does not watch the socket any more."""
+        with self._lock:
+            self._break_off()
+            self.socket.close()
         gone, self.on_disconnect = self.on_disconnect, None
         if gone:
             gone()
 
-    def _drain(self):
-        """All is sent, but the client may be sending still: closed now, the system would answer
-        that with a reset, and the client might lose our answer."""
-        self._is_last, self._drains = False, True
-        self.will_close = self.close_when_flushed = False
-        with contextlib.suppress(OSError):  # it is broken: reading will tell
-            self.socket.shutdown(socket.SHUT_WR)
+    def _next_turn(self, in_main_thread=False):
+        """Serve the next request, if there is one and it is its turn."""
+        with self._lock:
+            if self.request or self.unsent or not self._waiting or not self.connected:
+                return
+            self.request = self._waiting.popleft()
+        if in_main_thread and self._is_quick(self.request):
+            self.service()
+        else:
+            self.server.workers.add_task(self)
+
+    def _is_quick(self, request):
+        """Whether MainThread may begin it: not `initialize`, which may start processes, and no
+        message so long that it would hold up all other clients."""
+        if request.refused or request.error:
+            return True
+        way = self._way(request) if request.body_bytes_received <= LONG else None
+        session = way and way.session_of(request)
+        return session is not None and session.initialized
 
     # -- called by MainThread or by a worker
 
     def service(self):
-        """The next step of the request whose turn it is. waitress's name for it."""
-        if self._state is ANSWERED:
-            self._serve(ReplyTask)
-        elif self._state is STREAM or not self._begin(self.requests[0]):
-            self._serve(waitress.task.WSGITask)
+        """Serve the request whose turn it is. waitress's name for it."""
+        if not self.connected:
+            return
+        request = self.request
+        way = self._way(request)
+        if request.error:
+            self.answer(reply_to_error(request.error))
+        elif request.refused:
+            self.answer(request.refused)
+        elif self.post or not way:
+            self._run_view()
+        else:
+            try:
+                reply = way.post(request, self)
+            except Exception:  # a bug of ours
+                log.exception("a POST failed")
+                reply = BUG
+            if reply:   # else the way calls `answer` or `become_stream` later
+                self.answer(reply)
 
-    def _begin(self, request):
-        """False if a view serves the request."""
-        transport = self.server.posts.find(request)
-        if request.error or not (request.refused or transport):
-            return False
-        self._state = BEGUN
-        reply = request.refused or self.server.posts.begin(transport, self)
-        if reply is not None:
-            self.answer(reply)
-        return True
+    def _way(self, request):
+        """The way of a POST with a message; None for a request that has a view."""
+        if request.command != "POST":
+            return None
+        return next((way for way in self.server.ways if way.takes(request.path)), None)
 
-    def _serve(self, task_class):
-        """waitress serves the request to its end: it makes a task of this class and runs it."""
-        self._is_last = self.requests[0].is_last()
-        self._state, self.task_class = NEW, task_class
-        super().service()
+    def _run_view(self):
+        task = waitress.task.WSGITask(self, self.request)
+        task.response_headers.extend(self.request.cors)
+        try:
+            task.service()
+        except ClientDisconnected:
+            task.close_on_finish = True
+        except Exception:  # a bug of ours
+            log.exception("a view failed")
+            if not task.wrote_header:
+                self.answer(BUG)
+                return
+            task.close_on_finish = True
+        self._finish(task.close_on_finish)
+
+    def _finish(self, is_last, rest=b""):
+        """The request has its whole answer, with this rest of it."""
+        self.request.close()
+        with self._lock:
+            self._put(rest)
+            self.request, self._ends = None, is_last
+            if is_last:
+                self._waiting.clear()
+        self._next_turn()
+        self._tell_loop()
 
     # -- called by any thread
 
     def answer(self, reply):
-        """The reply to the POST that was begun. A worker writes it if that may have to wait."""
-        self.reply, self._state, self.on_disconnect = reply, ANSWERED, None
-        if len(reply.body) > LONG or self.total_outbufs_len:
-            self.next_step()
-        else:
-            self._serve(ReplyTask)
+        """The reply to the request whose turn it is. Called once. Does not wait: all that was
+        before has been sent."""
+        self.on_disconnect = None
+        is_last = self.request.is_last()
+        self._finish(is_last, reply.to_bytes(self.request, is_last))
 
     def become_stream(self, post):
-        """The POST that was begun becomes a stream of events: a worker runs its view."""
-        self.post, self._state = post, STREAM
-        self.next_step()
-
-    def next_step(self):
-        """A worker calls `service`, as soon as the client has read what is unsent."""
-        with self.outbuf_lock:
-            is_due = self._is_due = self.connected and self.total_outbufs_len > 0
-        if is_due:
-            self.server.pull_trigger()  # the loop may have asked `writable` while we had the lock
-        else:
-            self.server.task_dispatcher.add_task(self)
+        """The POST becomes a stream of events: a worker runs its view, which finds this `post`."""
+        self.post = post
+        self.server.workers.add_task(self)
 
     def write_soon(self, data):
-        """Called by waitress to write; this waits while more than MOST_UNSENT is unsent."""
-        super()._flush_outbufs_below_high_watermark()
-        written = super().write_soon(data)
-        # The loop may have asked `writable` while this thread had the lock, and was told no.
-        self.server.pull_trigger()
-        return written
+        """Called by waitress's task. Waits while more than MOST_UNSENT is unsent."""
+        with self._lock:
+            while len(self.unsent) > self._most_unsent:
+                self._lock.wait()
+            if self.connected:
+                self._put(data)
+        self._tell_loop()
+        if not self.connected:
+            raise ClientDisconnected
+        return len(data)
 
-    def _flush_outbufs_below_high_watermark(self):
-        """waitress waits here in write_soon, which does so itself, and between two requests: no
-        worker shall wait there, see next_step."""
+    def _put(self, data):
+        """Send the data. What the socket does not take is unsent. Requires _lock."""
+        sent = 0 if self.unsent or not data else self._send(data)
+        if sent < len(data):
+            self.unsent += memoryview(data)[sent:]
 
-    def has_hung_up(self):
-        """Whether the client has closed its connection, or its side of it."""
-        return self.sends_no_more or not self.connected
+    def _send(self, data):
+        """How many of these bytes need not be kept. Requires _lock."""
+        try:
+            sent = self.socket.send(data)
+        except BlockingIOError:
+            return 0
+        except OSError:
+            self._break_off()
+            return len(data)
+        self.last_activity = time.monotonic()
+        return sent
+
+    def _break_off(self):
+        """Nothing more is sent. Requires _lock."""
+        self.connected = False
+        self.unsent.clear()
+        self._lock.notify_all()
+
+    def _tell_loop(self):
+        """Called after what it wants may have changed. The loop sets `watched` with the lock held:
+        so either it has seen the change, or it is told."""
+        if self._wants() != self.watched:
+            self.server.loop.changed(self)
+
+    def end_if_gone(self):
+        """To be called after on_disconnect was set: the client may have hung up before that."""
+        if self.sends_no_more and self.on_disconnect:
+            self.disconnect()
+
+    def check_client_disconnected(self):
+        """waitress puts this method into the environment of a view, see client_connection_of."""
+        return not self.connected
 
     def disconnect(self):
         """End the connection, even if the thread that feeds it waits for the client to read."""
-        with self.outbuf_lock:
-            self.connected = False
-            self.will_close = True
-            self.outbuf_lock.notify_all()
+        with self._lock:
+            self._break_off()
             # The loop hears nothing of a socket that takes no more bytes, unless it is shut down;
             # and without a reset the system would go on to offer what the client does not read.
-            if self.socket is not None:
-                with contextlib.suppress(OSError):  # the client has closed it already
-                    self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-                    self.socket.shutdown(socket.SHUT_RDWR)
-        self.server.pull_trigger()
+            with contextlib.suppress(OSError):  # the client has closed it already
+                self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+                self.socket.shutdown(socket.SHUT_RDWR)
+        self.server.loop.changed(self)
 
-    def look(self, most):
-        """Called again and again: when it has been the same so many times, it ends."""
-        seen = self.last_activity
-        if seen != self._seen or not (self.total_outbufs_len or self._drains):
-            self._looks, self._seen = 0, seen
-            return
-        self._looks += 1
-        if self._looks == most:
+    def look(self):
+        """Called again and again, by the clock: what stays the same for so many looks ends."""
+        stuck = bool(self.unsent or self._drains)
+        seen = self.last_activity, stuck, self.request is None
+        self._looks, self._seen = self._looks + 1 if seen == self._seen else 0, seen
+        if stuck and self._looks == STUCK_LOOKS:
             log.info("a client has not read for too long: its connection ends")
+            self.disconnect()
+        elif self._looks == IDLE_LOOKS:
+            with self._lock:
+                self._ends = self._ends or not (self.request or self._waiting)
+            self._tell_loop()
+
+    def never_wait(self):
+        """The loop has ended: no thread waits any more until the client reads."""
+        self._most_unsent = float("inf")
+        if len(self.unsent) > MOST_UNSENT:
             self.disconnect()
 
 
 def client_connection_of(environ):
     """The ClientConnection that a WSGI request came in by."""
     return environ["waitress.client_disconnected"].__self__
-
-
-class ReplyTask(waitress.task.Task):
-    """Writes the reply to a request, in one piece."""
-
-    complete = True
-
-    def __init__(self, client_connection, request):
-        super().__init__(client_connection, request)
-        reply, client_connection.reply = client_connection.reply, None
-        self.status, self._body = reply.status, reply.body
-        self.response_headers = [*reply.headers, *request.cors]
-        self.content_length = len(reply.body)
-
-    def execute(self):
-        if self.request.is_last():
-            self.set_close_on_finish()
-        header = self.build_response_header()
-        self.wrote_header = True
-        self.channel.write_soon(header if self.request.command == "HEAD" else header + self._body)
-
-
-class _ServerOf:
-    """waitress's server as one connection sees it, so that the loop learns which has changed."""
-
-    def __init__(self, client_connection, server):
-        self._client_connection, self._server = client_connection, server
-
-    def __getattr__(self, name):
-        return getattr(self._server, name)
-
-    def pull_trigger(self):
-        if self._server._map.changed(self._client_connection):
-            self._server.pull_trigger()
-
-    def add_task(self, client_connection):
-        """A request waits to be served. waitress calls this while it holds `requests_lock`: if it
-        is MainThread that has just read the request, handle_read serves it after that."""
-        if client_connection._reading and self._server._map.is_mine():
-            client_connection._arrived = True
-        else:
-            client_connection.next_step()

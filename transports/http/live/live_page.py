@@ -11,15 +11,14 @@ The files have no data in them, so they need no token: a browser sends none when
 The stream needs it, as everything else does.
 """
 
-import threading
 import time
 from pathlib import Path
 
 import flask
 
 from transports.fabric.messages import encode
-from transports.http.engine.connection import client_connection_of
-from transports.http.replies import PAGE_HEADERS, STILL_HERE, EventResponse, Reply, event
+from transports.http.engine.reply import Reply
+from transports.http.replies import PAGE_HEADERS, STILL_HERE, event
 from transports.tap.tap import tap
 
 FOLDER = Path(__file__).parent
@@ -30,22 +29,18 @@ MOST_IN_EVENT = 100     # messages
 
 
 class LivePage:
-    """Its views, each run by a worker of waitress; that of a stream feeds it to its end."""
+    """Its views, each run by a worker; that of a stream feeds it to its end."""
 
     title, path = "What is going on here", "/live"
 
-    def __init__(self, router, stream_threads, heartbeat):
-        self._router, self._stream_threads = router, stream_threads
-        self._heartbeat = heartbeat
+    def __init__(self, router, workers, heartbeat):
+        self._router, self._workers, self._heartbeat = router, workers, heartbeat
         self._state = (0.0, b"")    # when it was made, and the event; replaced by one assignment
+        self._closed = False
         # Path → reply. No other file can be asked for, whatever the path is.
         self._files = {f"/live/{path.name}": _reply(path) for path in sorted(FOLDER.iterdir())
                        if path.suffix in TYPES}
         self._files["/live"] = self._files.pop("/live/live.html")
-        self._lock = threading.Lock()
-        # protected by _lock:
-        self._readers = set()
-        self._closed = False
 
     def open_paths(self):
         """Those that need no token."""
@@ -60,47 +55,27 @@ class LivePage:
         return routes
 
     def close(self):
-        """The streams end, and no other one begins."""
-        with self._lock:
-            self._closed = True
-            readers = list(self._readers)
-        for reader in readers:
-            reader.close()
+        """The streams end, within STATE_SECONDS."""
+        self._closed = True
 
     def file(self):
-        return self._files[flask.request.path].response()
+        return self._files[flask.request.path]
 
     def events(self):
-        client_connection = client_connection_of(flask.request.environ)
+        hello = {"version": self._router.version, "url": flask.request.host_url.rstrip("/")}
         reader = tap.open()
         try:
-            self._stream_threads.open(client_connection, reader.close)
+            return self._workers.open_stream(self._events(hello, reader), reader.close,
+                                             reader.close)
         except Exception:
             reader.close()
             raise
-        with self._lock:
-            self._readers.add(reader)
-            closed = self._closed
-        if closed:
-            reader.close()
-
-        def ended():
-            self._stream_threads.closed()
-            client_connection.on_disconnect = None  # it may live on, for other requests
-            with self._lock:
-                self._readers.discard(reader)
-            reader.close()
-
-        hello = {"version": self._router.version, "url": flask.request.host_url.rstrip("/")}
-        response = EventResponse(self._events(hello, reader), client_connection)
-        response.call_on_close(ended)
-        return response
 
     def _events(self, hello, reader):
         """Run by the worker that feeds the stream. The first yield sends the headers."""
         yield event(encode(hello), b"hello")
         told, last = None, time.monotonic()
-        while True:
+        while not self._closed:
             state = self._current_state()
             found = state if state != told else b""
             told = state
@@ -134,5 +109,5 @@ def _messages(records, missed):
 
 
 def _reply(path):
-    return Reply("200 OK", path.read_bytes(), [
+    return Reply(path.read_bytes(), "200 OK", [
         ("Content-Type", f"{TYPES[path.suffix]}; charset=utf-8"), *PAGE_HEADERS])

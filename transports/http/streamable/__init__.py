@@ -4,9 +4,9 @@ Comes in by router.py, as a set of views and of POSTs. May import: transports.fa
 transports.http, transports.http.engine.
 
 In reading order:
-    streamable.py       what is at /mcp: POST, GET, DELETE
-    waiting_post.py     a POST whose answer is still to come
-    streams.py          a stream that can be resumed
+    streamable.py           what is at /mcp: POST, GET, DELETE
+    waiting_post.py         a POST whose answer is still to come
+    resumable_stream.py     a stream that can break and be resumed
 """
 
 

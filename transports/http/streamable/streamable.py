@@ -20,12 +20,13 @@ from transports.fabric.messages import (INVALID_REQUEST, REQUEST, REVISIONS, SER
 from transports.fabric.outbox import CLOSE
 from transports.fabric.session import SessionsUsedUp
 from transports.http.engine.connection import client_connection_of
-from transports.http.replies import (ACCEPTED, NO_JSON, STILL_HERE, EventResponse, event, is_json,
-                                     json_error, plain, used_up)
-from transports.http.stream_threads import StreamsUsedUp
+from transports.http.engine.reply import plain
+from transports.http.replies import (ACCEPTED, NO_JSON, STILL_HERE, event, is_json, json_error,
+                                     used_up)
+from transports.http.workers import StreamsUsedUp
 
-from .streams import ResumableStream
-from .waiting_post import WaitingPost, WaitingPosts
+from .resumable_stream import ResumableStream
+from .waiting_post import WaitingPost
 
 TRANSPORT = "streamable-http"   # what our sessions say of themselves
 RETRY = 1000                # milliseconds before a client resumes a broken stream
@@ -43,15 +44,14 @@ class HttpError(Exception):
 
 
 class StreamableHttp:
-    """The views, each run by a worker of waitress, which may wait; and `post`, which may not."""
+    """The views, each run by a worker, which may wait; and `post`, which may not."""
 
     title, path = "Streamable HTTP", "/mcp"
 
-    def __init__(self, router, clock, stream_threads, heartbeat):
+    def __init__(self, router, clock, workers, heartbeat):
         self._router, self._clock = router, clock
-        self._stream_threads, self._heartbeat = stream_threads, heartbeat
-        self._waiting_posts = WaitingPosts(clock, heartbeat, stream_threads)
-        self._end_idle_sessions()
+        self._workers, self._heartbeat = workers, heartbeat
+        self._look()
 
     def views(self):
         """A Flask blueprint."""
@@ -60,7 +60,7 @@ class StreamableHttp:
             for method, view in (("POST", self.post_as_stream), ("GET", self.get),
                                  ("DELETE", self.delete)):
                 routes.add_url_rule(path, f"{method} {path}", view, methods=[method])
-        routes.register_error_handler(HttpError, lambda problem: problem.reply.response())
+        routes.register_error_handler(HttpError, lambda problem: problem.reply)
         return routes
 
     # -- POST
@@ -91,13 +91,12 @@ class StreamableHttp:
             return json_error(400, problem.code, str(problem))
         except SessionsUsedUp as problem:
             return used_up(problem)
-        WaitingPost(self._router, self._waiting_posts, session, stream, client_connection,
-                    is_first).wait()
+        WaitingPost(self._router, session, stream, client_connection, is_first).wait()
         return None
 
     def _message(self, request):
         """The body of the POST. Raises HttpError and InvalidMessage."""
-        if not _accepts(request.header, "application/json", "text/event-stream"):
+        if not _accepts(request.header("Accept"), "application/json", "text/event-stream"):
             raise HttpError(406, "Accept both application/json and text/event-stream.")
         if not is_json(request.header("Content-Type", "")):
             raise HttpError(415, NO_JSON)
@@ -107,68 +106,69 @@ class StreamableHttp:
         """(the session that the message belongs to, whether it is new). Raises HttpError and
         SessionsUsedUp."""
         name = request.path.lstrip("/")[len("mcp/"):] or None
-        if isinstance(message, dict) and message.get("method") == "initialize" \
-                and "id" in message and request.header("Mcp-Session-Id") is None:
-            return self._open(name), True
-        return self._session(name, request.header), False
+        if not isinstance(message, dict) or message.get("method") != "initialize" \
+                or "id" not in message or request.header("Mcp-Session-Id") is not None:
+            return self._session(name, request.header), False
+        try:
+            session = self._router.open(TRANSPORT, name, lambda named: ResumableStream(named, 0))
+        except LookupError as problem:
+            raise HttpError(404, str(problem)) from None
+        session.last_used = time.monotonic()
+        return session, True
 
     def post_as_stream(self, name=None):
         """The view of a POST that becomes a stream. If there is no room for it, its client hears
         that; its call goes on."""
-        client_connection = client_connection_of(flask.request.environ)
-        post, client_connection.post = client_connection.post, None
+        reader = client_connection_of(flask.request.environ)
+        post, reader.post = reader.post, None
         try:
-            self._stream_threads.open(client_connection, functools.partial(
-                _release, post.session, post.stream, client_connection))
+            response = self._open(post.session, post.stream, reader, 0, post.headers())
         except StreamsUsedUp:
             post.gone()
             raise
         # Its last message may come while nobody reads it.
         post.stream.on_news = functools.partial(_forget_oldest, post.session)
-        return self._event_response(post.session, post.stream, client_connection, 0,
-                                    post.headers())
+        return response
 
     # -- GET
 
     def get(self, name=None):
         """The session's own stream, or what a broken one had after Last-Event-ID."""
         header = flask.request.headers.get
-        if not _accepts(header, "text/event-stream"):
+        if not _accepts(header("Accept"), "text/event-stream"):
             raise HttpError(406, "A GET here is for a stream: Accept text/event-stream. Messages "
                                  "are POSTed here; the older HTTP+SSE is at /sse.")
         session = self._session(name, header)
         stream, after = _stream_to_read(session, header("Last-Event-ID"))
-        client_connection = client_connection_of(flask.request.environ)
-        self._stream_threads.open(client_connection, functools.partial(
-            _release, session, stream, client_connection))
-        stream.take_over(client_connection)  # only now: refused with 503, the old reader goes on
-        return self._event_response(session, stream, client_connection, after)
-
-    def _event_response(self, session, stream, client_connection, after, headers=()):
-        response = EventResponse(self._events(session, stream, client_connection, after),
-                                 client_connection, headers)
-        response.call_on_close(functools.partial(self._ended, session, stream, client_connection))
+        reader = client_connection_of(flask.request.environ)
+        response = self._open(session, stream, reader, after)
+        stream.take_over(reader)  # only now: refused with 503, the old reader goes on
         return response
 
-    def _ended(self, session, stream, client_connection):
+    def _open(self, session, stream, reader, after, headers=()):
+        """The response to this reader: what comes after the message with that number."""
+        return self._workers.open_stream(
+            self._events(session, stream, reader, after),
+            functools.partial(_release, session, stream, reader),
+            functools.partial(self._ended, session, stream, reader), headers)
+
+    def _ended(self, session, stream, reader):
         """The response has ended: its stream is complete, or its connection has broken."""
-        self._stream_threads.closed()
-        client_connection.on_disconnect = None  # it may live on, for other requests
-        _release(session, stream, client_connection)
+        _release(session, stream, reader)
         if stream is session.outbox:
             if stream.is_complete():  # its client was too far behind: nothing can be told it
                 self._router.leave(session)  # any more. With 404 it will begin anew
-        elif not stream.last_read() and session.version != REVISIONS[-1]:
+        elif not stream.last_read and session.version != REVISIONS[-1]:
             stream.close()  # its client has no number to resume it from
         _forget_oldest(session)
 
-    def _events(self, session, stream, client_connection, after):
+    def _events(self, session, stream, reader, after):
         """Run by the worker that feeds the stream. The first yield sends the headers."""
         # An id to resume from before anything has come (2025-11-25, Sending Messages, item 6).
         # Older clients take an event without data for a broken message.
         yield (b"id: %d-%d\nretry: %d\ndata: \n\n" % (stream.number, after, RETRY)
                if session.version == REVISIONS[-1] else STILL_HERE)
-        while (found := stream.read(after, client_connection, self._heartbeat)) is not CLOSE:
+        while (found := stream.read(after, reader, self._heartbeat)) is not CLOSE:
             if not found:
                 yield STILL_HERE
                 continue
@@ -180,17 +180,9 @@ class StreamableHttp:
     def delete(self, name=None):
         """End the session: what is under way is answered with an error."""
         self._router.leave(self._session(name, flask.request.headers.get))
-        return plain(200, "The session has ended.").response()
+        return plain(200, "The session has ended.")
 
     # -- sessions
-
-    def _open(self, name):
-        try:
-            session = self._router.open(TRANSPORT, name, lambda named: ResumableStream(named, 0))
-        except LookupError as problem:
-            raise HttpError(404, str(problem)) from None
-        session.last_used = time.monotonic()
-        return session
 
     def _session(self, name, header):
         """The session that the request belongs to, or a HttpError."""
@@ -211,24 +203,25 @@ class StreamableHttp:
         session.last_used = time.monotonic()
         return session
 
-    def _end_idle_sessions(self):
-        """Called by the clock, a few times in the span that a session may be idle.
-
-        Most clients never send DELETE: they close their connections and are gone.
-        """
+    def _look(self):
+        """Called by the clock again and again. A POST that waits in silence becomes a stream. A
+        session whose client has gone ends: most never send DELETE."""
         idle = self._router.limits.idle
         gone = min(idle, GONE_SECONDS)
-        self._clock.after(gone / 10, self._end_idle_sessions)
+        self._clock.after(min(self._heartbeat / 3, gone / 10), self._look)
         for session in self._router.sessions.all():
+            for stream in list(session.streams.values()):
+                if (post := stream.post) and self._workers.has_room():
+                    post.hurry(self._heartbeat)
             silent = session.seconds_silent()
             if silent >= idle or silent >= gone and session.outbox.had_reader:
                 self._router.leave(session)
 
 
-def _release(session, stream, client_connection):
-    """The connection reads the stream no more."""
+def _release(session, stream, reader):
+    """This connection reads the stream no more."""
     session.last_used = time.monotonic()  # first: from the next line on it counts
-    stream.release(client_connection)
+    stream.release(reader)
 
 
 def _forget_oldest(session):
@@ -238,7 +231,7 @@ def _forget_oldest(session):
                 if stream.reader is None and stream.is_complete()]
     size = 0
     for newer, stream in enumerate(reversed(finished)):
-        size += stream.size()
+        size += stream.size
         if newer and (newer >= KEPT_STREAMS or size > KEPT_STREAMS_BYTES):
             session.streams.pop(stream.number, None)
 
@@ -249,7 +242,7 @@ def _stream_to_read(session, last_event_id):
         if session.outbox.reader is not None:
             raise HttpError(409, "This session has a stream already; resume it with "
                                  "Last-Event-ID, or close it first.")
-        return session.outbox, session.outbox.last_read()
+        return session.outbox, session.outbox.last_read
     number, _, after = last_event_id.partition("-")
     if not (number.isdecimal() and after.isdecimal() and len(last_event_id) < 40):
         raise HttpError(400, f"Last-Event-ID {last_event_id[:40]!r} is none of ours.")
@@ -260,26 +253,20 @@ def _stream_to_read(session, last_event_id):
 
 
 def _count_answers(message):
-    """How many answers a message will get: 1 for a request, 0 for another message.
-
-    In a batch, a member that is no message gets one too. A single one raises InvalidMessage.
-    """
+    """How many answers a message will get: 1 for a request, 0 for another message. In a batch, a
+    member that is no message gets one too. A single one raises InvalidMessage."""
+    def is_answered(one):
+        try:
+            return kind_of(one) is REQUEST
+        except InvalidMessage:
+            return True
     if isinstance(message, list):
-        return sum(map(_is_answered, message))
+        return sum(map(is_answered, message))
     return 1 if kind_of(message) is REQUEST else 0
 
 
-def _is_answered(message):
-    try:
-        return kind_of(message) is REQUEST
-    except InvalidMessage:
-        return True
-
-
-def _accepts(header, *types):
+@functools.lru_cache(100)
+def _accepts(accepted, *types):
     """Whether the client takes all these types; one that does not say takes anything."""
-    accepted = header("Accept")
-    if not accepted or all(one in accepted for one in types):
-        return True
-    acceptable = flask.Request({"HTTP_ACCEPT": accepted}).accept_mimetypes  # knows wildcards
-    return all(one in acceptable for one in types)
+    quality = flask.Request({"HTTP_ACCEPT": accepted or "*/*"}).accept_mimetypes.quality
+    return all(quality(one) > 0 for one in types)

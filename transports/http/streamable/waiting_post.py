@@ -12,74 +12,38 @@ import logging
 import threading
 import time
 
-from transports.http.replies import JSON, Reply
+from transports.http.engine.reply import Reply
+from transports.http.replies import JSON
 
 log = logging.getLogger("router")
-
-
-class WaitingPosts:
-    """The POSTs about which nothing is decided. Only the thread that takes one out decides."""
-
-    def __init__(self, clock, heartbeat, stream_threads):
-        """`heartbeat`: seconds that a POST may wait in silence, if a stream may be opened then."""
-        self._clock, self._heartbeat = clock, heartbeat
-        self._stream_threads = stream_threads
-        self._lock = threading.Lock()
-        self._posts = set()     # protected by _lock
-        self._hurry()
-
-    def add(self, post):
-        with self._lock:
-            self._posts.add(post)
-
-    def take(self, post):
-        """True for the first to do so."""
-        with self._lock:
-            if post not in self._posts:
-                return False
-            self._posts.remove(post)
-            return True
-
-    def all(self):
-        with self._lock:
-            return list(self._posts)
-
-    def _hurry(self):
-        """Called by the clock."""
-        self._clock.after(self._heartbeat / 3, self._hurry)
-        for post in self.all():
-            if self._stream_threads.has_room():
-                post.hurry(self._heartbeat)
 
 
 class WaitingPost:
     """One POST, its session, and the ResumableStream to which its call sends."""
 
-    def __init__(self, router, waiting_posts, session, stream, client_connection, is_first):
+    def __init__(self, router, session, stream, client_connection, is_first):
         """`is_first`: the POST is the `initialize` that the session began with."""
         self.session, self.stream = session, stream
-        self.since = time.monotonic()
-        self._router, self._waiting_posts = router, waiting_posts
-        self._client_connection, self._is_first = client_connection, is_first
+        self._router, self._is_first = router, is_first
+        self._client_connection = client_connection
+        self._since = time.monotonic()
+        self._decided = threading.Lock()    # acquired once, by the thread that decides
 
     def wait(self):
         """Called once, when the message is under way: from now on one of the methods below may be
         called, by any thread; here already, if something has come."""
         self.session.streams[self.stream.number] = self.stream
-        self._waiting_posts.add(self)
-        gone = self._client_connection.on_disconnect = self.gone
-        self.stream.on_news = self.ready
+        self._client_connection.on_disconnect = self.gone
+        self.stream.post, self.stream.on_news = self, self.ready
         if self.stream.has_news():  # it came before the line above
             self.ready()
-        # A connection that closed before on_disconnect was set does not call it.
-        if self._client_connection.has_hung_up() and self._client_connection.on_disconnect is gone:
-            self.gone()
+        self._client_connection.end_if_gone()
 
     def ready(self):
-        """There is something to read, or the end of it, or somebody else reads it."""
-        if not self._waiting_posts.take(self):
+        """There is something to read, or the end of it, or somebody else reads it; or the client
+        needs a sign of life."""
+        if not self._decides():
             return
-        self.stream.on_news = lambda: None
         answer = self.stream.sole_answer(self._client_connection)
         if answer is None:
             self._client_connection.become_stream(self)
@@ -88,23 +52,28 @@ class WaitingPost:
         if self._is_first and self.session.version is None:  # initialize was refused
             self._router.leave(self.session)
             self._is_first = False
-        self._client_connection.answer(Reply("200 OK", answer, [JSON, *self.headers()]))
+        self._client_connection.answer(Reply(answer, "200 OK", [JSON, *self.headers()]))
+
+    def _decides(self):
+        """True for the first thread that calls it."""
+        is_first = self._decided.acquire(blocking=False)
+        if is_first:
+            self.stream.post, self.stream.on_news = None, lambda: None
+        return is_first
 
     def hurry(self, heartbeat):
-        """The clock asks: after that many seconds of silence it becomes a stream, so that the
-        client gets signs of life."""
-        if time.monotonic() - self.since >= heartbeat:
+        """Called by the clock: is it time for a sign of life, after so many seconds?"""
+        if time.monotonic() - self._since >= heartbeat:
             self.ready()
 
     def gone(self):
         """The client has hung up. It has no number to resume the stream from, so nobody will ever
         ask for what comes now; nor for the session, if the POST is its first."""
         log.debug("%s: the client of a POST has hung up", self.session.name)
-        self._waiting_posts.take(self)
+        self._decides()
         self.session.streams.pop(self.stream.number, None)
         self.session.last_used = time.monotonic()
         self.stream.release(self._client_connection)
-        self.stream.on_news = lambda: None
         self.stream.close()
         if self._is_first:
             self._router.leave(self.session)

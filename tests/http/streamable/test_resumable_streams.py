@@ -1,12 +1,13 @@
-"""transports/http/streams.py: streams that break and are resumed."""
+"""transports/http/streamable/resumable_stream.py: streams that break and are resumed."""
 
 import json
 
 import pytest
 
+from transports.fabric import outbox as outbox_module
 from transports.fabric.outbox import CLOSE
-from transports.http.streamable import streams as streams_module
-from transports.http.streamable.streams import ResumableStream
+from transports.http.streamable import resumable_stream
+from transports.http.streamable.resumable_stream import ResumableStream
 
 NOTE = {"method": "n"}
 ANSWER = {"id": 1, "result": {}}
@@ -57,7 +58,7 @@ def test_a_stream_is_read_again_from_any_number_by_a_reader_that_takes_it_over(s
 
 
 def test_without_a_reader_the_oldest_messages_are_forgotten_never_the_answer(monkeypatch):
-    monkeypatch.setattr(streams_module, "KEPT_MESSAGES", 3)
+    monkeypatch.setattr(resumable_stream, "KEPT_MESSAGES", 3)
     stream = ResumableStream("x", 3, answers=1)
     for _ in range(10):
         stream.send(NOTE)
@@ -67,7 +68,7 @@ def test_without_a_reader_the_oldest_messages_are_forgotten_never_the_answer(mon
 
 
 def test_bytes_count_too_but_the_newest_message_may_have_any_size(monkeypatch):
-    monkeypatch.setattr(streams_module, "KEPT_BYTES", 100)
+    monkeypatch.setattr(resumable_stream, "KEPT_BYTES", 100)
     stream = ResumableStream("x", 0)
     stream.send({"method": "n", "params": {"x": "x" * 1000}})
     stream.send({"method": "n", "params": {"x": "y" * 1000}})
@@ -76,8 +77,8 @@ def test_bytes_count_too_but_the_newest_message_may_have_any_size(monkeypatch):
 
 
 def test_nothing_is_forgotten_before_it_is_read_but_a_slow_reader_is_disconnected(monkeypatch):
-    monkeypatch.setattr(streams_module, "KEPT_MESSAGES", 3)
-    monkeypatch.setattr(streams_module, "MAX_BEHIND_MESSAGES", 8)
+    monkeypatch.setattr(resumable_stream, "KEPT_MESSAGES", 3)
+    monkeypatch.setattr(outbox_module, "MAX_BEHIND_MESSAGES", 8)
     stream, reader = ResumableStream("x", 0), Reader()
     stream.take_over(reader)
     for _ in range(8):

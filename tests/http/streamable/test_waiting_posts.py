@@ -1,14 +1,16 @@
-"""transports/http/waiting_post.py: what becomes of a POST. The TCP connection is played here."""
+"""transports/http/streamable/waiting_post.py: what becomes of a POST.
+
+The TCP connection is played here.
+"""
 
 import json
 
 import pytest
 
 from transports.fabric.outbox import CLOSE
-from transports.http.stream_threads import StreamThreads
 from transports.http.streamable.streamable import StreamableHttp
 
-from played_connection import HEARTBEAT, Connection, request
+from played_connection import HEARTBEAT, Connection, Streams, request, waiting_posts
 from streamable_by_hand import HELLO
 from world import World, offers
 
@@ -16,7 +18,7 @@ from world import World, offers
 @pytest.fixture
 def world():
     world = World(a=offers(tools=["t"]))
-    world.transport = StreamableHttp(world.router, world.clock, StreamThreads(10), HEARTBEAT)
+    world.transport = StreamableHttp(world.router, world.clock, Streams(), HEARTBEAT)
     connection = Connection()
     assert world.transport.post(request(HELLO), connection) is None
     (answer,) = connection.answers
@@ -61,20 +63,20 @@ def test_anything_before_the_answer_makes_a_stream_of_the_post(world, call):
 
 
 def test_silence_makes_a_stream_of_the_post_too(world, call):
-    (post,) = world.transport._waiting_posts.all()
+    (post,) = waiting_posts(world.router)
     world.clock.advance(HEARTBEAT)
     assert call.streams == []
-    post.since -= HEARTBEAT  # the post's own clock is the real one
+    post._since -= HEARTBEAT  # the post's own clock is the real one
     world.clock.advance(HEARTBEAT)
-    assert call.streams == [post] and world.transport._waiting_posts.all() == []
+    assert call.streams == [post] and waiting_posts(world.router) == []
     world["a"].says(id=call.id, result={})
     assert call.answers == [] and call.streams == [post]
 
 
 def test_a_post_goes_on_waiting_in_silence_if_no_stream_may_be_opened(world, call):
-    world.transport._stream_threads.most = 0
-    (post,) = world.transport._waiting_posts.all()
-    post.since -= HEARTBEAT
+    world.transport._workers.most_streams = 0
+    (post,) = waiting_posts(world.router)
+    post._since -= HEARTBEAT
     world.clock.advance(HEARTBEAT)
     assert call.streams == []
     world["a"].says(id=call.id, result={})
@@ -87,13 +89,13 @@ def test_of_a_post_whose_client_has_hung_up_nothing_is_kept(world, call):
     progress(world, call)
     world["a"].says(id=call.id, result={})
     assert call.answers == call.streams == []
-    assert world.session.streams == {} and world.transport._waiting_posts.all() == []
+    assert world.session.streams == {} and waiting_posts(world.router) == []
     assert len(world.session.calls) == 0
 
 
 def test_a_client_that_hangs_up_on_initialize_leaves_no_session():
     world = World(a=offers(slow=True))
-    transport = StreamableHttp(world.router, world.clock, StreamThreads(10), HEARTBEAT)
+    transport = StreamableHttp(world.router, world.clock, Streams(), HEARTBEAT)
     connection = Connection()
     assert transport.post(request(HELLO), connection) is None
     assert len(world.router.sessions.all()) == 1
@@ -105,7 +107,7 @@ def test_a_client_that_hangs_up_on_initialize_leaves_no_session():
 
 def test_a_client_that_hangs_up_once_it_has_its_answer_keeps_its_session():
     world = World(a=offers())
-    transport = StreamableHttp(world.router, world.clock, StreamThreads(10), HEARTBEAT)
+    transport = StreamableHttp(world.router, world.clock, Streams(), HEARTBEAT)
     connection = Connection()
     connection.closes = True
     assert transport.post(request(HELLO), connection) is None
@@ -114,7 +116,7 @@ def test_a_client_that_hangs_up_once_it_has_its_answer_keeps_its_session():
 
 def test_a_message_that_is_no_answer_is_never_told_as_one(world, call):
     """The one message of a stream that was closed, but not by its answer."""
-    (post,) = world.transport._waiting_posts.all()
+    (post,) = waiting_posts(world.router)
     post.stream.on_news = lambda: None  # the thread that brings progress is not that far yet
     progress(world, call)
     world.session.cancel_call(1, "not wanted")

@@ -1,4 +1,4 @@
-"""waitress's parser of requests, with a cache of headers. It judges before it stores.
+"""One HTTP request: waitress's parser, which judges before it stores and knows headers again.
 
 Whether a request is let in is decided when its header is complete: of one that is refused, no
 body is read, and nothing is kept.
@@ -18,15 +18,16 @@ LONGEST_KNOWN = 2000    # bytes
 LONGEST_CONTROL = 8192  # bytes of a chunk's size, or after the last chunk
 
 
-class Parser(HTTPRequestParser):
-    """One request. Filled by MainThread; when it is complete, any thread may read it."""
+class Request(HTTPRequestParser):
+    """Filled by MainThread; when it is complete, any thread may read it."""
 
-    refused = None  # the reply, if it is refused
+    command = ""    # POST, for example; waitress sets it when it knows
+    refused = None  # the Reply, if it is refused
     cors = ()       # headers for any answer to it
 
     def __init__(self, judge, known, adj):
         """`judge(method, path, header)`: see AccessCheck. `known`: header → the attributes that
-        parsing it has set; one dictionary for all parsers with the same judge, used by MainThread
+        parsing it has set; one dictionary for all requests with the same judge, used by MainThread
         only."""
         super().__init__(adj)
         self._judge, self._known = judge, known
@@ -38,13 +39,19 @@ class Parser(HTTPRequestParser):
         """The whole body as bytes."""
         return self.get_body_stream().read()
 
-    def is_last(self):
+    def is_cut_off(self):
         """Whether it is answered without its whole body: where the next request would begin is
-        not known then, and the connection ends."""
+        not known then."""
         return self.error is not None or (
             self.body_rcv is not None and not self.body_rcv.completed)
 
-    # -- called by waitress, in MainThread
+    def is_last(self):
+        """Whether the connection ends after its answer."""
+        wish = self.headers.get("CONNECTION", "").lower()
+        return self.is_cut_off() or wish == "close" or (
+            self.version != "1.1" and wish != "keep-alive")
+
+    # -- called by MainThread as bytes come in
 
     def received(self, data):
         """How many of the bytes belong to this request."""
@@ -55,14 +62,10 @@ class Parser(HTTPRequestParser):
                 len(self.body_rcv.control_line), len(self.body_rcv.trailer)) > LONGEST_CONTROL:
             # waitress would search all of it again with each piece that comes.
             self.error, self.completed = BadRequest("A chunk's size or trailer is too long"), True
-        if not self.completed:
-            return consumed
-        # Asked to go on now, waitress would feed the next request to this parser.
-        self.expect_continue = False
-        return len(data) if self.is_last() else consumed
+        return len(data) if self.completed and self.is_cut_off() else consumed
 
     def parse_header(self, header):
-        """Called once for each request, with everything before the body."""
+        """Called by waitress once for each request, with everything before the body."""
         if header in self._known:
             vars(self).update(self._known[header])
             self.body_rcv = FixedStreamReceiver(self.content_length,

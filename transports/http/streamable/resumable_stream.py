@@ -11,7 +11,7 @@ import logging
 import threading
 
 from transports.fabric.messages import encode
-from transports.fabric.outbox import CLOSE, MAX_BEHIND_BYTES, MAX_BEHIND_MESSAGES
+from transports.fabric.outbox import CLOSE, too_far_behind
 from transports.fabric.passing import passing
 
 log = logging.getLogger("router")
@@ -29,17 +29,18 @@ class ResumableStream:
 
     def __init__(self, name, number, answers=None):
         self.name, self.number = name, number
-        self.reader = None              # the ClientConnection on which it is read, or None
-        self.had_reader = False         # whether there has been one
+        self.post = None                # the WaitingPost whose stream this may become
         self.on_news = lambda: None     # called after a change, by the thread that made it
         self._changed = threading.Condition()
-        # protected by _changed:
-        self._kept = collections.deque()  # (number, bytes)
-        self._bytes = 0
+        # written with _changed held:
+        self.reader = None          # the ClientConnection on which it is read, or None
+        self.had_reader = False     # whether there has been one
+        self.last_read = 0          # the highest number that a reader has got
+        self.size = 0               # of the messages that are kept, in bytes
+        self._kept = collections.deque()    # (number, bytes)
         self._last = 0              # the number of the newest message
-        self._read = 0              # the highest number that a reader has got
         self._answers = answers     # that are still to come
-        self._answered = False      # whether all of them are here
+        self._answered = False      # whether the last of them has come
         self._closed = False        # whether nothing more will come
         self._is_for_one_reader = False     # whether nobody else will read what is kept
 
@@ -52,19 +53,34 @@ class ResumableStream:
         with self._changed:
             if self._closed:
                 return
+            reader, behind = self.reader, self._is_behind()
             self._last += 1
             self._kept.append((self._last, data))
-            self._bytes += len(data)
-            reader, behind = self.reader, self._forget()
+            self.size += len(data)
+            self._forget()
             if self._answers is not None and "method" not in message:
                 self._answers -= 1
                 self._answered = self._answers == 0
-                self._closed = self._closed or self._answered
+            self._closed = behind or self._answered
             self._changed.notify_all()
         self.on_news()
         if behind:
             log.warning("%s: a stream was closed, because its client is too far behind", self.name)
             reader.disconnect()
+
+    def _is_behind(self):
+        """Requires _changed."""
+        unread = self._kept and self._kept[0][0] > self.last_read
+        return self.reader is not None and too_far_behind(
+            self._last - self.last_read, self.size if unread else 0)
+
+    def _forget(self):
+        """Forget the oldest messages; of those that the reader has not read, none. Requires
+        _changed."""
+        while len(self._kept) > 1 and (len(self._kept) > KEPT_MESSAGES or self.size > KEPT_BYTES):
+            if self.reader is not None and self._kept[0][0] > self.last_read:
+                return
+            self.size -= len(self._kept.popleft()[1])
 
     def expect_one_less(self):
         """One of its answers will never come: its call was cancelled."""
@@ -73,23 +89,6 @@ class ResumableStream:
             self._closed = self._closed or self._answers == 0
             self._changed.notify_all()
         self.on_news()
-
-    def _forget(self):
-        """Requires _changed. What was not read is forgotten only if nobody reads; True if the
-        reader is so far behind that the stream ends."""
-        reading = self.reader is not None
-        most, most_bytes = ((MAX_BEHIND_MESSAGES, MAX_BEHIND_BYTES) if reading
-                            else (KEPT_MESSAGES, KEPT_BYTES))
-        if reading and (self._last - self._read > most or self._bytes - len(self._kept[-1][1])
-                        > most_bytes and self._kept[0][0] > self._read):
-            self._closed = True
-            return True
-        while len(self._kept) > 1 and (len(self._kept) > KEPT_MESSAGES
-                                       or self._bytes > KEPT_BYTES):
-            if reading and self._kept[0][0] > self._read:
-                break
-            self._bytes -= len(self._kept.popleft()[1])
-        return False
 
     def close(self):
         """Nothing more will come, and nobody will resume it: what is kept is only for the reader
@@ -104,22 +103,15 @@ class ResumableStream:
         """Requires _changed."""
         if self._is_for_one_reader and self.reader is None:
             self._kept.clear()
-            self._bytes = 0
+            self.size = 0
 
     def is_complete(self):
         """Whether nothing more will come."""
-        with self._changed:
-            return self._closed
-
-    def size(self):
-        """Of the messages that are kept, in bytes."""
-        with self._changed:
-            return self._bytes
+        return self._closed
 
     def has_news(self):
         """Whether there is something to read, or nothing more will come."""
-        with self._changed:
-            return self._last > 0 or self._closed
+        return self._last > 0 or self._closed
 
     def sole_answer(self, reader):
         """The answer as bytes, if nothing else is or will be in it and this reader has it; else
@@ -128,11 +120,6 @@ class ResumableStream:
             if self._answered and self._last == 1 and self.reader is reader:
                 return self._kept[0][1]
             return None
-
-    def last_read(self):
-        """The highest number that a reader has got."""
-        with self._changed:
-            return self._read
 
     # -- for the reader, whose thread feeds the HTTP response
 
@@ -162,5 +149,5 @@ class ResumableStream:
             if self.reader is not reader:
                 return CLOSE
             found = [kept for kept in self._kept if kept[0] > after]
-            self._read = max(self._read, self._last)
+            self.last_read = max(self.last_read, self._last)
             return found or (CLOSE if self._closed else [])

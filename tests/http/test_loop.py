@@ -1,0 +1,109 @@
+"""transports/http/engine/loop.py: which socket is watched, for what, and when it is asked again.
+
+The sockets are real; what the connections want is played here.
+"""
+
+import contextlib
+import selectors
+import socket
+
+import pytest
+
+from transports.http.engine import loop as loop_module
+from transports.http.engine.loop import Loop
+
+READ, WRITE, CLOSE = selectors.EVENT_READ, selectors.EVENT_WRITE, loop_module.CLOSE
+
+
+class Wisher:
+    """A connection; `wants` is what it wants."""
+
+    def __init__(self, loop):
+        self.wants, self.watched, self.asked, self.closed = READ, 0, 0, False
+        self.socket, self.peer = socket.socketpair()
+        loop.connections.add(self)
+        loop.changed(self)
+
+    def next_wish(self):
+        self.asked += 1
+        self.watched = self.wants
+        return self.wants
+
+    def read(self):
+        if self.socket.recv(1) == b"e":
+            raise SystemExit
+
+    def send_more(self):
+        pass
+
+    def disconnect(self):
+        self.wants = CLOSE
+
+    def close(self):
+        self.closed = True
+        self.socket.close()
+
+
+@pytest.fixture
+def loop():
+    loop = Loop([], 10, None)
+    loop.one, loop.idle = Wisher(loop), Wisher(loop)
+
+    def turns(data):
+        """The loop reads these bytes, one at a turn, and ends after the last."""
+        loop.one.peer.sendall(data + b"e")
+        with pytest.raises(SystemExit):
+            loop.run()
+    loop.turns = turns
+    yield loop
+    loop.close()
+    for wisher in (loop.one, loop.idle):
+        wisher.peer.close()
+
+
+def watched(loop, connection):
+    """What the selector watches a socket for."""
+    with contextlib.suppress(KeyError):
+        return loop._selector.get_key(connection.socket).events
+    return 0
+
+
+def test_a_socket_to_which_nothing_happens_is_not_asked(loop):
+    loop.turns(b"x" * 50)
+    assert loop.one.asked >= 50
+    assert loop.idle.asked == 1
+
+
+def test_a_connection_that_wants_something_else_is_asked_again(loop):
+    loop.turns(b"x")
+    for wants in (WRITE, 0, READ):
+        loop.idle.wants = wants
+        loop.changed(loop.idle)
+        loop.turns(b"x")
+        assert watched(loop, loop.idle) == wants
+
+
+def test_another_thread_wakes_the_loop(loop):
+    loop.turns(b"x")
+    loop._thread = None     # from here on this thread is another than the loop's
+    assert not loop._selector.select(0)
+    loop.changed(loop.idle)
+    assert loop._selector.select(0)
+
+
+def test_a_connection_that_is_over_is_closed_and_forgotten_and_what_it_says_later_is_nothing(loop):
+    loop.turns(b"x")
+    loop.idle.wants = CLOSE
+    loop.changed(loop.idle)
+    loop.changed(loop.idle)
+    loop.turns(b"x")
+    assert loop.idle.closed and loop.connections == {loop.one}
+
+
+def test_a_bug_in_one_connection_ends_that_one_only(loop, caplog):
+    loop.idle.read = lambda: 1 / 0
+    loop.idle.peer.send(b"x")
+    loop.turns(b"x" * 5)
+    loop.turns(b"x")
+    assert loop.idle.closed and not loop.one.closed
+    assert "ZeroDivisionError" in caplog.text

@@ -1,0 +1,120 @@
+"""The socket loop: it accepts connections, and tells them that their sockets can be used.
+
+A loop that asks every socket at every turn what it wants, as waitress's does, costs a call 4 ms
+with 500 idle streams (measured). This one watches a socket for what its connection wanted last. It
+asks again when the socket was read or written, or when a thread says with `changed` that the
+answer is another one now.
+
+The loop runs in MainThread. No other thread closes a socket.
+"""
+
+import collections
+import contextlib
+import logging
+import selectors
+import socket
+import threading
+
+from transports.program.signals import interruptible
+
+from .connection import CLOSE, READ, WRITE, ClientConnection
+
+log = logging.getLogger("router")
+
+LONGEST_WAIT = 30.0     # seconds; Windows tells a waiting thread nothing of a signal
+
+
+class Loop:
+    """The sockets that listen, and the connections that came in by them."""
+
+    def __init__(self, listening, most, server):
+        """`most`: connections at the same time. `server`: what all of them are made with."""
+        self.connections = set()    # written by MainThread
+        self._most, self._server, self._listening = most, server, listening
+        self._is_listening = False
+        self._thread = None
+        self._changed = collections.deque()     # connections to be asked what they want
+        self._waker, self._woken = socket.socketpair()  # by which other threads wake the loop
+        self._selector = selectors.DefaultSelector()
+        for one in (self._waker, self._woken, *listening):
+            one.setblocking(False)
+        self._selector.register(self._woken, READ, lambda: self._woken.recv(999))
+        self._listen(True)
+
+    def run(self):
+        """Serve until a signal raises SystemExit."""
+        self._thread = threading.get_ident()
+        while True:
+            while self._changed:
+                self._ask(self._changed.popleft())
+            with interruptible:
+                ready = self._selector.select(LONGEST_WAIT)
+            for key, _ in ready:
+                key.data()
+
+    def changed(self, connection):
+        """This connection wants something else now. Any thread, maybe with its lock held."""
+        self._changed.append(connection)
+        if threading.get_ident() != self._thread:
+            with contextlib.suppress(OSError):  # so many have said so that the loop wakes anyway
+                self._waker.send(b"x")
+
+    def close(self):
+        """Called when `run` has ended."""
+        for connection in list(self.connections):
+            connection.close()
+        for one in (self._selector, self._waker, self._woken, *self._listening):
+            one.close()
+
+    # -- called by MainThread
+
+    def _listen(self, whether):
+        """Accept clients; or let them wait in the backlog until others have gone."""
+        if whether is not self._is_listening:
+            self._is_listening = whether
+            for one in self._listening:
+                if whether:
+                    self._selector.register(one, READ, lambda one=one: self._accept(one))
+                else:
+                    self._selector.unregister(one)
+
+    def _accept(self, listening):
+        try:
+            accepted, address = listening.accept()
+        except OSError:
+            return  # the client has gone already
+        accepted.setblocking(False)
+        accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection = ClientConnection(self._server, accepted, address)
+        self.connections.add(connection)
+        self._changed.append(connection)
+        if len(self.connections) >= self._most:
+            log.warning("%d connections are open, which is as many as may be: further clients "
+                        "wait until others have gone", self._most)
+            self._listen(False)
+
+    def _ask(self, connection):
+        """Ask the connection what it wants, and watch its socket for that."""
+        if connection not in self.connections:
+            return
+        watched, wanted = connection.watched, connection.next_wish()
+        if wanted == watched:
+            return
+        if watched:
+            self._selector.unregister(connection.socket)
+        if wanted == CLOSE:
+            self.connections.discard(connection)
+            self._listen(True)
+            self._let(connection, connection.close)
+        elif wanted:
+            use = connection.send_more if wanted == WRITE else connection.read
+            self._selector.register(connection.socket, wanted,
+                                    lambda: self._let(connection, use))
+
+    def _let(self, connection, use_socket):
+        try:
+            use_socket()
+        except Exception:  # a bug of ours
+            log.exception("a connection ends because of a bug")
+            connection.disconnect()
+        self._changed.append(connection)
