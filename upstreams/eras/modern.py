@@ -41,7 +41,9 @@ class Modern:
         self._life, self._client = life, life.upstream.client
         self.info = _info(answer, life.entry.name)
         self._listening = Listening(life, self.info["capabilities"], meta_of(self._client))
-        self._ours = {"logging/setLevel": self._set_level,
+        # What we answer. Each request says which log lines its client wants.
+        self._ours = {"logging/setLevel": lambda message, reply_to: reply_to.send(
+                          result(message["id"], {})),
                       "resources/subscribe": self._listening.subscribe,
                       "resources/unsubscribe": self._listening.unsubscribe}
 
@@ -63,9 +65,6 @@ class Modern:
         if call and method in MAY_ASK:
             reply_to = Rounds(self._life, message, reply_to, call)
         self._life.pass_on(message, reply_to, call)
-
-    def _set_level(self, message, reply_to):    # each request says which lines its client wants
-        reply_to.send(result(message["id"], {}))
 
     def listen(self, put):
         self._listening.begin(put)

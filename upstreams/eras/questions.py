@@ -114,7 +114,9 @@ def _check(questions, rounds, capabilities, name):
     problem = None
     if rounds > MOST_ROUNDS:
         problem = f"more after {MOST_ROUNDS} rounds of questions"
-    elif not isinstance(questions, dict) or not all(map(_is_question, questions.values())):
+    elif not isinstance(questions, dict) or not all(
+            str(dig(question, "method")) in _NEEDS and isinstance(question.get("params", {}), dict)
+            for question in questions.values()):
         problem = f"something in a way that is none of {', '.join(_NEEDS)}"
     elif len(questions) > MOST_QUESTIONS:
         problem = f"more than {MOST_QUESTIONS} things at once"
@@ -125,11 +127,6 @@ def _check(questions, rounds, capabilities, name):
             raise Refused(MISSING_CAPABILITY, f'server "{name}" asks with {question["method"]} '
                           "what this client has not declared that it can be asked",
                           {"requiredCapabilities": missing})
-
-
-def _is_question(value):
-    return (str(dig(value, "method")) in _NEEDS
-            and isinstance(value.get("params", {}), dict))
 
 
 def _missing(question, capabilities):

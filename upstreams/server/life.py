@@ -96,7 +96,7 @@ class Life:
         self.connection.send(message)
 
     def pass_on(self, message, reply_to, call=None):
-        """Send a request as it is. Raises Refused once this life is over."""
+        """Send a request as it is. Raises Refused once this life has ended or is given up."""
         sent = self.pending.add(message, reply_to, call)
         self.send(sent, call)
         if call:
