@@ -38,7 +38,8 @@ ROOMS = {
     "upstreams/eras": {"upstreams/server"},
     "upstreams/relay": {"upstreams/connections/remote", "upstreams/server", "upstreams/config",
                         "transports/program"},
-    "upstreams/reload": {"upstreams/config", "transports/program"},
+    "upstreams/reload": {"upstreams/config", "upstreams/server", "upstreams/sharing",
+                         "transports/program"},
 }
 APART = "upstreams/servers"     # the example servers are programs of their own
 BLOCK = re.compile(r"# -- The rooms\..*# -- the end of the block", re.DOTALL)

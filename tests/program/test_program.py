@@ -283,7 +283,10 @@ def test_a_session_ends_with_its_stream_and_its_own_processes_with_it(start_rout
     client = Sse(running.url, hello=False)
     client.post(hello)
     assert client.get()["id"] == 1
-    # The guardian and its own; the one for clients that can be asked nothing has made way.
+    client.post({"method": "notifications/initialized"})
+    client.post(call(2, "fake__echo", text="hi"))
+    assert client.get()["id"] == 2
+    # The guardian and its own; the one that lists has made way.
     assert len(children(running.process.pid)) == 2
     client.close()
     assert wait_until(lambda: len(children(running.process.pid)) == 1)

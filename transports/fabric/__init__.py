@@ -12,9 +12,6 @@ checks that there are no others:
     Process._lock           held while a process is signalled or reaped, so that it is the one
     Pool.lock               held while plan.py decides and the tables are written
     Processes.lock          the same lock
-    ConfigHeaders._turn     held while the headersCommand of a server runs
-    PostThreads._lock       held while a thread is started
-    Remote._turn            held while a message of a remote server is passed on
     Stderr.lock             of the log; held during a write to stderr, which never blocks
 
 May import: nothing but the standard library.

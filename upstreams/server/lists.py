@@ -29,13 +29,15 @@ def when_settled(upstreams, function, clock=None, seconds=None):
 def when_session_settled(session, function, clock, seconds):
     """Call function() once, when all processes that the session lists from have started or failed,
     or after so many seconds. The pool may give it another process meanwhile: that counts too."""
-    def look(_session, put, waited_for=frozenset()):
-        now = frozenset(each for each in session.upstreams.values() if each.is_settling())
-        if now <= waited_for:
-            put(None)
-        else:
-            when_settled(now, functools.partial(look, session, put, now))
-    Gather([session], lambda _values, _missing: function(), clock, seconds).start(look)
+    Gather([session], lambda _values, _missing: function(), clock, seconds).start(_look)
+
+
+def _look(session, put, waited_for=frozenset()):
+    now = frozenset(each for each in session.upstreams.values() if each.is_settling())
+    if now <= waited_for:
+        put(None)
+    else:
+        when_settled(now, functools.partial(_look, session, put, now))
 
 
 class Pages:

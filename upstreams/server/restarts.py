@@ -56,6 +56,11 @@ class Restarts:
                       upstream.name, self._failures)
         upstream.audience.lists_changed()  # what it had in an earlier life is gone for good
 
+    def begin_anew(self):
+        """A session uses the server after all: earlier failures do not count."""
+        self.stopped, self._failures = False, 0
+        self._pause.reset()
+
     def at_once(self):
         """It has only forgotten us, or the next life begins in another way: that is no failure."""
         self._upstream.clock.after(0, self._restart, False)

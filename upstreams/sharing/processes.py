@@ -271,7 +271,7 @@ class Processes:
         use.listeners[session] = None
         restarts = use.upstream.restarts
         if restarts.stopped:
-            restarts.stopped = False
+            restarts.begin_anew()
             server.ending.append(use.upstream.life)     # which may not have ended yet
             self.want(use)
         elif use.upstream.state == RESTING and not use.upstream.info:

@@ -131,6 +131,7 @@ def test_a_session_that_is_deleted_ends_what_is_under_way(start_router):
     before = children(running.process.pid)
     hello = {**HELLO, "params": {**HELLO["params"], "capabilities": {"roots": {}}}}
     client = Http(running, hello=hello)
+    assert client.post(client.call(0, "fake__echo", text="hi"))[0] == 200
     assert children(running.process.pid) != before
     answers = []
     waiting = threading.Thread(target=lambda: answers.append(

@@ -15,7 +15,6 @@ from transports.fabric.session import SessionsUsedUp
 from transports.http.sse import HttpSse
 from transports.http.streamable import streamable
 from transports.http.streamable.streamable import GONE_SECONDS, StreamableHttp
-from upstreams.routing.sessions import Sessions
 
 from played_connection import HEARTBEAT, Connection, Streams, request, waiting_posts
 from streamable_by_hand import HELLO
@@ -128,7 +127,7 @@ def test_a_post_that_waits_is_a_sign_of_life_but_a_call_without_a_client_is_not(
 
 
 def test_when_there_are_as_many_sessions_as_may_be_the_one_silent_for_longest_makes_room(http):
-    http.router.sessions = Sessions(3)
+    http.router.sessions._most = 3
     sessions = [http.initialize() for _ in range(3)]
     for session, seconds in zip(sessions, (60, 70, 50)):
         session.last_used -= seconds
@@ -138,7 +137,7 @@ def test_when_there_are_as_many_sessions_as_may_be_the_one_silent_for_longest_ma
 
 
 def test_sessions_in_use_make_no_room(http):
-    http.router.sessions = Sessions(4)
+    http.router.sessions._most = 4
     listening, calling, young, ending_with_its_stream = (
         *(http.initialize() for _ in range(3)), http.router.open("test"))
     stream, post = http.listen(listening), http.call(calling)

@@ -3,6 +3,11 @@
 Comes in by router.py, as another kind of connection. May import: transports.fabric,
 upstreams.connections.process.
 
+Locks that are held over a call (see transports/fabric):
+    ConfigHeaders._getting  held while the headersCommand of a server runs
+    Remote._delivering      held while a message of the server is passed on
+    Senders._lock           held while a thread is started
+
 In reading order:
     remote.py           one life of such a server
     message_post.py     one message on its way to it, and the answer
