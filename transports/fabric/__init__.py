@@ -3,17 +3,14 @@
 Knows no HTTP, no process and no method of MCP beyond the few that carry ids and tokens.
 
 The rule of locks, here and everywhere: a lock protects one table, for a few lines. Nothing is
-called, sent or written while it is held, so locks need no order. The exceptions, of which a test
-checks that there are no others:
+called, sent or written while it is held, so locks need no order. The exceptions; rooms list their
+own, and a test finds any other:
     the pen of an outbox    held during a write; its order with other locks: http/engine
     Sockets._lock           held while a connection is asked what it wants: http/engine
     StreamThreads._lock     held while waitress is told its number of threads
     Guardian._lock          held while one short line is written to the guardian, or it ends
     Process._lock           held while a process is signalled or reaped, so that it is the one
-    ConfigHeaders._turn     held while the headersCommand of a server runs
-    PostThreads._lock       held while a thread is started
-    Remote._turn            held while a message of a remote server is passed on
-    Stderr.lock             of the log; held during a write to stderr, which never blocks
+    Stderr.lock             of the log, held during a write to stderr, which never blocks
 
 May import: nothing but the standard library.
 
