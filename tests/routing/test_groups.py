@@ -14,7 +14,6 @@ from upstreams.server.catalog import LONGEST_TOOL_NAME, PROMPTS, TOOLS, Catalog
 
 from by_hand import HELLO, ROUTER, Sse, call, get, lines
 from processes import fake
-from streamable_by_hand import Http
 from world import World, entry, offers
 
 GROUPS = {"code": ["two", "one"], "web": ["three", "one"]}
@@ -101,32 +100,27 @@ def test_what_another_server_needs_is_not_asked_for(tmp_path, monkeypatch):
 # -- groups, in real processes
 
 
-def test_a_group_is_served_over_both_http_transports(start_router):
+def ask(client, message):
+    """The text of a tool's answer, or of an error."""
+    client.post(message)
+    answer = client.get()
+    return (answer["result"]["content"][0]["text"] if "result" in answer
+            else answer["error"]["message"])
+
+
+def test_a_group_is_served_at_a_path_of_its_own(start_router):
     running = start_router({name: fake() for name in SERVERS}, groups=GROUPS)
     text = "\n".join(running.lines)
-    assert re.search(rf"code +a group +{running.url}/mcp/code or /sse/code", text)
-    client = Http(running, "/mcp/code")
-    body = client.post({"id": 1, "method": "tools/list"})[2]
-    names = [tool["name"] for tool in json.loads(body)["result"]["tools"]]
-    assert {name.partition("__")[0] for name in names} == {"two", "one"}
-    assert names[0].startswith("two__")
-    assert "swift" in client.post(call(2, "one__echo", text="swift"))[2]
-    assert "Unknown tool: three__echo" in client.post(call(3, "three__echo", text="x"))[2]
-    with Sse(running.url, "/sse/web") as sse:
-        sse.post(call(1, "three__echo", text="web"))
-        assert sse.get()["result"]["content"][0]["text"] == "web"
-        sse.post(call(2, "two__echo", text="web"))
-        assert sse.get()["error"]["message"] == "Unknown tool: two__echo"
-
-
-def test_a_session_of_a_group_is_unknown_at_any_other_path(start_router):
-    running = start_router({name: fake() for name in SERVERS}, groups=GROUPS)
-    client = Http(running, "/mcp/code")
-    for path in ("/mcp", "/mcp/web", "/mcp/one"):
-        client.path = path
-        assert client.post({"id": 1, "method": "ping"})[0] == 404
-    client.path = "/mcp/code"
-    assert client.post({"id": 1, "method": "ping"})[0] == 200
+    assert re.search(rf"code +a group +{running.url}/\S+/code", text)
+    with Sse(running.url, "/sse/code") as code, Sse(running.url, "/sse/web") as web:
+        code.post({"id": 1, "method": "tools/list"})
+        names = [tool["name"] for tool in code.get()["result"]["tools"]]
+        assert {name.partition("__")[0] for name in names} == {"two", "one"}
+        assert names[0].startswith("two__")
+        assert ask(code, call(2, "one__echo", text="swift")) == "swift"
+        assert ask(code, call(3, "three__echo", text="x")) == "Unknown tool: three__echo"
+        assert ask(web, call(1, "three__echo", text="web")) == "web"
+        assert ask(web, call(2, "two__echo", text="web")) == "Unknown tool: two__echo"
 
 
 def test_groups_are_among_what_the_error_pages_and_the_health_tell(start_router):
@@ -134,17 +128,16 @@ def test_groups_are_among_what_the_error_pages_and_the_health_tell(start_router)
     assert json.loads(get(f"{running.url}/health")[1])["groups"] == {"code": ["two"]}
     assert get(f"{running.url}/sse/cod") == (
         404, "There is no server or group 'cod' here. There are: one, two; groups: code\n")
-    assert "/mcp/code" in get(f"{running.url}/nothing")[1]
+    assert "/sse/code" in get(f"{running.url}/nothing")[1]
 
 
 def test_with_a_group_over_http_no_other_server_is_started(start_router):
     running = start_router({name: fake() for name in SERVERS}, "--group", "code", groups=GROUPS)
-    client = Http(running)
-    assert "Unknown tool" in client.post(call(1, "three__echo", text="x"))[2]
-    assert "two" in client.post(call(2, "two__echo", text="two"))[2]
+    with Sse(running.url) as client, Sse(running.url, "/sse/code"):
+        assert ask(client, call(1, "three__echo", text="x")) == "Unknown tool: three__echo"
+        assert ask(client, call(2, "two__echo", text="two")) == "two"
     assert list(json.loads(get(f"{running.url}/health")[1])["servers"]) == ["one", "two"]
-    assert Http(running, "/mcp/code").id
-    assert Http(running, "/mcp/web", hello=None).post(HELLO)[0] == 404
+    assert get(f"{running.url}/sse/web")[0] == 404
 
 
 @pytest.fixture
@@ -294,11 +287,11 @@ def test_names_that_change_places_in_the_config_are_no_clash(tmp_path):
 def test_a_renamed_tool_of_a_real_server_is_listed_and_called_by_its_new_name(start_router):
     running = start_router({"fake": {**fake(), "rename": {"echo": "repeat"},
                                      "describe": {"repeat": "Says it again"}}})
-    for path, name, old in (("/mcp", "fake__repeat", "fake__echo"),
-                            ("/mcp/fake", "repeat", "echo")):
-        client = Http(running, path)
-        tools = json.loads(client.post({"id": 1, "method": "tools/list"})[2])["result"]["tools"]
-        assert tools[0] == {"name": name, "description": "Says it again",
-                            "inputSchema": {"type": "object"}}
-        assert "swift" in client.post(call(2, name, text="swift"))[2]
-        assert f"Unknown tool: {old}" in client.post(call(3, old, text="x"))[2]
+    for path, name, old in (("/sse", "fake__repeat", "fake__echo"),
+                            ("/sse/fake", "repeat", "echo")):
+        with Sse(running.url, path) as client:
+            client.post({"id": 1, "method": "tools/list"})
+            assert client.get()["result"]["tools"][0] == {
+                "name": name, "description": "Says it again", "inputSchema": {"type": "object"}}
+            assert ask(client, call(2, name, text="swift")) == "swift"
+            assert ask(client, call(3, old, text="x")) == f"Unknown tool: {old}"

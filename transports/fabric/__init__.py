@@ -3,16 +3,17 @@
 Knows no HTTP, no process and no method of MCP beyond the few that carry ids and tokens.
 
 The rule of locks, here and everywhere: a lock protects one table, for a few lines. Nothing is
-called, sent or written while it is held, so locks need no order. The exceptions, of which a test
-checks that there are no others:
+called, sent or written while it is held, so locks need no order. The exceptions; rooms list their
+own, and a test finds any other:
     the pen of an outbox    held during a write; its order with other locks: http/engine
     ClientConnection._lock  held while the socket takes bytes, without waiting: http/engine
     Workers._count_lock     held while threads are started, or told to end
     Guardian._lock          held while one short line is written to the guardian, or it ends
     Process._lock           held while a process is signalled or reaped, so that it is the one
-    Pool.lock               held while plan.py decides and the tables are written
-    Processes.lock          the same lock
-    Stderr.lock             of the log; held during a write to stderr, which never blocks
+    Processes.lock          held while plan.py decides and the tables of sharing are written
+    Pool.lock               the same lock
+    Upstream.lock           held while a life, which has not begun, takes the place of another
+    Stderr.lock             of the log, held during a write to stderr, which never blocks
 
 May import: nothing but the standard library.
 
