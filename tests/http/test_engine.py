@@ -1,11 +1,13 @@
 """transports/http/engine: what it uses of waitress, and the headers that it knows already."""
 
+import http.client
 import re
 import select
 import socket
 import threading
 import types
 
+import flask
 import pytest
 from hypothesis import given, strategies
 from waitress.adjustments import Adjustments
@@ -16,6 +18,7 @@ from waitress.task import ThreadedTaskDispatcher, WSGITask
 from transports.http import engine, http_sse
 from transports.http.engine import request as request_module
 from transports.http.engine.connection import STUCK_LOOKS
+from transports.http.engine.reply import Reply
 from transports.http.engine.request import Request
 from transports.http.server import LOOK_SECONDS, Server
 from transports.program.options import Access, Options
@@ -58,10 +61,10 @@ def serve(monkeypatch):
     for name in ("ending", "_raised"):
         monkeypatch.setattr(interruptible, name, False)  # and back to that at the end
 
-    def run(world, talk):
+    def run(world, talk, **ways):
         listening = socket.create_server(("127.0.0.1", 0))
         address = listening.getsockname()
-        options = Options(None, Access(), {}, {"/sse": http_sse}, {})
+        options = Options(None, Access(), {}, {**ways, "/sse": http_sse}, {})
         server = Server(world.router, options, [listening])
         failed = []
 
@@ -151,6 +154,57 @@ def test_a_connection_on_which_nothing_is_asked_for_two_minutes_is_closed(serve)
             assert idle.recv(1) == b""
             assert listening.post({"id": 2, "method": "ping"})[0] == 202
     serve(world, talk)
+
+
+class EchoWay:
+    """Another way in at the path of HTTP+SSE, for requests that say so in a header."""
+
+    title, path = "Echo", "/echo"
+
+    def __init__(self, _router, _clock, workers, _heartbeat):
+        self._workers = workers
+
+    def views(self):
+        return flask.Blueprint("echo", __name__)
+
+    def takes(self, request):
+        return request.path == "/message" and request.header("X-Way") is not None
+
+    def session_of(self, _request):
+        return None     # so a worker begins it
+
+    def post(self, request, connection):
+        if request.header("X-Way") == "bug":
+            raise ValueError("a bug")
+        if request.header("X-Way") == "stream":
+            self._body = request.body()
+            connection.become_stream(self)
+            return None
+        return Reply(request.body(), "200 OK")
+
+    def as_stream(self):
+        return self._workers.open_stream([b"data: 1\n\n", self._body], None, lambda: None)
+
+
+def test_another_way_in_may_share_a_path_and_answer_at_once_or_with_a_stream(serve):
+    def ask(address, way):
+        connection = http.client.HTTPConnection(*address, timeout=20)
+        connection.request("POST", "/message", b"body", {"X-Way": way} if way else {})
+        response = connection.getresponse()
+        try:
+            return response.status, response.headers["Content-Type"], response.read()
+        finally:
+            connection.close()
+
+    def talk(_server, address):
+        assert ask(address, "echo") == (200, None, b"body")
+        assert ask(address, "stream") == (200, "text/event-stream; charset=utf-8",
+                                          b"data: 1\n\nbody")
+        status, _, words = ask(address, "bug")
+        assert status == 500 and b"its log says more" in words
+        status, _, words = ask(address, None)
+        assert status == 404 and b"GET /sse" in words
+    serve(World(a=offers()), talk, echo=EchoWay)
 
 
 ADJUSTMENTS = Adjustments()

@@ -13,6 +13,11 @@ In reading order:
     streamable/         a room: Streamable HTTP with sessions, revisions 2025-03-26 to 2025-11-25
     live/               a room: the page that shows what goes on
 
+A way in comes from make(router, clock, workers, heartbeat). It has title, path, views(), a Flask
+blueprint; takes(request), whether a POST carries a message for it; session_of(request); and
+post(request, connection), which returns a Reply, or None if it calls connection.answer(reply) or
+connection.become_stream(post) later. Several ways may serve one path.
+
 A *stream* is an open HTTP response of events, or the ResumableStream behind it; nothing else.
 """
 

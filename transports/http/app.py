@@ -5,6 +5,7 @@ import html
 import flask
 
 from transports.fabric.session import SessionsUsedUp
+from transports.http.engine.connection import client_connection_of
 from transports.http.engine.reply import BUG, TEXT, Reply, plain
 
 from .replies import PAGE_HEADERS, used_up
@@ -28,6 +29,12 @@ def create_app(router, workers, ways, pages):
         return {**router.health(), "streams": workers.streams()}
 
     files = {path for page in pages for path in page.open_paths()}
+
+    @app.before_request
+    def post_as_stream():
+        connection = client_connection_of(flask.request.environ)
+        post, connection.post = connection.post, None
+        return post.as_stream() if post else None
 
     @app.before_request
     def no_stream_without_a_body():

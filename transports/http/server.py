@@ -39,8 +39,8 @@ def serve(router, options):
 
     Raises CannotServe if the address is not to be had.
     """
-    # glibc gives a large block back to the system when it is freed, and clearing a new one for
-    # each message of 1 MB cost 1.3 ms (measured). It keeps blocks as large as one it gave back.
+    # glibc gives a large block back to the system when it is freed, and a new one for each message
+    # of 1 MB cost 1.3 ms (measured). It keeps blocks as large as one that it has given back.
     bytes(4 * 2**20)
     listening = options.access.listen()
     url = options.access.url(listening[0])

@@ -73,9 +73,9 @@ class HttpSse:
 
     # -- POST
 
-    def takes(self, path):
-        """Whether a POST to this path carries a message for us."""
-        return path.strip("/") == "message"
+    def takes(self, request):
+        """Whether a POST carries a message for us."""
+        return request.path.strip("/") == "message"
 
     def session_of(self, request):
         """The session that a request names, or None."""

@@ -28,9 +28,9 @@ class HttpClients:
         self.world = World(a=offers(tools=["t"]))
         self.router, self.server = self.world.router, self.world["a"]
         self.transport = StreamableHttp(self.router, self.world.clock, Streams(), HEARTBEAT)
-        app = flask.Flask("test")
-        app.register_blueprint(self.transport.views())
-        self._views = app.test_client()
+        self._app = flask.Flask("test")
+        self._app.register_blueprint(self.transport.views())
+        self._views = self._app.test_client()
 
     def initialize(self, hello=HELLO):
         """A session, after the whole handshake."""
@@ -63,8 +63,8 @@ class HttpClients:
     def become_stream(self, connection):
         """The response to a POST that was silent for so long that it became a stream."""
         waiting_posts(self.router)[0].ready()
-        connection.post = connection.streams.pop()
-        return self._views.post("/mcp", environ_overrides=connection.environ())
+        with self._app.test_request_context(environ_overrides=connection.environ()):
+            return connection.streams.pop().as_stream()
 
     def pass_time(self, session, seconds):
         """So many seconds without a message; the clock looks whether the session has ended."""

@@ -49,7 +49,7 @@ class ClientConnection:
         self.sends_no_more = False  # the client has closed its side, but may read
         self.on_disconnect = None   # called once, by MainThread, if the client hangs up
         self.request = None         # whose turn it is
-        self.post = None            # what the way of this request left for its view
+        self.post = None            # what becomes a stream of events, see become_stream
         self.last_activity = time.monotonic()   # when the client sent or took something
         self._coming = None         # the Request that is being read
         self._looks, self._seen = 0, None       # how often `look` has found it as it was
@@ -179,7 +179,7 @@ class ClientConnection:
         """The way of a POST with a message; None for a request that has a view."""
         if request.command != "POST":
             return None
-        return next((way for way in self.server.ways if way.takes(request.path)), None)
+        return next((way for way in self.server.ways if way.takes(request)), None)
 
     def _run_view(self):
         task = waitress.task.WSGITask(self, self.request)
@@ -217,7 +217,7 @@ class ClientConnection:
         self._finish(is_last, reply.to_bytes(self.request, is_last))
 
     def become_stream(self, post):
-        """The POST becomes a stream of events: a worker runs its view, which finds this `post`."""
+        """The POST becomes a stream of events: a worker calls post.as_stream(), in http/app.py."""
         self.post = post
         self.server.workers.add_task(self)
 

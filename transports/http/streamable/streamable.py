@@ -23,7 +23,6 @@ from transports.http.engine.connection import client_connection_of
 from transports.http.engine.reply import plain
 from transports.http.replies import (ACCEPTED, NO_JSON, STILL_HERE, event, is_json, json_error,
                                      used_up)
-from transports.http.workers import StreamsUsedUp
 
 from .resumable_stream import ResumableStream
 from .waiting_post import WaitingPost
@@ -57,17 +56,17 @@ class StreamableHttp:
         """A Flask blueprint."""
         routes = flask.Blueprint("streamable_http", __name__)
         for path in ("/mcp", "/mcp/", "/mcp/<name>"):
-            for method, view in (("POST", self.post_as_stream), ("GET", self.get),
-                                 ("DELETE", self.delete)):
+            # The rule of POST is for the 405 of others: see `post`.
+            for method, view in (("POST", None), ("GET", self.get), ("DELETE", self.delete)):
                 routes.add_url_rule(path, f"{method} {path}", view, methods=[method])
         routes.register_error_handler(HttpError, lambda problem: problem.reply)
         return routes
 
     # -- POST
 
-    def takes(self, path):
-        """Whether a POST to this path carries a message for us."""
-        return path == "/mcp" or path.startswith("/mcp/")
+    def takes(self, request):
+        """Whether a POST carries a message for us."""
+        return request.path == "/mcp" or request.path.startswith("/mcp/")
 
     def session_of(self, request):
         """The session that a request names, or None."""
@@ -91,7 +90,8 @@ class StreamableHttp:
             return json_error(400, problem.code, str(problem))
         except SessionsUsedUp as problem:
             return used_up(problem)
-        WaitingPost(self._router, session, stream, client_connection, is_first).wait()
+        WaitingPost(self._router, session, stream, client_connection, is_first,
+                    self._post_as_stream).wait()
         return None
 
     def _message(self, request):
@@ -116,16 +116,10 @@ class StreamableHttp:
         session.last_used = time.monotonic()
         return session, True
 
-    def post_as_stream(self, name=None):
-        """The view of a POST that becomes a stream. If there is no room for it, its client hears
-        that; its call goes on."""
+    def _post_as_stream(self, post):
+        """See WaitingPost."""
         reader = client_connection_of(flask.request.environ)
-        post, reader.post = reader.post, None
-        try:
-            response = self._open(post.session, post.stream, reader, 0, post.headers())
-        except StreamsUsedUp:
-            post.gone()
-            raise
+        response = self._open(post.session, post.stream, reader, 0, post.headers())
         # Its last message may come while nobody reads it.
         post.stream.on_news = functools.partial(_forget_oldest, post.session)
         return response

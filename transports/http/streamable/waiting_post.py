@@ -14,6 +14,7 @@ import time
 
 from transports.http.engine.reply import Reply
 from transports.http.replies import JSON
+from transports.http.workers import StreamsUsedUp
 
 log = logging.getLogger("router")
 
@@ -21,10 +22,11 @@ log = logging.getLogger("router")
 class WaitingPost:
     """One POST, its session, and the ResumableStream to which its call sends."""
 
-    def __init__(self, router, session, stream, client_connection, is_first):
-        """`is_first`: the POST is the `initialize` that the session began with."""
+    def __init__(self, router, session, stream, client_connection, is_first, open_stream):
+        """`is_first`: the POST is the `initialize` that the session began with.
+        open_stream(this) → the response that is a stream of events. Raises StreamsUsedUp."""
         self.session, self.stream = session, stream
-        self._router, self._is_first = router, is_first
+        self._router, self._is_first, self._open_stream = router, is_first, open_stream
         self._client_connection = client_connection
         self._since = time.monotonic()
         self._decided = threading.Lock()    # acquired once, by the thread that decides
@@ -53,6 +55,15 @@ class WaitingPost:
             self._router.leave(self.session)
             self._is_first = False
         self._client_connection.answer(Reply(answer, "200 OK", [JSON, *self.headers()]))
+
+    def as_stream(self):
+        """The response, for http/app.py. If there is no room for a stream, the client hears that;
+        the call goes on."""
+        try:
+            return self._open_stream(self)
+        except StreamsUsedUp:
+            self.gone()
+            raise
 
     def _decides(self):
         """True for the first thread that calls it."""
