@@ -89,8 +89,8 @@ class Router:
 
     def tell(self):
         """Tell the user how the servers are, once they have started."""
-        self._report([upstream for server in self.pool.upstreams().values()
-                      for upstream in server], self._urls, self.groups)
+        self._report([status.first(upstreams) for upstreams in self.pool.upstreams().values()
+                      if upstreams], self._urls, self.groups)
 
     def set_groups(self, groups):
         """A session keeps its surface: a group that stays gets its servers of now."""

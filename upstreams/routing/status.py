@@ -95,7 +95,7 @@ def live(pool):
 
 def _live_server(entry, upstreams):
     server = _server(upstreams)
-    first = _first(upstreams)
+    first = first(upstreams)
     for said in server, *server["processes"]:
         del said["secondsUp"]
     return {"name": entry.name, "url": entry.url and entry.redact(entry.url), **server,
@@ -103,15 +103,15 @@ def _live_server(entry, upstreams):
             "lastLines": first.last_lines() if first else []}
 
 
-def _first(upstreams):
-    """The first that is up, or the first of all; None if there is none."""
+def first(upstreams):
+    """Of the processes of a server, the first that is up, or else the first; None without one."""
     return next((upstream for upstream in upstreams if upstream.state == RUNNING),
                 upstreams[0] if upstreams else None)
 
 
 def _server(upstreams):
     processes = [_process(upstream) for upstream in upstreams if upstream.state != RESTING]
-    first = _first(upstreams)
+    first = first(upstreams)
     best = _process(first) if first else {"state": "not needed"}
     return {**{key: best.get(key) for key in (
         "state", "lastError", "restarts", "pid", "revision", "secondsUp", "tools", "prompts",

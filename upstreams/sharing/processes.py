@@ -321,10 +321,11 @@ class Processes:
     def _list_elsewhere(self, session, server, tell):
         """See look_again. Takes the lock."""
         with self.lock:
-            if session not in server.sessions:
-                return
             name = server.entry.name
-            before, upstream = session.upstreams[name], self.see(session, name)
+            before = session.upstreams.get(name)
+            if session not in server.sessions or before is None or before.use.server is not server:
+                return  # the session has left, or another server has the name now
+            upstream = self.see(session, name)
             if before is upstream:
                 return
             before.use.listeners.pop(session, None)
