@@ -14,7 +14,6 @@ from .messages import REQUEST_CANCELLED, encode
 from .outbox import Outbox, too_far_behind
 from .passing import passing
 from .pending import Calls, PendingRequests, cancel_notification
-from .text import outline
 
 log = logging.getLogger("router")
 
@@ -141,13 +140,6 @@ class Session:
                 stream.reader for stream in list(self.streams.values())):
             return 0.0
         return time.monotonic() - self.last_used
-
-    def describe(self):
-        """What the live page tells of it. It stays the same for some seconds of silence."""
-        return {"name": self.name, "transport": self.transport, "surface": self.surface_name,
-                "client": outline(self.client_info), "revision": self.version,
-                "capabilities": outline(self.capabilities), "callsInFlight": len(self.calls),
-                "silentSeconds": int(self.seconds_silent() // SILENT_SECONDS * SILENT_SECONDS)}
 
     def send(self, message):
         """Send on the session's own stream, as soon as the client is ready for it."""

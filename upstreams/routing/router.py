@@ -89,7 +89,7 @@ class Router:
 
     def tell(self):
         """Tell the user how the servers are, once they have started."""
-        self._report([status.first(upstreams) for upstreams in self.pool.upstreams().values()
+        self._report([status.best_of(upstreams) for upstreams in self.pool.upstreams().values()
                       if upstreams], self._urls, self.groups)
 
     def set_groups(self, groups):
@@ -107,11 +107,6 @@ class Router:
         return {"status": "ok", "version": VERSION, **status.health(self.pool),
                 "groups": self.groups, "sessions": len(sessions),
                 "callsInFlight": sum(len(session.calls) for session in sessions)}
-
-    def live_state(self):
-        """What the live page shows beside the messages."""
-        return {"servers": status.live(self.pool),
-                "sessions": [session.describe() for session in self.sessions.all()]}
 
     def _make_room(self, owners):
         """A call needs one more process, and there may be no more: one of these sessions ends, if

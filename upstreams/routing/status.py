@@ -84,26 +84,7 @@ def health(pool):
     return {"servers": {name: _server(upstreams) for name, upstreams in pool.upstreams().items()}}
 
 
-def live(pool):
-    """[{"name", …, "processes": […]}] for the live page. No secret of the config is in it.
-
-    It stays the same while nothing happens.
-    """
-    return [_live_server(pool.entries[name], upstreams)
-            for name, upstreams in pool.upstreams().items()]
-
-
-def _live_server(entry, upstreams):
-    server = _server(upstreams)
-    first = first(upstreams)
-    for said in server, *server["processes"]:
-        del said["secondsUp"]
-    return {"name": entry.name, "url": entry.url and entry.redact(entry.url), **server,
-            "serverInfo": outline(first.info.get("serverInfo")) if server["revision"] else None,
-            "lastLines": first.last_lines() if first else []}
-
-
-def first(upstreams):
+def best_of(upstreams):
     """Of the processes of a server, the first that is up, or else the first; None without one."""
     return next((upstream for upstream in upstreams if upstream.state == RUNNING),
                 upstreams[0] if upstreams else None)
@@ -111,14 +92,16 @@ def first(upstreams):
 
 def _server(upstreams):
     processes = [_process(upstream) for upstream in upstreams if upstream.state != RESTING]
-    first = first(upstreams)
+    first = best_of(upstreams)
     best = _process(first) if first else {"state": "not needed"}
     return {**{key: best.get(key) for key in (
         "state", "lastError", "restarts", "pid", "revision", "secondsUp", "tools", "prompts",
         "resources")}, "sessions": len({session for upstream in upstreams
                                         for session in upstream.audience.sessions()}),
         "callsInFlight": sum(process["callsInFlight"] for process in processes),
-        "processes": processes}
+        "url": first and _origin(first.entry.url),
+        "serverInfo": outline(first.info.get("serverInfo")) if best.get("revision") else None,
+        "lastLines": first.last_lines() if first else [], "processes": processes}
 
 
 def _process(upstream):
@@ -167,17 +150,18 @@ def _row(upstream, urls):
         return (upstream.name, upstream.state, *[""] * 8, address)
     info = upstream.info.get("serverInfo")
     info = info if isinstance(info, dict) else {}
+    place = f" at {_origin(upstream.entry.url)}" if upstream.entry.url else ""
     counts = [_count(upstream, method) for method in (TOOLS, PROMPTS, RESOURCES, TEMPLATES)]
     return (upstream.name, upstream.state, *counts, f"{upstream.life.seconds_to_start():.1f}",
             upstream.info["protocolVersion"], _served(upstream),
-            printable(f"{info.get('name', '?')} {info.get('version', '?')}{_place(upstream)}"),
+            printable(f"{info.get('name', '?')} {info.get('version', '?')}{place}"),
             address)
 
 
-def _place(upstream):
-    """Where a remote server is: without path and query, which may be secret."""
-    url = upstream.entry.url
-    return f" at {urllib.parse.urlsplit(url).netloc.rpartition('@')[2]}" if url else ""
+def _origin(url):
+    """Where a remote server is: without path and query, where some vendors put the key."""
+    parts = url and urllib.parse.urlsplit(url)
+    return parts and f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
 def _served(upstream):

@@ -17,6 +17,8 @@ from pathlib import Path
 import flask
 
 from transports.fabric.messages import encode
+from transports.fabric.session import SILENT_SECONDS
+from transports.fabric.text import outline
 from transports.http.engine.reply import Reply
 from transports.http.replies import PAGE_HEADERS, STILL_HERE, event
 from transports.tap.tap import tap
@@ -94,9 +96,27 @@ class LivePage:
         made, state = self._state
         if time.monotonic() - made >= STATE_SECONDS:
             self._state = time.monotonic(), state   # first: no other page makes it meanwhile
-            state = event(encode(self._router.live_state()), b"state")
+            state = event(encode(self._state_now()), b"state")
             self._state = time.monotonic(), state
         return state
+
+    def _state_now(self):
+        """It stays the same while nothing happens."""
+        servers = [{"name": name, **server}
+                   for name, server in self._router.health()["servers"].items()]
+        for said in (each for server in servers for each in (server, *server["processes"])):
+            del said["secondsUp"]
+        return {"servers": servers,
+                "sessions": [_described(session) for session in self._router.sessions.all()]}
+
+
+def _described(session):
+    """What is told of a session; it stays the same for some seconds of silence."""
+    silent = session.seconds_silent() // SILENT_SECONDS * SILENT_SECONDS
+    return {"name": session.name, "transport": session.transport, "surface": session.surface_name,
+            "client": outline(session.client_info), "revision": session.version,
+            "capabilities": outline(session.capabilities), "callsInFlight": len(session.calls),
+            "silentSeconds": int(silent)}
 
 
 def _messages(records, missed):
