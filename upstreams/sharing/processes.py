@@ -323,7 +323,8 @@ class Processes:
         with self.lock:
             name = server.entry.name
             before = session.upstreams.get(name)
-            if session not in server.sessions or before is None or before.use.server is not server:
+            if session not in server.sessions or before is None \
+                    or self.tables.servers.get(name) is not server:
                 return  # the session has left, or another server has the name now
             upstream = self.see(session, name)
             if before is upstream:
