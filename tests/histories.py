@@ -292,6 +292,9 @@ class History(RuleBasedStateMachine):
         upstream = self.upstream_of(server)
         user = self.user(upstream)
         callers = [user] if user else {self.sent[call].client for call in self.calls_at(server)}
+        if not callers:     # it concerns the only one that ever asked something there
+            askers = self.life_of(server).pending.askers()
+            callers = {self.everybody[session] for session in askers if session}
         # It may concern a list that one of those who see it asked for just before.
         self.for_whom[serial] = callers or self.saw.get(server) or self.seen_by(upstream)
         if len(callers) > 1:

@@ -990,3 +990,15 @@ def test_a_process_that_dies_at_its_start_is_started_again_after_pauses_whoever_
     call(client)
     world.clock.advance(2.9)    # pauses of 1 and 2 seconds
     assert len([server for server in world.made if server.label != "a"]) == 2
+
+
+def test_a_question_of_a_process_that_is_told_to_end_is_for_nobody_who_comes_later():
+    world = world_of(shared=True, a=offers(tools=["t"], stubborn=True))
+    first = world.client(capabilities=ASKABLE)
+    call(first)
+    ending = world.own("a", first)
+    first.leaves()
+    assert ending.closing and not ending.closed
+    other = world.client(capabilities=ASKABLE)
+    ending.says(id=9, method="roots/list")
+    assert other.gets() == [] and "error" in ending.takes()[-1]

@@ -140,7 +140,7 @@ class Pool(Processes):
             use.asked = True
             if not use.can_ask:
                 return None
-            if not (use.owner or use.holder or use.called):
+            if use in use.server.uses and not (use.owner or use.holder or use.called):
                 alone = [session for session, key in sessions.items()
                          if key == use.key and not use.server.of(session)]
                 if alone:
