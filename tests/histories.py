@@ -422,14 +422,14 @@ class History(RuleBasedStateMachine):
 
     def a_process_is_held_for_as_many_calls_as_are_under_way_there(self):
         for use in self.pool.tables.uses():
-            assert (use.holds > 0) == (use.holder is not None)
+            assert bool(use.holds or use.late) == (use.holder is not None)
             if use.holder and use.server.of(use.holder).owner is None:
                 client = self.user(use.upstream)
                 calls = sum(self.sent[serial].calls == use.upstream.name
                             for serial in client.in_flight.values())
                 calls -= len(use.server.waiting.get(use.key, {}).get(use.holder, ()))
-                withdrawn = self.withdrawn_of(client, use.upstream)
-                assert calls <= use.holds <= calls + withdrawn
+                assert calls == use.holds and (
+                    not use.late or self.withdrawn_of(client, use.upstream))
 
     def withdrawn_of(self, client, upstream):
         """How many calls to this server its client took back a moment ago."""

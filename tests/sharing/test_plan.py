@@ -11,7 +11,7 @@ import pytest
 
 from upstreams.config.entries import Entry
 from upstreams.server.life import FAILED, RESTING, RUNNING, STARTING
-from upstreams.sharing.plan import End, Give, New, Rest, Start, Want, plan
+from upstreams.sharing.plan import END, GIVE, NEW, REST, START, WANT, plan
 from upstreams.sharing.tables import PLAIN, Server, Tables, Use
 
 CAN = b"can"
@@ -64,9 +64,8 @@ class Case:
     def steps(self):
         """[(what, which process or session)]"""
         names = {id(use): name for name, use in self.uses.items()}
-        return [(type(step), names.get(id(getattr(step, "use", None)), "new"),
-                 *([str(step.session)] if hasattr(step, "session") else []))
-                for step in plan(self.tables)]
+        return [(step.what, names.get(id(step.use), "new"),
+                 *([str(step.session)] if step.session else [])) for step in plan(self.tables)]
 
 
 def case(**more):
@@ -77,24 +76,24 @@ CASES = {
     # PROTOCOL: a modern server, one process for everybody
     "a call that can be asked, at a modern server, goes to the process for all": (
         case(era="2026").process("lister", listeners="A").call("A"),
-        [(Give, "lister", "A")]),
+        [(GIVE, "lister", "A")]),
     "while the era is not known, the call waits": (
         case(era=None, ran=False).process("lister", STARTING, listeners="A").call("A"), []),
     "a server that became modern needs no process of one session any more": (
         case(era="2026").process("lister").process("own", key=CAN, owner=session("A")),
-        [(End, "own")]),
+        [(END, "own")]),
     # a client that can be asked nothing
     "a client that can be asked nothing gets the process for all": (
-        case().process("lister", listeners="PA").call("P"), [(Give, "lister", "P")]),
+        case().process("lister", listeners="PA").call("P"), [(GIVE, "lister", "P")]),
     "the process for all comes back for such a call": (
-        case().process("lister", RESTING).call("P"), [(Want, "lister")]),
+        case().process("lister", RESTING).call("P"), [(WANT, "lister")]),
     "a call is not given to a process that starts": (
         case().process("lister", STARTING).call("P"), []),
     "a call at a process that has failed is given, and so fails with the reason": (
-        case().process("lister", FAILED, listeners="P").call("P"), [(Give, "lister", "P")]),
+        case().process("lister", FAILED, listeners="P").call("P"), [(GIVE, "lister", "P")]),
     # its own process, at the first call
     "a client that can be asked gets a process of its own at its first call": (
-        case().process("lister", listeners="AB").call("A"), [(New, "new", "A")]),
+        case().process("lister", listeners="AB").call("A"), [(NEW, "new", "A")]),
     "connecting and listing start nothing": (
         case().process("lister", listeners="ABC").see("ABC"), []),
     "the call waits until its own process is up": (
@@ -102,74 +101,74 @@ CASES = {
         .call("A"), []),
     "the call waits until what its own process asked is answered": (
         case().process("lister", RESTING).call("A").process(
-            "own", RUNNING, CAN, owner=session("A"), asked=True), [(Give, "own", "A")]),
+            "own", RUNNING, CAN, owner=session("A"), asked=True), [(GIVE, "own", "A")]),
     "its own process runs its calls": (
         case().process("lister", RESTING).process("own", key=CAN, owner=session("A")).call("A"),
-        [(Give, "own", "A")]),
+        [(GIVE, "own", "A")]),
     # one client means one process
     "the process that lists rests before another starts for the one session that lists there": (
         case().process("lister", listeners="A").process(
             "own", RESTING, CAN, owner=session("A"), session=session("A"), wanted=1),
-        [(Rest, "lister")]),
+        [(REST, "lister")]),
     "it stays if another session lists there": (
         case().process("lister", listeners="AB").process(
             "own", RESTING, CAN, owner=session("A"), session=session("A"), wanted=1),
-        [(Start, "own")]),
+        [(START, "own")]),
     "it goes on while it has something to do, and the other waits": (
         case().process("lister", listeners="A", busy=True).process(
             "own", RESTING, CAN, owner=session("A"), session=session("A"), wanted=1), []),
     "nothing starts while a process of its server is ending": (
         case().process("lister", RESTING, wanted=1).ends(), []),
     "beside a process that somebody has, one rests from which nobody lists": (
-        case().process("lister").process("own", key=CAN, owner=session("A")), [(Rest, "lister")]),
+        case().process("lister").process("own", key=CAN, owner=session("A")), [(REST, "lister")]),
     # "shared": true
     "with turns, a session holds the process that is free": (
         case(shared=True).process("lister", RESTING).process("free", key=CAN).call("A"),
-        [(Give, "free", "A")]),
+        [(GIVE, "free", "A")]),
     "it holds the one that it used last": (
         case(shared=True).process("lister", RESTING).process("one", key=CAN, used=9)
-        .process("two", key=CAN, used=3, last_user="A").call("A"), [(Give, "two", "A")]),
+        .process("two", key=CAN, used=3, last_user="A").call("A"), [(GIVE, "two", "A")]),
     "it holds the one that was used last by anybody": (
         case(shared=True).process("lister", RESTING).process("one", key=CAN, used=3)
-        .process("two", key=CAN, used=9).call("A"), [(Give, "two", "A")]),
+        .process("two", key=CAN, used=9).call("A"), [(GIVE, "two", "A")]),
     "what another session holds is not free": (
         case(shared=True).process("lister", RESTING)
-        .process("held", key=CAN, holder=session("B"), holds=1).call("A"), [(New, "new", "A")]),
+        .process("held", key=CAN, holder=session("B"), holds=1).call("A"), [(NEW, "new", "A")]),
     "for one waiting session one process starts": (
         case(shared=True).process("lister", RESTING)
         .process("coming", STARTING, CAN, session=session("A")).call("A"), []),
     "for two waiting sessions two processes start": (
         case(shared=True).process("lister", RESTING)
         .process("coming", STARTING, CAN, session=session("A")).call("A", "B"),
-        [(New, "new", "A")]),
+        [(NEW, "new", "A")]),
     "one that died at its start is not replaced: it is started again after its pause": (
         case(shared=True).process("lister", RESTING)
         .process("dead", FAILED, CAN, session=session("A")).call("A"), []),
     "one that a withdrawn call has spoilt goes to nobody": (
         case(shared=True).process("lister", RESTING).process("spoilt", key=CAN, spoilt=True)
-        .call("A"), [(New, "new", "A")]),
+        .call("A"), [(NEW, "new", "A")]),
     # "shared": false
     "with shared false, what has listed becomes the session's own at its first call": (
-        case(shared=False).process("lister", listeners="P").call("P"), [(Give, "lister", "P")]),
+        case(shared=False).process("lister", listeners="P").call("P"), [(GIVE, "lister", "P")]),
     "but not if somebody has called there": (
         case(shared=False).process("lister", listeners="P", called=True).call("P"),
-        [(New, "new", "P")]),
+        [(NEW, "new", "P")]),
     "with shared false, a modern server has a process for each session too": (
         case(shared=False, era="2026").process("lister", RESTING)
-        .process("own", owner=session("Q"), called=True).call("P"), [(New, "new", "P")]),
+        .process("own", owner=session("Q"), called=True).call("P"), [(NEW, "new", "P")]),
     # the limit
     "without room, what only lists rests first": (
-        case(limit=0).process("lister", listeners="AB").call("A"), [(Rest, "lister")]),
+        case(limit=0).process("lister", listeners="AB").call("A"), [(REST, "lister")]),
     "without room, the call waits": (
         case(limit=0).process("lister", RESTING).process("own", key=CAN, owner=session("B"))
         .call("A"), []),
     "without room, of the processes that take turns the one unused for longest makes way": (
         case(shared=True, limit=1).process("lister", RESTING)
         .process("one", key=b"other", used=9).process("two", key=b"other", used=3).call("A"),
-        [(End, "two")]),
+        [(END, "two")]),
     "what has failed for good before it ever ran fails the next call too": (
         case(ran=False).process("lister", FAILED, given_up=True, listeners="A").call("A"),
-        [(Give, "lister", "A")]),
+        [(GIVE, "lister", "A")]),
 }
 
 

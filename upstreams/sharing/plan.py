@@ -1,10 +1,7 @@
 """Which process serves whom: a function that decides, and touches nothing.
 
-    plan(tables) → [New(server, key, session), Want(use), Start(use), Give(use, session),
-                    Rest(use), End(use)]
-
-The Pool carries these steps out and asks again, until there are none. The rules for a server of
-which the config says nothing ("shared" is left out):
+The Pool carries out the steps of a plan and asks again, until there are none. The rules for a
+server of which the config says nothing ("shared" is left out):
 
     a modern server     one process serves all, since its questions are parts of its answers
     a legacy server     asks and remembers without saying for whom. So a client that can be asked
@@ -25,39 +22,18 @@ from upstreams.server.life import FAILED, RESTING, RUNNING, STARTING
 
 from .tables import COMMON, OWN, PLAIN, UP
 
-
-class New(NamedTuple):
-    """One more process is made for this session; it is to start as soon as it may."""
-    server: object
-    key: bytes
-    session: object
-
-
-class Want(NamedTuple):
-    """A process that rests is to come back."""
-    use: object
+NEW = "one more process is made for the session; it is to start as soon as it may"
+WANT = "a process that rests is to come back"
+START = "a process that is wanted starts now"
+GIVE = "the waiting calls of the session begin at the process, or fail if that has failed"
+REST = "a process ends; what it has listed stays"
+END = "a process ends and is forgotten"
 
 
-class Start(NamedTuple):
-    """A process that is wanted starts now."""
-    use: object
-
-
-class Give(NamedTuple):
-    """All waiting calls of this session begin at this process, or fail if that has failed. With
-    the policy OWN the session owns it from now on; with TURNS it holds it for these calls."""
-    use: object
-    session: object
-
-
-class Rest(NamedTuple):
-    """A process ends; what it has listed stays, and it may come back."""
-    use: object
-
-
-class End(NamedTuple):
-    """A process ends and is forgotten."""
-    use: object
+class Step(NamedTuple):
+    what: str               # one of these
+    use: object = None      # the process, a Use; the Server and the key of a new one
+    session: object = None
 
 
 def plan(tables, most_starts=4):
@@ -68,8 +44,8 @@ def plan(tables, most_starts=4):
             if waiting:     # in the order in which their calls came
                 more = for_one(tables, server, key, next(iter(waiting)), len(waiting))
                 # One that is made may take the last room.
-                steps += [step for step in more if not isinstance(step, New) or not any(
-                    isinstance(other, New) for other in steps)]
+                steps += [step for step in more if step.what is not NEW or not any(
+                    other.what is NEW for other in steps)]
         steps += _not_needed(server)
     return steps + _starts(tables, most_starts, steps) or _make_way(tables)
 
@@ -86,13 +62,13 @@ def for_one(tables, server, key, session, waiting=1):
         use = next((use for use in server.uses if use.given_up), None)
     if use:
         if use.state == RESTING and not use.wanted:
-            return [Want(use)]
+            return [Step(WANT, use)]
         is_ready = use.state == RUNNING and use.ready and policy or use.state == FAILED
-        return [Give(use, session)] if is_ready and not use.wanted else []
+        return [Step(GIVE, use, session)] if is_ready and not use.wanted else []
     coming = sum(bool(use.wanted) or use.state in (STARTING, FAILED) or not use.ready
                  for use in mine if not use.given_up and not use.is_lister())
     if waiting > coming and tables.has_room(server, session):
-        return [New(server, key, session)]
+        return [Step(NEW, (server, key), session)]
     return []
 
 
@@ -101,10 +77,10 @@ def _not_needed(server):
     that somebody has, one rests from which nobody lists."""
     over = [use for use in server.uses if use.can_ask and server.policy(use.key) is COMMON]
     if over:
-        return [End(use) for use in over if use.state in (RUNNING, FAILED) and not use.busy]
+        return [Step(END, use) for use in over if use.state in (RUNNING, FAILED) and not use.busy]
     if all(use.is_lister() or use.state not in UP for use in server.uses):
         return []
-    return [Rest(use) for use in server.uses if use.state == RUNNING and use.yields_to(None)]
+    return [Step(REST, use) for use in server.uses if use.state == RUNNING and use.yields_to(None)]
 
 
 def _unused(uses, session):
@@ -122,7 +98,7 @@ def _best(uses, session):
 def _starts(tables, most, steps):
     """What is wanted starts in order, a few at the same time: many at once on a small machine
     would all be slow. None starts while another process of its server ends, or must rest first."""
-    starts, busy = [], {step.use.server for step in steps if isinstance(step, Rest)}
+    starts, busy = [], {step.use.server for step in steps if step.what is REST}
     uses = tables.uses()
     free = most - sum(use.counts for use in uses)
     for use in sorted((use for use in uses if use.wanted), key=lambda use: use.wanted):
@@ -132,11 +108,11 @@ def _starts(tables, most, steps):
         busy.add(server)
         if before := [other for other in server.uses
                       if other is not use and other.yields_to(use.session)]:
-            starts += [Rest(other) for other in before
+            starts += [Step(REST, other) for other in before
                        if other.state == RUNNING and not other.busy]
         elif free > 0:
             free -= 1
-            starts.append(Start(use))
+            starts.append(Step(START, use))
     return starts
 
 
@@ -153,9 +129,9 @@ def _make_way(tables):
             if use.state == RUNNING and use.is_lister() and use.is_free() and not (
                     use.busy or use.subscribed) and all(
                     server.policy(key) is not COMMON for key in server.waiting):
-                return [Rest(use)]
+                return [Step(REST, use)]
     idle = [use for use in tables.uses() if use.used and is_idle(use)]
-    return [End(use) for use in sorted(idle, key=lambda use: use.used)[:1]]
+    return [Step(END, use) for use in sorted(idle, key=lambda use: use.used)[:1]]
 
 
 def is_idle(use):

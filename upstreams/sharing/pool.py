@@ -15,7 +15,7 @@ from transports.fabric.messages import INVALID_REQUEST, SERVER_UNAVAILABLE, Refu
 from upstreams.server.legacy import AUTO, LEGACY
 from upstreams.server.life import RUNNING, STARTING
 
-from .plan import Give, for_one
+from .plan import GIVE, for_one
 from .processes import Processes
 from .tables import COMMON, OWN, PLAIN, WaitingCall, key_of
 
@@ -146,9 +146,7 @@ class Pool(Processes):
                 if alone:
                     self.give(use, use.session if use.session in alone else alone[0], OWN)
             session = use.owner or use.holder
-            look = self.must_look()
-        if look:
-            self.changed()
+        self.look_now()
         return session if session in sessions else None
 
     def own(self, upstream, session):
@@ -205,21 +203,10 @@ class Pool(Processes):
         there list from another process."""
         use = upstream.use
         with self.lock:
-            calls = set(use.late.values())
             use.late.clear()
             self.look_again(list(use.listeners), use.server, True)
-        for _ in calls:
-            self._free(use)
+        self._let_go(use)
         self.changed()
-
-    def answered_late(self, upstream, our_id):
-        """The server has answered a request that was withdrawn. Its reader thread."""
-        use = upstream.use
-        with self.lock:
-            call = use.late.pop(our_id, None)
-            free = call is not None and call not in use.late.values()
-        if free:
-            self._free(use)
 
     # -- the way of a call
 
@@ -251,10 +238,8 @@ class Pool(Processes):
                 self.give(use, session, server.policy(key), [waiting])
             else:
                 server.waiting[key].setdefault(session, []).append(waiting)
-            look = self.must_look()
-        if use and look:
-            self.changed()
         if use:
+            self.look_now()
             self.begin(use, [waiting])
         else:
             self._wait(server, key, waiting)
@@ -262,35 +247,28 @@ class Pool(Processes):
     def _use_now(self, server, key, session):
         """The process that a call of this session gets at once: a session that has one waits
         behind nobody, and without a queue nobody waits. Requires the lock."""
-        queue = server.waiting.setdefault(key, {})
-        if queue and not server.of(session):
+        if server.waiting.setdefault(key, {}) and not server.of(session):
             return None
         self.refresh(server.uses)
         steps = for_one(self.tables, server, key, session)
-        return steps[0].use if steps and isinstance(steps[0], Give) else None
+        return steps[0].use if steps and steps[0].what is GIVE else None
 
     def _wait(self, server, key, waiting):
-        """This call waits from now on."""
+        """This call waits from now on. If it is the first of its session and waits for room,
+        another session may have to end; the only process of a server makes no room."""
         waiting.deadline = self.clock.after(CALL_PATIENCE, self._patience_ends, server, key,
                                             waiting)
         waiting.call.on_end(functools.partial(self._withdrawn, server, key, waiting))
         self.changed()
+        session, owners = waiting.session, set()
         with self.lock:
-            is_first = server.waiting.get(key, {}).get(waiting.session) == [waiting]
-        if is_first:
-            self._make_room_for(server, key, waiting)
-
-    def _make_room_for(self, server, key, waiting):
-        """If the first call of a session waits for room, another session may have to end. The
-        only process of another server would make no room."""
-        with self.lock:
-            if not self._waits(server, key, waiting) or server.of(waiting.session) \
-                    or self.tables.has_room(server, waiting.session):
-                return
-            owners = {use.owner for each in self.tables.servers.values() for use in each.uses
-                      if each is server or each.count() > 1} - {None}
-        self.make_room(owners)
-        self.changed()
+            if server.waiting.get(key, {}).get(session) == [waiting] and not server.of(session) \
+                    and not self.tables.has_room(server, session):
+                owners = {use.owner for each in self.tables.servers.values() for use in each.uses
+                          if each is server or each.count() > 1} - {None}
+        if owners:
+            self.make_room(owners)
+            self.changed()
 
     def _waits(self, server, key, waiting):
         """Requires the lock."""
@@ -315,11 +293,11 @@ class Pool(Processes):
             more = any(use.upstream.state == STARTING for use in server.uses
                        if use.key == key and use.owner in (None, waiting.session))
             users = [use.owner or use.holder for use in self.tables.uses()]
-            users = [session for session in users if session]
         if more:
             waiting.deadline = self.clock.after(CALL_PATIENCE, self._patience_ends, server, key,
                                                 waiting)
             return
+        users = [session for session in users if session]
         idle = sum(not len(session.calls) for session in set(users))
         text = (f'server "{server.entry.name}": no process was free within {CALL_PATIENCE:g} '
                 f"seconds; {len(users)} belong to {len(set(users))} clients, of which {idle} are "
@@ -348,32 +326,37 @@ class Pool(Processes):
         """A call for which its session holds this process has ended.
 
         If it was withdrawn, the server may still ask or log something that belongs to it. So the
-        process becomes free when that late answer arrives, and is ended if it does not arrive in
+        process is free only when that late answer arrives, and is ended if it does not arrive in
         LATE_SECONDS.
         """
-        unanswered = use.upstream.life.pending.ids_of(call)
-        if not unanswered:
-            self._free(use)
-            return
-        with self.lock:
-            use.late.update(dict.fromkeys(unanswered, call))
-        self.clock.after(LATE_SECONDS, self._too_late, use, call)
-
-    def _too_late(self, use, call):
-        """Called by the clock."""
-        with self.lock:
-            ids = [our_id for our_id, late in use.late.items() if late is call]
-            for our_id in ids:
-                del use.late[our_id]
-            use.spoilt = use.spoilt or bool(ids)
-        if ids:
-            self._free(use)
-
-    def _free(self, use):
-        """One call less for which a session holds this process."""
+        ids = use.upstream.life.pending.ids_of(call)
         with self.lock:
             use.holds -= 1
-            if use.holds:
+            use.late.update(ids)
+        if ids:
+            self.clock.after(LATE_SECONDS, self._too_late, use, ids)
+        else:
+            self._let_go(use)
+
+    def answered_late(self, upstream, our_id):
+        """The server has answered a request that was withdrawn. Its reader thread."""
+        use = upstream.use
+        if our_id in use.late:
+            with self.lock:
+                use.late.discard(our_id)
+            self._let_go(use)
+
+    def _too_late(self, use, ids):
+        """Called by the clock."""
+        with self.lock:
+            use.spoilt = use.spoilt or not use.late.isdisjoint(ids)
+            use.late.difference_update(ids)
+        self._let_go(use)
+
+    def _let_go(self, use):
+        """If nothing of its holder is under way there any more, the process is free."""
+        with self.lock:
+            if use.holder is None or use.holds or use.late:
                 return
             use.holder, use.used = None, next(self.numbers)
             spoilt = use.spoilt and not use.owner and use in use.server.uses

@@ -13,7 +13,7 @@ from upstreams.server.audience import lists_changed
 from upstreams.server.life import RESTING, RUNNING, STARTING
 from upstreams.server.upstream import Upstream
 
-from .plan import End, Give, New, Rest, Start, is_idle, plan
+from .plan import END, GIVE, NEW, REST, START, WANT, is_idle, plan
 from .tables import OWN, PLAIN, TURNS, Server, Tables, Use
 
 log = logging.getLogger("router")
@@ -102,7 +102,7 @@ class Processes:
         for sessions, server, tell in look:
             for session in sessions:
                 self._list_elsewhere(session, server, tell)
-        for effect in effects:
+        for effect in filter(None, effects):
             effect()
 
     def refresh(self, uses):
@@ -114,30 +114,26 @@ class Processes:
             use.subscribed = bool(use.upstream.audience.uris())
 
     def _apply(self, step):
-        """Write a step into the tables; returns what is to be done without the lock."""
-        if isinstance(step, New):
-            use = self._make(step.server, step.key, step.session)
-            if step.server.policy(step.key) is OWN:
-                use.owner = step.session
+        """Write a step into the tables; returns what is to be done without the lock, or None."""
+        what, use, session = step
+        if what is NEW:
+            server, key = use
+            use = self._make(server, key, session)
+            use.owner = session if server.policy(key) is OWN else None
+        if what in (NEW, WANT):
             self.want(use)
-            return lambda: None
-        use = step.use
-        if isinstance(step, Give):
-            key = use.server.sessions[step.session]
-            calls = use.server.waiting[key].pop(step.session)
-            self.give(use, step.session, use.server.policy(key), calls)
+        if what is GIVE:
+            key = use.server.sessions[session]
+            calls = use.server.waiting[key].pop(session)
+            self.give(use, session, use.server.policy(key), calls)
             return functools.partial(self.begin, use, calls)
-        if isinstance(step, End):
-            self.forget(use)
-            return functools.partial(self._close, use)
-        if isinstance(step, Rest):
-            return functools.partial(self._rest, use)
-        if isinstance(step, Start):
+        if what is START:
             use.wanted, use.counts = 0, True
             use.called = use.asked = use.spoilt = use.ready = False
-            return functools.partial(self._start, use)
-        self.want(use)
-        return lambda: None
+        if what is END:
+            self.forget(use)
+        effect = {START: self._start, REST: self._rest, END: self._close}.get(what)
+        return effect and functools.partial(effect, use)
 
     def _start(self, use):
         use.upstream.problem = None
@@ -314,9 +310,10 @@ class Processes:
         `tell`, they are told that their lists may have changed."""
         self._look.append((sessions, server, tell))
 
-    def must_look(self):
-        """Whether any session is to look again."""
-        return bool(self._look)
+    def look_now(self):
+        """Let those look again that are to. Without the lock."""
+        if self._look:
+            self.changed()
 
     def _list_elsewhere(self, session, server, tell):
         """See look_again. Takes the lock."""

@@ -66,7 +66,7 @@ class Use:
     holds: int = 0              # how many
     used: int = 0               # when it was let go of last: a number that only grows
     last_user: str = None       # the id of the session that held it last
-    late: dict = field(default_factory=dict)    # our ids that were withdrawn while held → Call
+    late: set = field(default_factory=set)      # our ids that were withdrawn while it was held
     spoilt: bool = False        # whether one of these was not answered in time
     listeners: dict = field(default_factory=dict)   # {session: None} that list from it
 
