@@ -184,7 +184,8 @@ def _entry(name, server, values):
         # HTTP+SSE ended with the revision after its own.
         protocol=server.keys.get("protocol", "legacy" if keys.get("type") == "sse" else "auto"),
         shared=keys.get("shared", False if keeps else server.config.get("shared")),
-        lists_by_capabilities=keys.get("listsByCapabilities", lists_by_capabilities(args)),
+        lists_by_capabilities=server.keys.get(
+            "listsByCapabilities", lists_by_capabilities((command or "", *args))),
         clear=values.clear(), secrets=values.secrets())     # the last of all that meet secrets
 
 

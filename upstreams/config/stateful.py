@@ -12,12 +12,17 @@ _NAMES = {name: what for what, names in json.loads(
     Path(__file__).with_name("stateful.json").read_text("utf-8")).items() for name in names}
 
 
-LIST_BY_CAPABILITIES = {"@modelcontextprotocol/server-everything"}
+LIST_BY_CAPABILITIES = {"server-everything", "mcp-server-everything"}
 
 
 def lists_by_capabilities(args):
-    """Whether this package is known to list other tools to a client that can be asked."""
-    return any(_without_version(word) in LIST_BY_CAPABILITIES for word in args)
+    """Whether this package is known to list other tools to a client that can be asked.
+
+    >>> lists_by_capabilities(["-y", "@modelcontextprotocol/server-everything@2026.1"])
+    True
+    """
+    return any(_without_version(part) in LIST_BY_CAPABILITIES
+               for word in args for part in re.split(r"[/\\]", word))
 
 
 def _without_version(word):
