@@ -1002,3 +1002,39 @@ def test_a_question_of_a_process_that_is_told_to_end_is_for_nobody_who_comes_lat
     other = world.client(capabilities=ASKABLE)
     ending.says(id=9, method="roots/list")
     assert other.gets() == [] and "error" in ending.takes()[-1]
+
+
+def test_nobody_lists_from_a_process_that_took_turns_and_is_somebodys_own_by_now():
+    world = world_of(shared=True)
+    one, two = world.client(capabilities=ASKABLE), world.client(capabilities=ASKABLE)
+    call(one)
+    mine = world.own("a", one)
+    assert world.own("a", two) is mine  # two lists there
+    mine.says(id=1, method="roots/list")
+    two.asks("tools/list", id="l")
+    assert two.get()["result"]["tools"] == [{"name": "a__t"}]
+    assert "tools/list" not in [message["method"] for message in mine.takes()]
+    assert two.session.upstreams["a"].use.owner is None
+
+
+def test_what_clients_keep_in_the_process_for_all_does_not_rest_for_want_of_room():
+    world = world_of(limit=0)
+    plain = world.client()
+    call(plain)
+    answer_call(world, world["a"])
+    kept = world["a"]
+    call(world.client(capabilities=ASKABLE))
+    assert not kept.closing
+
+
+def test_a_server_that_was_given_up_is_tried_again_for_a_client_that_comes():
+    world = world_of()
+    world.client()
+    world.offers["a"]["initializes"] = "dies"
+    world["a"].dies()
+    world.clock.advance(1000)
+    assert alive(world) == [] and world.pool.upstreams()["a"][0].restarts.given_up
+    del world.offers["a"]["initializes"]
+    client = world.client()
+    call(client)
+    assert alive(world) == ["a"] and take_call(world, "a")

@@ -57,8 +57,9 @@ class Restarts:
         upstream.audience.lists_changed()  # what it had in an earlier life is gone for good
 
     def begin_anew(self):
-        """A session uses the server after all: earlier failures do not count."""
-        self.stopped, self._failures = False, 0
+        """A session wants to use the server: earlier failures do not count."""
+        self.stopped = self.given_up = False
+        self._failures = 0
         self._pause.reset()
 
     def at_once(self):

@@ -117,8 +117,8 @@ def _starts(tables, most, steps):
 
 
 def _make_way(tables):
-    """A call waits for room: a process of its server that only lists, and does nothing now, rests.
-    Or of the processes that take turns, the one that nobody has used for the longest time ends;
+    """A call waits for room: a process of its server rests that has only listed, and does nothing
+    now. Or of the processes that take turns, the one that nobody has used for the longest time ends;
     the last one of its kind stays."""
     servers = tables.servers.values()
     wait = [server for server in servers if any(server.waiting.values())]
@@ -127,8 +127,7 @@ def _make_way(tables):
     for server in wait:
         for use in server.uses:
             if use.state == RUNNING and use.is_lister() and use.is_free() and not (
-                    use.busy or use.subscribed) and all(
-                    server.policy(key) is not COMMON for key in server.waiting):
+                    use.called or use.busy or use.subscribed):
                 return [Step(REST, use)]
     idle = [use for use in tables.uses() if use.used and is_idle(use)]
     return [Step(END, use) for use in sorted(idle, key=lambda use: use.used)[:1]]

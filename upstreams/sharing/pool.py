@@ -48,6 +48,10 @@ class Pool(Processes):
                 raise Refused(INVALID_REQUEST, f'there is no server "{name}" any more')
             self.sessions[session] = key
             session.upstreams = {name: self.see(session, name) for name in names}
+            for upstream in session.upstreams.values():     # what has run once may do so again
+                if upstream.restarts.given_up and upstream.info:
+                    upstream.restarts.begin_anew()
+                    self.want(upstream.use)
         for upstream in session.upstreams.values():
             upstream.audience.join(session)
         self.changed()

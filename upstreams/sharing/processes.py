@@ -298,7 +298,7 @@ class Processes:
                 heir.session = None
                 if use.upstream.info:
                     heir.upstream.remember(use.upstream)
-                self.look_again(list(use.listeners), use.server)
+            self.look_again(list(use.listeners), use.server)    # none lists from another's
         elif policy is TURNS and use.owner is None:
             use.holder, use.last_user = session, session.id
             use.holds += len(calls)
