@@ -11,6 +11,7 @@ import re
 import sys
 
 import anyio
+import mcp_types as types
 import pytest
 from mcp import ClientSession, StdioServerParameters
 from mcp.client.sse import sse_client
@@ -164,6 +165,29 @@ def test_official_servers_singly_and_all_together(start_router, tmp_path):
                 await session.initialize()
                 assert tool in [tool.name for tool in (await session.list_tools()).tools]
     anyio.run(main)
+
+
+@pytest.mark.parametrize("path, prefix", [("/sse/files", ""), ("/mcp", "files__")])
+def test_the_first_call_of_each_client_finds_the_folders_that_this_client_named(
+        start_router, tmp_path, path, prefix):
+    """The official file system server asks for roots, and refuses everything until it has them."""
+    running = start_router({"files": {"command": filesystem(tmp_path)["command"],
+                                      "args": filesystem(tmp_path)["args"][:1]}})
+
+    async def first_call(folder):
+        async def roots(_context):
+            return types.ListRootsResult(roots=[types.Root(uri=folder.as_uri())])
+        async with over_http(running.url + path) as streams, ClientSession(
+                *streams, list_roots_callback=roots) as session:
+            await session.initialize()
+            answer = await session.call_tool(prefix + "list_directory", {"path": str(folder)})
+            return answer.content[0].text
+
+    for name in ("one", "two", "three"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / f"{name}.txt").write_text("")
+        assert f"{name}.txt" in anyio.run(first_call, folder)
 
 
 @pytest.mark.parametrize("path, tool", [("/sse", "everything__echo"), ("/sse/everything", "echo")])
