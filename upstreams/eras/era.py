@@ -14,7 +14,7 @@ import threading
 
 from transports.fabric.messages import (INTERNAL_ERROR, MODERN_REVISION, REVISIONS,
                                         SERVER_UNAVAILABLE, dig)
-from upstreams.server.legacy import AUTO, LEGACY, ask, initialize, initialized, reason_of, refusal
+from upstreams.server.legacy import AUTO, LEGACY, ask, reason_of, refusal
 
 from .modern import MODERN, Modern, meta_of
 
@@ -103,7 +103,7 @@ class Opening:
             self._discovered)
 
     def _initialize(self):
-        initialize(self._life, self._initialized)
+        self._life.era.initialize(self._initialized)
 
     def _discovered(self, response):
         offered, code = _revisions_in(response), dig(response, "error", "code")
@@ -124,7 +124,7 @@ class Opening:
             self._happens(NO, self._life.skipped)
         else:
             if code != SERVER_UNAVAILABLE:  # else it may never have been asked
-                self._life.is_of_era(LEGACY)
+                self._life.upstream.pool.is_of_era(self._life.upstream, LEGACY)
             self._happens(NO)
 
     def _initialized(self, response):
@@ -142,7 +142,7 @@ class Opening:
         self._life.opened(Modern(self._life, self._accepted["result"]))
 
     def _legacy(self):
-        self._life.opened(initialized(self._life, self._accepted))
+        self._life.era.accept(self._accepted["result"])
 
     def _begin_again(self):
         self._life.begin_again(MODERN)

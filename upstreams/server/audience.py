@@ -12,7 +12,8 @@ from transports.fabric.gather import OnAnswer
 from transports.fabric.messages import (LOG_LEVELS, SERVER_UNAVAILABLE, Refused, notification,
                                         request, result)
 
-from .catalog import CHANGED
+from .catalog import CHANGED, LISTS
+from .life import RESTING, RUNNING
 
 log = logging.getLogger("router")
 
@@ -22,9 +23,9 @@ MOST_SUBSCRIPTIONS = 1000   # of one session at one server
 class Subscription:
     """That of all sessions to one URI, from the first that comes to the last that leaves."""
 
-    def __init__(self):
+    def __init__(self, waiting=None):
         self.sessions = set()
-        self.waiting = None     # [(id, Peer)] while the server has not answered the first
+        self.waiting = waiting  # [(id, Peer)] while the server has not answered the first
 
 
 class Audience:
@@ -36,7 +37,6 @@ class Audience:
         # protected by _lock:
         self._sessions = {}         # {session: None}, in the order they came
         self._subscriptions = {}    # URI → Subscription; one has a session, or is taken out
-        self._told_level = None     # the log level that the server was told last
 
     def sessions(self):
         """The sessions that see this server."""
@@ -67,8 +67,8 @@ class Audience:
         self.tell_level()
 
     def leave(self, session):
-        """The session does not list from this process any more. No error if it never did. Returns
-        the URIs that it was subscribed to."""
+        """The session does not list from this process any more, if it ever did. Returns the URIs
+        that it was subscribed to."""
         with self._lock:
             self._sessions.pop(session, None)
             uris = [uri for uri, subscription in self._subscriptions.items()
@@ -76,15 +76,13 @@ class Audience:
             unwanted = [uri for uri in uris if self._is_last(session, uri)]
         for uri in unwanted:
             self._ask("resources/unsubscribe", {"uri": uri})
-            self._subscribe([uri])
+        self._subscribe(unwanted)
         self.tell_level()
         return uris
 
-    def came_up(self, is_news=True):
-        """A life of the server has begun. Tell it what it does not know, and tell its sessions
-        if its lists are new."""
-        with self._lock:
-            self._told_level = None
+    def came_up(self, is_news):
+        """A life of the server has begun: tell it what its sessions want, and tell these if its
+        lists are new."""
         self.tell_level()
         self._subscribe(self.uris())
         if is_news:
@@ -95,20 +93,46 @@ class Audience:
         for message in _changes(self._upstream.offered):
             self.tell(message)
 
-    # -- log level
+    # -- what the server is told on behalf of all of them
 
     def tell_level(self, holder=None):
         """Tell the server the lowest level that any of its sessions, or its holder, asked for, if
         that is new. If none asked for one, the server chooses."""
-        if "logging" not in self._upstream.capabilities or not self._upstream.is_running():
+        life = self._upstream.life
+        if "logging" not in self._upstream.capabilities or life.state != RUNNING:
             return
         with self._lock:
-            sessions = [*self._sessions, *([holder] if holder else [])]
-            level = min((session.log_level for session in sessions if session.log_level),
-                        key=LOG_LEVELS.index, default=self._told_level)
-            is_new, self._told_level = level != self._told_level, level
+            levels = [session.log_level for session in (*self._sessions, holder)
+                      if session and session.log_level]
+            level = min(levels, key=LOG_LEVELS.index, default=life.told_level)
+            is_new, life.told_level = level != life.told_level, level
         if is_new:
             self._ask("logging/setLevel", {"level": level})
+
+    def _subscribe(self, uris):
+        """Tell the server of these URIs, if anybody is subscribed. That may be news: a session may
+        have subscribed just before the server was told that none is left. Twice is harmless."""
+        wanted = set(self.uris())
+        for uri in uris:
+            if uri in wanted:
+                self._ask("resources/subscribe", {"uri": uri})
+
+    def _ask(self, method, params):
+        """No session waits for the answer, so an error goes to the log. A process that rests is
+        told when it comes back; a subscription brings it back."""
+        upstream = self._upstream
+        if upstream.state == RESTING and method == "resources/subscribe":
+            upstream.pool.wake(upstream)
+        if upstream.state != RUNNING:
+            return
+
+        def answered(response):
+            if "error" in response and upstream.state == RUNNING:   # else that is logged already
+                log.warning("%s: %s: %s", upstream.name, method, response["error"])
+        try:
+            upstream.request(request(method, params), OnAnswer(answered))
+        except Refused as problem:
+            log.debug("%s: %s: %s", upstream.name, method, problem)
 
     # -- subscriptions
 
@@ -122,10 +146,8 @@ class Audience:
                 raise Refused(SERVER_UNAVAILABLE, f"this session has {count} subscriptions here, "
                                                   "and no more are possible: end some of them")
             is_first = uri not in self._subscriptions
-            subscription = self._subscriptions.setdefault(uri, Subscription())
+            subscription = self._subscriptions.setdefault(uri, Subscription(waiting=[]))
             subscription.sessions.add(session)
-            if is_first:
-                subscription.waiting = []
             waits = subscription.waiting is not None
             if waits:
                 subscription.waiting.append((id, reply_to))
@@ -152,8 +174,8 @@ class Audience:
         """Only the end of the last subscription to a URI is passed on to the server."""
         uri = message["params"]["uri"]
         with self._lock:
-            ends = self._is_last(session, uri)
-        if ends:
+            is_last = self._is_last(session, uri)
+        if is_last:
             self._upstream.request(message, reply_to=call, call=call)
             self._subscribe([uri])
         else:
@@ -167,14 +189,6 @@ class Audience:
             self._subscriptions.pop(uri, None)
         return not sessions
 
-    def _subscribe(self, uris):
-        """Tell the server of these URIs, if anybody is subscribed. That may be news: a session may
-        have subscribed just before the server was told that none is left. Twice is harmless."""
-        wanted = set(self.uris())
-        for uri in uris:
-            if uri in wanted:
-                self._ask("resources/subscribe", {"uri": uri})
-
     def is_subscribed(self, session, uri):
         with self._lock:
             return uri in self._subscriptions and session in self._subscriptions[uri].sessions
@@ -186,24 +200,6 @@ class Audience:
                     if uri == subscribed or uri.startswith(subscribed.rstrip("/") + "/")
                     for session in subscription.sessions}
 
-    # -- what we ask on behalf of all of them
-
-    def _ask(self, method, params):
-        """No session waits for the answer, so an error goes to the log. A process that rests is
-        told when it comes back."""
-        if not self._upstream.is_running():
-            if method == "resources/subscribe":
-                self._upstream.pool.wake(self._upstream)
-            return
-
-        def answered(response):
-            if "error" in response and self._upstream.is_running():  # else that is logged already
-                log.warning("%s: %s: %s", self._upstream.name, method, response["error"])
-        try:
-            self._upstream.request(request(method, params), OnAnswer(answered))
-        except Refused as problem:
-            log.debug("%s: %s: %s", self._upstream.name, method, problem)
-
 
 def lists_changed(session, capabilities):
     """Tell a session to list again what a server with these capabilities has, or had."""
@@ -213,11 +209,11 @@ def lists_changed(session, capabilities):
 
 def _changes(capabilities):
     return [notification(method) for method, lists in CHANGED.items()
-            if lists[0].split("/")[0] in capabilities]
+            if LISTS[lists[0]][0] in capabilities]
 
 
 def _tell(session, message):
-    """That a list has changed is of no use to a session that has not asked for any list yet, and
-    one host has a deadlock then."""
+    """A changed list is no news to a session that has not asked for any list yet, and one host
+    has a deadlock when it is told."""
     if session.initialized and (session.listed or message["method"] not in CHANGED):
         session.send(message)

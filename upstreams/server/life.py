@@ -49,21 +49,22 @@ NEXT = {
 class Life:
     """What belongs to one life, and ends with it."""
 
-    def __init__(self, upstream, connect, ids):
+    def __init__(self, upstream):
         self.upstream, self.label, self.entry = upstream, upstream.label, upstream.entry
-        self.connection = None              # made by `connect` when it begins
-        self._connect, self._clock = connect, upstream.clock
+        self._clock = upstream.clock
+        self.connection = None              # made when it begins
         self.state = RESTING                # changed by `advance` alone
         self.over = False                   # whether its connection has ended
-        self.pending = PendingRequests(ids)     # what we asked the server
+        self.pending = PendingRequests(upstream.ids)    # what we asked the server
         self.calls = Calls(self)            # what the server asked and nobody answered yet
-        self.era = Legacy(self, {})         # or Modern; not known before it is running
-        self.opening = None                 # its first messages, from its start on
+        self.era = self.opening = Legacy(self)  # until another is known
         self.next_protocol = None           # by which the next life begins, if that is known
         self.settled_gate = Gate()          # opens when it has started, or has failed to
         self.settled = False                # whether it has started
         self.started = None                 # when, by time.monotonic()
         self.running_since = None           # when it said what it can do
+        self.known = None                   # what it listed, as clients know, before it started
+        self.told_level = None              # the log level that it was told last; by the Audience
         self._deadline = None               # of the start: an event of the clock
         self._watched = False               # whether the clock will look for calls that wait
 
@@ -116,8 +117,12 @@ class Life:
         """
         if self.over:
             return
-        if isinstance(message, list):
-            self._receive_batch(message)
+        if isinstance(message, list):   # allowed in 2025-03-26
+            for part in message:
+                try:
+                    self.receive(part)
+                except InvalidMessage as problem:   # it costs the other parts nothing
+                    log.warning("%s: skipped a part of a batch: %s", self.entry.name, problem)
             return
         try:
             kind = kind_of(message)
@@ -131,14 +136,6 @@ class Life:
         elif not self.pending.answer(message):
             log.debug("%s: dropped an answer that nobody waits for", self.entry.name)
             self.upstream.pool.answered_late(self.upstream, message["id"])
-
-    def _receive_batch(self, messages):
-        """Allowed in 2025-03-26. A part that is no message costs the others nothing."""
-        for message in messages:
-            try:
-                self.receive(message)
-            except InvalidMessage as problem:
-                log.warning("%s: skipped a part of a batch: %s", self.entry.name, problem)
 
     def _watch(self):
         """Let the clock look for calls that wait too long, about once a second while there are
@@ -164,12 +161,13 @@ class Life:
 
     def start(self, protocol):
         """Start the connection, and open the conversation by this protocol."""
-        self.connection = self._connect()
+        self.connection = self.upstream.connect()
         if not self._advance(BEGUN):
             return
         self.started = time.monotonic()
         self._deadline = self._clock.after(self.entry.start_timeout, self._too_slow)
-        self.opening = self.upstream.open_life(self, protocol)
+        if self.upstream.open_life:
+            self.opening = self.upstream.open_life(self, protocol)
         try:
             self.connection.start(self.receive, self.lost)
         except StartFailed as problem:
@@ -180,19 +178,15 @@ class Life:
         if self.state == CLOSING:  # close() may have come before there was a process to close
             self.connection.close()
 
-    def is_of_era(self, era):
-        """Called by the Opening as soon as that is known, and before `opened`."""
-        self.upstream.pool.is_of_era(self.upstream, era)
-
     def opened(self, era):
-        """It is ready for requests. Called by the Opening, in the reader thread."""
+        """It is ready for requests. Called by the opening, in the reader thread."""
+        upstream = self.upstream
         self._clock.forget(self._deadline)
         self.era, self.running_since = era, time.monotonic()
-        self.upstream.has_opened(era.info)
-        self.upstream.restarts.spared = False
-        self.is_of_era(era.name)
+        upstream.info, upstream.problem, upstream.restarts.spared = era.info, None, False
+        upstream.pool.is_of_era(upstream, era.name)
         if self.skipped:  # and so perhaps its answer to server/discover
-            self.upstream.pool.forget_era(self.entry)
+            upstream.pool.forget_era(self.entry)
         if self._advance(OPENED):
             self._learn_lists()
 
@@ -213,9 +207,7 @@ class Life:
         if self.state == RUNNING:  # or it has ended while its lists were fetched
             log.info('server "%s" is running (%.1f s)', self.label, self.seconds_to_start())
             self.settled = True
-            # What comes back with the lists that it had is no news.
-            before, self.upstream.put_away = self.upstream.put_away, None
-            self.upstream.audience.came_up(before != self.upstream.catalog.everything())
+            self.upstream.audience.came_up(self.known != self.upstream.catalog.everything())
         self.settled_gate.open()
         self.upstream.pool.changed()
 
@@ -232,7 +224,7 @@ class Life:
                      + "".join(f": {line}" for line in said))
 
     def give_up(self, problem):
-        """It cannot be used. Called by the Opening too."""
+        """It cannot be used. Called by the opening too."""
         self._end(problem)
         self.connection.close()
 
@@ -258,7 +250,7 @@ class Life:
                  'a %s one; "protocol" in its config saves that', self.label, self.next_protocol)
         self._clock.forget(self._deadline)
         self.pending.close(reason)
-        restarts.at_once()
+        restarts.begin(failed=False)
 
     def closed(self, at_once):
         """We end it. If that must be seen at once, or if the connection will not tell of its end
@@ -272,8 +264,7 @@ class Life:
         """It has ended, or we give it up: all that waits for it fails."""
         upstream = self.upstream
         self._clock.forget(self._deadline)
-        if self.opening:
-            self.opening.end()
+        self.opening.end()
         before = self._advance(LOST)
         if before:
             upstream.problem = printable(self.entry.redact(reason))
