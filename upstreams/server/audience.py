@@ -12,7 +12,7 @@ from transports.fabric.gather import OnAnswer
 from transports.fabric.messages import (LOG_LEVELS, SERVER_UNAVAILABLE, Refused, notification,
                                         request, result)
 
-from .catalog import CHANGED, LISTS
+from .catalog import CHANGED
 from .life import RESTING, RUNNING
 
 log = logging.getLogger("router")
@@ -208,8 +208,7 @@ def lists_changed(session, capabilities):
 
 
 def _changes(capabilities):
-    return [notification(method) for method, lists in CHANGED.items()
-            if LISTS[lists[0]][0] in capabilities]
+    return [notification(method) for method, kind in CHANGED.items() if kind in capabilities]
 
 
 def _tell(session, message):

@@ -22,20 +22,9 @@ def route(life, message):
     """Send a request or notification of the server to the session that it is for."""
     try:
         message = life.era.heard(message)
-        if message is None:
-            return
-        params = params_of(message)
-        life.upstream.catalog.hear(message["method"])
-        to = _ROUTES.get(message["method"])
-        owner = life.upstream.use.owner
-        if to:
-            to(life, message, params)
-        elif "id" in message:
-            _question(life, message)
-        elif owner and message["method"] not in CHANGED:
-            owner.send(message)
-        else:
-            life.upstream.audience.tell(message)
+        if message is not None:
+            params = params_of(message)
+            _ROUTES.get(message["method"], _other)(life, message, params)
     except Refused as problem:
         if "id" in message:
             life.send(problem.answer(message["id"]))
@@ -43,9 +32,15 @@ def route(life, message):
             log.warning("%s: dropped: %s", life.entry.name, problem)
 
 
-def _ping(life, message, _params):
+def _other(life, message, _params):
+    upstream, owner = life.upstream, life.upstream.use.owner
+    upstream.catalog.hear(message["method"])
     if "id" in message:
-        life.send(result(message["id"], {}))
+        _question(life, message)
+    elif owner and message["method"] not in CHANGED:
+        owner.send(message)
+    else:
+        upstream.audience.tell(message)
 
 
 def _question(life, message):
@@ -63,7 +58,12 @@ def _question(life, message):
     try:
         session.ask(message, question)
     except Refused as problem:
-        question.fail(problem.code, str(problem), problem.data)
+        question.send(problem.answer(question.id))
+
+
+def _ping(life, message, _params):
+    if "id" in message:
+        life.send(result(message["id"], {}))
 
 
 def _cancelled(life, _message, params):

@@ -1,9 +1,8 @@
 """One life of a server, from its start to its end. NEXT is the table that the code executes.
 
 An Upstream replaces its life by one assignment. So a thread that reads `upstream.life` once has a
-state, a connection and tables that belong together. Whatever the connection calls is bound to its
-life. Once a life is over, nothing that it says is heard: a grandchild of a process may keep its
-stdout, and go on talking while the next life has begun.
+state, a connection and tables that belong together. Once a life is over, nothing that it says is
+heard: a grandchild of a process may keep its stdout, and talk on while the next life has begun.
 """
 
 import logging
@@ -52,33 +51,29 @@ class Life:
     def __init__(self, upstream):
         self.upstream, self.label, self.entry = upstream, upstream.label, upstream.entry
         self._clock = upstream.clock
-        self.connection = None              # made when it begins
-        self.state = RESTING                # changed by `advance` alone
-        self.over = False                   # whether its connection has ended
+        self.connection = None          # made when it begins
+        self.state = RESTING            # changed by `advance` alone
+        self.over = False               # whether its connection has ended
         self.pending = PendingRequests(upstream.ids)    # what we asked the server
-        self.calls = Calls(self)            # what the server asked and nobody answered yet
+        self.calls = Calls(self)        # what the server asked and nobody answered yet
         self.era = self.opening = Legacy(self)  # until another is known
-        self.next_protocol = None           # by which the next life begins, if that is known
-        self.settled_gate = Gate()          # opens when it has started, or has failed to
-        self.settled = False                # whether it has started
-        self.started = None                 # when, by time.monotonic()
-        self.running_since = None           # when it said what it can do
-        self.known = None                   # what it listed, as clients know, before it started
-        self.told_level = None              # the log level that it was told last; by the Audience
-        self._deadline = None               # of the start: an event of the clock
-        self._watched = False               # whether the clock will look for calls that wait
+        self.next_protocol = None       # by which the next life begins, if that is known
+        self.settled_gate = Gate()      # opens when it has started, or has failed to
+        self.settled = False            # whether it has started
+        self.started = None             # when, by time.monotonic()
+        self.running_since = None       # when it said what it can do
+        self.known = None               # what clients know that it lists, before it has started
+        self.told_level = None          # the log level that the Audience told it last
+        self._deadline = None           # of the start: an event of the clock
 
     def advance(self, event):
-        """Returns the state before, or None if the event changes nothing. Requires the lock."""
-        before = self.state
-        if event not in NEXT[before]:
-            return None
-        self.state = NEXT[before][event]
-        return before
-
-    def _advance(self, event):
+        """Returns the state before, or None if the event changes nothing."""
         with self.upstream.lock:
-            return self.advance(event)
+            before = self.state
+            if event not in NEXT[before]:
+                return None
+            self.state = NEXT[before][event]
+            return before
 
     @property
     def skipped(self):
@@ -102,8 +97,6 @@ class Life:
         self.send(sent, call)
         if call:
             call.passed_on(self, sent["id"])
-            if self.entry.timeout and not self._watched:
-                self._watch()
 
     def withdraw(self, our_id, reason):
         """The request that we sent under our id is not wanted any more."""
@@ -117,12 +110,8 @@ class Life:
         """
         if self.over:
             return
-        if isinstance(message, list):   # allowed in 2025-03-26
-            for part in message:
-                try:
-                    self.receive(part)
-                except InvalidMessage as problem:   # it costs the other parts nothing
-                    log.warning("%s: skipped a part of a batch: %s", self.entry.name, problem)
+        if isinstance(message, list):
+            self._receive_batch(message)
             return
         try:
             kind = kind_of(message)
@@ -137,42 +126,43 @@ class Life:
             log.debug("%s: dropped an answer that nobody waits for", self.entry.name)
             self.upstream.pool.answered_late(self.upstream, message["id"])
 
-    def _watch(self):
-        """Let the clock look for calls that wait too long, about once a second while there are
-        calls. Any thread."""
-        with self.upstream.lock:
-            planned, self._watched = self._watched, True
-        if not planned:
-            self._clock.after(min(1.0, self.entry.timeout / 4), self._end_silent_calls)
+    def _receive_batch(self, messages):
+        """Allowed in 2025-03-26. A part that is no message costs the others nothing."""
+        for message in messages:
+            try:
+                self.receive(message)
+            except InvalidMessage as problem:
+                log.warning("%s: skipped a part of a batch: %s", self.entry.name, problem)
 
     def _end_silent_calls(self):
-        """The time of a call counts from its request, or from its last progress."""
-        seconds, self._watched = self.entry.timeout, False
+        """Called by the clock again and again. The time of a call counts from its request, or from
+        its last progress."""
+        seconds = self.entry.timeout
         text = f'server "{self.entry.name}" did not answer within {seconds:g} seconds'
         for our_id in self.pending.silent_since(time.monotonic() - seconds):
             row = self.pending.find(our_id)
             if row:  # answered first: its call ends while the request is still in the table
                 row.reply_to.send(error(row.id, SERVER_UNAVAILABLE, text))
                 self.withdraw(our_id, text)
-        if self.pending.calls():
-            self._watch()
+        if not self.over:
+            self._clock.after(min(1.0, seconds / 4), self._end_silent_calls)
 
     # -- the start: called by the thread that starts it, the reader and the clock
 
     def start(self, protocol):
         """Start the connection, and open the conversation by this protocol."""
-        self.connection = self.upstream.connect()
-        if not self._advance(BEGUN):
+        upstream, self.connection = self.upstream, self.upstream.connect()
+        if not self.advance(BEGUN):
             return
         self.started = time.monotonic()
         self._deadline = self._clock.after(self.entry.start_timeout, self._too_slow)
-        if self.upstream.open_life:
-            self.opening = self.upstream.open_life(self, protocol)
+        if upstream.open_life:
+            self.opening = upstream.open_life(self, protocol)
         try:
             self.connection.start(self.receive, self.lost)
         except StartFailed as problem:
             # Later the reason may pass: its command is being updated, the system is out of files.
-            self._end(str(problem), hopeless=not self.upstream.pool.has_run(self.entry))
+            self._end(str(problem), hopeless=not upstream.pool.has_run(self.entry))
         else:
             self.opening.start()
         if self.state == CLOSING:  # close() may have come before there was a process to close
@@ -187,29 +177,29 @@ class Life:
         upstream.pool.is_of_era(upstream, era.name)
         if self.skipped:  # and so perhaps its answer to server/discover
             upstream.pool.forget_era(self.entry)
-        if self._advance(OPENED):
-            self._learn_lists()
-
-    def _learn_lists(self):
-        """Fetch its lists into the catalog and hear of their changes; then, or at the deadline,
-        it has settled."""
+        if not self.advance(OPENED):
+            return
+        if self.entry.timeout:
+            self._end_silent_calls()
         methods = [method for method, (capability, _, _) in LISTS.items()
-                   if capability in self.upstream.capabilities and method != TASKS]
+                   if capability in upstream.offered and method != TASKS]
         Gather([*methods, CHANGES], self._learned, self._clock, LIST_SECONDS).start(
-            lambda source, put: self.era.listen(put) if source is CHANGES
-            else Pages(self.upstream, source, put).ask())
+            lambda source, put: era.listen(put) if source is CHANGES
+            else Pages(upstream, source, put).ask())
 
     def _learned(self, lists, missing):
-        self.upstream.unlisted = {
+        """Its lists are in the catalog, and we hear of their changes, or the time is over."""
+        upstream = self.upstream
+        upstream.unlisted = {
             **{method: "answered with an error" for method, items in lists.items()
                if items is None},
             **{method: f"did not answer within {LIST_SECONDS:g} seconds" for method in missing}}
         if self.state == RUNNING:  # or it has ended while its lists were fetched
             log.info('server "%s" is running (%.1f s)', self.label, self.seconds_to_start())
             self.settled = True
-            self.upstream.audience.came_up(self.known != self.upstream.catalog.everything())
+            upstream.audience.came_up(self.known != upstream.catalog.known)
         self.settled_gate.open()
-        self.upstream.pool.changed()
+        upstream.pool.changed()
 
     # -- the end: called by a thread of the connection, by the clock, or by whoever ends it
 
@@ -234,7 +224,7 @@ class Life:
         self.connection.close()
 
     def lost(self, reason, pause=None):
-        """The connection has ended. For `pause` see connections/remote.
+        """The connection has ended. For `pause` see fabric/peers.py.
 
         Some servers crash on our first request. We forgive that once, until a life succeeds; a
         remote server refuses that request with an answer.
@@ -243,7 +233,7 @@ class Life:
         restarts, era = self.upstream.restarts, self.opening.end()
         if era and not restarts.spared and not self.entry.url:
             self.next_protocol, restarts.spared = era, True
-        if self.next_protocol is None or not self._advance(REPLACED):
+        if self.next_protocol is None or not self.advance(REPLACED):
             self._end(reason, hopeless=pause == math.inf, pause=pause)
             return
         log.info('server "%s" did not bear how it was asked for its era, and is started again as '
@@ -265,7 +255,7 @@ class Life:
         upstream = self.upstream
         self._clock.forget(self._deadline)
         self.opening.end()
-        before = self._advance(LOST)
+        before = self.advance(LOST)
         if before:
             upstream.problem = printable(self.entry.redact(reason))
             log.error('server "%s" is not running: %s', self.label, upstream.problem)

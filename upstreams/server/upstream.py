@@ -48,7 +48,7 @@ class Upstream:
         self.asked_for_roots = False
         self.ids = itertools.count(1)   # one counter for all lives: a late id meets no new request
         self.connect = connect
-        self.lock = threading.Lock()    # protects `life` and its state
+        self.lock = threading.RLock()   # protects `life` and its state
         self.life = Life(self)
 
     @property
@@ -88,7 +88,7 @@ class Upstream:
                 if before.state != CLOSING:
                     self.life, before.over = life, True
         elif self.info:
-            life.known = self.catalog.everything()  # from before it was put to rest
+            life.known = self.catalog.known  # from before it was put to rest
         if self.life is life:
             life.start(before.next_protocol or self.pool.protocol_of(self.entry))
 
@@ -118,8 +118,9 @@ class Upstream:
     def rest(self):
         """End its process. What it has listed stays, and it may start again. Returns the life
         that ends."""
+        life = Life(self)
         with self.lock:
-            before, self.life = self.life, Life(self)
+            before, self.life = self.life, life
             before.advance(CLOSED)
         before.closed(at_once=False)
         return before
