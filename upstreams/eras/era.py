@@ -14,7 +14,7 @@ import threading
 
 from transports.fabric.messages import (INTERNAL_ERROR, MODERN_REVISION, REVISIONS,
                                         SERVER_UNAVAILABLE, dig)
-from upstreams.server.legacy import AUTO, LEGACY, ask, reason_of, refusal
+from upstreams.server.legacy import AUTO, LEGACY, reason_of, refusal
 
 from .modern import MODERN, Modern, meta_of
 
@@ -99,8 +99,8 @@ class Opening:
     # -- what is asked, and what the answers mean
 
     def _discover(self):
-        ask(self._life, "server/discover", {"_meta": meta_of(self._life.upstream.client)},
-            self._discovered)
+        self._life.ask("server/discover", {"_meta": meta_of(self._life.upstream.client)},
+                       self._discovered)
 
     def _initialize(self):
         self._life.era.initialize(self._initialized)

@@ -28,7 +28,7 @@ LISTS = {
 TOOLS, PROMPTS, RESOURCES, TEMPLATES, TASKS = LISTS
 
 # What a server may say of its lists → the capability of those that have changed.
-CHANGED = {f"notifications/{kind}/list_changed": kind 
+CHANGED = {f"notifications/{kind}/list_changed": kind
            for kind in ("tools", "prompts", "resources")}
 
 

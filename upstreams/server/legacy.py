@@ -4,8 +4,7 @@ It says by itself what it has to say, and does not say on whose behalf. The coun
 of 2026-07-28 is the room upstreams/eras.
 """
 
-from transports.fabric.gather import OnAnswer
-from transports.fabric.messages import LATEST, REVISIONS, Refused, dig, notification, request
+from transports.fabric.messages import LATEST, REVISIONS, dig, notification
 
 AUTO, LEGACY = "auto", "legacy"     # AUTO: the era is to be found out. The third is "modern"
 DRAFT = "2024-10-07"    # of the oldest revision; some servers still say so
@@ -38,8 +37,8 @@ class Legacy:
 
     def initialize(self, on_answer):
         """Lifecycle, Initialization: we offer the newest revision that we know."""
-        ask(self._life, "initialize", {"protocolVersion": LATEST, **self._life.upstream.client},
-            on_answer)
+        self._life.ask("initialize", {"protocolVersion": LATEST, **self._life.upstream.client},
+                       on_answer)
 
     def _initialized(self, response):
         if problem := refusal(response):
@@ -74,14 +73,6 @@ class Legacy:
         answered shortly before. None stands for a session that has ended."""
         return (self._life.pending.askers(LATE_SECONDS)
                 or set(self._life.upstream.audience.sessions()))
-
-
-def ask(life, method, params, on_answer):
-    """One of the first messages."""
-    try:
-        life.pass_on(request(method, params), OnAnswer(on_answer))
-    except Refused:
-        pass  # the life is over already
 
 
 def refusal(response):

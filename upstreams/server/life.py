@@ -9,8 +9,9 @@ import logging
 import math
 import time
 
-from transports.fabric.gather import Gather
-from transports.fabric.messages import RESPONSE, SERVER_UNAVAILABLE, InvalidMessage, error, kind_of
+from transports.fabric.gather import Gather, OnAnswer
+from transports.fabric.messages import (RESPONSE, SERVER_UNAVAILABLE, InvalidMessage, Refused,
+                                        error, kind_of, request)
 from transports.fabric.passing import passing
 from transports.fabric.peers import StartFailed
 from transports.fabric.pending import Calls, PendingRequests, cancel_notification
@@ -63,7 +64,7 @@ class Life:
         self.started = None             # when, by time.monotonic()
         self.running_since = None       # when it said what it can do
         self.known = None               # what clients know that it lists, before it has started
-        self.told_level = None          # the log level that the Audience told it last
+        self.told_uris, self.told_level = set(), None   # by the Audience, last
         self._deadline = None           # of the start: an event of the clock
 
     def advance(self, event):
@@ -97,6 +98,13 @@ class Life:
         self.send(sent, call)
         if call:
             call.passed_on(self, sent["id"])
+
+    def ask(self, method, params, on_answer):
+        """Ask something ourselves, unless this life is over already."""
+        try:
+            self.era.ask(request(method, params), OnAnswer(on_answer))
+        except Refused as problem:
+            log.debug("%s: %s: %s", self.entry.name, method, problem)
 
     def withdraw(self, our_id, reason):
         """The request that we sent under our id is not wanted any more."""
@@ -197,7 +205,9 @@ class Life:
         if self.state == RUNNING:  # or it has ended while its lists were fetched
             log.info('server "%s" is running (%.1f s)', self.label, self.seconds_to_start())
             self.settled = True
-            upstream.audience.came_up(self.known != upstream.catalog.known)
+            upstream.audience.tell_server()
+            if self.known != upstream.catalog.known:
+                upstream.audience.lists_changed()
         self.settled_gate.open()
         upstream.pool.changed()
 
