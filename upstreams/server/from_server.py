@@ -5,7 +5,7 @@ say so of log lines. A guess could show one person's question to another. So a q
 session that owns or holds the process, or it is answered with an error. A log line of a process
 that several sessions use goes to a session only if it cannot concern another.
 
-Everything here runs in the server's reader thread, for the life in which it was said.
+Everything here runs in the server's reader thread.
 """
 
 import logging

@@ -1,7 +1,7 @@
 """What is particular to a legacy server: a revision that begins with `initialize`.
 
-It says by itself what it has to say, and does not say on whose behalf. The counterpart for servers
-of 2026-07-28 is the room upstreams/eras.
+It says by itself what it has to say, and does not say on whose behalf. The counterpart is the room
+upstreams/eras.
 """
 
 from transports.fabric.messages import LATEST, REVISIONS, dig, notification

@@ -112,10 +112,8 @@ class Life:
             self.send(cancel_notification(our_id, reason))
 
     def receive(self, message):
-        """Anything that the server said, in the connection's reader thread.
-
-        Raises InvalidMessage if it is not JSON-RPC.
-        """
+        """Anything that the server said, in the connection's reader thread. Raises InvalidMessage
+        if it is not JSON-RPC."""
         if self.over:
             return
         if isinstance(message, list):
@@ -234,11 +232,8 @@ class Life:
         self.connection.close()
 
     def lost(self, reason, pause=None):
-        """The connection has ended. For `pause` see fabric/peers.py.
-
-        Some servers crash on our first request. We forgive that once, until a life succeeds; a
-        remote server refuses that request with an answer.
-        """
+        """The connection has ended. For `pause` see fabric/peers.py. Some servers crash on our
+        first request: that is forgiven once, until a life succeeds. A remote one answers it."""
         self.over = True
         restarts, era = self.upstream.restarts, self.opening.end()
         if era and not restarts.spared and not self.entry.url:

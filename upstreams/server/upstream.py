@@ -28,10 +28,9 @@ LOOK_AGAIN = 0.5        # seconds, while the process of its last life has not en
 class Upstream:
     """One server process or remote server, over all its lives.
 
-    `connect()` makes a connection (transports/fabric/peers.py), one for each life; its `close`
-    and `join` do nothing until it is started. `use` says whom it serves: only the Pool writes it.
-    `use.capabilities` are those that we have for this server, `client_info` is who we are.
-    `open_life(life, protocol)` makes the opening of a life, in place of Legacy: see there.
+    `connect()` makes a connection (transports/fabric/peers.py) for each life. `use` says whom it
+    serves, and the capabilities that we have for this server; only the Pool writes it.
+    `client_info` is who we are. `open_life(life, protocol)` opens a life in place of Legacy.
     """
 
     def __init__(self, use, label, connect, clock, client_info, pool, open_life=None):
@@ -77,8 +76,7 @@ class Upstream:
     # -- called by any thread
 
     def start(self):
-        """Begin its first life, or another one after one that has ended; `when_settled` tells how
-        that went."""
+        """Begin its first life, or another one after one that has ended."""
         life = before = self.life
         if before.started is not None:
             life = Life(self)
@@ -93,11 +91,8 @@ class Upstream:
             life.start(before.next_protocol or self.pool.protocol_of(self.entry))
 
     def request(self, message, reply_to, call=None):
-        """Pass a request on; reply_to.send(response) gets the answer, under the asker's id.
-
-        `call` is the Call on whose behalf we ask: when it ends, the server is told. Raises
-        Refused when the server is not running.
-        """
+        """Pass a request on; reply_to.send(response) gets the answer, under the asker's id. When
+        `call` ends, the Call on whose behalf we ask, the server is told. Raises Refused."""
         life = self.life
         if life.state == RESTING:
             self.pool.at_rest(self, message, reply_to, call)
@@ -112,12 +107,11 @@ class Upstream:
             self.life.send(message)
 
     def when_settled(self, function):
-        """Call function() once the server has started or failed to: now, if it has already."""
+        """Call function() once it has started or failed to: now, if it has already."""
         self.life.settled_gate.do(function)
 
     def rest(self):
-        """End its process. What it has listed stays, and it may start again. Returns the life
-        that ends."""
+        """End its process, but keep what it has listed. Returns the life that ends."""
         life = Life(self)
         with self.lock:
             before, self.life = self.life, life
@@ -130,11 +124,8 @@ class Upstream:
         self.info, self.catalog = other.info, copy.copy(other.catalog)
 
     def close(self, problem=None):
-        """Begin to end the server.
-
-        What it was asked may still be answered until it has ended. If there is a problem, all
-        that waits for it fails at once and gets to know why.
-        """
+        """Begin to end it. What it was asked may still be answered until it has ended, but if
+        there is a problem, all that waits for it fails at once and gets to know why."""
         self.problem = problem or self.problem
         with self.lock:
             life = self.life
@@ -143,9 +134,7 @@ class Upstream:
 
     def sole_call(self, session=None):
         """The one call of this session that is under way here; None if there are more or none.
-
-        Without a session: of the one that has this process, or of any if none has it.
-        """
+        Without a session: of the one that has this process, or of any if none has it."""
         session = session or self.use.owner or self.use.holder
         calls = [call for call in self.life.pending.calls() if session in (None, call.asker)]
         return calls[0] if len(calls) == 1 else None
@@ -156,12 +145,12 @@ class Upstream:
 
 
 class Restarts:
-    """When a server that has ended is started again.
+    """When a server that has ended is started again: after a pause that doubles with each failure
+    in a row, until a life was long enough to count as healthy. After too many failures it is left
+    alone, as is one that could not even be started the first time: mostly its config is wrong.
 
-    After a pause that doubles with each failure in a row, until a life was long enough to count as
-    healthy. After too many failures in a row the server is left alone. So is one that could not
-    even be started the first time: mostly its config is wrong. No failure follows another without
-    a restart between them, so the threads that come here take turns and need no lock.
+    No failure follows another without a restart between them, so the threads that come here take
+    turns and need no lock.
     """
 
     def __init__(self, upstream):
