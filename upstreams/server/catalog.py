@@ -35,8 +35,6 @@ CHANGED = {f"notifications/{kind}/list_changed": kind
 def outer_name(method, prefix, name):
     """What clients of all servers together call a tool or prompt.
 
-    >>> outer_name(TOOLS, "github__", "search")
-    'github__search'
     >>> outer_name(TOOLS, "github__", "x" * 70)
     'github__xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx_744f6d14'
     """
@@ -90,8 +88,8 @@ class Catalog:
         self._lists = {}            # method → its items, for when the process rests
 
     def learn(self, method, items):
-        """Remember a whole list; returns it as clients of all servers together see it. Items
-        without a proper name or URI are left out, and so is what no client sees."""
+        """Remember a whole list; returns it as clients of all servers together see it, without
+        what no client sees and what has no proper name or URI."""
         key = LISTS[method][2]
         items = [item for item in items if isinstance(item, dict)
                  and isinstance(item.get(key), str)]
@@ -150,10 +148,8 @@ class Catalog:
         return None if own and method == TOOLS and self._hides(own) else own
 
     def inner_name(self, method, name):
-        """The own name for the client's; None if it is not this server's.
-
-        Any name with our prefix is: the server may have something that it has not listed yet.
-        """
+        """The own name for the client's; None if it is not this server's. Any name with our prefix
+        is: the server may have something that it has not listed yet."""
         own = self.known[method].get(name)
         if own is None and self._prefix and name.startswith(self._prefix):
             if method == TOOLS and len(name) == LONGEST_TOOL_NAME and _CUT.search(name):

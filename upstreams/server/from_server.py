@@ -23,8 +23,8 @@ def route(life, message):
     try:
         message = life.era.heard(message)
         if message is not None:
-            params = params_of(message)
-            _ROUTES.get(message["method"], _other)(life, message, params)
+            params, other = params_of(message), _question if "id" in message else _news
+            _ROUTES.get(message["method"], other)(life, message, params)
     except Refused as problem:
         if "id" in message:
             life.send(problem.answer(message["id"]))
@@ -32,18 +32,16 @@ def route(life, message):
             log.warning("%s: dropped: %s", life.entry.name, problem)
 
 
-def _other(life, message, _params):
-    upstream, owner = life.upstream, life.upstream.use.owner
-    upstream.catalog.hear(message["method"])
-    if "id" in message:
-        _question(life, message)
-    elif owner and message["method"] not in CHANGED:
+def _news(life, message, _params):
+    owner = life.upstream.use.owner
+    life.upstream.catalog.hear(message["method"])
+    if owner and message["method"] not in CHANGED:
         owner.send(message)
     else:
-        upstream.audience.tell(message)
+        life.upstream.audience.tell(message)
 
 
-def _question(life, message):
+def _question(life, message, _params):
     """Sampling, elicitation, roots, or a request that a future revision adds."""
     upstream = life.upstream
     session = upstream.pool.asked_by(upstream)

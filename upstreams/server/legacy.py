@@ -4,7 +4,7 @@ It says by itself what it has to say, and does not say on whose behalf. The coun
 upstreams/eras.
 """
 
-from transports.fabric.messages import LATEST, REVISIONS, dig, notification
+from transports.fabric.messages import LATEST, REVISIONS, dig, notification, without_keys
 
 AUTO, LEGACY = "auto", "legacy"     # AUTO: the era is to be found out. The third is "modern"
 DRAFT = "2024-10-07"    # of the oldest revision; some servers still say so
@@ -50,10 +50,10 @@ class Legacy:
         """The server has said yes. It is told before the life is open: from then on any thread may
         send. Capabilities and tasks that are no objects are none."""
         self._life.send(notification("notifications/initialized"))
-        can = info.get("capabilities")
-        can = {kind: value for kind, value in can.items() if kind != "tasks" or isinstance(
-            value, dict)} if isinstance(can, dict) else {}
-        version = info["protocolVersion"]
+        can, version = info.get("capabilities"), info["protocolVersion"]
+        can = can if isinstance(can, dict) else {}
+        if not isinstance(can.get("tasks"), dict):
+            can = without_keys(can, "tasks")
         self.info = {**info, "capabilities": can,
                      "protocolVersion": REVISIONS[0] if version == DRAFT else version}
         self._life.opened(self)

@@ -248,8 +248,8 @@ class Life:
         restarts.begin(failed=False)
 
     def closed(self, at_once):
-        """We end it. If that must be seen at once, or if the connection will not tell of its end
-        any more or never began, what waits for it fails now."""
+        """We end it. What waits for it fails now if that must be, or if the connection will not
+        tell of its end."""
         if self.connection:
             self.connection.close()
         if at_once or self.over or self.started is None:
