@@ -275,3 +275,26 @@ def test_whoever_subscribes_at_a_server_that_is_not_there_is_told_why():
     world["a"].dies()
     client.asks("resources/subscribe", id=1, uri="x:/")
     assert client.get()["error"]["code"] in (-32000, -32002)
+
+
+def test_a_client_sees_the_tools_of_a_server_whose_process_another_has_taken():
+    world = World(a=offers(tools=["t"], config={"shared": False}))
+    caller, other = world.client(), world.client()
+    calls(caller)
+    other.asks("tools/list")
+    assert other.get()["result"] == {"tools": [{"name": "a__t"}]}
+
+
+def test_what_fails_as_it_comes_back_from_its_rest_is_news_when_it_is_up():
+    world = World(a=offers(tools=["t"], config={"restart_pause": 1}))
+    calls(world.client(capabilities=ASKABLE))
+    other = world.client()
+    other.asks("tools/list")
+    other.gets()
+    world.offers["a"] = offers(initializes="dies")
+    calls(other)    # brings it back
+    other.asks("tools/list", id=2)
+    assert of(other, 2)["result"] == {"tools": []}
+    world.offers["a"] = offers(tools=["t"])
+    world.clock.advance(2)
+    assert other.get()["method"] == "notifications/tools/list_changed"

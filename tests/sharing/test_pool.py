@@ -718,12 +718,12 @@ def test_with_one_client_only_everything_is_its_own():
 def test_a_client_that_leaves_before_its_server_is_started_again_leaves_no_process_behind():
     world = World(share=False, a=offers(tools=["t"]))
     client = world.client()
-    upstream, connect = client.session.upstreams["a"], client.session.upstreams["a"]._connect
+    upstream, connect = client.session.upstreams["a"], client.session.upstreams["a"].connect
 
     def leave_then_connect():
         client.leaves()
         return connect()
-    upstream._connect = leave_then_connect
+    upstream.connect = leave_then_connect
     first_life = world["a"]
     first_life.dies()
     world.clock.advance(2)
@@ -733,7 +733,7 @@ def test_a_client_that_leaves_before_its_server_is_started_again_leaves_no_proce
 def test_a_client_that_leaves_while_its_server_is_started_again_leaves_no_process_behind():
     world = World(share=False, a=offers(tools=["t"]))
     client = world.client()
-    upstream, connect = client.session.upstreams["a"], client.session.upstreams["a"]._connect
+    upstream, connect = client.session.upstreams["a"], client.session.upstreams["a"].connect
 
     def connect_to_one_that_starts_as_the_client_leaves():
         server = connect()
@@ -744,7 +744,7 @@ def test_a_client_that_leaves_while_its_server_is_started_again_leaves_no_proces
             start(on_message, on_closed)
         server.start = leave_then_start
         return server
-    upstream._connect = connect_to_one_that_starts_as_the_client_leaves
+    upstream.connect = connect_to_one_that_starts_as_the_client_leaves
     world["a"].dies()
     world.clock.advance(2)
     assert world["a"].started and world["a"].closed

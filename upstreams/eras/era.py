@@ -3,18 +3,16 @@ code executes.
 
 `server/discover` comes first (2026-07-28, stdio, Backward Compatibility). A server that answers it
 with an error, or says nothing for two seconds, gets `initialize` down the same pipe. The first yes
-decides; a later refusal of the other request is ignored. A slow modern server may accept both
-requests. That process then takes us for a legacy client, so we restart it and send only
-`server/discover`.
-
-The Pool remembers the era, and the next life begins with that until a life that did so fails.
+decides. A slow modern server may say yes to both: that process takes us for a legacy client, so we
+restart it and send only `server/discover`. The Pool remembers the era, and the next life begins
+with that until a life that did so fails.
 """
 
 import threading
 
 from transports.fabric.messages import (INTERNAL_ERROR, MODERN_REVISION, REVISIONS,
                                         SERVER_UNAVAILABLE, dig)
-from upstreams.server.legacy import AUTO, LEGACY, ask, initialize, initialized, reason_of, refusal
+from upstreams.server.legacy import AUTO, LEGACY, reason_of, refusal
 
 from .modern import MODERN, Modern, meta_of
 
@@ -36,7 +34,7 @@ SILENCE = "silence"
 
 BEGINS = {AUTO: DISCOVER, LEGACY: INITIALIZE, MODERN: ONLY_DISCOVER}
 
-# state → {what happens: (the state after that, the method of Opening that is called then)}
+# state → {what happens: (the state after that, what is done then: a method of Opening)}
 NEXT = {
     DISCOVER: {YES: (OVER, "_modern"), NO: (INITIALIZE, "_initialize"),
                UNKNOWN: (OVER, "_fail"), SILENCE: (BOTH, "_initialize")},
@@ -61,7 +59,7 @@ class Opening:
 
     def __init__(self, life, protocol):
         self._life, self._clock = life, life.upstream.clock
-        self._timer = None
+        self._timer = None          # for SILENCE
         self._insisted = False      # whether server/discover was sent a second time
         self._accepted = None       # the answer that was the yes
         self._problem = None        # of the first refusal
@@ -69,13 +67,10 @@ class Opening:
         self._state = BEGINS[protocol]  # protected by _lock
 
     def start(self):
-        if self._state is INITIALIZE:
-            self._initialize()
-            return
         if self._state is DISCOVER:
             patience = REMOTE_PATIENCE if self._life.entry.url else PATIENCE
             self._timer = self._clock.after(patience, self._happens, SILENCE)
-        self._discover()
+        (self._initialize if self._state is INITIALIZE else self._discover)()
 
     def end(self, silent=False):
         """The process has ended, or it has been `silent` for too long: nothing that it says later
@@ -96,14 +91,12 @@ class Opening:
         if action:
             getattr(self, action)()
 
-    # -- what is asked, and what the answers mean
+    def _initialize(self):
+        self._life.era.initialize(self._initialized)
 
     def _discover(self):
-        ask(self._life, "server/discover", {"_meta": meta_of(self._life.upstream.client)},
-            self._discovered)
-
-    def _initialize(self):
-        initialize(self._life, self._initialized)
+        self._life.ask("server/discover", {"_meta": meta_of(self._life.upstream.client)},
+                       self._discovered)
 
     def _discovered(self, response):
         offered, code = _revisions_in(response), dig(response, "error", "code")
@@ -124,7 +117,7 @@ class Opening:
             self._happens(NO, self._life.skipped)
         else:
             if code != SERVER_UNAVAILABLE:  # else it may never have been asked
-                self._life.is_of_era(LEGACY)
+                self._life.upstream.pool.is_of_era(self._life.upstream, LEGACY)
             self._happens(NO)
 
     def _initialized(self, response):
@@ -136,13 +129,11 @@ class Opening:
             self._accepted = response
             self._happens(ACCEPTED)
 
-    # -- what follows
-
     def _modern(self):
         self._life.opened(Modern(self._life, self._accepted["result"]))
 
     def _legacy(self):
-        self._life.opened(initialized(self._life, self._accepted))
+        self._life.era.accept(self._accepted["result"])
 
     def _begin_again(self):
         self._life.begin_again(MODERN)

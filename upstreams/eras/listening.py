@@ -9,9 +9,9 @@ is told twice.
     none      sent    at the start, or after the server has ended the current one
     counts    none    the usual state
     counts    sent    what is wanted has changed
-    none      none    refused or ended: until somebody wants something else. A remote server's is
-                      a stream that may break: it is opened again after a pause
-    When there is a current one again, all lists are new: something may have been missed.
+    none      none    refused or ended: until somebody wants something else, or, as the stream of a
+                      remote server may break, for a pause. Then all lists are new: some change
+                      may have been missed
 """
 
 import functools

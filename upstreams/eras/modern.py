@@ -32,7 +32,7 @@ def meta_of(client, log_level=None):
 
 
 class Modern:
-    """How we speak with a modern server, in one of its lives. The methods are those of Legacy."""
+    """How we speak with a modern server, in one of its lives: see Legacy."""
 
     name = MODERN
     keeps_nothing = True    # of its clients, so that one process may serve all
@@ -41,11 +41,14 @@ class Modern:
         self._life, self._client = life, life.upstream.client
         self.info = _info(answer, life.entry.name)
         self._listening = Listening(life, self.info["capabilities"], meta_of(self._client))
-        # What we answer. Each request says which log lines its client wants.
-        self._ours = {"logging/setLevel": lambda message, reply_to: reply_to.send(
-                          result(message["id"], {})),
+        self.listen = self._listening.begin
+        self._ours = {"logging/setLevel": self._set_level,
                       "resources/subscribe": self._listening.subscribe,
                       "resources/unsubscribe": self._listening.unsubscribe}
+
+    def _set_level(self, message, reply_to):
+        """Each request says which log lines its client wants."""
+        reply_to.send(result(message["id"], {}))
 
     def ask(self, message, reply_to, call=None):
         """Pass a request on, with all that it must say of its client, or answer it."""
@@ -55,19 +58,15 @@ class Modern:
             return
         client, level = self._client, None
         if call:
-            session = call.asker
-            client = {"clientInfo": session.client_info or client["clientInfo"],
-                      "capabilities": without_tasks(session.capabilities)}
-            level = session.log_level
+            client = {"clientInfo": call.asker.client_info or client["clientInfo"],
+                      "capabilities": without_tasks(call.asker.capabilities)}
+            level = call.asker.log_level
         told = params_of(message).get("_meta")
         told = without_keys(told, *OURS) if isinstance(told, dict) else {}
         message = with_params(message, _meta={**told, **meta_of(client, level)})
         if call and method in MAY_ASK:
             reply_to = Rounds(self._life, message, reply_to, call)
         self._life.pass_on(message, reply_to, call)
-
-    def listen(self, put):
-        self._listening.begin(put)
 
     def heard(self, message):
         """Only what our subscription brings is news, and it goes on without its mark."""

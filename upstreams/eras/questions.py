@@ -7,7 +7,6 @@ client's answers and with the `requestState` as it was.
 
 import functools
 import itertools
-import threading
 
 from transports.fabric.gather import Gather, OnAnswer
 from transports.fabric.messages import SERVER_UNAVAILABLE, Refused, dig, without_keys
@@ -24,18 +23,15 @@ _numbers = itertools.count(1)
 
 
 class Rounds:
-    """The reply_to of one request of a session, until it has its last answer. In turn it waits
-    for the server; for the client, who is asked; and for the clock, if nothing was asked.
+    """The reply_to of one request of a session, until it has its last answer.
 
-    It runs in the reader thread of the server, in the threads that bring the client's answers,
-    and in the clock.
+    It runs in the reader thread of the server, in those that bring the client's answers, and in
+    the clock, for a round in which nothing is asked.
     """
 
     def __init__(self, life, message, reply_to, call):
         self._life, self._message, self._reply_to, self._call = life, message, reply_to, call
         self._rounds, self._pause = 0, GrowingPause(FIRST_PAUSE, LONGEST_PAUSE)
-        self._lock = threading.Lock()
-        self._asked = []    # the questions of this round, as Calls; protected by _lock
 
     def send(self, message):
         answer = message.get("result")
@@ -68,8 +64,6 @@ class Rounds:
         try:
             asked = self._life.calls.open(message, within=self._call, reply_to=OnAnswer(
                 functools.partial(self._answered, put)))
-            with self._lock:
-                self._asked.append(asked)
             self._call.asker.ask(message, asked)
         except Refused as problem:
             self._end(problem.answer(self._call.id))
@@ -84,8 +78,6 @@ class Rounds:
 
     def _ask_again(self, answer, answers):
         """Send the request again, with what the server wants to know."""
-        with self._lock:
-            self._asked = []
         if self._call.ended:
             return
         params = {**without_keys(self._message["params"], "inputResponses", "requestState"),
@@ -103,10 +95,9 @@ class Rounds:
         self._take_back()
 
     def _take_back(self):
-        with self._lock:
-            asked, self._asked = self._asked, []
-        for question in asked:
-            question.cancel("the call that this belongs to has ended")
+        for question in self._life.calls.all():
+            if question.within is self._call:
+                question.cancel("the call that this belongs to has ended")
 
 
 def _check(questions, rounds, capabilities, name):

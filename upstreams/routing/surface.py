@@ -46,7 +46,7 @@ class Surface:
         session.log_level = level
         for upstream in dict.fromkeys([*session.upstreams.values(),
                                        *self._pool.owned(session)]):
-            upstream.audience.tell_level(session)
+            upstream.audience.tell_server(session)
         call.send(result(call.id, {}))
 
     # -- resources

@@ -10,9 +10,10 @@ import threading
 
 from transports.fabric.gather import OnAnswer
 from transports.fabric.messages import (LOG_LEVELS, SERVER_UNAVAILABLE, Refused, notification,
-                                        request, result)
+                                        result)
 
 from .catalog import CHANGED
+from .life import RESTING, RUNNING
 
 log = logging.getLogger("router")
 
@@ -22,9 +23,9 @@ MOST_SUBSCRIPTIONS = 1000   # of one session at one server
 class Subscription:
     """That of all sessions to one URI, from the first that comes to the last that leaves."""
 
-    def __init__(self):
+    def __init__(self, waiting=None):
         self.sessions = set()
-        self.waiting = None     # [(id, Peer)] while the server has not answered the first
+        self.waiting = waiting  # [(id, Peer)] while the server has not answered the first
 
 
 class Audience:
@@ -33,10 +34,9 @@ class Audience:
     def __init__(self, upstream):
         self._upstream = upstream
         self._lock = threading.Lock()
-        # protected by _lock:
+        # protected by _lock, as is what each life was told:
         self._sessions = {}         # {session: None}, in the order they came
         self._subscriptions = {}    # URI → Subscription; one has a session, or is taken out
-        self._told_level = None     # the log level that the server was told last
 
     def sessions(self):
         """The sessions that see this server."""
@@ -48,67 +48,75 @@ class Audience:
         with self._lock:
             return list(self._subscriptions)
 
-    def tell(self, message):
-        """Send a notification to every session that lists from this process."""
+    def tell(self, *messages):
+        """Send notifications to every session that lists from this process."""
         for session in self.sessions():
             if session.upstreams.get(self._upstream.name) is self._upstream:
-                _tell(session, message)
+                _tell(session, messages)
 
-    # -- sessions come and go, and so does the server
+    def lists_changed(self):
+        """Tell them to list everything again that the server had, or may have now."""
+        self.tell(*_changes(self._upstream.offered))
+
+    # -- sessions come and go
 
     def join(self, session, uris=()):
         """The session lists from this process from now on, and is subscribed to these URIs."""
         with self._lock:
             self._sessions[session] = None
-            new = [uri for uri in uris if uri not in self._subscriptions]
             for uri in uris:
                 self._subscriptions.setdefault(uri, Subscription()).sessions.add(session)
-        self._subscribe(new)
-        self.tell_level()
+        if uris and self._upstream.state == RESTING:
+            self._upstream.pool.wake(self._upstream)
+        self.tell_server()
 
     def leave(self, session):
-        """The session does not list from this process any more. No error if it never did. Returns
-        the URIs that it was subscribed to."""
+        """The session does not list from this process any more, if it ever did. Returns the URIs
+        that it was subscribed to."""
         with self._lock:
             self._sessions.pop(session, None)
             uris = [uri for uri, subscription in self._subscriptions.items()
                     if session in subscription.sessions]
-            unwanted = [uri for uri in uris if self._is_last(session, uri)]
-        for uri in unwanted:
-            self._ask("resources/unsubscribe", {"uri": uri})
-            self._subscribe([uri])
-        self.tell_level()
+            for uri in uris:
+                self._is_last(session, uri)
+        self.tell_server()
         return uris
 
-    def came_up(self, is_news=True):
-        """A life of the server has begun. Tell it what it does not know, and tell its sessions
-        if its lists are new."""
-        with self._lock:
-            self._told_level = None
-        self.tell_level()
-        self._subscribe(self.uris())
-        if is_news:
-            self.lists_changed()
-
-    def lists_changed(self):
-        """Tell the sessions to list everything again that the server had, or may have now."""
-        for message in _changes(self._upstream.offered):
-            self.tell(message)
-
-    # -- log level
-
-    def tell_level(self, holder=None):
-        """Tell the server the lowest level that any of its sessions, or its holder, asked for, if
-        that is new. If none asked for one, the server chooses."""
-        if "logging" not in self._upstream.capabilities or not self._upstream.is_running():
+    def tell_server(self, holder=None):
+        """Tell the server what its sessions want, if this life of it does not know: their
+        resources, and the lowest level that any of them, or its holder, asked for. If none asked
+        for one, the server chooses."""
+        life = self._upstream.life
+        if life.state != RUNNING:
             return
         with self._lock:
-            sessions = [*self._sessions, *([holder] if holder else [])]
-            level = min((session.log_level for session in sessions if session.log_level),
-                        key=LOG_LEVELS.index, default=self._told_level)
-            is_new, self._told_level = level != self._told_level, level
-        if is_new:
-            self._ask("logging/setLevel", {"level": level})
+            new = [uri for uri in self._subscriptions if uri not in life.told_uris]
+            old = life.told_uris - self._subscriptions.keys()
+            life.told_uris = set(self._subscriptions)
+            levels = [session.log_level for session in (*self._sessions, holder)
+                      if session and session.log_level]
+            level = min(levels, key=LOG_LEVELS.index, default=life.told_level)
+            is_new, life.told_level = level != life.told_level, level
+        if is_new and "logging" in self._upstream.offered:
+            self._ask(life, "logging/setLevel", {"level": level})
+        for uri in old:
+            self._ask(life, "resources/unsubscribe", {"uri": uri})
+        self._subscribe(life, [*new, *old])
+
+    def _subscribe(self, life, uris):
+        """Tell the server of these URIs, if anybody is subscribed. That may be news: a session may
+        have subscribed just before the server was told that none is left. Twice is harmless."""
+        wanted = set(self.uris())
+        for uri in uris:
+            if uri in wanted:
+                self._ask(life, "resources/subscribe", {"uri": uri})
+
+    def _ask(self, life, method, params):
+        """No session waits for the answer, so an error goes to the log."""
+        def answered(response):
+            if "error" in response and life.state == RUNNING:   # else that is logged already
+                log.warning("%s: %s: %s", life.entry.name, method, response["error"])
+        life.ask(method, params, answered)
 
     # -- subscriptions
 
@@ -122,10 +130,9 @@ class Audience:
                 raise Refused(SERVER_UNAVAILABLE, f"this session has {count} subscriptions here, "
                                                   "and no more are possible: end some of them")
             is_first = uri not in self._subscriptions
-            subscription = self._subscriptions.setdefault(uri, Subscription())
+            subscription = self._subscriptions.setdefault(uri, Subscription(waiting=[]))
             subscription.sessions.add(session)
-            if is_first:
-                subscription.waiting = []
+            self._upstream.life.told_uris.add(uri)
             waits = subscription.waiting is not None
             if waits:
                 subscription.waiting.append((id, reply_to))
@@ -145,17 +152,20 @@ class Audience:
             # It may have been ended, and another one begun, meanwhile.
             if "error" in response and self._subscriptions.get(uri) is subscription:
                 del self._subscriptions[uri]
+                self._upstream.life.told_uris.discard(uri)
         for id, reply_to in waiting:
             reply_to.send({**response, "id": id})
 
     def unsubscribe(self, session, message, call):
         """Only the end of the last subscription to a URI is passed on to the server."""
-        uri = message["params"]["uri"]
+        uri, life = message["params"]["uri"], self._upstream.life
         with self._lock:
-            ends = self._is_last(session, uri)
-        if ends:
+            is_last = self._is_last(session, uri)
+            if is_last:
+                life.told_uris.discard(uri)
+        if is_last:
             self._upstream.request(message, reply_to=call, call=call)
-            self._subscribe([uri])
+            self._subscribe(life, [uri])
         else:
             call.send(result(call.id, {}))
 
@@ -166,14 +176,6 @@ class Audience:
         if not sessions:
             self._subscriptions.pop(uri, None)
         return not sessions
-
-    def _subscribe(self, uris):
-        """Tell the server of these URIs, if anybody is subscribed. That may be news: a session may
-        have subscribed just before the server was told that none is left. Twice is harmless."""
-        wanted = set(self.uris())
-        for uri in uris:
-            if uri in wanted:
-                self._ask("resources/subscribe", {"uri": uri})
 
     def is_subscribed(self, session, uri):
         with self._lock:
@@ -186,38 +188,19 @@ class Audience:
                     if uri == subscribed or uri.startswith(subscribed.rstrip("/") + "/")
                     for session in subscription.sessions}
 
-    # -- what we ask on behalf of all of them
-
-    def _ask(self, method, params):
-        """No session waits for the answer, so an error goes to the log. A process that rests is
-        told when it comes back."""
-        if not self._upstream.is_running():
-            if method == "resources/subscribe":
-                self._upstream.pool.wake(self._upstream)
-            return
-
-        def answered(response):
-            if "error" in response and self._upstream.is_running():  # else that is logged already
-                log.warning("%s: %s: %s", self._upstream.name, method, response["error"])
-        try:
-            self._upstream.request(request(method, params), OnAnswer(answered))
-        except Refused as problem:
-            log.debug("%s: %s: %s", self._upstream.name, method, problem)
-
 
 def lists_changed(session, capabilities):
     """Tell a session to list again what a server with these capabilities has, or had."""
-    for message in _changes(capabilities):
-        _tell(session, message)
+    _tell(session, _changes(capabilities))
 
 
 def _changes(capabilities):
-    return [notification(method) for method, lists in CHANGED.items()
-            if lists[0].split("/")[0] in capabilities]
+    return [notification(method) for method, kind in CHANGED.items() if kind in capabilities]
 
 
-def _tell(session, message):
+def _tell(session, messages):
     """That a list has changed is of no use to a session that has not asked for any list yet, and
     one host has a deadlock then."""
-    if session.initialized and (session.listed or message["method"] not in CHANGED):
-        session.send(message)
+    for message in messages:
+        if session.initialized and (session.listed or message["method"] not in CHANGED):
+            session.send(message)

@@ -1,11 +1,11 @@
 """Names: what a server calls its things, what clients call them, and the way back.
 
 *Our name* of a tool or prompt is what `rename` in the config makes of the server's *own* name,
-mostly the same. A client that sees one server as it is uses our names. Where several servers are
-seen together, `search` of the server `github` is `github__search`, even if it is the only server:
-names must not change because a second one is added. The way back is a table learned from the
-server's lists, not parsing, because an over-long name is cut. URIs are never rewritten: they also
-occur inside results, where we do not look.
+mostly the same. A client of one server uses our names. Where several are seen together, `search`
+of the server `github` is `github__search`, even if it is the only one: names must not change
+because a second server is added. The way back is a table learned from the lists, not parsing,
+because an over-long name is cut. URIs are never rewritten: they also occur inside results, where
+we do not look.
 """
 
 import hashlib
@@ -27,19 +27,14 @@ LISTS = {
 }
 TOOLS, PROMPTS, RESOURCES, TEMPLATES, TASKS = LISTS
 
-# What a server may say of its lists → the lists that have changed.
-CHANGED = {
-    "notifications/tools/list_changed": [TOOLS],
-    "notifications/prompts/list_changed": [PROMPTS],
-    "notifications/resources/list_changed": [RESOURCES, TEMPLATES],
-}
+# What a server may say of its lists → the capability of those that have changed.
+CHANGED = {f"notifications/{kind}/list_changed": kind
+           for kind in ("tools", "prompts", "resources")}
 
 
 def outer_name(method, prefix, name):
     """What clients of all servers together call a tool or prompt.
 
-    >>> outer_name(TOOLS, "github__", "search")
-    'github__search'
     >>> outer_name(TOOLS, "github__", "x" * 70)
     'github__xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx_744f6d14'
     """
@@ -50,32 +45,24 @@ def outer_name(method, prefix, name):
     return full
 
 
-def literals_of(template):
-    """A URI template (RFC 6570) as the texts between its expressions.
+def made_from(template, uri):
+    """Whether the URI template (RFC 6570) could have made the URI; generous about what an
+    expression may hold. Not with a regular expression: a server could send a template that makes
+    it take for ever.
 
-    >>> literals_of("notes:///{folder}/{id}.md")
-    ['notes:///', '/', '.md']
-    """
-    return re.split(r"\{[^{}]*\}", template)
-
-
-def made_from(literals, uri):
-    """Whether the template could have made the URI; generous about what an expression may hold.
-
-    Not with a regular expression: a server could send a template that makes it take for ever.
-
-    >>> made_from(literals_of("file:///{+path}"), "file:///a/b")
+    >>> made_from("file:///{+path}", "file:///a/b")
     True
-    >>> made_from(literals_of("notes:///{id}.md"), "notes:///a.txt")
+    >>> made_from("notes:///{id}.md", "notes:///a.txt")
     False
     """
-    first, last = literals[0], literals[-1]
-    if len(literals) == 1:
+    first, *middle = re.split(r"\{[^{}]*\}", template)   # the texts between its expressions
+    if not middle:
         return uri == first
+    last = middle.pop()
     at, end = len(first), len(uri) - len(last)
     if not uri.startswith(first) or not uri.endswith(last) or at > end:
         return False
-    for literal in literals[1:-1]:
+    for literal in middle:
         at = uri.find(literal, at, end)
         if at < 0:
             return False
@@ -86,8 +73,8 @@ def made_from(literals, uri):
 class Catalog:
     """What one upstream offers, learned from its lists.
 
-    Its tables are never changed, only replaced, each by one assignment, and only by the reader
-    thread of the server. So readers need no lock.
+    Its tables are only replaced, each by one assignment, by the reader thread of the server. So
+    readers need no lock.
     """
 
     def __init__(self, entry):
@@ -95,54 +82,51 @@ class Catalog:
         self._ours = dict(entry.rename)             # own name → ours, where they differ
         self._renamed = {ours: own for own, ours in entry.rename}   # the way back
         self._descriptions = dict(entry.describe)   # by our name
+        # method → {name or URI as clients of all servers together see it: the server's own}
+        self.known = {method: {} for method in LISTS}
         self._own = {TOOLS: set(), PROMPTS: set()}  # own names, of hidden tools as well
-        self._by_outer = {TOOLS: {}, PROMPTS: {}}   # the client's name, with its prefix → own
-        self._by_ours = {TOOLS: {}, PROMPTS: {}}    # our name → own
-        self._uris = frozenset()
-        self._templates = {}                        # template → its literals
         self._lists = {}            # method → its items, for when the process rests
 
     def learn(self, method, items):
-        """Remember a whole list; returns it as clients of all servers together see it. Items
-        without a proper name or URI are left out, and so is what no client sees."""
+        """Remember a whole list; returns it as clients of all servers together see it, without
+        what no client sees and what has no proper name or URI."""
         key = LISTS[method][2]
         items = [item for item in items if isinstance(item, dict)
                  and isinstance(item.get(key), str)]
-        if method != TASKS:     # they come and go: each session remembers its own
-            small = len(encode(items)) <= LONGEST_REMEMBERED
-            self._lists = {**self._lists, method: items if small else None}
-        if method == RESOURCES:
-            self._uris = frozenset(item[key] for item in items)
-        elif method == TEMPLATES:
-            self._templates = {item[key]: literals_of(item[key]) for item in items}
-        if method not in (TOOLS, PROMPTS):
+        if method == TASKS:     # they come and go: each session remembers its own
             return items
-        shown = [(item["name"], seen) for item in items
-                 if (seen := self.shown(method, item)) is not None]
-        outer = [outer_name(method, self._prefix, seen["name"]) for _, seen in shown]
+        small = len(encode(items)) <= LONGEST_REMEMBERED
+        self._lists = {**self._lists, method: items if small else None}
+        if method in self._own:
+            known, items = self._learn_names(method, items)
+        else:
+            known = {item[key]: item[key] for item in items}
+        self.known = {**self.known, method: known}
+        return items
+
+    def _learn_names(self, method, items):
+        known, seen = {}, []
+        for item in items:
+            if shown := self.shown(method, item):
+                name = outer_name(method, self._prefix, shown["name"])
+                known[name] = item["name"]
+                seen.append({**shown, "name": name})
         self._own = {**self._own, method: {item["name"] for item in items}}
-        self._by_ours = {**self._by_ours, method: {seen["name"]: own for own, seen in shown}}
-        self._by_outer = {**self._by_outer, method: {
-            name: own for name, (own, _) in zip(outer, shown)}}
-        return [{**seen, "name": name} for name, (_, seen) in zip(outer, shown)]
+        return known, seen
 
     def remembered(self, method):
-        """The result of a list, as the server gave it last; None if it must be asked."""
+        """The result of a list as the server gave it last; None if the server must be asked."""
         items = self._lists.get(method)
         return None if items is None else {LISTS[method][1]: items}
 
     def hear(self, method):
         """A notification of the server: what has changed is not remembered any more."""
-        for changed in CHANGED.get(method, ()):
-            self._lists = {**self._lists, changed: None}
+        self._lists = {each: items for each, items in self._lists.items()
+                       if LISTS[each][0] != CHANGED.get(method)}
 
     def names(self):
-        """The server's names of its tools and prompts."""
-        return self._own
-
-    def everything(self):
-        """All names and URIs that it has listed, to be compared."""
-        return self._own, self._uris, self._templates
+        """Its tools and prompts, to be compared."""
+        return self.known[TOOLS], self.known[PROMPTS]
 
     def shown(self, method, item):
         """A tool or prompt under our name, with the description that the config has for it; None
@@ -164,11 +148,9 @@ class Catalog:
         return None if own and method == TOOLS and self._hides(own) else own
 
     def inner_name(self, method, name):
-        """The own name for the client's; None if it is not this server's.
-
-        Any name with our prefix is: the server may have something that it has not listed yet.
-        """
-        own = self._by_outer[method].get(name)
+        """The own name for the client's; None if it is not this server's. Any name with our prefix
+        is: the server may have something that it has not listed yet."""
+        own = self.known[method].get(name)
         if own is None and self._prefix and name.startswith(self._prefix):
             if method == TOOLS and len(name) == LONGEST_TOOL_NAME and _CUT.search(name):
                 return None  # it stands for another name
@@ -177,24 +159,24 @@ class Catalog:
 
     def inner_of_bare(self, method, name):
         """The own name for ours, if it has listed that; else None."""
-        return self._by_ours[method].get(name)
+        return self.known[method].get(outer_name(method, self._prefix, name))
 
     def has_uri(self, uri):
-        return uri in self._uris
+        return uri in self.known[RESOURCES]
 
     def matches_template(self, uri):
         """Whether the URI is one of its templates, or one of them could have made it."""
-        return any(uri == template or made_from(literals, uri)
-                   for template, literals in self._templates.items())
+        return any(uri == template or made_from(template, uri)
+                   for template in self.known[TEMPLATES])
 
     def count(self, method):
         """How many of them the server has, by its last list."""
-        return len({RESOURCES: self._uris, TEMPLATES: self._templates, **self._by_outer}[method])
+        return len(self.known[method])
 
     def cut_names(self):
         """The tools whose names are over-long, as (our name, what clients see)."""
-        return [(name, outer_name(TOOLS, self._prefix, name)) for name in self._by_ours[TOOLS]
-                if len(self._prefix + name) > LONGEST_TOOL_NAME]
+        return [(ours, outer) for outer, own in self.known[TOOLS].items()
+                if self._prefix + (ours := self._ours.get(own, own)) != outer]
 
     def name_problems(self):
         """Sentences about `rename` and `describe` that do not fit what the server has listed."""
@@ -202,8 +184,10 @@ class Catalog:
             for name in sorted(names & self._renamed.keys() - self._ours.keys()):
                 if not (method == TOOLS and self._hides(name)):
                     yield f'{name} is left out: "rename" gives its name to {self._renamed[name]}'
-        for key, unknown in (
-                ("rename", self._ours.keys() - set().union(*self._own.values())),
-                ("describe", self._descriptions.keys() - set().union(*self._by_ours.values()))):
+        own = set().union(*self._own.values())
+        shown = {self._ours.get(name, name) for method in self._own
+                 for name in self.known[method].values()}
+        for key, unknown in (("rename", self._ours.keys() - own),
+                             ("describe", self._descriptions.keys() - shown)):
             for name in sorted(unknown):
                 yield f'"{key}" in its config is for {name}, which it does not have'

@@ -5,7 +5,7 @@ say so of log lines. A guess could show one person's question to another. So a q
 session that owns or holds the process, or it is answered with an error. A log line of a process
 that several sessions use goes to a session only if it cannot concern another.
 
-Everything here runs in the server's reader thread, for the life in which it was said.
+Everything here runs in the server's reader thread.
 """
 
 import logging
@@ -22,20 +22,9 @@ def route(life, message):
     """Send a request or notification of the server to the session that it is for."""
     try:
         message = life.era.heard(message)
-        if message is None:
-            return
-        params = params_of(message)
-        life.upstream.catalog.hear(message["method"])
-        to = _ROUTES.get(message["method"])
-        owner = life.upstream.use.owner
-        if to:
-            to(life, message, params)
-        elif "id" in message:
-            _question(life, message)
-        elif owner and message["method"] not in CHANGED:
-            owner.send(message)
-        else:
-            life.upstream.audience.tell(message)
+        if message is not None:
+            params, other = params_of(message), _question if "id" in message else _news
+            _ROUTES.get(message["method"], other)(life, message, params)
     except Refused as problem:
         if "id" in message:
             life.send(problem.answer(message["id"]))
@@ -43,12 +32,16 @@ def route(life, message):
             log.warning("%s: dropped: %s", life.entry.name, problem)
 
 
-def _ping(life, message, _params):
-    if "id" in message:
-        life.send(result(message["id"], {}))
+def _news(life, message, _params):
+    owner = life.upstream.use.owner
+    life.upstream.catalog.hear(message["method"])
+    if owner and message["method"] not in CHANGED:
+        owner.send(message)
+    else:
+        life.upstream.audience.tell(message)
 
 
-def _question(life, message):
+def _question(life, message, _params):
     """Sampling, elicitation, roots, or a request that a future revision adds."""
     upstream = life.upstream
     session = upstream.pool.asked_by(upstream)
@@ -63,7 +56,12 @@ def _question(life, message):
     try:
         session.ask(message, question)
     except Refused as problem:
-        question.fail(problem.code, str(problem), problem.data)
+        question.send(problem.answer(question.id))
+
+
+def _ping(life, message, _params):
+    if "id" in message:
+        life.send(result(message["id"], {}))
 
 
 def _cancelled(life, _message, params):

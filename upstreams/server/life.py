@@ -1,17 +1,17 @@
 """One life of a server, from its start to its end. NEXT is the table that the code executes.
 
 An Upstream replaces its life by one assignment. So a thread that reads `upstream.life` once has a
-state, a connection and tables that belong together. Whatever the connection calls is bound to its
-life. Once a life is over, nothing that it says is heard: a grandchild of a process may keep its
-stdout, and go on talking while the next life has begun.
+state, a connection and tables that belong together. Once a life is over, nothing that it says is
+heard: a grandchild of a process may keep its stdout, and talk on while the next life has begun.
 """
 
 import logging
 import math
 import time
 
-from transports.fabric.gather import Gather
-from transports.fabric.messages import RESPONSE, SERVER_UNAVAILABLE, InvalidMessage, error, kind_of
+from transports.fabric.gather import Gather, OnAnswer
+from transports.fabric.messages import (RESPONSE, SERVER_UNAVAILABLE, InvalidMessage, Refused,
+                                        error, kind_of, request)
 from transports.fabric.passing import passing
 from transports.fabric.peers import StartFailed
 from transports.fabric.pending import Calls, PendingRequests, cancel_notification
@@ -49,35 +49,32 @@ NEXT = {
 class Life:
     """What belongs to one life, and ends with it."""
 
-    def __init__(self, upstream, connect, ids):
+    def __init__(self, upstream):
         self.upstream, self.label, self.entry = upstream, upstream.label, upstream.entry
-        self.connection = None              # made by `connect` when it begins
-        self._connect, self._clock = connect, upstream.clock
-        self.state = RESTING                # changed by `advance` alone
-        self.over = False                   # whether its connection has ended
-        self.pending = PendingRequests(ids)     # what we asked the server
-        self.calls = Calls(self)            # what the server asked and nobody answered yet
-        self.era = Legacy(self, {})         # or Modern; not known before it is running
-        self.opening = None                 # its first messages, from its start on
-        self.next_protocol = None           # by which the next life begins, if that is known
-        self.settled_gate = Gate()          # opens when it has started, or has failed to
-        self.settled = False                # whether it has started
-        self.started = None                 # when, by time.monotonic()
-        self.running_since = None           # when it said what it can do
-        self._deadline = None               # of the start: an event of the clock
-        self._watched = False               # whether the clock will look for calls that wait
+        self._clock = upstream.clock
+        self.connection = None          # made when it begins
+        self.state = RESTING            # changed by `advance` alone
+        self.over = False               # whether its connection has ended
+        self.pending = PendingRequests(upstream.ids)    # what we asked the server
+        self.calls = Calls(self)        # what the server asked and nobody answered yet
+        self.era = self.opening = Legacy(self)  # until another is known
+        self.next_protocol = None       # by which the next life begins, if that is known
+        self.settled_gate = Gate()      # opens when it has started, or has failed to
+        self.settled = False            # whether it has started
+        self.started = None             # when, by time.monotonic()
+        self.running_since = None       # when it said what it can do
+        self.known = None               # what clients know that it lists, before it has started
+        self.told_uris, self.told_level = set(), None   # by the Audience, last
+        self._deadline = None           # of the start: an event of the clock
 
     def advance(self, event):
-        """Returns the state before, or None if the event changes nothing. Requires the lock."""
-        before = self.state
-        if event not in NEXT[before]:
-            return None
-        self.state = NEXT[before][event]
-        return before
-
-    def _advance(self, event):
+        """Returns the state before, or None if the event changes nothing."""
         with self.upstream.lock:
-            return self.advance(event)
+            before = self.state
+            if event not in NEXT[before]:
+                return None
+            self.state = NEXT[before][event]
+            return before
 
     @property
     def skipped(self):
@@ -101,8 +98,13 @@ class Life:
         self.send(sent, call)
         if call:
             call.passed_on(self, sent["id"])
-            if self.entry.timeout and not self._watched:
-                self._watch()
+
+    def ask(self, method, params, on_answer):
+        """Ask something ourselves, unless this life is over already."""
+        try:
+            self.era.ask(request(method, params), OnAnswer(on_answer))
+        except Refused as problem:
+            log.debug("%s: %s: %s", self.entry.name, method, problem)
 
     def withdraw(self, our_id, reason):
         """The request that we sent under our id is not wanted any more."""
@@ -110,10 +112,8 @@ class Life:
             self.send(cancel_notification(our_id, reason))
 
     def receive(self, message):
-        """Anything that the server said, in the connection's reader thread.
-
-        Raises InvalidMessage if it is not JSON-RPC.
-        """
+        """Anything that the server said, in the connection's reader thread. Raises InvalidMessage
+        if it is not JSON-RPC."""
         if self.over:
             return
         if isinstance(message, list):
@@ -140,84 +140,74 @@ class Life:
             except InvalidMessage as problem:
                 log.warning("%s: skipped a part of a batch: %s", self.entry.name, problem)
 
-    def _watch(self):
-        """Let the clock look for calls that wait too long, about once a second while there are
-        calls. Any thread."""
-        with self.upstream.lock:
-            planned, self._watched = self._watched, True
-        if not planned:
-            self._clock.after(min(1.0, self.entry.timeout / 4), self._end_silent_calls)
-
     def _end_silent_calls(self):
-        """The time of a call counts from its request, or from its last progress."""
-        seconds, self._watched = self.entry.timeout, False
+        """Called by the clock again and again. The time of a call counts from its request, or from
+        its last progress."""
+        seconds = self.entry.timeout
         text = f'server "{self.entry.name}" did not answer within {seconds:g} seconds'
         for our_id in self.pending.silent_since(time.monotonic() - seconds):
             row = self.pending.find(our_id)
             if row:  # answered first: its call ends while the request is still in the table
                 row.reply_to.send(error(row.id, SERVER_UNAVAILABLE, text))
                 self.withdraw(our_id, text)
-        if self.pending.calls():
-            self._watch()
+        if not self.over:
+            self._clock.after(min(1.0, seconds / 4), self._end_silent_calls)
 
     # -- the start: called by the thread that starts it, the reader and the clock
 
     def start(self, protocol):
         """Start the connection, and open the conversation by this protocol."""
-        self.connection = self._connect()
-        if not self._advance(BEGUN):
+        upstream, self.connection = self.upstream, self.upstream.connect()
+        if not self.advance(BEGUN):
             return
         self.started = time.monotonic()
         self._deadline = self._clock.after(self.entry.start_timeout, self._too_slow)
-        self.opening = self.upstream.open_life(self, protocol)
+        if upstream.open_life:
+            self.opening = upstream.open_life(self, protocol)
         try:
             self.connection.start(self.receive, self.lost)
         except StartFailed as problem:
             # Later the reason may pass: its command is being updated, the system is out of files.
-            self._end(str(problem), hopeless=not self.upstream.pool.has_run(self.entry))
+            self._end(str(problem), hopeless=not upstream.pool.has_run(self.entry))
         else:
             self.opening.start()
         if self.state == CLOSING:  # close() may have come before there was a process to close
             self.connection.close()
 
-    def is_of_era(self, era):
-        """Called by the Opening as soon as that is known, and before `opened`."""
-        self.upstream.pool.is_of_era(self.upstream, era)
-
     def opened(self, era):
-        """It is ready for requests. Called by the Opening, in the reader thread."""
+        """It is ready for requests. Called by the opening, in the reader thread."""
+        upstream = self.upstream
         self._clock.forget(self._deadline)
         self.era, self.running_since = era, time.monotonic()
-        self.upstream.has_opened(era.info)
-        self.upstream.restarts.spared = False
-        self.is_of_era(era.name)
+        upstream.info, upstream.problem, upstream.restarts.spared = era.info, None, False
+        upstream.pool.is_of_era(upstream, era.name)
         if self.skipped:  # and so perhaps its answer to server/discover
-            self.upstream.pool.forget_era(self.entry)
-        if self._advance(OPENED):
-            self._learn_lists()
-
-    def _learn_lists(self):
-        """Fetch its lists into the catalog and hear of their changes; then, or at the deadline,
-        it has settled."""
+            upstream.pool.forget_era(self.entry)
+        if not self.advance(OPENED):
+            return
+        if self.entry.timeout:
+            self._end_silent_calls()
         methods = [method for method, (capability, _, _) in LISTS.items()
-                   if capability in self.upstream.capabilities and method != TASKS]
+                   if capability in upstream.offered and method != TASKS]
         Gather([*methods, CHANGES], self._learned, self._clock, LIST_SECONDS).start(
-            lambda source, put: self.era.listen(put) if source is CHANGES
-            else Pages(self.upstream, source, put).ask())
+            lambda source, put: era.listen(put) if source is CHANGES
+            else Pages(upstream, source, put).ask())
 
     def _learned(self, lists, missing):
-        self.upstream.unlisted = {
+        """Its lists are in the catalog, and we hear of their changes, or the time is over."""
+        upstream = self.upstream
+        upstream.unlisted = {
             **{method: "answered with an error" for method, items in lists.items()
                if items is None},
             **{method: f"did not answer within {LIST_SECONDS:g} seconds" for method in missing}}
         if self.state == RUNNING:  # or it has ended while its lists were fetched
             log.info('server "%s" is running (%.1f s)', self.label, self.seconds_to_start())
             self.settled = True
-            # What comes back with the lists that it had is no news.
-            before, self.upstream.put_away = self.upstream.put_away, None
-            self.upstream.audience.came_up(before != self.upstream.catalog.everything())
+            upstream.audience.tell_server()
+            if self.known != upstream.catalog.known:
+                upstream.audience.lists_changed()
         self.settled_gate.open()
-        self.upstream.pool.changed()
+        upstream.pool.changed()
 
     # -- the end: called by a thread of the connection, by the clock, or by whoever ends it
 
@@ -232,7 +222,7 @@ class Life:
                      + "".join(f": {line}" for line in said))
 
     def give_up(self, problem):
-        """It cannot be used. Called by the Opening too."""
+        """It cannot be used. Called by the opening too."""
         self._end(problem)
         self.connection.close()
 
@@ -242,27 +232,24 @@ class Life:
         self.connection.close()
 
     def lost(self, reason, pause=None):
-        """The connection has ended. For `pause` see connections/remote.
-
-        Some servers crash on our first request. We forgive that once, until a life succeeds; a
-        remote server refuses that request with an answer.
-        """
+        """The connection has ended. For `pause` see fabric/peers.py. Some servers crash on our
+        first request: that is forgiven once, until a life succeeds. A remote one answers it."""
         self.over = True
         restarts, era = self.upstream.restarts, self.opening.end()
         if era and not restarts.spared and not self.entry.url:
             self.next_protocol, restarts.spared = era, True
-        if self.next_protocol is None or not self._advance(REPLACED):
+        if self.next_protocol is None or not self.advance(REPLACED):
             self._end(reason, hopeless=pause == math.inf, pause=pause)
             return
         log.info('server "%s" did not bear how it was asked for its era, and is started again as '
                  'a %s one; "protocol" in its config saves that', self.label, self.next_protocol)
         self._clock.forget(self._deadline)
         self.pending.close(reason)
-        restarts.at_once()
+        restarts.begin(failed=False)
 
     def closed(self, at_once):
-        """We end it. If that must be seen at once, or if the connection will not tell of its end
-        any more or never began, what waits for it fails now."""
+        """We end it. What waits for it fails now if that must be, or if the connection will not
+        tell of its end."""
         if self.connection:
             self.connection.close()
         if at_once or self.over or self.started is None:
@@ -272,9 +259,8 @@ class Life:
         """It has ended, or we give it up: all that waits for it fails."""
         upstream = self.upstream
         self._clock.forget(self._deadline)
-        if self.opening:
-            self.opening.end()
-        before = self._advance(LOST)
+        self.opening.end()
+        before = self.advance(LOST)
         if before:
             upstream.problem = printable(self.entry.redact(reason))
             log.error('server "%s" is not running: %s', self.label, upstream.problem)

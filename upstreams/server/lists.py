@@ -27,17 +27,15 @@ def when_settled(upstreams, function, clock=None, seconds=None):
 
 
 def when_session_settled(session, function, clock, seconds):
-    """Call function() once, when all processes that the session lists from have started or failed,
-    or after so many seconds. The pool may give it another process meanwhile: that counts too."""
-    Gather([session], lambda _values, _missing: function(), clock, seconds).start(_look)
-
-
-def _look(session, put, waited_for=frozenset()):
-    now = frozenset(each for each in session.upstreams.values() if each.is_settling())
-    if now <= waited_for:
-        put(None)
-    else:
-        when_settled(now, functools.partial(_look, session, put, now))
+    """The same for all processes that the session lists from. The pool may give it another process
+    meanwhile: that counts too."""
+    def look(session, put, waited_for=frozenset()):
+        now = frozenset(each for each in session.upstreams.values() if each.is_settling())
+        if now <= waited_for:
+            put(None)
+        else:
+            when_settled(now, functools.partial(look, session, put, now))
+    Gather([session], lambda _values, _missing: function(), clock, seconds).start(look)
 
 
 class Pages:
@@ -50,8 +48,7 @@ class Pages:
 
     def __init__(self, upstream, method, done, call=None):
         self._upstream, self._method, self._done, self._call = upstream, method, done, call
-        self._items = []
-        self._cursors = set()
+        self._items, self._cursors = [], set()
 
     def ask(self, cursor=None):
         """Ask for the first page, or for the one at the cursor."""
@@ -71,27 +68,23 @@ class Pages:
         if self._upstream.life.era.name == LEGACY:
             cursor = cursor or None     # some of them end a list with ""
         if cursor is None or str(cursor) in self._cursors or len(self._cursors) >= MOST_PAGES:
-            self._learned(self._items)
+            self._done(self._upstream.catalog.learn(self._method, self._items))
         else:
             self._cursors.add(str(cursor))
             self.ask(cursor)
 
-    def _learned(self, items):
-        self._done(self._upstream.catalog.learn(self._method, items))
-
     def _failed(self, problem):
-        session = self._call.asker if self._call else None
-        other = session.upstreams.get(self._upstream.name) if session else None
-        if other not in (None, self._upstream):  # which has ended; the session lists here now
+        upstream, method = self._upstream, self._method
+        other = self._call and self._call.asker.upstreams.get(upstream.name)
+        if other not in (None, upstream):  # which has ended; the session lists here now
             self._upstream, self._items, self._cursors = other, [], set()
             if other.is_settling():
                 other.when_settled(self.ask)
             else:
                 self.ask()
         elif dig(problem, "code") == METHOD_NOT_FOUND:
-            log.debug("%s: does not know %s, which it has announced", self._upstream.name,
-                      self._method)
-            self._learned([])
+            log.debug("%s: does not know %s, which it has announced", upstream.name, method)
+            self._done(upstream.catalog.learn(method, []))
         else:
-            log.warning("%s: %s failed: %s", self._upstream.name, self._method, problem)
+            log.warning("%s: %s failed: %s", upstream.name, method, problem)
             self._done(None)

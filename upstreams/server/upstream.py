@@ -6,52 +6,56 @@ reader thread (life.py) and goes to the peer that the table of pending requests 
 
 import copy
 import itertools
+import logging
+import math
 import threading
+import time
 
 from transports.fabric.messages import SERVER_UNAVAILABLE, Refused
+from transports.fabric.pause import GrowingPause
 
 from .audience import Audience
 from .catalog import Catalog
-from .legacy import Opening
 from .life import CLOSED, CLOSING, RESTING, RUNNING, STARTING, Life
-from .restarts import Restarts
+
+log = logging.getLogger("router")
+
+LONGEST_PAUSE = 60.0    # seconds before a server is started again
+SOON = 10.0             # seconds after such a restart at once, in which the next one has a pause
+LOOK_AGAIN = 0.5        # seconds, while the process of its last life has not ended yet
 
 
 class Upstream:
     """One server process or remote server, over all its lives.
 
-    `connect()` makes a connection (transports/fabric/peers.py), one for each life; its `close`
-    and `join` do nothing until it is started. `use` says whom it serves: only the Pool writes it.
-    `use.capabilities` are those that we have for this server, `client_info` is who we are.
-    `open_life(life, protocol)` makes the Opening of a life, in place of legacy.py's.
+    `connect()` makes a connection (transports/fabric/peers.py) for each life. `use` says whom it
+    serves, and the capabilities that we have for this server; only the Pool writes it.
+    `client_info` is who we are. `open_life(life, protocol)` opens a life in place of Legacy.
     """
 
     def __init__(self, use, label, connect, clock, client_info, pool, open_life=None):
         self.use, self.label = use, label       # the label is in thread names and log lines
         self.entry, self.name = use.server.entry, use.server.entry.name
-        self.clock, self.pool = clock, pool
+        self.clock, self.pool, self.open_life = clock, pool, open_life
         self.client = {"capabilities": use.capabilities, "clientInfo": client_info}
-        self.open_life = open_life or Opening
         self.catalog = Catalog(self.entry)
         self.audience = Audience(self)
         self.restarts = Restarts(self)
         self.problem = None             # why it is not running, in a sentence
-        self.info = {}                  # its answer to initialize, or what takes its place
-        self.offered = {}               # its capabilities in there, when it was up last
+        self.info = {}                  # its last answer to initialize, or what takes its place
         self.unlisted = {}              # method of a list → why we could not learn it at the start
         self.asked_for_roots = False
-        self.put_away = None            # what it had listed when its process was put to rest
-        self.lock = threading.Lock()    # protects `life` and its state
-        self._connect = connect
-        self._ids = itertools.count(1)  # one counter for all lives: a late id meets no new request
-        self.life = self._new_life()
-
-    def _new_life(self):
-        return Life(self, lambda: self._connect(), self._ids)
+        self.ids = itertools.count(1)   # one counter for all lives: a late id meets no new request
+        self.connect = connect
+        self.lock = threading.RLock()   # protects `life` and its state
+        self.life = Life(self)
 
     @property
     def state(self):
         return self.life.state
+
+    def is_running(self):
+        return self.life.state == RUNNING
 
     def is_settling(self):
         """Whether it starts or is about to, or is up and its lists are being learned."""
@@ -59,68 +63,59 @@ class Upstream:
         return (life.state == STARTING or life.state == RUNNING and not life.settled
                 or bool(self.use.wanted))
 
-    def is_running(self):
-        return self.life.state == RUNNING
+    @property
+    def offered(self):
+        """The capabilities that it had when it was up last."""
+        return self.info.get("capabilities", {})
 
     @property
     def capabilities(self):
-        """What the server said it can do; {} while it neither runs nor rests."""
+        """The same, but {} while it neither runs nor rests."""
         return self.offered if self.life.state in (RUNNING, RESTING) else {}
 
     # -- called by any thread
 
     def start(self):
-        """Begin its first life, or another one after one that has ended; `when_settled` tells how
-        that went."""
+        """Begin its first life, or another one after one that has ended."""
         life = before = self.life
         if before.started is not None:
-            life = self._new_life()
+            life = Life(self)
             with self.lock:
                 if before.state == STARTING:    # nobody was told how that went
                     life.settled_gate = before.settled_gate
                 if before.state != CLOSING:
                     self.life, before.over = life, True
+        elif self.info:
+            life.known = self.catalog.known  # from before it was put to rest
         if self.life is life:
             life.start(before.next_protocol or self.pool.protocol_of(self.entry))
 
     def request(self, message, reply_to, call=None):
-        """Pass a request on; reply_to.send(response) gets the answer, under the asker's id.
-
-        `call` is the Call on whose behalf we ask: when it ends, the server is told. Raises
-        Refused when the server is not running.
-        """
+        """Pass a request on; reply_to.send(response) gets the answer, under the asker's id. When
+        `call` ends, the Call on whose behalf we ask, the server is told. Raises Refused."""
         life = self.life
         if life.state == RESTING:
             self.pool.at_rest(self, message, reply_to, call)
-            return
-        if life.state == STARTING:
+        elif life.state == STARTING:
             raise Refused(SERVER_UNAVAILABLE, f'server "{self.name}" is still starting')
-        life.era.ask(message, reply_to, call)
+        else:
+            life.era.ask(message, reply_to, call)
 
     def send(self, message):
         """Send a notification as it is, if the server is there to hear it."""
         if self.life.state == RUNNING:
             self.life.send(message)
 
-    def has_opened(self, info):
-        """What it says of itself in this life. Tasks that are no object are none."""
-        capabilities = info.get("capabilities")
-        capabilities = dict(capabilities) if isinstance(capabilities, dict) else {}
-        if not isinstance(capabilities.get("tasks"), dict):
-            capabilities.pop("tasks", None)
-        self.info, self.offered, self.problem = info, capabilities, None
-
     def when_settled(self, function):
-        """Call function() once the server has started or failed to: now, if it has already."""
+        """Call function() once it has started or failed to: now, if it has already."""
         self.life.settled_gate.do(function)
 
     def rest(self):
-        """End its process. What it has listed stays, and it may start again. Returns the life
-        that ends."""
+        """End its process, but keep what it has listed. Returns the life that ends."""
+        life = Life(self)
         with self.lock:
-            before, self.life = self.life, self._new_life()
+            before, self.life = self.life, life
             before.advance(CLOSED)
-        self.put_away = self.catalog.everything()
         before.closed(at_once=False)
         return before
 
@@ -129,27 +124,17 @@ class Upstream:
         self.info, self.catalog = other.info, copy.copy(other.catalog)
 
     def close(self, problem=None):
-        """Begin to end the server; wait_closed waits for it.
-
-        What it was asked may still be answered until it has ended. If there is a problem, all
-        that waits for it fails at once and gets to know why.
-        """
+        """Begin to end it. What it was asked may still be answered until it has ended, but if
+        there is a problem, all that waits for it fails at once and gets to know why."""
         self.problem = problem or self.problem
         with self.lock:
             life = self.life
             life.advance(CLOSED)
         life.closed(at_once=problem is not None)
 
-    def wait_closed(self, seconds):
-        """Wait until the process has ended; False if it has not by then."""
-        connection = self.life.connection
-        return connection is None or connection.join(seconds)
-
     def sole_call(self, session=None):
         """The one call of this session that is under way here; None if there are more or none.
-
-        Without a session: of the one that has this process, or of any if none has it.
-        """
+        Without a session: of the one that has this process, or of any if none has it."""
         session = session or self.use.owner or self.use.holder
         calls = [call for call in self.life.pending.calls() if session in (None, call.asker)]
         return calls[0] if len(calls) == 1 else None
@@ -157,3 +142,67 @@ class Upstream:
     def last_lines(self):
         """The last lines of its stderr, oldest first."""
         return self.life.connection.last_lines() if self.life.connection else []
+
+
+class Restarts:
+    """When a server that has ended is started again: after a pause that doubles with each failure
+    in a row, until a life was long enough to count as healthy. After too many failures it is left
+    alone, as is one that could not even be started the first time: mostly its config is wrong.
+
+    No failure follows another without a restart between them, so the threads that come here take
+    turns and need no lock.
+    """
+
+    def __init__(self, upstream):
+        self.count = 0          # how often it was started again
+        self.given_up = False   # whether it will not be started again
+        self.stopped = False    # the same, but only because no session used it; set by the Pool
+        self.spared = False     # whether a life begins in another way than the one before it did
+        self._failures = 0      # in a row
+        self._pause = GrowingPause(upstream.entry.restart_pause, LONGEST_PAUSE)
+        self._last_at_once = -math.inf  # by time.monotonic(): when a session was forgotten
+        self._upstream = upstream
+
+    def plan(self, life, hopeless, least_pause):
+        """This life has failed. Let the clock begin the next one, unless it would be one too many
+        or is `hopeless`, or no session would use it. A `least_pause` of 0: a remote server has
+        only forgotten our session, which is no failure and gets a new one at once."""
+        upstream, now = self._upstream, time.monotonic()
+        if least_pause == 0 and now - self._last_at_once > SOON:
+            self._last_at_once = now
+            self.begin(failed=False)
+            return
+        if life.running_since and now - life.running_since >= upstream.entry.healthy:
+            self.begin_anew()
+        self._failures += 1
+        if not hopeless and upstream.pool.stops(upstream):
+            return
+        if not hopeless and self._failures <= upstream.entry.restart_attempts:
+            self.begin(max(self._pause.next(), least_pause or 0))
+            return
+        self.given_up = True
+        if self.count:
+            log.error('server "%s" is not started again: it failed %d times in a row',
+                      upstream.name, self._failures)
+        upstream.audience.lists_changed()  # what it had in an earlier life is gone for good
+
+    def begin_anew(self):
+        """Earlier failures do not count: a life was healthy, or a session uses it after all."""
+        self.stopped = self.given_up = False
+        self._failures = 0
+        self._pause.reset()
+
+    def begin(self, seconds=0, failed=True):
+        """Let the clock begin the next life after so many seconds."""
+        self._upstream.clock.after(seconds, self._restart, failed)
+
+    def _restart(self, failed):
+        upstream = self._upstream
+        if failed and upstream.pool.stops(upstream):
+            return
+        connection = upstream.life.connection
+        if connection and not connection.join(0):
+            self.begin(LOOK_AGAIN, failed)  # never two lives at once: they may share files
+            return
+        self.count += failed
+        upstream.pool.start_again(upstream)

@@ -317,7 +317,7 @@ class Pool(Processes):
             self.clock.forget(waiting.deadline)
             if waiting.holds:
                 waiting.call.on_end(functools.partial(self._call_ended, use, waiting.call))
-                use.upstream.audience.tell_level(waiting.session)
+                use.upstream.audience.tell_server(waiting.session)
             if waiting.call.ended:
                 continue
             use.called = True
