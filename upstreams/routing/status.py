@@ -5,15 +5,14 @@ import threading
 import time
 import urllib.parse
 
-from transports.fabric.gather import Gather
+from transports.fabric.messages import dig
 from transports.fabric.text import outline, printable
 from upstreams.server.catalog import LISTS, PROMPTS, RESOURCES, TEMPLATES, TOOLS
 from upstreams.server.life import CLOSING, RESTING, RUNNING
-from upstreams.server.lists import INITIALIZE_PATIENCE, LIST_SECONDS, Pages, when_settled
+from upstreams.server.lists import INITIALIZE_PATIENCE, when_settled
 
 _HEADINGS = ("server", "state", "tools", "prompts", "resources", "templates", "seconds",
              "revision", "process", "is", "URL")
-MOST_SHOWN = 4          # things that one line of advice names
 _PROCESS = {True: "in turns", False: "one a client", None: "by the client"}
 
 
@@ -30,50 +29,23 @@ def check(pool, clock, as_json, advise=None):
     """--check: wait until every server has started or failed; then the table and advice, or JSON.
 
     Each is started once, since no session uses it. Returns the text, and the exit status: 0, or 1
-    if a server failed or could not list its tools. Advice does not change that: `advise`, if there
-    is one, gets {upstream: its tools} and returns ({upstream: [Advice]}, [Advice on all of them]).
+    if a server failed or could not list its tools. Advice does not change that: advise(upstreams,
+    clock), if there is one, returns its lines and {server's name, or None for all: its advice}.
     """
     done = threading.Event()
     upstreams = [upstream for server in pool.upstreams().values() for upstream in server]
     when_settled(upstreams, done.set)
     done.wait()
-    on_servers, on_all = advise(_tools(upstreams, clock)) if advise else ({}, [])
+    lines, advice = advise(upstreams, clock) if advise else ([], {})
     failed = any(upstream.state != RUNNING or TOOLS in upstream.unlisted for upstream in upstreams)
     if not as_json:
-        told = [f"{upstream.name}: {line}" for upstream, found in on_servers.items()
-                for line in _lines(found)] + _lines(on_all)
-        told = ["", "advice:", *told] if told else []
-        return "\n".join([table(upstreams), *told]), int(failed)
+        return "\n".join([table(upstreams), *lines]), int(failed)
     servers = health(pool)["servers"]
     for upstream in upstreams:
-        servers[upstream.name].update(unlisted=upstream.unlisted, advice=[
-            each._asdict() for each in on_servers.get(upstream, ())])
-    return json.dumps({"ok": not failed, "servers": servers,
-                       "advice": [each._asdict() for each in on_all]}, indent=2), int(failed)
-
-
-def _lines(found):
-    """Lines of text for a list of Advice: one for all that is said of several things."""
-    together = {}
-    for about, text in found:
-        together.setdefault(text, []).append(about)
-    return [", ".join(abouts[:MOST_SHOWN]) + (
-        f" and {len(abouts) - MOST_SHOWN} more" if len(abouts) > MOST_SHOWN else "") + f": {text}"
-        for text, abouts in together.items()]
-
-
-def _tools(upstreams, clock):
-    """{upstream: its tools}. They are asked for again, since a catalog keeps no schemas."""
-    tools, done = {}, threading.Event()
-
-    def finish(lists, _missing):
-        tools.update((upstream, lists.get(upstream) or ()) for upstream in upstreams)
-        done.set()
-    Gather([upstream for upstream in upstreams if upstream.catalog.count(TOOLS)
-            and upstream.is_running()], finish, clock, LIST_SECONDS).start(
-        lambda upstream, put: Pages(upstream, TOOLS, put).ask())
-    done.wait()
-    return tools
+        servers[upstream.name].update(unlisted=upstream.unlisted,
+                                      advice=advice.get(upstream.name, []))
+    return json.dumps({"ok": not failed, "servers": servers, "advice": advice.get(None, [])},
+                      indent=2), int(failed)
 
 
 def health(pool):
@@ -148,31 +120,23 @@ def _row(upstream, urls):
     address = _address(urls, upstream.name)
     if upstream.state != RUNNING:
         return (upstream.name, upstream.state, *[""] * 8, address)
-    info = upstream.info.get("serverInfo")
-    info = info if isinstance(info, dict) else {}
-    place = f" at {_origin(upstream.entry.url)}" if upstream.entry.url else ""
-    counts = [_count(upstream, method) for method in (TOOLS, PROMPTS, RESOURCES, TEMPLATES)]
+    counts = ["-" if LISTS[method][0] not in upstream.capabilities
+              else "?" if method in upstream.unlisted else str(upstream.catalog.count(method))
+              for method in (TOOLS, PROMPTS, RESOURCES, TEMPLATES)]
+    for_all = upstream.life.era.keeps_nothing and upstream.entry.shared is not False
+    what = [str(dig(upstream.info, "serverInfo", key) or "?") for key in ("name", "version")]
+    if upstream.entry.url:
+        what += ["at", _origin(upstream.entry.url)]
     return (upstream.name, upstream.state, *counts, f"{upstream.life.seconds_to_start():.1f}",
-            upstream.info["protocolVersion"], _served(upstream),
-            printable(f"{info.get('name', '?')} {info.get('version', '?')}{place}"),
-            address)
+            upstream.info["protocolVersion"],
+            "one for all" if for_all else _PROCESS[upstream.entry.shared],
+            printable(" ".join(what)), address)
 
 
 def _origin(url):
     """Where a remote server is: without path and query, where some vendors put the key."""
     parts = url and urllib.parse.urlsplit(url)
     return parts and f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-
-
-def _served(upstream):
-    for_all = upstream.life.era.keeps_nothing and upstream.entry.shared is not False
-    return "one for all" if for_all else _PROCESS[upstream.entry.shared]
-
-
-def _count(upstream, method):
-    if LISTS[method][0] not in upstream.capabilities:
-        return "-"
-    return "?" if method in upstream.unlisted else str(upstream.catalog.count(method))
 
 
 def _problems(upstream):

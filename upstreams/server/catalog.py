@@ -16,6 +16,7 @@ from transports.fabric.messages import encode
 LONGEST_REMEMBERED = 4 * 2**20     # bytes of one list
 LONGEST_TOOL_NAME = 64  # several hosts refuse a whole session because of one longer name
 _CUT = re.compile("_[0-9a-f]{8}$")
+_MAKES_SLASHES = re.compile(r"\{[+#./;?&]|\*[,}]")    # in a URI template, as {+path} or {path*}
 
 # method → (the capability it needs, the key of its items, the key that identifies an item)
 LISTS = {
@@ -81,6 +82,15 @@ def made_from(literals, uri):
             return False
         at += len(literal)
     return True
+
+
+def _slashes_fit(template, uri):
+    """Whether a URI may have so many. A plain expression like {id} makes one segment only.
+
+    >>> _slashes_fit("doc://{x}", "doc://a/b"), _slashes_fit("doc://{+x}", "doc://a/b")
+    (False, True)
+    """
+    return bool(_MAKES_SLASHES.search(template)) or template.count("/") == uri.count("/")
 
 
 class Catalog:
@@ -182,10 +192,12 @@ class Catalog:
     def has_uri(self, uri):
         return uri in self._uris
 
-    def matches_template(self, uri):
-        """Whether the URI is one of its templates, or one of them could have made it."""
-        return any(uri == template or made_from(literals, uri)
-                   for template, literals in self._templates.items())
+    def fits(self, uri):
+        """2 if the URI is one of its templates, 1 if one of them could have made it, else 0."""
+        if uri in self._templates:
+            return 2
+        return int(any(_slashes_fit(template, uri) and made_from(literals, uri)
+                       for template, literals in self._templates.items()))
 
     def count(self, method):
         """How many of them the server has, by its last list."""
