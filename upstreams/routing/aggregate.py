@@ -1,23 +1,19 @@
 """Several servers together as one: names have prefixes, lists are merged.
 
-There is one Aggregate of all servers, and one of each group in the config. What does not belong to
-a group is unknown there.
-
 A name, a URI or a task id says which server a request is for. If a request has none of them, the
-router does not guess, and refuses it. A list is asked of all servers at the same time; those that
-have not answered by the deadline are left out.
+router does not guess, and refuses it.
 """
 
 import functools
 import logging
 
 from transports.fabric.gather import Gather
-from transports.fabric.messages import (INVALID_PARAMS, METHOD_NOT_FOUND, Refused, error,
-                                        params_of, result, text_param)
-from upstreams.server.catalog import LISTS, TASKS
+from transports.fabric.messages import (INVALID_PARAMS, METHOD_NOT_FOUND, Refused, params_of,
+                                        result, text_param)
+from upstreams.server.catalog import LISTED, LISTS, TASKS
 from upstreams.server.lists import INITIALIZE_PATIENCE, LIST_SECONDS, Pages, when_session_settled
 
-from .surface import Surface, Through, task_seen, unknown
+from .surface import Surface, Through, task_seen
 
 log = logging.getLogger("router")
 
@@ -27,7 +23,7 @@ MOST_LOGGED_CLASHES = 1000
 
 
 class Aggregate(Surface):
-    """Servers together: prefixed names, merged lists."""
+    """All servers, or those of a group; what does not belong to the group is unknown there."""
 
     def __init__(self, pool, clock, server_info, list_patience):
         """`list_patience`: seconds that a session's first list waits for servers that start."""
@@ -75,28 +71,24 @@ class Aggregate(Surface):
     # -- lists
 
     def _list(self, session, message, call):
-        """Ask every server that has such a list, at the same time; answer with one page.
-
-        The first list of a session waits for servers that are still starting: some hosts ignore
-        list_changed and would lack their tools for good.
-        """
+        """The first list of a session waits for servers that are still starting: some hosts ignore
+        list_changed, and would lack their tools for good."""
         method = message["method"]
         if params_of(message).get("cursor"):
             raise Refused(INVALID_PARAMS, f"{method}: no such cursor: all is on the first page")
-        is_first = method not in session.listed
-        session.listed.add(method)
         list_now = functools.partial(self._list_now, session, method, call)
-        if is_first:
-            when_session_settled(session, list_now, self._clock, self._list_patience)
-        else:
+        if method in session.listed:
             list_now()
+        else:
+            session.listed.add(method)
+            when_session_settled(session, list_now, self._clock, self._list_patience)
 
     def _list_now(self, session, method, call):
-        """Answer when all have given their items, or at the deadline."""
-        upstreams = able(session, LISTS[method][0])
-        if method == TASKS:
-            upstreams = [upstream for upstream in upstreams
-                         if "list" in upstream.capabilities.get("tasks", ())]
+        """Ask every server that has such a list, at the same time. Answer with one page when all
+        have given their items, or at the deadline, without those of the others."""
+        capability, key, _ = LISTS[method]
+        upstreams = [upstream for upstream in able(session, capability)
+                     if method != TASKS or "list" in upstream.capabilities.get("tasks", ())]
 
         def finish(lists, missing):
             if missing and not call.ended:
@@ -105,9 +97,8 @@ class Aggregate(Surface):
                 call.withdraw("it took too long")
             items = [(upstream, item) for upstream in upstreams
                      for item in lists.get(upstream) or ()]
-            items = ([task for upstream, task in items if task_seen(session, upstream, task)]
-                     if method == TASKS else self._merged(method, items))
-            call.send(result(call.id, {LISTS[method][1]: items}))
+            call.send(result(call.id, {key: self._merged(method, items) if method != TASKS else [
+                task for upstream, task in items if task_seen(session, upstream, task)]}))
 
         Gather(upstreams, finish, self._clock, LIST_SECONDS).start(
             lambda upstream, put: Pages(upstream, method, put, call).ask())
@@ -129,30 +120,22 @@ class Aggregate(Surface):
 
     # -- requests for one server
 
-    def _find(self, session, listing, name):
-        """The upstream that a client's name belongs to, and its own name for it."""
+    def _having(self, session, listing, name):
         upstreams = session.upstreams.values()
         for upstream in upstreams:
             inner = upstream.catalog.inner_name(listing, name)
             if inner is not None:
-                return upstream, inner
+                return [(upstream, inner)]
         # A name without its prefix is accepted if only one server has it.
-        bare = [(upstream, inner) for upstream in upstreams
+        return [(upstream, inner) for upstream in upstreams
                 if (inner := upstream.catalog.inner_of_bare(listing, name))]
-        if len(bare) == 1:
-            return bare[0]
-        names = ", ".join(upstream.name for upstream, _ in bare)
-        raise unknown(listing, name, f" (several servers have it: {names})" if bare else "")
 
-    def _find_template(self, session, uri):
-        """The upstream whose resource template a `ref` names; else one whose template could make
-        that."""
-        fit = [(upstream.catalog.fits(uri), upstream) for upstream in able(session, "resources")]
-        how_well, upstream = max(fit, key=lambda each: each[0], default=(0, None))
-        if not how_well:
-            raise Refused(INVALID_PARAMS, "completion/complete: params.ref names no prompt and no "
-                                          "resource template that is known here")
-        return upstream
+    def _template(self, session, uri):
+        for fit, upstream in fitting(session, uri)[:1]:
+            if fit:
+                return upstream
+        raise Refused(INVALID_PARAMS, "completion/complete: params.ref names no prompt and no "
+                                      "resource template that is known here")
 
     def _by_uri(self, session, message, call):
         """To the server that listed the resource. If none did, we ask one after another until one
@@ -165,18 +148,17 @@ class Aggregate(Surface):
             else:
                 upstream.audience.subscribe(session, message, reply_to)
 
-        upstreams = able(session, "resources")
-        for upstream in upstreams:
-            if upstream.catalog.has_uri(uri):
-                return ask(upstream, call)
-        likely = [upstream for upstream in upstreams if upstream.catalog.fits(uri)]
-        others = [upstream for upstream in upstreams if upstream not in likely]
-        answer = error(call.id, RESOURCE_NOT_FOUND, f"Resource not found: {uri}", {"uri": uri})
-        if not upstreams:
-            return call.send(answer)
+        not_found = Refused(RESOURCE_NOT_FOUND, f"Resource not found: {uri}", {"uri": uri})
+        found = fitting(session, uri)
+        if not found:
+            raise not_found
+        fits, upstreams = zip(*found)
+        if fits[0] == LISTED:
+            ask(upstreams[0], call)
+            return
         # An error of the one server that knows such URIs says more than that there is none.
-        says_more = len(likely) == 1 or len(upstreams) == 1
-        return ask_in_turn([*likely, *others], ask, call, None if says_more else answer)
+        says_more = len(fits) == 1 or sum(fits) == 1
+        ask_in_turn(upstreams, ask, call, None if says_more else not_found.answer(call.id))
 
 
 def ask_in_turn(upstreams, ask, call, otherwise):
@@ -201,6 +183,12 @@ def able(session, capability):
     """The upstreams that the session sees and that have this capability."""
     return [upstream for upstream in session.upstreams.values()
             if capability in upstream.capabilities]
+
+
+def fitting(session, uri):
+    """[(how well the URI fits what it has listed, upstream)], the best first."""
+    return sorted(((upstream.catalog.fits(uri), upstream) for upstream in
+                   able(session, "resources")), key=lambda each: each[0], reverse=True)
 
 
 def union(first, second):

@@ -1,8 +1,7 @@
 """What a client says, and what becomes of it: from_server.py is its counterpart.
 
 The router answers a few requests itself. All others go to the session's surface, which knows the
-server that each is for. An answer goes to the server that asked. Everything here runs in the
-thread that brought the message, and waits for nothing.
+server that each is for. It all runs in the thread that brought the message, and waits for nothing.
 """
 
 import functools
@@ -23,13 +22,13 @@ class FromClient:
     """Routes the messages of all clients."""
 
     def __init__(self, pool, clock, sessions, tell):
-        """`tell(upstreams)` tells the user how these servers have started."""
+        """`tell()` tells the user how the servers have started."""
         self._pool, self._clock, self._sessions, self._tell = pool, clock, sessions, tell
         self._lock = threading.Lock()   # protects the version of every session, until it is set
         self._requests = {
             "initialize": self._initialize,
             "ping": lambda session, message, call: call.send(result(call.id, {})),
-            "server/discover": self._no_discover,
+            "server/discover": self._too_early,
         }
         self._notifications = {
             # The client may be asked now. Its servers had an `initialized` of ours before.
@@ -41,12 +40,9 @@ class FromClient:
         }
 
     def handle(self, session, message, reply_to):
-        """One message from a client, as it was decoded.
-
-        The answer, if there will be one, goes to `reply_to`, now or later: see ReplyTo in
-        transports/fabric/peers.py. Raises InvalidMessage if it is no message; the transport tells
-        the client in its own way.
-        """
+        """One message from a client, as it was decoded. The answer, if there will be one, goes to
+        `reply_to`, now or later: see ReplyTo in transports/fabric/peers.py. Raises InvalidMessage
+        if it is no message; the transport tells the client in its own way."""
         if isinstance(message, list):
             return self._batch(session, message, reply_to)
         kind = kind_of(message)
@@ -56,11 +52,11 @@ class FromClient:
             self._request(session, message, reply_to)
         elif kind is NOTIFICATION:
             self._notification(session, message)
-        else:
-            self._response(session, message)
+        elif (row := session.pending.answer(message)) is None:
+            log.debug("%s: dropped an answer that no request waits for", session.name)
+        elif task_id := task_id_in(message):  # the client answers with a task, for the server
+            session.tasks.add(task_id, row.call.asker.upstream)
         return None
-
-    # -- the kinds of message
 
     def _batch(self, session, messages, reply_to):
         if session.version != "2025-03-26" or not messages:
@@ -73,13 +69,6 @@ class FromClient:
                 self.handle(session, message, reply_to)
             except InvalidMessage as problem:
                 reply_to.send(problem.answer(None))
-
-    def _response(self, session, message):
-        row = session.pending.answer(message)
-        if row is None:
-            log.debug("%s: dropped an answer that no request waits for", session.name)
-        elif task_id := task_id_in(message):  # the client answers with a task, for the server
-            session.tasks.add(task_id, row.call.asker.upstream)
 
     def _notification(self, session, message):
         try:
@@ -125,24 +114,20 @@ class FromClient:
     # -- requests that the router answers
 
     def _too_early(self, _session, message, _call):
+        """On this answer to server/discover, clients that know 2026-07-28 use initialize."""
+        if message["method"] == "server/discover":
+            raise Refused(METHOD_NOT_FOUND, "Method not found: server/discover")
         raise Refused(INVALID_REQUEST, f"{message['method']}: initialize comes first")
 
-    def _no_discover(self, _session, message, _call):
-        """Clients that know 2026-07-28 try this first. On this answer they use initialize."""
-        raise Refused(METHOD_NOT_FOUND, f"Method not found: {message['method']}")
-
     def _initialize(self, session, message, call):
-        """Lifecycle, Initialization: the client's revision if we know it, else our newest.
-
-        The answer says what the servers can do, so it waits until they have started; but not for
-        long, because hosts give up a server that does not answer within a few seconds.
-        """
+        """The answer says what the servers can do, so it waits until they have started; but not
+        for long: hosts give up a server that does not answer within a few seconds."""
         params = params_of(message)
         asked, capabilities = params.get("protocolVersion"), params.get("capabilities")
         with self._lock:  # two POSTs may carry an `initialize` at the same time
             if session.version is not None:
                 raise Refused(INVALID_REQUEST, "this session is initialized already")
-            session.version = asked if asked in REVISIONS else LATEST
+            session.version = asked if asked in REVISIONS else LATEST   # Lifecycle, Initialization
         session.capabilities = capabilities if isinstance(capabilities, dict) else {}
         info = params.get("clientInfo")
         session.client_info = info if isinstance(info, dict) else None
@@ -155,7 +140,7 @@ class FromClient:
         if self._sessions.find(session.id) is None:  # the client left while we started them
             self._pool.release(session)
         if not self._pool.share:
-            self._tell(session.upstreams.values())
+            self._tell()
         when_session_settled(session, functools.partial(self._opened, session, call), self._clock,
                              session.surface.patience(session))
 

@@ -7,6 +7,8 @@ from transports.fabric.messages import SERVER_UNAVAILABLE
 from transports.fabric.outbox import Outbox
 from transports.fabric.session import SILENT_SECONDS, Session, SessionsUsedUp
 from transports.program.options import Limits
+from upstreams.server.life import CLOSING
+from upstreams.server.lists import INITIALIZE_PATIENCE, when_settled
 
 from . import status
 from .aggregate import Aggregate
@@ -30,10 +32,9 @@ class Sessions:
     def add(self, session):
         """False if there are as many as may be."""
         with self._lock:
-            if len(self._sessions) >= self._most:
-                return False
-            self._sessions[session.id] = session
-            return True
+            if len(self._sessions) < self._most:
+                self._sessions[session.id] = session
+            return session.id in self._sessions
 
     def remove(self, session):
         """True for the first to do so."""
@@ -51,15 +52,12 @@ class Sessions:
 
 
 class Router:
-    """What the transports are handed. They call open, handle and leave, from any thread.
-
-    These don't wait for any answer: they send messages to Peers, and start processes. Messages
-    from servers take their own way, see upstreams/server/from_server.py.
-    """
+    """What the transports are handed. They call it from any thread, and it waits for no answer: it
+    sends messages to Peers, and starts processes. Messages from servers take their own way, see
+    upstreams/server/from_server.py."""
 
     def __init__(self, pool, clock, limits=Limits(), show=lambda text: None, groups=None):
-        """`show(text)` shows the user the table of the servers; `groups` is {name: [names of its
-        servers]}."""
+        """`show(text)` shows the user a table; `groups` is {name: [names of its servers]}."""
         self.pool, self.clock, self.limits, self.version = pool, clock, limits, VERSION
         pool.make_room = self._make_room
         self._show, self._urls = show, ()
@@ -86,7 +84,14 @@ class Router:
         If there are too many, one that nobody seems to use ends for it. Raises LookupError for an
         unknown name, and SessionsUsedUp.
         """
-        session = Session(self._surface(name), transport, name, make_outbox, self.limits.calls)
+        surface = self._aggregates.get(name)
+        if surface is None and name in self.pool.entries:
+            surface = Single(self.pool, name)
+        if surface is None:
+            groups = f"; groups: {', '.join(self.groups)}" if self.groups else ""
+            raise LookupError(f"There is no server{' or group' if groups else ''} {name!r} here. "
+                              f"There are: {', '.join(self.names())}{groups}")
+        session = Session(surface, transport, name, make_outbox, self.limits.calls)
         while not self.sessions.add(session):
             there = self.sessions.all()
             if not self._make_room(there, "--max-sessions"):
@@ -97,15 +102,6 @@ class Router:
                                      "as --max-sessions allows, and all of them are in use.")
         log.debug("%s begins", session.name)
         return session
-
-    def _surface(self, name):
-        if name in self._aggregates:
-            return self._aggregates[name]
-        if name in self.pool.entries:
-            return Single(self.pool, name)
-        groups = f"; groups: {', '.join(self.groups)}" if self.groups else ""
-        raise LookupError(f"There is no server{' or group' if groups else ''} {name!r} here. "
-                          f"There are: {', '.join(self.names())}{groups}")
 
     def _make_room(self, sessions, option="--max-processes"):
         """End the one of these sessions that has no call, and whose client has been silent for
@@ -134,17 +130,21 @@ class Router:
     def health(self):
         """What GET /health answers: the state of the servers, and how many sessions and calls."""
         sessions = self.sessions.all()
-        return {"status": "ok", "version": VERSION, **status.health(self.pool),
+        return {"status": "ok", "version": VERSION, "servers": status.health(self.pool),
                 "groups": self.groups, "sessions": len(sessions),
                 "callsInFlight": sum(len(session.calls) for session in sessions)}
 
     # -- also called when the config has changed
 
-    def tell(self, upstreams=None):
-        """Tell the user how these are, or all, once they have started."""
-        if upstreams is None:
-            upstreams = [status.best_of(each) for each in self.pool.upstreams().values() if each]
-        status.report(self.clock, self._show, upstreams, self._urls, self.groups)
+    def tell(self):
+        """Show the table when the servers have settled, or after a few seconds. Those that were
+        told to end meanwhile are not in it."""
+        best = [status.best_of(each) for each in self.pool.upstreams().values() if each]
+
+        def show():
+            there = [upstream for upstream in best if upstream.state != CLOSING]
+            self._show(f"\n{status.table(there, self._urls, self.groups)}\n")
+        when_settled(best, show, self.clock, INITIALIZE_PATIENCE)
 
     def set_groups(self, groups):
         """A session keeps its surface: a group that stays gets its servers of now."""

@@ -8,21 +8,12 @@ import urllib.parse
 from transports.fabric.messages import dig
 from transports.fabric.text import outline, printable
 from upstreams.server.catalog import LISTS, PROMPTS, RESOURCES, TEMPLATES, TOOLS
-from upstreams.server.life import CLOSING, RESTING, RUNNING
-from upstreams.server.lists import INITIALIZE_PATIENCE, when_settled
+from upstreams.server.life import RESTING, RUNNING
+from upstreams.server.lists import when_settled
 
 _HEADINGS = ("server", "state", "tools", "prompts", "resources", "templates", "seconds",
              "revision", "process", "is", "URL")
 _PROCESS = {True: "in turns", False: "one a client", None: "by the client"}
-
-
-def report(clock, show, upstreams, urls=(), groups=()):
-    """Call show(table) when the servers have settled, or after a few seconds. Those that were told
-    to end meanwhile are not in it."""
-    def tell():
-        there = [upstream for upstream in upstreams if upstream.state != CLOSING]
-        show(f"\n{table(there, urls, groups)}\n")
-    when_settled(upstreams, tell, clock, INITIALIZE_PATIENCE)
 
 
 def check(pool, clock, as_json, advise=None):
@@ -40,7 +31,7 @@ def check(pool, clock, as_json, advise=None):
     failed = any(upstream.state != RUNNING or TOOLS in upstream.unlisted for upstream in upstreams)
     if not as_json:
         return "\n".join([table(upstreams), *lines]), int(failed)
-    servers = health(pool)["servers"]
+    servers = health(pool)
     for upstream in upstreams:
         servers[upstream.name].update(unlisted=upstream.unlisted,
                                       advice=advice.get(upstream.name, []))
@@ -48,21 +39,18 @@ def check(pool, clock, as_json, advise=None):
                       indent=2), int(failed)
 
 
-def health(pool):
-    """{"servers": {name: {…, "processes": […]}}}, for machines. No secret of the config is in it.
-
-    What is said of a server is said of the first of its processes that is up.
-    """
-    return {"servers": {name: _server(upstreams) for name, upstreams in pool.upstreams().items()}}
-
-
 def best_of(upstreams):
     """Of the processes of a server, the first that is up, or else the first; None without one."""
-    return next((upstream for upstream in upstreams if upstream.state == RUNNING),
-                upstreams[0] if upstreams else None)
+    return min(upstreams, key=lambda upstream: upstream.state != RUNNING, default=None)
+
+
+def health(pool):
+    """{server: {…, "processes": […]}}, for machines. No secret of the config is in it."""
+    return {name: _server(upstreams) for name, upstreams in pool.upstreams().items()}
 
 
 def _server(upstreams):
+    """What is said of a server is said of the best of its processes."""
     processes = [_process(upstream) for upstream in upstreams if upstream.state != RESTING]
     first = best_of(upstreams)
     best = _process(first) if first else {"state": "not needed"}
@@ -93,10 +81,8 @@ def _process(upstream):
 
 
 def table(upstreams, urls=(), groups=()):
-    """A row for each server, the problems below; `urls` is where HTTP clients find us.
-
-    With them, the groups, by their names, have a row each.
-    """
+    """A row for each server, the problems below. `urls` is where HTTP clients find us; with them,
+    the groups, by their names, have a row each."""
     rows = [_HEADINGS] + [_row(upstream, urls) for upstream in upstreams]
     if urls:
         rows += [(name, "a group", *[""] * 8, _address(urls, name)) for name in groups]

@@ -1,9 +1,8 @@
 """What a session sees: one server as it is, or several together (aggregate.py).
 
-A surface decides, for each request of a client, which server gets it and under which name. Lists,
+A surface decides which server gets each request of a client, and under which name. Lists,
 completions, log levels and subscriptions go to the process that lists for the session; calls go
-where the pool lets them run. All of it runs in the thread that brought the client's message, which
-sends messages and waits for nothing.
+where the pool lets them run. Nothing here waits.
 """
 
 from transports.fabric.messages import (INVALID_PARAMS, LOG_LEVELS, SERVER_UNAVAILABLE, Refused,
@@ -15,8 +14,8 @@ from upstreams.server.lists import LIST_SECONDS
 
 
 class Surface:
-    """What both surfaces have in common. Each adds to the table what it routes in its own way, and
-    finds the server of a name (_find), and that of a `ref` without a name (_find_template)."""
+    """What both surfaces have in common. Each adds to the table what it routes in its own way. It
+    has the servers that a name may stand for (_having), and the one of a template (_template)."""
 
     def __init__(self, pool, own_requests, other):
         self._pool, self._other = pool, other
@@ -31,10 +30,17 @@ class Surface:
 
     def request(self, session, message, call):
         """Pass a request on to the server that it is for, under its name there, or answer it.
-
-        Raises Refused if neither can be done.
-        """
+        Raises Refused if neither can be done."""
         self._requests.get(message["method"], self._other)(session, message, call)
+
+    def _find(self, session, listing, name):
+        """The upstream that has this tool or prompt, and its own name for it."""
+        found = self._having(session, listing, name)
+        if len(found) != 1:
+            names = ", ".join(upstream.name for upstream, _ in found)
+            raise Refused(INVALID_PARAMS, f"Unknown {'tool' if listing == TOOLS else 'prompt'}: "
+                          f"{name}{names and f' (several servers have it: {names})'}")
+        return found[0]
 
     def _by_name(self, session, message, call):
         name = text_param(message, "name")
@@ -68,7 +74,7 @@ class Surface:
             upstream, own = self._find(session, PROMPTS, name)
             message = with_params(message, ref={**ref, "name": own})
         else:
-            upstream = self._find_template(session, str(dig(ref, "uri")))
+            upstream = self._template(session, str(dig(ref, "uri")))
         upstream.request(message, reply_to=call, call=call)
 
     def _set_level(self, session, message, call):
@@ -152,22 +158,13 @@ class Single(Surface):
         changes = method in (TOOLS, PROMPTS, TASKS)
         upstream.request(message, Through(call, answered) if changes else call, call)
 
-    def _find(self, session, listing, name):
-        """The upstream, and its own name for what the client calls so."""
+    def _having(self, session, listing, name):
         upstream = session.upstreams[self.name]
         own = upstream.catalog.own_name(listing, name)
-        if own is None:
-            raise unknown(listing, name)
-        return upstream, own
+        return [] if own is None else [(upstream, own)]
 
-    def _find_template(self, session, _uri):
+    def _template(self, session, _uri):
         return session.upstreams[self.name]
-
-
-def unknown(listing, name, why=""):
-    """The Refused for a name that nothing has, or that belongs to something hidden."""
-    return Refused(INVALID_PARAMS,
-                   f"Unknown {'tool' if listing == TOOLS else 'prompt'}: {name}{why}")
 
 
 def task_seen(session, upstream, task):

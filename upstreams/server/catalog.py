@@ -27,6 +27,7 @@ LISTS = {
     "tasks/list": ("tasks", "tasks", "taskId"),
 }
 TOOLS, PROMPTS, RESOURCES, TEMPLATES, TASKS = LISTS
+LISTED = 2      # see Catalog.fits
 
 # What a server may say of its lists → the lists that have changed.
 CHANGED = {
@@ -189,13 +190,11 @@ class Catalog:
         """The own name for ours, if it has listed that; else None."""
         return self._by_ours[method].get(name)
 
-    def has_uri(self, uri):
-        return uri in self._uris
-
     def fits(self, uri):
-        """2 if the URI is one of its templates, 1 if one of them could have made it, else 0."""
-        if uri in self._templates:
-            return 2
+        """LISTED if it has listed the URI, or that as a template; 1 if one of its templates could
+        have made it; else 0."""
+        if uri in self._uris or uri in self._templates:
+            return LISTED
         return int(any(_slashes_fit(template, uri) and made_from(literals, uri)
                        for template, literals in self._templates.items()))
 
