@@ -7,13 +7,13 @@ router does not guess, and refuses it.
 import functools
 import logging
 
-from transports.fabric.gather import Gather
+from transports.fabric.gather import Gather, OnAnswer
 from transports.fabric.messages import (INVALID_PARAMS, METHOD_NOT_FOUND, Refused, params_of,
                                         result, text_param)
 from upstreams.server.catalog import LISTED, LISTS, TASKS
 from upstreams.server.lists import INITIALIZE_PATIENCE, LIST_SECONDS, Pages, when_session_settled
 
-from .surface import Surface, Through, task_seen
+from .surface import Surface, task_seen
 
 log = logging.getLogger("router")
 
@@ -174,7 +174,7 @@ def ask_in_turn(upstreams, ask, call, otherwise):
 
     upstream, *others = upstreams
     try:
-        ask(upstream, Through(call, answered))
+        ask(upstream, OnAnswer(answered, call))
     except Refused as problem:
         answered(problem.answer(call.id))
 

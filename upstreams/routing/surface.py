@@ -5,6 +5,7 @@ completions, log levels and subscriptions go to the process that lists for the s
 where the pool lets them run. Nothing here waits.
 """
 
+from transports.fabric.gather import OnAnswer
 from transports.fabric.messages import (INVALID_PARAMS, LOG_LEVELS, SERVER_UNAVAILABLE, Refused,
                                         dig, params_of, result, task_id_in, text_param,
                                         with_params)
@@ -97,7 +98,7 @@ class Surface:
                     session.tasks.add(task_id, process)     # 2025-11-25, Tasks, Creating Tasks
                     self._pool.own(process, session)
                 reply_to.send(answer)
-            to = Through(reply_to, answered) if "task" in params_of(message) else reply_to
+            to = OnAnswer(answered, reply_to) if "task" in params_of(message) else reply_to
             process.request(message, reply_to=to, call=call)
         self._pool.run(session, upstream.name, call, ask, reply_to)
 
@@ -156,7 +157,7 @@ class Single(Surface):
             call.send(answer)
         session.listed.add(method)
         changes = method in (TOOLS, PROMPTS, TASKS)
-        upstream.request(message, Through(call, answered) if changes else call, call)
+        upstream.request(message, OnAnswer(answered, call) if changes else call, call)
 
     def _having(self, session, listing, name):
         upstream = session.upstreams[self.name]
@@ -175,17 +176,3 @@ def task_seen(session, upstream, task):
         return None
     session.tasks.add(task_id, upstream)
     return task
-
-
-class Through:
-    """A Peer that passes progress on, and gives the answer to function(answer). That runs mostly
-    in the server's reader thread, so it never waits."""
-
-    def __init__(self, reply_to, function):
-        self._reply_to, self._function = reply_to, function
-
-    def send(self, message):
-        if "method" in message:
-            self._reply_to.send(message)
-        else:
-            self._function(message)
