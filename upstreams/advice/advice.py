@@ -77,8 +77,8 @@ def _about_clashes(tools):
     for upstream, items in tools.items():
         for tool in items:
             found.setdefault(tool["name"], []).append(upstream)
-    return [(_shown(upstreams[0], name), _clash(*upstreams))
-            for name, upstreams in found.items() if len(upstreams) > 1]
+    return [(_shown(having[0], name), _clash(*having)) for name, having in found.items()
+            if len(having) > 1]
 
 
 def _clash(first, *others):

@@ -58,9 +58,9 @@ def reload_servers(pool, entries):
         for use in uses:
             use.upstream.close(why)
         problem = Refused(SERVER_UNAVAILABLE, f'server "{name}" is not running: {why}')
-        for calls in [calls for queue in waiting.values() for calls in queue.values()]:
-            for call in calls:
-                call.fail(problem)
+        for call in [call for queue in waiting.values() for calls in queue.values()
+                     for call in calls]:
+            call.fail(problem)
         with pool.lock:
             server.sessions.clear()
     pool.changed()

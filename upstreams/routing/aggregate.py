@@ -13,7 +13,7 @@ from transports.fabric.messages import (INVALID_PARAMS, METHOD_NOT_FOUND, Refuse
 from upstreams.server.catalog import LISTED, LISTS, TASKS
 from upstreams.server.lists import INITIALIZE_PATIENCE, LIST_SECONDS, Pages, when_session_settled
 
-from .surface import Surface, task_seen
+from .surface import Surface, task_seen, unknown
 
 log = logging.getLogger("router")
 
@@ -120,22 +120,26 @@ class Aggregate(Surface):
 
     # -- requests for one server
 
-    def _having(self, session, listing, name):
+    def _find(self, session, listing, name):
         upstreams = session.upstreams.values()
         for upstream in upstreams:
             inner = upstream.catalog.inner_name(listing, name)
             if inner is not None:
-                return [(upstream, inner)]
+                return upstream, inner
         # A name without its prefix is accepted if only one server has it.
-        return [(upstream, inner) for upstream in upstreams
+        bare = [(upstream, inner) for upstream in upstreams
                 if (inner := upstream.catalog.inner_of_bare(listing, name))]
+        if len(bare) == 1:
+            return bare[0]
+        names = ", ".join(upstream.name for upstream, _ in bare)
+        raise unknown(listing, name, names and f" (several servers have it: {names})")
 
     def _template(self, session, uri):
-        for fit, upstream in fitting(session, uri)[:1]:
-            if fit:
-                return upstream
-        raise Refused(INVALID_PARAMS, "completion/complete: params.ref names no prompt and no "
-                                      "resource template that is known here")
+        found = fitting(session, uri)
+        if not found or not found[0][0]:
+            raise Refused(INVALID_PARAMS, "completion/complete: params.ref names no prompt and no "
+                                          "resource template that is known here")
+        return found[0][1]
 
     def _by_uri(self, session, message, call):
         """To the server that listed the resource. If none did, we ask one after another until one
@@ -153,12 +157,12 @@ class Aggregate(Surface):
         if not found:
             raise not_found
         fits, upstreams = zip(*found)
-        if fits[0] == LISTED:
-            ask(upstreams[0], call)
-            return
         # An error of the one server that knows such URIs says more than that there is none.
         says_more = len(fits) == 1 or sum(fits) == 1
-        ask_in_turn(upstreams, ask, call, None if says_more else not_found.answer(call.id))
+        if fits[0] == LISTED:
+            ask(upstreams[0], call)
+        else:
+            ask_in_turn(upstreams, ask, call, None if says_more else not_found.answer(call.id))
 
 
 def ask_in_turn(upstreams, ask, call, otherwise):

@@ -5,6 +5,8 @@ completions, log levels and subscriptions go to the process that lists for the s
 where the pool lets them run. Nothing here waits.
 """
 
+import functools
+
 from transports.fabric.gather import OnAnswer
 from transports.fabric.messages import (INVALID_PARAMS, LOG_LEVELS, SERVER_UNAVAILABLE, Refused,
                                         dig, params_of, result, task_id_in, text_param,
@@ -15,8 +17,9 @@ from upstreams.server.lists import LIST_SECONDS
 
 
 class Surface:
-    """What both surfaces have in common. Each adds to the table what it routes in its own way. It
-    has the servers that a name may stand for (_having), and the one of a template (_template)."""
+    """What both surfaces have in common. Each adds to the table what it routes in its own way, and
+    finds the server of a name, with its own name for that (_find), and of a template (_template).
+    """
 
     def __init__(self, pool, own_requests, other):
         self._pool, self._other = pool, other
@@ -33,15 +36,6 @@ class Surface:
         """Pass a request on to the server that it is for, under its name there, or answer it.
         Raises Refused if neither can be done."""
         self._requests.get(message["method"], self._other)(session, message, call)
-
-    def _find(self, session, listing, name):
-        """The upstream that has this tool or prompt, and its own name for it."""
-        found = self._having(session, listing, name)
-        if len(found) != 1:
-            names = ", ".join(upstream.name for upstream, _ in found)
-            raise Refused(INVALID_PARAMS, f"Unknown {'tool' if listing == TOOLS else 'prompt'}: "
-                          f"{name}{names and f' (several servers have it: {names})'}")
-        return found[0]
 
     def _by_name(self, session, message, call):
         name = text_param(message, "name")
@@ -93,14 +87,18 @@ class Surface:
         reply_to = reply_to or call
 
         def ask(process):
-            def answered(answer):
-                if (task_id := task_id_in(answer)) is not None:
-                    session.tasks.add(task_id, process)     # 2025-11-25, Tasks, Creating Tasks
-                    self._pool.own(process, session)
-                reply_to.send(answer)
-            to = OnAnswer(answered, reply_to) if "task" in params_of(message) else reply_to
-            process.request(message, reply_to=to, call=call)
+            to = reply_to
+            if "task" in params_of(message):
+                to = OnAnswer(functools.partial(self._note_task, session, process, to), to)
+            process.request(message, to, call)
         self._pool.run(session, upstream.name, call, ask, reply_to)
+
+    def _note_task(self, session, process, reply_to, answer):
+        """2025-11-25, Tasks, Creating Tasks: the answer may do so."""
+        if (task_id := task_id_in(answer)) is not None:
+            session.tasks.add(task_id, process)
+            self._pool.own(process, session)
+        reply_to.send(answer)
 
 
 class Single(Surface):
@@ -159,13 +157,21 @@ class Single(Surface):
         changes = method in (TOOLS, PROMPTS, TASKS)
         upstream.request(message, OnAnswer(answered, call) if changes else call, call)
 
-    def _having(self, session, listing, name):
+    def _find(self, session, listing, name):
         upstream = session.upstreams[self.name]
         own = upstream.catalog.own_name(listing, name)
-        return [] if own is None else [(upstream, own)]
+        if own is None:
+            raise unknown(listing, name)
+        return upstream, own
 
     def _template(self, session, _uri):
         return session.upstreams[self.name]
+
+
+def unknown(listing, name, why=""):
+    """The Refused for a name that nothing has, or that belongs to something hidden."""
+    what = "tool" if listing == TOOLS else "prompt"
+    return Refused(INVALID_PARAMS, f"Unknown {what}: {name}{why}")
 
 
 def task_seen(session, upstream, task):

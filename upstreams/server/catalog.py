@@ -85,15 +85,6 @@ def made_from(literals, uri):
     return True
 
 
-def _slashes_fit(template, uri):
-    """Whether a URI may have so many. A plain expression like {id} makes one segment only.
-
-    >>> _slashes_fit("doc://{x}", "doc://a/b"), _slashes_fit("doc://{+x}", "doc://a/b")
-    (False, True)
-    """
-    return bool(_MAKES_SLASHES.search(template)) or template.count("/") == uri.count("/")
-
-
 class Catalog:
     """What one upstream offers, learned from its lists.
 
@@ -195,7 +186,9 @@ class Catalog:
         have made it; else 0."""
         if uri in self._uris or uri in self._templates:
             return LISTED
-        return int(any(_slashes_fit(template, uri) and made_from(literals, uri)
+        slashes = uri.count("/")    # a plain expression like {id} makes none
+        return int(any((template.count("/") == slashes or _MAKES_SLASHES.search(template))
+                       and made_from(literals, uri)
                        for template, literals in self._templates.items()))
 
     def count(self, method):
