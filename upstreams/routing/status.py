@@ -11,8 +11,8 @@ from upstreams.server.catalog import LISTS, PROMPTS, RESOURCES, TEMPLATES, TOOLS
 from upstreams.server.life import RESTING, RUNNING
 from upstreams.server.lists import when_settled
 
-_HEADINGS = ("server", "state", "tools", "prompts", "resources", "templates", "seconds",
-             "revision", "process", "is", "URL")
+_COUNTED = {"tools": TOOLS, "prompts": PROMPTS, "resources": RESOURCES, "templates": TEMPLATES}
+_HEADINGS = ("server", "state", *_COUNTED, "seconds", "revision", "process", "is", "URL")
 _PROCESS = {True: "in turns", False: "one a client", None: "by the client"}
 
 
@@ -54,10 +54,11 @@ def _server(upstreams):
     processes = [_process(upstream) for upstream in upstreams if upstream.state != RESTING]
     first = best_of(upstreams)
     best = _process(first) if first else {"state": "not needed"}
-    return {**{key: best.get(key) for key in (
-        "state", "lastError", "restarts", "pid", "revision", "secondsUp", "tools", "prompts",
-        "resources")}, "sessions": len({session for upstream in upstreams
-                                        for session in upstream.audience.sessions()}),
+    return {
+        **{key: best.get(key) for key in ("state", "lastError", "restarts", "pid", "revision",
+                                          "secondsUp", *_COUNTED)},
+        "sessions": len({session for upstream in upstreams
+                         for session in upstream.audience.sessions()}),
         "callsInFlight": sum(process["callsInFlight"] for process in processes),
         "url": first and _origin(first.entry.url),
         "serverInfo": outline(first.info.get("serverInfo")) if best.get("revision") else None,
@@ -76,47 +77,42 @@ def _process(upstream):
         "capabilities": sorted(upstream.use.capabilities),
         "owner": owner.name if owner else None, "heldBy": holder.name if holder else None,
         "sessions": len(upstream.audience.sessions()), "callsInFlight": len(life.pending),
-        "tools": upstream.catalog.count(TOOLS), "prompts": upstream.catalog.count(PROMPTS),
-        "resources": upstream.catalog.count(RESOURCES)}
+        **{kind: upstream.catalog.count(method) for kind, method in _COUNTED.items()}}
 
 
 def table(upstreams, urls=(), groups=()):
     """A row for each server, the problems below. `urls` is where HTTP clients find us; with them,
     the groups, by their names, have a row each."""
-    rows = [_HEADINGS] + [_row(upstream, urls) for upstream in upstreams]
+    def address(*name):     # the first as a URL, others as paths
+        first, *others = ["/".join([url, *name]) for url in urls] or [""]
+        return " or ".join([first, *(urllib.parse.urlsplit(other).path for other in others)])
+
+    rows = [{**_row(upstream), "URL": address(upstream.name)} for upstream in upstreams]
     if urls:
-        rows += [(name, "a group", *[""] * 8, _address(urls, name)) for name in groups]
-        rows.append(("all together", *[""] * 9, _address(urls)))
-    columns = [column for column in zip(*rows) if any(column[1:])]
+        rows += [{"server": name, "state": "a group", "URL": address(name)} for name in groups]
+        rows.append({"server": "all together", "URL": address()})
+    columns = [[heading, *(row.get(heading, "") for row in rows)] for heading in _HEADINGS]
+    columns = [column for column in columns if any(column[1:])]
     widths = [max(map(len, column)) for column in columns]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip()
              for row in zip(*columns)]
-    for upstream in upstreams:
-        lines += _problems(upstream)
-    return "\n".join(lines)
+    return "\n".join([*lines, *(line for upstream in upstreams for line in _problems(upstream))])
 
 
-def _address(urls, name=None):
-    """Where clients find the server or group of this name: the first as a URL, others as paths."""
-    first, *others = [f"{url}/{name}" if name else url for url in urls] or [""]
-    return " or ".join([first, *(urllib.parse.urlsplit(other).path for other in others)])
-
-
-def _row(upstream, urls):
-    address = _address(urls, upstream.name)
+def _row(upstream):
+    row = {"server": upstream.name, "state": upstream.state}
     if upstream.state != RUNNING:
-        return (upstream.name, upstream.state, *[""] * 8, address)
-    counts = ["-" if LISTS[method][0] not in upstream.capabilities
-              else "?" if method in upstream.unlisted else str(upstream.catalog.count(method))
-              for method in (TOOLS, PROMPTS, RESOURCES, TEMPLATES)]
+        return row
+    for heading, method in _COUNTED.items():
+        row[heading] = ("-" if LISTS[method][0] not in upstream.capabilities else "?"
+                        if method in upstream.unlisted else str(upstream.catalog.count(method)))
     for_all = upstream.life.era.keeps_nothing and upstream.entry.shared is not False
     what = [str(dig(upstream.info, "serverInfo", key) or "?") for key in ("name", "version")]
     if upstream.entry.url:
         what += ["at", _origin(upstream.entry.url)]
-    return (upstream.name, upstream.state, *counts, f"{upstream.life.seconds_to_start():.1f}",
-            upstream.info["protocolVersion"],
-            "one for all" if for_all else _PROCESS[upstream.entry.shared],
-            printable(" ".join(what)), address)
+    return {**row, "seconds": f"{upstream.life.seconds_to_start():.1f}",
+            "revision": upstream.info["protocolVersion"], "is": printable(" ".join(what)),
+            "process": "one for all" if for_all else _PROCESS[upstream.entry.shared]}
 
 
 def _origin(url):
