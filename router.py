@@ -197,8 +197,7 @@ def _run(config, read, transport, options, stderr, clock):
                 text, exit_status = status.check(pool, clock, given["--json"], ROOMS.get("advise"))
             print(text if given["--json"] else stderr.clean(text))
             return exit_status
-        router = Router(pool, clock, options.limits,
-                        functools.partial(status.report, clock, stderr.show), config.groups)
+        router = Router(pool, clock, options.limits, stderr.show, config.groups)
         follow = ROOMS.get("follow", lambda *_arguments: contextlib.nullcontext())
         with follow(config, read, router, stderr.hide, not given["--no-reload"]):
             transport.serve(router, options)

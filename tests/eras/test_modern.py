@@ -101,7 +101,7 @@ def test_of_a_slow_server_whichever_it_says_yes_to_first_decides():
     world["a"].answer_discover()
     world["a"].says(id=world["a"].initialize["id"], error={"code": -32022, "message": "no"})
     assert state(world) == "running"
-    assert status.health(world.pool)["servers"]["a"]["revision"] == "2026-07-28"
+    assert status.health(world.pool)["a"]["revision"] == "2026-07-28"
 
 
 def test_a_slow_server_that_says_yes_to_both_is_started_again_as_a_modern_one():
@@ -118,7 +118,7 @@ def test_a_slow_server_that_says_yes_to_both_is_started_again_as_a_modern_one():
     world.clock.advance(0)
     assert first.closed and began(world["a"]) == ["server/discover"]
     assert alive(world) == ["a"] and client.get()["result"]["capabilities"] == {"tools": {}}
-    health = status.health(world.pool)["servers"]["a"]
+    health = status.health(world.pool)["a"]
     assert (health["revision"], health["restarts"]) == ("2026-07-28", 0)
 
 
@@ -126,7 +126,7 @@ def test_a_yes_to_server_discover_after_the_one_to_initialize_counts_no_more():
     world = world_of(a=offers(tools=["t"], discovers="silence"))
     world.clock.advance(PATIENCE)
     world["a"].answer_discover()
-    assert status.health(world.pool)["servers"]["a"]["revision"] == "2025-11-25"
+    assert status.health(world.pool)["a"]["revision"] == "2025-11-25"
 
 
 def test_a_server_that_refuses_both_has_failed():
@@ -144,7 +144,7 @@ def test_a_server_that_refuses_our_revision_and_offers_it_in_the_same_breath_is_
     assert second["method"] == "server/discover" and second["id"] != first["id"]
     server.says(id=second["id"], error=odd)
     assert began(server) == ["server/discover", "server/discover", "initialize"]
-    assert status.health(world.pool)["servers"]["a"]["revision"] == "2025-11-25"
+    assert status.health(world.pool)["a"]["revision"] == "2025-11-25"
 
 
 def test_a_server_of_a_later_revision_only_is_told_which_ones_we_know():
@@ -160,7 +160,7 @@ def test_a_server_that_ends_when_it_is_asked_is_started_again_at_once_with_initi
     world.clock.advance(0)
     assert first.closed and world["a"] is not first and began(world["a"]) == ["initialize"]
     assert state(world) == "running"
-    assert status.health(world.pool)["servers"]["a"]["restarts"] == 0
+    assert status.health(world.pool)["a"]["restarts"] == 0
     assert world.client().session.upstreams["a"].state == "running"
     world["a"].dies()
     world.clock.advance(1)
@@ -213,7 +213,7 @@ def test_the_start_table_shows_the_revision_and_that_one_process_is_for_all():
 
 
 def revision(world, label="a"):
-    return status.health(world.pool)["servers"][label]["revision"]
+    return status.health(world.pool)[label]["revision"]
 
 
 def goes_on_as(world, era):

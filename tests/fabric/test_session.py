@@ -5,7 +5,8 @@ import pytest
 from transports.fabric import outbox as outbox_module
 from transports.fabric.pending import Call
 from transports.fabric.session import Gate, Session, SessionsUsedUp
-from upstreams.routing.sessions import Sessions
+from transports.program.options import Limits
+from upstreams.routing.router import Router
 
 from world import World, offers
 
@@ -107,9 +108,10 @@ def test_a_bug_in_one_call_that_was_kept_does_not_stop_those_behind_it(caplog):
 
 
 def test_a_refusal_for_want_of_sessions_says_how_many_are_idle(caplog):
-    sessions, calling, idle = Sessions(2), Session(None, "test"), Session(None, "test")
+    world = World(a=offers(tools=["t"]))
+    router = Router(world.pool, world.clock, Limits(sessions=2))
+    calling, _ = router.open("test"), router.open("test")
     calling.calls.open({"id": 1, "method": "tools/call"}, calling.outbox)
-    assert sessions.add(calling) and sessions.add(idle)
     with pytest.raises(SessionsUsedUp):
-        sessions.longest_silent()
+        router.open("test")
     assert "1 of the 2 that --max-sessions allows have no call" in caplog.text

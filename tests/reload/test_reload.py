@@ -1,4 +1,4 @@
-"""From one config to the next while sessions are open: upstreams/reload.py, config/watch.py."""
+"""From one config to the next while sessions are open: upstreams/reload/reload.py."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""upstreams/config/watch.py: the file changes while a real router runs, with sessions open."""
+"""upstreams/reload/watch.py: the file changes while a real router runs, with sessions open."""
 
 import fcntl
 import json

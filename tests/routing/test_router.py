@@ -7,7 +7,7 @@ import pytest
 
 from transports.fabric.messages import InvalidMessage
 from upstreams.config.entries import Entry
-from upstreams.routing import from_client as handshake
+from upstreams.routing import from_client
 from upstreams.routing.aggregate import INITIALIZE_PATIENCE
 
 from world import World, offers
@@ -424,15 +424,15 @@ def test_a_tool_that_is_hidden_is_neither_listed_nor_called(allow, deny, offered
 
 def test_of_two_initialize_at_once_one_is_refused(monkeypatch):
     world = World(a=offers(tools=["t"]))
-    client, params_of = world.new_client(), handshake.params_of
+    client, params_of = world.new_client(), from_client.params_of
     looks = []
 
     def meanwhile(message):
         looks.append(message["id"])
-        if looks == [1, 1]:     # in Handshake.initialize, before it has looked
+        if looks == [1, 1]:     # in _initialize, before it has looked
             client.asks("initialize", id=2, capabilities={"roots": {}})
         return params_of(message)
-    monkeypatch.setattr(handshake, "params_of", meanwhile)
+    monkeypatch.setattr(from_client, "params_of", meanwhile)
     client.asks("initialize", id=1, capabilities={"roots": {}})
     answers = {message["id"]: message for message in client.gets()}
     assert "result" in answers[2] and "already" in answers[1]["error"]["message"]
@@ -467,3 +467,17 @@ def test_tasks_of_a_server_that_plain_clients_share_do_not_cross_on_its_own_surf
         client.asks("tasks/list")
         world["a"].says(id=world["a"].take()["id"], result={"tasks": [{"taskId": "T"}]})
         assert [task["taskId"] for task in client.get()["result"]["tasks"]] == expected
+
+
+def test_a_template_of_one_segment_does_not_stand_for_a_uri_of_two():
+    world = World(a=offers(templates=["doc://{x}"]), b=offers(templates=["doc://{x}/{y}"]))
+    client = world.client()
+    client.asks("resources/read", uri="doc://a/b")
+    assert world["a"].takes() == [] and world["b"].take()["params"] == {"uri": "doc://a/b"}
+
+
+def test_a_completion_goes_to_the_server_with_this_very_template():
+    world = World(a=offers(templates=["doc://{x}"]), b=offers(templates=["doc://{y}"]))
+    client = world.client()
+    client.asks("completion/complete", ref={"type": "ref/resource", "uri": "doc://{y}"})
+    assert world["a"].takes() == [] and world["b"].take()["method"] == "completion/complete"

@@ -6,14 +6,16 @@ import threading
 
 
 class OnAnswer:
-    """A Peer that calls function(answer), for a request of our own. Progress is dropped."""
+    """A Peer that calls function(answer). Progress goes to another Peer, or is dropped."""
 
-    def __init__(self, function):
-        self._function = function
+    def __init__(self, function, progress_to=None):
+        self._function, self._progress_to = function, progress_to
 
     def send(self, message):
         if "method" not in message:
             self._function(message)
+        elif self._progress_to:
+            self._progress_to.send(message)
 
 
 class Gather:

@@ -5,14 +5,17 @@ not come here: an Entry says only where they stand.
 """
 
 import re
-from typing import NamedTuple
+import threading
 
+from transports.fabric.gather import Gather
 from transports.fabric.text import printable
-from upstreams.server.catalog import LONGEST_TOOL_NAME
+from upstreams.server.catalog import LONGEST_TOOL_NAME, TOOLS
+from upstreams.server.lists import LIST_SECONDS, Pages
 
 from .schemas import refused_schemas
 
 LONGEST_SHOWN = 100     # characters of a name from a server
+MOST_SHOWN = 4          # things that one line names
 
 _FIT_NAME = re.compile("[A-Za-z0-9_-]+")
 _IN_CLEAR = ("a secret stands there in clear: write ${NAME} in its place, and set the variable "
@@ -23,16 +26,41 @@ _UNFIT = ('the name has other characters than letters, digits, "_" and "-": Clau
           "and Copilot CLI then refuse all tools")
 
 
-class Advice(NamedTuple):
-    about: str      # a tool, a place in its schema, or a key of the config, as env.TOKEN
-    text: str
+def advise(upstreams, clock):
+    """The lines below the table, and {server's name, or None for all together: [what is said]}."""
+    tools = _tools(upstreams, clock)
+    found = {upstream.name: _about_server(upstream, items) for upstream, items in tools.items()}
+    found[None] = _about_clashes(tools)
+    lines = [f"{name}: {line}" if name else line for name, pairs in found.items()
+             for line in _lines(pairs)]
+    return ["", "advice:", *lines] if lines else [], {
+        name: [{"about": about, "text": text} for about, text in pairs]
+        for name, pairs in found.items()}
 
 
-def advise(tools):
-    """({upstream: [Advice on it]}, [Advice on names that occur twice]) for {upstream: its tools as
-    clients of all servers see them}."""
-    return ({upstream: _about_server(upstream, items) for upstream, items in tools.items()},
-            _about_clashes(tools))
+def _tools(upstreams, clock):
+    """{upstream: its tools as clients of all servers see them}. They are asked for again, since a
+    catalog forgets the schemas of a list that may have changed."""
+    tools, done = dict.fromkeys(upstreams, ()), threading.Event()
+
+    def finish(lists, _missing):
+        tools.update((upstream, items) for upstream, items in lists.items() if items)
+        done.set()
+    Gather([upstream for upstream in upstreams if upstream.catalog.count(TOOLS)
+            and upstream.is_running()], finish, clock, LIST_SECONDS).start(
+        lambda upstream, put: Pages(upstream, TOOLS, put).ask())
+    done.wait()
+    return tools
+
+
+def _lines(pairs):
+    """One line for all that is said of several things."""
+    together = {}
+    for about, text in pairs:
+        together.setdefault(text, []).append(about)
+    return [", ".join(abouts[:MOST_SHOWN]) + (
+        f" and {len(abouts) - MOST_SHOWN} more" if len(abouts) > MOST_SHOWN else "") + f": {text}"
+        for text, abouts in together.items()]
 
 
 def _about_server(upstream, tools):
@@ -41,7 +69,7 @@ def _about_server(upstream, tools):
     found += [(tool["name"], _UNFIT) for tool in tools if not _FIT_NAME.fullmatch(tool["name"])]
     found += [(f"{tool['name']} {place}", what) for tool in tools
               for place, what in refused_schemas(tool)]
-    return [Advice(_shown(upstream, about), text) for about, text in found]
+    return [(_shown(upstream, about), text) for about, text in found]
 
 
 def _about_clashes(tools):
@@ -49,8 +77,8 @@ def _about_clashes(tools):
     for upstream, items in tools.items():
         for tool in items:
             found.setdefault(tool["name"], []).append(upstream)
-    return [Advice(_shown(upstreams[0], name), _clash(*upstreams))
-            for name, upstreams in found.items() if len(upstreams) > 1]
+    return [(_shown(having[0], name), _clash(*having)) for name, having in found.items()
+            if len(having) > 1]
 
 
 def _clash(first, *others):

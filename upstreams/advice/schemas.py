@@ -39,9 +39,13 @@ def refused_schemas(tool):
         schema = tool.get(where)
         if dig(schema, "type") != "object":
             yield where, _NO_OBJECT
-        yield from _everywhere(where, schema)
-        if where == "inputSchema" and isinstance(schema, dict):
-            yield from _of_input(where, schema)
+        for place, part in _parts(where, schema):
+            if isinstance(part, bool):
+                yield place, _BOOLEAN
+            elif str(dig(part, "$ref")).startswith(("http:", "https:")):
+                yield place, _NETWORK
+    if isinstance(tool.get("inputSchema"), dict):
+        yield from _of_input("inputSchema", tool["inputSchema"])
 
 
 def _of_input(where, schema):
@@ -55,14 +59,6 @@ def _of_input(where, schema):
         kind = dig(part, "type")
         if (kind == "array" or isinstance(kind, list) and "array" in kind) and "items" not in part:
             yield place, _NO_ITEMS
-
-
-def _everywhere(where, schema):
-    for place, part in _parts(where, schema):
-        if isinstance(part, bool):
-            yield place, _BOOLEAN
-        elif isinstance(part, dict) and str(part.get("$ref")).startswith(("http:", "https:")):
-            yield place, _NETWORK
 
 
 def _parts(where, schema):

@@ -2,8 +2,7 @@
 
 A server whose Entry has changed in any way ends, and starts again as another one: its calls fail
 at once, its processes end before others of its name start, and nothing that was learned of it
-counts any more. Servers whose Entry is the same are left alone: neither their processes nor their
-calls notice. Called by the thread `reload`.
+counts any more. Servers whose Entry is the same notice nothing. Called by the thread `reload`.
 """
 
 import functools
@@ -15,9 +14,6 @@ from upstreams.sharing.tables import PLAIN
 
 log = logging.getLogger("router")
 
-GONE = "it was taken out of the config"
-CHANGED = "its entry in the config has changed, and it is started again"
-
 
 def reload(router, config):
     """These are the servers and groups from now on. A session of a single server, or of a group,
@@ -25,11 +21,10 @@ def reload(router, config):
     groups = router.groups
     router.set_groups(config.groups)
     new, gone, changed = reload_servers(router.pool, config.entries)
-    over = [*gone, *(name for name in groups if name not in config.groups)]
     for session in router.sessions.all():
-        if session.surface_name in over:
-            log.info('%s ends: "%s" is not in the config any more', session.name,
-                     session.surface_name)
+        name = session.surface_name
+        if name in gone or name in groups and name not in config.groups:
+            log.info('%s ends: "%s" is not in the config any more', session.name, name)
             router.leave(session)
     done = [f"{what}: {', '.join(names)}" for what, names in (
         ("new", new), ("gone", gone), ("started again", changed),
@@ -40,8 +35,7 @@ def reload(router, config):
 
 
 def reload_servers(pool, entries):
-    """These are the servers from now on. Returns the names of those that are (new, gone,
-    changed)."""
+    """These are the servers from now on. Returns the names that are (new, gone, changed)."""
     before = pool.entries
     new = [name for name in entries if name not in before]
     gone = [name for name in before if name not in entries]
@@ -58,12 +52,15 @@ def reload_servers(pool, entries):
     for session in sessions:    # before processes end: what is listed there is listed anew
         _show(pool, session)
     for server, uses, waiting in over:
-        name, why = server.entry.name, CHANGED if server.entry.name in entries else GONE
+        name = server.entry.name
+        why = ("its entry in the config has changed, and it is started again" if name in entries
+               else "it was taken out of the config")
         for use in uses:
             use.upstream.close(why)
+        problem = Refused(SERVER_UNAVAILABLE, f'server "{name}" is not running: {why}')
         for call in [call for queue in waiting.values() for calls in queue.values()
                      for call in calls]:
-            call.fail(Refused(SERVER_UNAVAILABLE, f'server "{name}" is not running: {why}'))
+            call.fail(problem)
         with pool.lock:
             server.sessions.clear()
     pool.changed()
@@ -82,25 +79,23 @@ def _show(pool, session):
             stays = server is None or name in before and before[name].use.server is server
             now[name] = before[name] if stays else pool.see(session, name)
         session.upstreams = now
-    left = {name: old for name, old in before.items() if now.get(name) is not old}
-    uris = {name: old.audience.leave(session) for name, old in left.items()}
-    told = {}   # capabilities of which the lists have changed
+    uris = {name: old.audience.leave(session) for name, old in before.items()
+            if now.get(name) is not old}
+    lost = [name for name in uris if name not in now]
+    told = {kind for name in lost for kind in before[name].offered}
     for name, upstream in now.items():
-        if before.get(name) is not upstream:
-            old = left[name].offered if name in left else {}
-            pool.arrive(session, upstream, uris.get(name, ()))
-            if upstream.is_settling():  # when it is up, it tells what it has then
-                upstream.when_settled(functools.partial(_tell_rest, session, upstream, old))
-            else:
-                told.update({**old, **upstream.offered})
-    lost = [name for name in left if name not in now]
-    for name in lost:
-        told.update(left[name].offered)
+        if before.get(name) is upstream:
+            continue
+        old = before[name].offered if name in before else {}
+        pool.arrive(session, upstream, uris.get(name, ()))
+        if upstream.is_settling():  # when it is up, it tells what it has then
+            upstream.when_settled(functools.partial(_tell_rest, session, upstream, old))
+        else:
+            told |= {*old, *upstream.offered}
     pool.release(session, [name for name in lost if name in pool.entries])
     lists_changed(session, told)
 
 
 def _tell_rest(session, upstream, before):
     """A server that has changed is up, or could not be started: what it does not have any more."""
-    lists_changed(session, {kind: value for kind, value in before.items()
-                            if kind not in upstream.capabilities})
+    lists_changed(session, before.keys() - upstream.capabilities.keys())

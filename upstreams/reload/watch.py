@@ -1,8 +1,8 @@
 """The files of the config may change while the program runs. The thread `reload` looks.
 
-The new config is read and checked before anything is touched; if it is wrong, the log says what,
-and the old one stays. Editors write a file anew in several steps: a file that is missing for a
-moment is no change yet, and one that is half written is read again when it has changed again.
+The new config is checked before anything is touched; if it is wrong, the log says what, and the
+old one stays. Editors write a file anew in several steps: a file that is missing for a moment is
+no change yet, and one that is half written is read again when it has changed again.
 """
 
 import logging
@@ -21,21 +21,17 @@ NOW, END = "now", "end"
 
 
 class Watch:
-    """Reads the config again, and gives it to use(config), which is called by the thread `reload`.
-
-    `load()` reads and checks it. With `looks`, that is done when a file has changed; always when
-    `read_again` says so. Used as a context manager: the thread lives within it.
-    """
+    """Reads the config again, by `load()`, and gives it to use(config): when a file has changed,
+    if it `looks`, and when it is told to. The thread `reload` lives while the context does."""
 
     def __init__(self, config, load, use, looks=True):
-        self._seen = self._last = config.files
+        self._seen = self._last = config.files      # when it was read, and when we looked last
         self._load, self._use = load, use
         self._seconds = LOOK if looks else None
-        self._told = queue.SimpleQueue()
+        self._told = queue.SimpleQueue()    # its put is safe in a signal handler
         self._thread = threading.Thread(target=self._run, name="reload", daemon=True)
 
     def read_again(self):
-        """Read it again at once. May be called by a signal handler, as its put is safe there."""
         self._told.put(NOW)
 
     def __enter__(self):
@@ -61,14 +57,17 @@ class Watch:
         except queue.Empty:
             return None
 
+    def _stamps(self):
+        return {path: stamp_of(path) for path in self._seen}
+
     def _has_changed(self):
         """Whether a file is another than the one that was read."""
-        before, self._last = self._last, _stamps(self._seen)
+        before, self._last = self._last, self._stamps()
         missing = None in self._last.values() and self._last != before
         return self._last != self._seen and not missing
 
     def _read(self):
-        self._seen = _stamps(self._seen)  # of what we try now, if it is wrong
+        self._seen = self._stamps()     # of what we try now, if it is wrong
         try:
             config = self._load()
         except ConfigError as problem:
@@ -77,10 +76,6 @@ class Watch:
             return
         self._seen = self._last = config.files
         self._use(config)
-
-
-def _stamps(files):
-    return {path: stamp_of(path) for path in files}
 
 
 def read_again_on_hangup(read_again):
@@ -92,13 +87,8 @@ def read_again_on_hangup(read_again):
     if not hasattr(signal, "SIGHUP"):  # Windows
         return
     ends = _has_terminal() and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN
-
-    def hang_up(_signal, _frame):
-        if ends and not _has_terminal():
-            end_ourselves()
-        else:
-            read_again()
-    signal.signal(signal.SIGHUP, hang_up)
+    signal.signal(signal.SIGHUP, lambda _signal, _frame: end_ourselves()
+                  if ends and not _has_terminal() else read_again())
 
 
 def _has_terminal():

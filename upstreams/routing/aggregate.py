@@ -1,44 +1,40 @@
 """Several servers together as one: names have prefixes, lists are merged.
 
-There is one Aggregate of all servers, and one of each group in the config. What does not belong to
-a group is unknown there.
-
 A name, a URI or a task id says which server a request is for. If a request has none of them, the
-router does not guess, and refuses it. A list is asked of all servers at the same time; those that
-have not answered by the deadline are left out.
+router does not guess, and refuses it.
 """
 
 import functools
 import logging
 
-from transports.fabric.gather import Gather
-from transports.fabric.messages import INVALID_PARAMS, METHOD_NOT_FOUND, Refused, params_of, result
-from upstreams.server.catalog import LISTS
+from transports.fabric.gather import Gather, OnAnswer
+from transports.fabric.messages import (INVALID_PARAMS, METHOD_NOT_FOUND, Refused, params_of,
+                                        result, text_param)
+from upstreams.server.catalog import LISTED, LISTS, TASKS
 from upstreams.server.lists import INITIALIZE_PATIENCE, LIST_SECONDS, Pages, when_session_settled
 
-from .surface import Surface, unknown
+from .surface import Surface, task_seen, unknown
 
 log = logging.getLogger("router")
 
+RESOURCE_NOT_FOUND = -32002     # 2025-11-25, Resources, Error Handling
 LONGEST_INSTRUCTIONS = 4000     # characters of each server's, in the answer to initialize
 MOST_LOGGED_CLASHES = 1000
 
 
 class Aggregate(Surface):
-    """Servers together: prefixed names, merged lists."""
+    """All servers, or those of a group; what does not belong to the group is unknown there."""
 
-    def __init__(self, pool, clock, server_info, list_patience=20.0):
+    def __init__(self, pool, clock, server_info, list_patience):
         """`list_patience`: seconds that a session's first list waits for servers that start."""
-        super().__init__(pool)
+        super().__init__(pool, {
+            **dict.fromkeys(LISTS, self._list),
+            **dict.fromkeys(("resources/read", "resources/subscribe"), self._by_uri),
+        }, self._refuse)
         self.group = None   # the names of its servers, in order; None for all there are
         self._clock, self._list_patience = clock, list_patience
         self._server_info = server_info
         self._logged_clashes = set()  # so that each is logged once
-        self._requests.update({
-            **dict.fromkeys(LISTS, self._list),
-            "tasks/list": self._list_tasks,
-            "resources/read": self._read,
-        })
 
     def names(self, known):
         shown = known if self.group is None else self.group
@@ -69,86 +65,62 @@ class Aggregate(Surface):
         else:
             log.debug("%s: %s was dropped: it names no server", session.name, message["method"])
 
-    def _other(self, _session, message, _call):
+    def _refuse(self, _session, message, _call):
         raise Refused(METHOD_NOT_FOUND, f"Method not found: {message['method']}")
-
-    def _with_resources(self, session):
-        return [upstream for upstream in session.upstreams.values()
-                if "resources" in upstream.capabilities]
 
     # -- lists
 
     def _list(self, session, message, call):
-        """Ask every server that has such a list, at the same time; answer with one page.
-
-        The first list of a session waits for servers that are still starting: some hosts ignore
-        list_changed and would lack their tools for good.
-        """
+        """The first list of a session waits for servers that are still starting: some hosts ignore
+        list_changed, and would lack their tools for good."""
         method = message["method"]
         if params_of(message).get("cursor"):
             raise Refused(INVALID_PARAMS, f"{method}: no such cursor: all is on the first page")
-        is_first = method not in session.listed
-        session.listed.add(method)
         list_now = functools.partial(self._list_now, session, method, call)
-        if is_first:
-            when_session_settled(session, list_now, self._clock, self._list_patience)
-        else:
+        if method in session.listed:
             list_now()
+        else:
+            session.listed.add(method)
+            when_session_settled(session, list_now, self._clock, self._list_patience)
 
     def _list_now(self, session, method, call):
+        """Ask every server that has such a list, at the same time. Answer with one page when all
+        have given their items, or at the deadline, without those of the others."""
         capability, key, _ = LISTS[method]
-        upstreams = [upstream for upstream in session.upstreams.values()
-                     if capability in upstream.capabilities]
-        self._collect(method, upstreams, call, lambda lists: {
-            key: self._merge(method, upstreams, lists)})
+        upstreams = [upstream for upstream in able(session, capability)
+                     if method != TASKS or "list" in upstream.capabilities.get("tasks", ())]
 
-    def _list_tasks(self, session, message, call):
-        """Like other lists. Of a process that it does not own, a session sees only its tasks."""
-        upstreams = [upstream for upstream in session.upstreams.values()
-                     if "list" in (upstream.capabilities.get("tasks") or ())]
-
-        def merge(lists):
-            tasks = [(task, upstream) for upstream in upstreams
-                     for task in lists.get(upstream) or () if upstream.use.owner is session
-                     or session.tasks.has(task["taskId"], upstream)]
-            for task, upstream in tasks:
-                session.tasks.add(task["taskId"], upstream)
-            return {"tasks": [task for task, _ in tasks]}
-        self._collect(message["method"], upstreams, call, merge)
-
-    def _collect(self, method, upstreams, call, merge):
-        """Answer with merge({upstream: items}) when all have given theirs, or at the deadline."""
         def finish(lists, missing):
             if missing and not call.ended:
                 log.warning("%s: left out after %g seconds without an answer: %s", method,
                             LIST_SECONDS, ", ".join(sorted(upstream.name for upstream in missing)))
                 call.withdraw("it took too long")
-            call.send(result(call.id, merge(lists)))
+            items = [(upstream, item) for upstream in upstreams
+                     for item in lists.get(upstream) or ()]
+            call.send(result(call.id, {key: self._merged(method, items) if method != TASKS else [
+                task for upstream, task in items if task_seen(session, upstream, task)]}))
 
         Gather(upstreams, finish, self._clock, LIST_SECONDS).start(
             lambda upstream, put: Pages(upstream, method, put, call).ask())
 
-    def _merge(self, method, upstreams, lists):
+    def _merged(self, method, items):
         """In the config's order, or the group's. Of two equal names or URIs the first stays: a
         request for that name or URI goes there too."""
-        key = LISTS[method][2]
-        merged = {}
-        for upstream in upstreams:
-            for item in lists.get(upstream) or ():
-                if merged.setdefault(item[key], item) is not item:
-                    clash = (method, item[key], upstream.name)
-                    if (clash not in self._logged_clashes
-                            and len(self._logged_clashes) < MOST_LOGGED_CLASHES):
-                        self._logged_clashes.add(clash)
-                        log.warning('%s: %r of server "%s" is left out: a server before it in '
-                                    'the %s has the same', *clash,
-                                    "config" if self.group is None else "group")
+        key, merged = LISTS[method][2], {}
+        for upstream, item in items:
+            if merged.setdefault(item[key], item) is item:
+                continue
+            clash = (method, item[key], upstream.name)
+            if clash not in self._logged_clashes \
+                    and len(self._logged_clashes) < MOST_LOGGED_CLASHES:
+                self._logged_clashes.add(clash)
+                log.warning('%s: %r of server "%s" is left out: a server before it in the %s has '
+                            "the same", *clash, "config" if self.group is None else "group")
         return list(merged.values())
 
     # -- requests for one server
 
     def _find(self, session, listing, name):
-        """The upstream that a client's name belongs to, and its own name for it."""
         upstreams = session.upstreams.values()
         for upstream in upstreams:
             inner = upstream.catalog.inner_name(listing, name)
@@ -160,20 +132,67 @@ class Aggregate(Surface):
         if len(bare) == 1:
             return bare[0]
         names = ", ".join(upstream.name for upstream, _ in bare)
-        raise unknown(listing, name, f" (several servers have it: {names})" if bare else "")
+        raise unknown(listing, name, names and f" (several servers have it: {names})")
 
-    def _read(self, session, message, call):
-        self._ask_for_resource(session, message, call, lambda upstream, reply_to:
-                               self._call(session, upstream, message, call, reply_to))
+    def _template(self, session, uri):
+        found = fitting(session, uri)
+        if not found or not found[0][0]:
+            raise Refused(INVALID_PARAMS, "completion/complete: params.ref names no prompt and no "
+                                          "resource template that is known here")
+        return found[0][1]
 
-    def _find_template(self, session, ref):
-        """The upstream whose resource template a `ref` names."""
-        uri = str(ref.get("uri")) if isinstance(ref, dict) else ""
-        for upstream in self._with_resources(session):
-            if upstream.catalog.matches_template(uri):
-                return upstream
-        raise Refused(INVALID_PARAMS, "completion/complete: params.ref names no prompt and no "
-                                      "resource template that is known here")
+    def _by_uri(self, session, message, call):
+        """To the server that listed the resource. If none did, we ask one after another until one
+        knows it: first those that listed a template which could make the URI."""
+        uri = text_param(message, "uri")
+
+        def ask(upstream, reply_to):
+            if message["method"] == "resources/read":
+                self._call(session, upstream, message, call, reply_to)
+            else:
+                upstream.audience.subscribe(session, message, reply_to)
+
+        not_found = Refused(RESOURCE_NOT_FOUND, f"Resource not found: {uri}", {"uri": uri})
+        found = fitting(session, uri)
+        if not found:
+            raise not_found
+        fits, upstreams = zip(*found)
+        # An error of the one server that knows such URIs says more than that there is none.
+        says_more = len(fits) == 1 or sum(fits) == 1
+        if fits[0] == LISTED:
+            ask(upstreams[0], call)
+        else:
+            ask_in_turn(upstreams, ask, call, None if says_more else not_found.answer(call.id))
+
+
+def ask_in_turn(upstreams, ask, call, otherwise):
+    """Call ask(upstream, reply_to) for one after another, until one gives an answer that is no
+    error. If none does, the call gets the answer `otherwise`; without it, the first error."""
+    def answered(answer):
+        if "error" not in answer:
+            call.send(answer)
+        elif others and not call.ended:
+            ask_in_turn(others, ask, call, otherwise or answer)
+        else:
+            call.send(otherwise or answer)
+
+    upstream, *others = upstreams
+    try:
+        ask(upstream, OnAnswer(answered, call))
+    except Refused as problem:
+        answered(problem.answer(call.id))
+
+
+def able(session, capability):
+    """The upstreams that the session sees and that have this capability."""
+    return [upstream for upstream in session.upstreams.values()
+            if capability in upstream.capabilities]
+
+
+def fitting(session, uri):
+    """[(how well the URI fits what it has listed, upstream)], the best first."""
+    return sorted(((upstream.catalog.fits(uri), upstream) for upstream in
+                   able(session, "resources")), key=lambda each: each[0], reverse=True)
 
 
 def union(first, second):

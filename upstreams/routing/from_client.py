@@ -1,8 +1,7 @@
 """What a client says, and what becomes of it: from_server.py is its counterpart.
 
 The router answers a few requests itself. All others go to the session's surface, which knows the
-server that each is for. An answer goes to the server that asked. Everything here runs in the
-thread that brought the message, and waits for nothing.
+server that each is for. It all runs in the thread that brought the message, and waits for nothing.
 """
 
 import functools
@@ -10,9 +9,9 @@ import logging
 import threading
 
 from transports.fabric.messages import (INTERNAL_ERROR, INVALID_REQUEST, LATEST, METHOD_NOT_FOUND,
-                                        NOTIFICATION, RESPONSE, REVISIONS, SERVER_UNAVAILABLE,
-                                        InvalidMessage, Refused, error, is_id, kind_of, params_of,
-                                        result, task_id_in)
+                                        NOTIFICATION, REQUEST, REVISIONS, SERVER_UNAVAILABLE,
+                                        InvalidMessage, Refused, is_id, kind_of, params_of, result,
+                                        task_id_in)
 from transports.fabric.passing import passing
 from upstreams.server.lists import when_session_settled
 
@@ -20,37 +19,44 @@ log = logging.getLogger("router")
 
 
 class FromClient:
-    """Routes the messages of all clients. `initialize` is that of a Handshake."""
+    """Routes the messages of all clients."""
 
-    def __init__(self, pool, initialize):
-        self._pool = pool
-        self._requests = {"initialize": initialize, "ping": self._ping}
-        self._notifications = {"notifications/initialized": self._ready,
-                               "notifications/cancelled": self._cancelled,
-                               "notifications/progress": self._progress,
-                               "notifications/roots/list_changed": self._roots_changed}
+    def __init__(self, pool, clock, sessions, tell):
+        """`tell()` tells the user how the servers have started."""
+        self._pool, self._clock, self._sessions, self._tell = pool, clock, sessions, tell
+        self._lock = threading.Lock()   # protects the version of every session, until it is set
+        self._requests = {
+            "initialize": self._initialize,
+            "ping": lambda session, message, call: call.send(result(call.id, {})),
+            "server/discover": self._too_early,
+        }
+        self._notifications = {
+            # The client may be asked now. Its servers had an `initialized` of ours before.
+            "notifications/initialized": lambda session, *_: session.ready_gate.open(),
+            "notifications/cancelled": self._cancelled,
+            "notifications/progress":
+                lambda session, message, _params: session.pending.progress(message),
+            "notifications/roots/list_changed": self._roots_changed,
+        }
 
     def handle(self, session, message, reply_to):
-        """One message from a client, as it was decoded.
-
-        The answer, if there will be one, goes to `reply_to`, now or later: see ReplyTo in
-        transports/fabric/peers.py. Raises InvalidMessage if it is no message; the transport tells
-        the client in its own way.
-        """
+        """One message from a client, as it was decoded. The answer, if there will be one, goes to
+        `reply_to`, now or later: see ReplyTo in transports/fabric/peers.py. Raises InvalidMessage
+        if it is no message; the transport tells the client in its own way."""
         if isinstance(message, list):
             return self._batch(session, message, reply_to)
         kind = kind_of(message)
         if passing.watched:
             passing.observer.from_client(session, message)
-        if kind is RESPONSE:
-            self._answer(session, message)
+        if kind is REQUEST:
+            self._request(session, message, reply_to)
         elif kind is NOTIFICATION:
             self._notification(session, message)
-        else:
-            self._request(session, message, reply_to)
+        elif (row := session.pending.answer(message)) is None:
+            log.debug("%s: dropped an answer that no request waits for", session.name)
+        elif task_id := task_id_in(message):  # the client answers with a task, for the server
+            session.tasks.add(task_id, row.call.asker.upstream)
         return None
-
-    # -- the kinds of message
 
     def _batch(self, session, messages, reply_to):
         if session.version != "2025-03-26" or not messages:
@@ -62,24 +68,17 @@ class FromClient:
                     raise InvalidMessage(INVALID_REQUEST, "a batch in a batch")
                 self.handle(session, message, reply_to)
             except InvalidMessage as problem:
-                reply_to.send(error(None, problem.code, str(problem)))
-
-    def _answer(self, session, message):
-        row = session.pending.answer(message)
-        if row is None:
-            log.debug("%s: dropped an answer that no request waits for", session.name)
-        elif task_id := task_id_in(message):  # the client answers with a task, for the server
-            session.tasks.add(task_id, row.call.asker.upstream)
+                reply_to.send(problem.answer(None))
 
     def _notification(self, session, message):
         try:
-            params_of(message)
+            params = params_of(message)
         except Refused as problem:
             log.debug("%s: dropped: %s", session.name, problem)
             return
         known = self._notifications.get(message["method"])
         if known:
-            known(session, message)
+            known(session, message, params)
         elif session.initialized:
             session.surface.notification(session, message)
 
@@ -90,17 +89,15 @@ class FromClient:
             reply_to.send(problem.answer(message["id"]))
             return
         route = self._requests.get(message["method"])
-        if route:
-            self._attempt(route, session, message, call)
-        elif session.version is None or message["method"] == "server/discover":
-            self._attempt(self._too_early, session, message, call)
-        else:
-            if session.initialized:
-                session.ready_gate.open()  # some clients forget to say `initialized`
-            if not session.answered_gate.do(self._attempt, session.surface.request, session,
-                                            message, call):
-                call.fail(SERVER_UNAVAILABLE, "too much waits for the answer to initialize "
-                                              "already: wait for that first")
+        if route or session.version is None:
+            self._attempt(route or self._too_early, session, message, call)
+            return
+        if session.initialized:
+            session.ready_gate.open()  # some clients forget to say `initialized`
+        if not session.answered_gate.do(self._attempt, session.surface.request, session, message,
+                                        call):
+            call.fail(SERVER_UNAVAILABLE, "too much waits for the answer to initialize already: "
+                                          "wait for that first")
 
     def _attempt(self, route, session, message, call):
         """Run a route; if it fails, the call is answered with an error."""
@@ -117,55 +114,20 @@ class FromClient:
     # -- requests that the router answers
 
     def _too_early(self, _session, message, _call):
+        """On this answer to server/discover, clients that know 2026-07-28 use initialize."""
         if message["method"] == "server/discover":
-            # Clients that know 2026-07-28 try this first. On this answer they use initialize.
             raise Refused(METHOD_NOT_FOUND, "Method not found: server/discover")
         raise Refused(INVALID_REQUEST, f"{message['method']}: initialize comes first")
 
-    def _ping(self, _session, _message, call):
-        call.send(result(call.id, {}))
-
-    # -- notifications that the router understands
-
-    def _ready(self, session, _message):
-        """From now on the client may be asked. Its servers had an `initialized` of ours before."""
-        session.ready_gate.open()
-
-    def _cancelled(self, session, message):
-        params = params_of(message)
-        if is_id(params.get("requestId")):
-            reason = params.get("reason")
-            session.cancel_call(params["requestId"],
-                                reason if isinstance(reason, str) else "cancelled")
-
-    def _progress(self, session, message):
-        session.pending.progress(message)
-
-    def _roots_changed(self, session, message):
-        for upstream in self._pool.owned(session):
-            if upstream.asked_for_roots:
-                upstream.send(message)
-
-
-class Handshake:
-    """Answers `initialize`: which servers a session gets.
-
-    The answer says what the servers can do, so it waits until they have started; but not for long,
-    because hosts give up a server that does not answer within a few seconds.
-    """
-
-    def __init__(self, pool, clock, sessions, report):
-        self._pool, self._clock, self._sessions, self._report = pool, clock, sessions, report
-        self._lock = threading.Lock()   # protects the version of every session, until it is set
-
-    def initialize(self, session, message, call):
-        """Lifecycle, Initialization: the client's revision if we know it, else our newest."""
+    def _initialize(self, session, message, call):
+        """The answer says what the servers can do, so it waits until they have started; but not
+        for long: hosts give up a server that does not answer within a few seconds."""
         params = params_of(message)
         asked, capabilities = params.get("protocolVersion"), params.get("capabilities")
         with self._lock:  # two POSTs may carry an `initialize` at the same time
             if session.version is not None:
                 raise Refused(INVALID_REQUEST, "this session is initialized already")
-            session.version = asked if asked in REVISIONS else LATEST
+            session.version = asked if asked in REVISIONS else LATEST   # Lifecycle, Initialization
         session.capabilities = capabilities if isinstance(capabilities, dict) else {}
         info = params.get("clientInfo")
         session.client_info = info if isinstance(info, dict) else None
@@ -178,11 +140,11 @@ class Handshake:
         if self._sessions.find(session.id) is None:  # the client left while we started them
             self._pool.release(session)
         if not self._pool.share:
-            self._report(session.upstreams.values())
-        when_session_settled(session, functools.partial(self._answer, session, call), self._clock,
+            self._tell()
+        when_session_settled(session, functools.partial(self._opened, session, call), self._clock,
                              session.surface.patience(session))
 
-    def _answer(self, session, call):
+    def _opened(self, session, call):
         """The session's servers are up, or have failed, or are too slow to wait for."""
         session.initialized = True  # first: it is told of what changes after the next lines
         try:
@@ -192,3 +154,16 @@ class Handshake:
             self._pool.release(session)
             call.send(problem.answer(call.id))
         session.answered_gate.open()
+
+    # -- notifications that the router understands
+
+    def _cancelled(self, session, _message, params):
+        if is_id(params.get("requestId")):
+            reason = params.get("reason")
+            session.cancel_call(params["requestId"],
+                                reason if isinstance(reason, str) else "cancelled")
+
+    def _roots_changed(self, session, message, _params):
+        for upstream in self._pool.owned(session):
+            if upstream.asked_for_roots:
+                upstream.send(message)

@@ -1,17 +1,19 @@
-"""The switchboard: the sessions, and the way in for each message from a client."""
+"""The switchboard: which sessions there are, what each sees, and the way in for its messages."""
 
 import logging
+import threading
 
 from transports.fabric.messages import SERVER_UNAVAILABLE
 from transports.fabric.outbox import Outbox
-from transports.fabric.session import Session
+from transports.fabric.session import SILENT_SECONDS, Session, SessionsUsedUp
 from transports.program.options import Limits
+from upstreams.server.life import CLOSING
+from upstreams.server.lists import INITIALIZE_PATIENCE, when_settled
 
 from . import status
 from .aggregate import Aggregate
-from .from_client import FromClient, Handshake
-from .sessions import Sessions, longest_silent
-from .single import Single
+from .from_client import FromClient
+from .surface import Single
 
 VERSION = "0.1.0"
 SERVER_INFO = {"name": "mcp-local-router", "title": "MCP Local Router", "version": VERSION}
@@ -19,25 +21,50 @@ SERVER_INFO = {"name": "mcp-local-router", "title": "MCP Local Router", "version
 log = logging.getLogger("router")
 
 
+class Sessions:
+    """The sessions that have not ended: {id: Session}."""
+
+    def __init__(self, most):
+        self._most = most
+        self._lock = threading.Lock()
+        self._sessions = {}  # protected by _lock
+
+    def add(self, session):
+        """False if there are as many as may be."""
+        with self._lock:
+            if len(self._sessions) < self._most:
+                self._sessions[session.id] = session
+            return session.id in self._sessions
+
+    def remove(self, session):
+        """True for the first to do so."""
+        with self._lock:
+            return self._sessions.pop(session.id, None) is not None
+
+    def find(self, id):
+        """The session with this id, or None."""
+        with self._lock:
+            return self._sessions.get(id)
+
+    def all(self):
+        with self._lock:
+            return list(self._sessions.values())
+
+
 class Router:
-    """What the transports are handed. They call open, handle and leave, from any thread.
+    """What the transports are handed. They call it from any thread, and it waits for no answer: it
+    sends messages to Peers, and starts processes. Messages from servers take their own way, see
+    upstreams/server/from_server.py."""
 
-    These don't wait for any answer: they send messages to Peers, and start processes. Messages
-    from servers take their own way, see upstreams/server/from_server.py.
-    """
-
-    def __init__(self, pool, clock, limits=Limits(), report=lambda *args: None, groups=None):
-        """`report(upstreams, urls, groups)` tells the user how these servers have started;
-        `groups` is {name: [names of its servers]}."""
-        self.pool, self._report, self.version = pool, report, VERSION
-        self._urls = ()
+    def __init__(self, pool, clock, limits=Limits(), show=lambda text: None, groups=None):
+        """`show(text)` shows the user a table; `groups` is {name: [names of its servers]}."""
+        self.pool, self.clock, self.limits, self.version = pool, clock, limits, VERSION
         pool.make_room = self._make_room
-        self.clock, self.limits = clock, limits
-        self.sessions = Sessions(limits.sessions)
+        self._show, self._urls = show, ()
         self._aggregates = {}
         self.set_groups(groups or {})
-        handshake = Handshake(pool, clock, self.sessions, report)
-        self.handle = FromClient(pool, handshake.initialize).handle
+        self.sessions = Sessions(limits.sessions)
+        self.handle = FromClient(pool, clock, self.sessions, self.tell).handle
 
     # -- called by the transports
 
@@ -57,23 +84,36 @@ class Router:
         If there are too many, one that nobody seems to use ends for it. Raises LookupError for an
         unknown name, and SessionsUsedUp.
         """
-        session = Session(self._surface(name), transport, name, make_outbox, self.limits.calls)
+        surface = self._aggregates.get(name)
+        if surface is None and name in self.pool.entries:
+            surface = Single(self.pool, name)
+        if surface is None:
+            groups = f"; groups: {', '.join(self.groups)}" if self.groups else ""
+            raise LookupError(f"There is no server{' or group' if groups else ''} {name!r} here. "
+                              f"There are: {', '.join(self.names())}{groups}")
+        session = Session(surface, transport, name, make_outbox, self.limits.calls)
         while not self.sessions.add(session):
-            other = self.sessions.longest_silent()
-            log.warning("%s ends to make room: there are --max-sessions already", other.name)
-            self.leave(other)
+            there = self.sessions.all()
+            if not self._make_room(there, "--max-sessions"):
+                log.warning("a new session was refused: %d of the %d that --max-sessions allows "
+                            "have no call under way, but their clients are there",
+                            sum(not len(other.calls) for other in there), len(there))
+                raise SessionsUsedUp(f"There are {len(there)} sessions already, which is as many "
+                                     "as --max-sessions allows, and all of them are in use.")
         log.debug("%s begins", session.name)
         return session
 
-    def _surface(self, name):
-        """What a session with this name sees. Raises LookupError."""
-        if name in self._aggregates:
-            return self._aggregates[name]
-        if name in self.pool.entries:
-            return Single(self.pool, name)
-        groups = f"; groups: {', '.join(self.groups)}" if self.groups else ""
-        raise LookupError(f"There is no server{' or group' if groups else ''} {name!r} here. "
-                          f"There are: {', '.join(self.names())}{groups}")
+    def _make_room(self, sessions, option="--max-processes"):
+        """End the one of these sessions that has no call, and whose client has been silent for
+        longest. False if all are in use."""
+        silent = [(session.seconds_silent(), session) for session in sessions
+                  if not len(session.calls)]
+        seconds, longest = max(silent, key=lambda each: each[0], default=(0.0, None))
+        if seconds < SILENT_SECONDS:
+            return False
+        log.warning("%s ends to make room: there are %s already", longest.name, option)
+        self.leave(longest)
+        return True
 
     def leave(self, session):
         """The session ends: its calls are cancelled, its questions answered with an error."""
@@ -87,10 +127,24 @@ class Router:
         self.pool.release(session)
         log.debug("%s ends", session.name)
 
+    def health(self):
+        """What GET /health answers: the state of the servers, and how many sessions and calls."""
+        sessions = self.sessions.all()
+        return {"status": "ok", "version": VERSION, "servers": status.health(self.pool),
+                "groups": self.groups, "sessions": len(sessions),
+                "callsInFlight": sum(len(session.calls) for session in sessions)}
+
+    # -- also called when the config has changed
+
     def tell(self):
-        """Tell the user how the servers are, once they have started."""
-        self._report([status.best_of(upstreams) for upstreams in self.pool.upstreams().values()
-                      if upstreams], self._urls, self.groups)
+        """Show the table when the servers have settled, or after a few seconds. Those that were
+        told to end meanwhile are not in it."""
+        best = [status.best_of(each) for each in self.pool.upstreams().values() if each]
+
+        def show():
+            there = [upstream for upstream in best if upstream.state != CLOSING]
+            self._show(f"\n{status.table(there, self._urls, self.groups)}\n")
+        when_settled(best, show, self.clock, INITIALIZE_PATIENCE)
 
     def set_groups(self, groups):
         """A session keeps its surface: a group that stays gets its servers of now."""
@@ -100,18 +154,3 @@ class Router:
                 self.pool, self.clock, SERVER_INFO, self.limits.list_wait)
             aggregates[name].group = names
         self._aggregates, self.groups = aggregates, groups
-
-    def health(self):
-        """What GET /health answers: the state of the servers, and how many sessions and calls."""
-        sessions = self.sessions.all()
-        return {"status": "ok", "version": VERSION, **status.health(self.pool),
-                "groups": self.groups, "sessions": len(sessions),
-                "callsInFlight": sum(len(session.calls) for session in sessions)}
-
-    def _make_room(self, owners):
-        """A call needs one more process, and there may be no more: one of these sessions ends, if
-        its client has gone."""
-        other = longest_silent(owners)
-        if other:
-            log.warning("%s ends to make room: there are --max-processes already", other.name)
-            self.leave(other)

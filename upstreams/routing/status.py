@@ -5,99 +5,60 @@ import threading
 import time
 import urllib.parse
 
-from transports.fabric.gather import Gather
+from transports.fabric.messages import dig
 from transports.fabric.text import outline, printable
 from upstreams.server.catalog import LISTS, PROMPTS, RESOURCES, TEMPLATES, TOOLS
-from upstreams.server.life import CLOSING, RESTING, RUNNING
-from upstreams.server.lists import INITIALIZE_PATIENCE, LIST_SECONDS, Pages, when_settled
+from upstreams.server.life import RESTING, RUNNING
+from upstreams.server.lists import when_settled
 
-_HEADINGS = ("server", "state", "tools", "prompts", "resources", "templates", "seconds",
-             "revision", "process", "is", "URL")
-MOST_SHOWN = 4          # things that one line of advice names
+_COUNTED = {"tools": TOOLS, "prompts": PROMPTS, "resources": RESOURCES, "templates": TEMPLATES}
+_HEADINGS = ("server", "state", *_COUNTED, "seconds", "revision", "process", "is", "URL")
 _PROCESS = {True: "in turns", False: "one a client", None: "by the client"}
-
-
-def report(clock, show, upstreams, urls=(), groups=()):
-    """Call show(table) when the servers have settled, or after a few seconds. Those that were told
-    to end meanwhile are not in it."""
-    def tell():
-        there = [upstream for upstream in upstreams if upstream.state != CLOSING]
-        show(f"\n{table(there, urls, groups)}\n")
-    when_settled(upstreams, tell, clock, INITIALIZE_PATIENCE)
 
 
 def check(pool, clock, as_json, advise=None):
     """--check: wait until every server has started or failed; then the table and advice, or JSON.
 
     Each is started once, since no session uses it. Returns the text, and the exit status: 0, or 1
-    if a server failed or could not list its tools. Advice does not change that: `advise`, if there
-    is one, gets {upstream: its tools} and returns ({upstream: [Advice]}, [Advice on all of them]).
+    if a server failed or could not list its tools. Advice does not change that: advise(upstreams,
+    clock), if there is one, returns its lines and {server's name, or None for all: its advice}.
     """
     done = threading.Event()
     upstreams = [upstream for server in pool.upstreams().values() for upstream in server]
     when_settled(upstreams, done.set)
     done.wait()
-    on_servers, on_all = advise(_tools(upstreams, clock)) if advise else ({}, [])
+    lines, advice = advise(upstreams, clock) if advise else ([], {})
     failed = any(upstream.state != RUNNING or TOOLS in upstream.unlisted for upstream in upstreams)
     if not as_json:
-        told = [f"{upstream.name}: {line}" for upstream, found in on_servers.items()
-                for line in _lines(found)] + _lines(on_all)
-        told = ["", "advice:", *told] if told else []
-        return "\n".join([table(upstreams), *told]), int(failed)
-    servers = health(pool)["servers"]
+        return "\n".join([table(upstreams), *lines]), int(failed)
+    servers = health(pool)
     for upstream in upstreams:
-        servers[upstream.name].update(unlisted=upstream.unlisted, advice=[
-            each._asdict() for each in on_servers.get(upstream, ())])
-    return json.dumps({"ok": not failed, "servers": servers,
-                       "advice": [each._asdict() for each in on_all]}, indent=2), int(failed)
-
-
-def _lines(found):
-    """Lines of text for a list of Advice: one for all that is said of several things."""
-    together = {}
-    for about, text in found:
-        together.setdefault(text, []).append(about)
-    return [", ".join(abouts[:MOST_SHOWN]) + (
-        f" and {len(abouts) - MOST_SHOWN} more" if len(abouts) > MOST_SHOWN else "") + f": {text}"
-        for text, abouts in together.items()]
-
-
-def _tools(upstreams, clock):
-    """{upstream: its tools}. They are asked for again, since a catalog keeps no schemas."""
-    tools, done = {}, threading.Event()
-
-    def finish(lists, _missing):
-        tools.update((upstream, lists.get(upstream) or ()) for upstream in upstreams)
-        done.set()
-    Gather([upstream for upstream in upstreams if upstream.catalog.count(TOOLS)
-            and upstream.is_running()], finish, clock, LIST_SECONDS).start(
-        lambda upstream, put: Pages(upstream, TOOLS, put).ask())
-    done.wait()
-    return tools
-
-
-def health(pool):
-    """{"servers": {name: {…, "processes": […]}}}, for machines. No secret of the config is in it.
-
-    What is said of a server is said of the first of its processes that is up.
-    """
-    return {"servers": {name: _server(upstreams) for name, upstreams in pool.upstreams().items()}}
+        servers[upstream.name].update(unlisted=upstream.unlisted,
+                                      advice=advice.get(upstream.name, []))
+    return json.dumps({"ok": not failed, "servers": servers, "advice": advice.get(None, [])},
+                      indent=2), int(failed)
 
 
 def best_of(upstreams):
     """Of the processes of a server, the first that is up, or else the first; None without one."""
-    return next((upstream for upstream in upstreams if upstream.state == RUNNING),
-                upstreams[0] if upstreams else None)
+    return min(upstreams, key=lambda upstream: upstream.state != RUNNING, default=None)
+
+
+def health(pool):
+    """{server: {…, "processes": […]}}, for machines. No secret of the config is in it."""
+    return {name: _server(upstreams) for name, upstreams in pool.upstreams().items()}
 
 
 def _server(upstreams):
+    """What is said of a server is said of the best of its processes."""
     processes = [_process(upstream) for upstream in upstreams if upstream.state != RESTING]
     first = best_of(upstreams)
     best = _process(first) if first else {"state": "not needed"}
-    return {**{key: best.get(key) for key in (
-        "state", "lastError", "restarts", "pid", "revision", "secondsUp", "tools", "prompts",
-        "resources")}, "sessions": len({session for upstream in upstreams
-                                        for session in upstream.audience.sessions()}),
+    return {
+        **{key: best.get(key) for key in ("state", "lastError", "restarts", "pid", "revision",
+                                          "secondsUp", *_COUNTED)},
+        "sessions": len({session for upstream in upstreams
+                         for session in upstream.audience.sessions()}),
         "callsInFlight": sum(process["callsInFlight"] for process in processes),
         "url": first and _origin(first.entry.url),
         "serverInfo": outline(first.info.get("serverInfo")) if best.get("revision") else None,
@@ -116,63 +77,48 @@ def _process(upstream):
         "capabilities": sorted(upstream.use.capabilities),
         "owner": owner.name if owner else None, "heldBy": holder.name if holder else None,
         "sessions": len(upstream.audience.sessions()), "callsInFlight": len(life.pending),
-        "tools": upstream.catalog.count(TOOLS), "prompts": upstream.catalog.count(PROMPTS),
-        "resources": upstream.catalog.count(RESOURCES)}
+        **{kind: upstream.catalog.count(method) for kind, method in _COUNTED.items()}}
 
 
 def table(upstreams, urls=(), groups=()):
-    """A row for each server, the problems below; `urls` is where HTTP clients find us.
+    """A row for each server, the problems below. `urls` is where HTTP clients find us; with them,
+    the groups, by their names, have a row each."""
+    def address(*name):     # the first as a URL, others as paths
+        first, *others = ["/".join([url, *name]) for url in urls] or [""]
+        return " or ".join([first, *(urllib.parse.urlsplit(other).path for other in others)])
 
-    With them, the groups, by their names, have a row each.
-    """
-    rows = [_HEADINGS] + [_row(upstream, urls) for upstream in upstreams]
+    rows = [{**_row(upstream), "URL": address(upstream.name)} for upstream in upstreams]
     if urls:
-        rows += [(name, "a group", *[""] * 8, _address(urls, name)) for name in groups]
-        rows.append(("all together", *[""] * 9, _address(urls)))
-    columns = [column for column in zip(*rows) if any(column[1:])]
+        rows += [{"server": name, "state": "a group", "URL": address(name)} for name in groups]
+        rows.append({"server": "all together", "URL": address()})
+    columns = [[heading, *(row.get(heading, "") for row in rows)] for heading in _HEADINGS]
+    columns = [column for column in columns if any(column[1:])]
     widths = [max(map(len, column)) for column in columns]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip()
              for row in zip(*columns)]
-    for upstream in upstreams:
-        lines += _problems(upstream)
-    return "\n".join(lines)
+    return "\n".join([*lines, *(line for upstream in upstreams for line in _problems(upstream))])
 
 
-def _address(urls, name=None):
-    """Where clients find the server or group of this name: the first as a URL, others as paths."""
-    first, *others = [f"{url}/{name}" if name else url for url in urls] or [""]
-    return " or ".join([first, *(urllib.parse.urlsplit(other).path for other in others)])
-
-
-def _row(upstream, urls):
-    address = _address(urls, upstream.name)
+def _row(upstream):
+    row = {"server": upstream.name, "state": upstream.state}
     if upstream.state != RUNNING:
-        return (upstream.name, upstream.state, *[""] * 8, address)
-    info = upstream.info.get("serverInfo")
-    info = info if isinstance(info, dict) else {}
-    place = f" at {_origin(upstream.entry.url)}" if upstream.entry.url else ""
-    counts = [_count(upstream, method) for method in (TOOLS, PROMPTS, RESOURCES, TEMPLATES)]
-    return (upstream.name, upstream.state, *counts, f"{upstream.life.seconds_to_start():.1f}",
-            upstream.info["protocolVersion"], _served(upstream),
-            printable(f"{info.get('name', '?')} {info.get('version', '?')}{place}"),
-            address)
+        return row
+    for heading, method in _COUNTED.items():
+        row[heading] = ("-" if LISTS[method][0] not in upstream.capabilities else "?"
+                        if method in upstream.unlisted else str(upstream.catalog.count(method)))
+    for_all = upstream.life.era.keeps_nothing and upstream.entry.shared is not False
+    what = [str(dig(upstream.info, "serverInfo", key) or "?") for key in ("name", "version")]
+    if upstream.entry.url:
+        what += ["at", _origin(upstream.entry.url)]
+    return {**row, "seconds": f"{upstream.life.seconds_to_start():.1f}",
+            "revision": upstream.info["protocolVersion"], "is": printable(" ".join(what)),
+            "process": "one for all" if for_all else _PROCESS[upstream.entry.shared]}
 
 
 def _origin(url):
     """Where a remote server is: without path and query, where some vendors put the key."""
     parts = url and urllib.parse.urlsplit(url)
     return parts and f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-
-
-def _served(upstream):
-    for_all = upstream.life.era.keeps_nothing and upstream.entry.shared is not False
-    return "one for all" if for_all else _PROCESS[upstream.entry.shared]
-
-
-def _count(upstream, method):
-    if LISTS[method][0] not in upstream.capabilities:
-        return "-"
-    return "?" if method in upstream.unlisted else str(upstream.catalog.count(method))
 
 
 def _problems(upstream):

@@ -16,6 +16,7 @@ from transports.fabric.messages import encode
 LONGEST_REMEMBERED = 4 * 2**20     # bytes of one list
 LONGEST_TOOL_NAME = 64  # several hosts refuse a whole session because of one longer name
 _CUT = re.compile("_[0-9a-f]{8}$")
+_MAKES_SLASHES = re.compile(r"\{[+#./;?&]|\*[,}]")    # in a URI template, as {+path} or {path*}
 
 # method → (the capability it needs, the key of its items, the key that identifies an item)
 LISTS = {
@@ -26,6 +27,7 @@ LISTS = {
     "tasks/list": ("tasks", "tasks", "taskId"),
 }
 TOOLS, PROMPTS, RESOURCES, TEMPLATES, TASKS = LISTS
+LISTED = 2      # see Catalog.fits
 
 # What a server may say of its lists → the capability of those that have changed.
 CHANGED = {f"notifications/{kind}/list_changed": kind
@@ -161,13 +163,14 @@ class Catalog:
         """The own name for ours, if it has listed that; else None."""
         return self.known[method].get(outer_name(method, self._prefix, name))
 
-    def has_uri(self, uri):
-        return uri in self.known[RESOURCES]
-
-    def matches_template(self, uri):
-        """Whether the URI is one of its templates, or one of them could have made it."""
-        return any(uri == template or made_from(template, uri)
-                   for template in self.known[TEMPLATES])
+    def fits(self, uri):
+        """LISTED if it has listed the URI, or that as a template; 1 if one of its templates could
+        have made it; else 0."""
+        if uri in self.known[RESOURCES] or uri in self.known[TEMPLATES]:
+            return LISTED
+        slashes = uri.count("/")    # a plain expression like {id} makes none
+        return int(any((template.count("/") == slashes or _MAKES_SLASHES.search(template))
+                       and made_from(template, uri) for template in self.known[TEMPLATES]))
 
     def count(self, method):
         """How many of them the server has, by its last list."""
