@@ -62,3 +62,25 @@ class Gather:
         self._deadline = None
         if missing:
             self._finish(self._values, missing)
+
+
+class GrowingPause:
+    """Seconds before something is tried again, doubled with each failure in a row. Used by one
+    thread at a time.
+
+    >>> pause = GrowingPause(1.0, 3.0)
+    >>> [pause.next(), pause.next(), pause.next()]
+    [1.0, 2.0, 3.0]
+    """
+
+    def __init__(self, first, longest):
+        self._first, self._longest = min(first, longest), longest
+        self.reset()
+
+    def next(self):
+        seconds, self._seconds = self._seconds, min(2 * self._seconds, self._longest)
+        return seconds
+
+    def reset(self):
+        """It has worked: the next pause is the first again."""
+        self._seconds = self._first

@@ -1,8 +1,9 @@
 """The interfaces that the rest of the program relies on, in one place.
 
-Classes here are never instantiated and never inherited from: an object fits if it has the methods.
+The Protocols are never instantiated and never inherited from: an object fits if it has the methods.
 """
 
+import types
 import typing
 
 
@@ -72,3 +73,29 @@ class Connection(typing.Protocol):
 
     def last_lines(self) -> list:
         """What the server last said beside the protocol, oldest first."""
+
+
+class Observer(typing.Protocol):
+    """Sees each message as it passes: at one place in each direction, on either side. Any thread
+    may call anything here. It never blocks and never raises."""
+
+    def from_client(self, session, message: dict) -> None:
+        """Called by FromClient.handle."""
+
+    def to_client(self, name: str, message: dict, data: bytes) -> None:
+        """Called by Outbox.send, and by `send` of every other stream. `name`: of the session;
+        `data`: the message as bytes."""
+
+    def from_server(self, upstream, message: dict) -> None:
+        """Called by Life.receive."""
+
+    def to_server(self, upstream, message: dict, call) -> None:
+        """Called by Life.send. `call`: the Call on whose behalf, or None."""
+
+    def asked(self, session, our_id: int, question) -> None:
+        """This session is about to be asked a server's question, a Call, under our id."""
+
+
+# The one Observer of the whole program, as there is one log, and whether it wants to see messages
+# now. Callers look at `watched` first: that is all that it costs while nobody looks.
+passing = types.SimpleNamespace(observer=None, watched=False)

@@ -18,8 +18,7 @@ import urllib.parse
 
 from transports.fabric.messages import (REQUEST, RESPONSE, SERVER_UNAVAILABLE, Refused, error,
                                         kind_of, notification)
-from transports.fabric.passing import passing
-from transports.fabric.peers import StartFailed
+from transports.fabric.peers import StartFailed, passing
 from transports.fabric.pending import Call, cancel_notification
 from transports.fabric.session import Session
 from transports.program.options import CannotServe

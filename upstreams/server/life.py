@@ -12,8 +12,7 @@ import time
 
 from transports.fabric.gather import Gather
 from transports.fabric.messages import RESPONSE, SERVER_UNAVAILABLE, InvalidMessage, error, kind_of
-from transports.fabric.passing import passing
-from transports.fabric.peers import StartFailed
+from transports.fabric.peers import StartFailed, passing
 from transports.fabric.pending import Calls, PendingRequests, cancel_notification
 from transports.fabric.session import Gate
 from transports.fabric.text import printable

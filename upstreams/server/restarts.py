@@ -10,7 +10,7 @@ import logging
 import math
 import time
 
-from transports.fabric.pause import GrowingPause
+from transports.fabric.gather import GrowingPause
 
 log = logging.getLogger("router")
 

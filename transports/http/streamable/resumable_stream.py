@@ -12,7 +12,7 @@ import threading
 
 from transports.fabric.messages import encode
 from transports.fabric.outbox import CLOSE, too_far_behind
-from transports.fabric.passing import passing
+from transports.fabric.peers import passing
 
 log = logging.getLogger("router")
 
