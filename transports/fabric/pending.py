@@ -9,14 +9,15 @@ A client's tools/call opens a Call in the session's `calls` and an entry in the 
 `pending`. A server's question is the mirror image.
 """
 
+import dataclasses
 import itertools
 import re
 import threading
 import time
 import weakref
 
-from .messages import (INVALID_REQUEST, SERVER_UNAVAILABLE, Refused, dig, error,
-                       is_error_without_id, is_id, notification, whole, with_params)
+from .messages import (INTERNAL_ERROR, INVALID_REQUEST, SERVER_UNAVAILABLE, Refused, dig, error,
+                       is_error_without_id, is_id, notification, with_params, without_keys)
 
 LATE_CALLS = 100    # of which it is remembered who asked, for what a server says too late
 
@@ -61,7 +62,11 @@ class Call:
 
     def on_end(self, function):
         """Call function() once the call has ended, however it did; at once if it has."""
-        self.asker.calls.on_end(self, function)
+        with self.asker.calls.lock:
+            if not self.ended:
+                self._on_end.append(function)
+                return
+        function()
 
     def cancel(self, reason):
         """End it without an answer, and withdraw it. False if an answer was faster."""
@@ -80,11 +85,10 @@ class Calls:
     """What one peer asked us and we have not answered: {its id: Call}."""
 
     def __init__(self, asker, limit=None):
-        self._asker = asker
-        self._limit = limit
-        self._lock = threading.Lock()
-        self._emptied = threading.Condition(self._lock)
-        # protected by _lock:
+        self._asker, self._limit = asker, limit
+        self.lock = threading.Lock()
+        self._emptied = threading.Condition(self.lock)
+        # protected by the lock:
         self._open = {}
         self._leaving = 0  # answers that have left this table and not yet reached their peer
         self._closed = False
@@ -92,7 +96,7 @@ class Calls:
     def open(self, message, reply_to, within=None):
         """A new Call. Raises Refused: id still in use, too many open, or the peer is gone."""
         call = Call(self._asker, message, reply_to, within)
-        with self._lock:
+        with self.lock:
             if self._closed:
                 raise Refused(SERVER_UNAVAILABLE, "this session has ended")
             if call.id in self._open:
@@ -110,7 +114,7 @@ class Calls:
         True for the first caller. Any later one finds the call ended, and its answer is dropped.
         The id is free again before the peer has the answer.
         """
-        with self._lock:
+        with self.lock:
             if self._open.get(call.id) is not call:
                 return False
             del self._open[call.id]
@@ -120,19 +124,11 @@ class Calls:
             function()
         if answer is not None:
             call.reply_to.send(answer)
-        with self._lock:
+        with self.lock:
             self._leaving -= 1
             if not self._leaving and not self._open:
                 self._emptied.notify_all()
         return True
-
-    def on_end(self, call, function):
-        """See Call.on_end."""
-        with self._lock:
-            if not call.ended:
-                call._on_end.append(function)
-                return
-        function()
 
     def cancel(self, id, reason):
         """The asker takes its request back; returns the Call that has ended by this, or None.
@@ -145,44 +141,40 @@ class Calls:
 
     def close(self):
         """Refuse what comes from now on; returns the calls that are still open."""
-        with self._lock:
+        with self.lock:
             self._closed = True
             # Cuts a cycle, since the asker has this table: an ended session with all that it
             # keeps is freed at once, not when the collector runs.
             self._asker = None
-            return list(self._open.values())
+        return self.all()
 
     def find(self, id):
         """The Call with this id that is still open, or None."""
-        with self._lock:
-            return self._open.get(id)
+        return self._open.get(id)
 
     def all(self):
         """Those that are still open."""
-        with self._lock:
+        with self.lock:
             return list(self._open.values())
 
     def wait_until_empty(self, seconds):
         """Block until all answers have been sent; False if that took too long."""
-        with self._lock:
+        with self.lock:
             return self._emptied.wait_for(lambda: not self._open and not self._leaving, seconds)
 
     def __len__(self):
-        with self._lock:
-            return len(self._open)
+        return len(self._open)
 
 
+@dataclasses.dataclass(slots=True)
 class Pending:
     """One row of PendingRequests."""
 
-    __slots__ = ("id", "token", "reply_to", "call", "heard")
-
-    def __init__(self, id, token, reply_to, call):
-        self.id = id                # the asker's id
-        self.token = token          # the asker's progress token, or None
-        self.reply_to = reply_to    # the Peer that gets the answer
-        self.call = call            # the Call on whose behalf we ask; None if we ask ourselves
-        self.heard = time.monotonic()   # when it was asked, or last made progress
+    id: str | float     # the asker's
+    token: str | float | None   # the asker's for progress
+    reply_to: object    # the Peer that gets the answer
+    call: Call | None   # on whose behalf we ask; None if we ask ourselves
+    heard: float        # when it was asked, or last made progress
 
 
 class PendingRequests:
@@ -213,7 +205,7 @@ class PendingRequests:
         with self._lock:
             if self._closed:
                 raise Refused(SERVER_UNAVAILABLE, self._closed)
-            self._rows[our_id] = Pending(message["id"], token, reply_to, call)
+            self._rows[our_id] = Pending(message["id"], token, reply_to, call, time.monotonic())
         return sent
 
     def answer(self, response):
@@ -221,27 +213,26 @@ class PendingRequests:
 
         Returns its row, or None if it was withdrawn or answered before.
         """
-        row = self.take(response["id"]) or self._take_text(response["id"])
+        id = response["id"]
+        row = self.take(id)
+        if row is None and re.fullmatch("[0-9]{1,18}", str(id)):
+            row = self.take(int(id))    # some peers turn the number 7 into "7"
         if row:
-            if "error" in response:
-                response = whole(response)
-            row.reply_to.send({**response, "id": row.id})
+            row.reply_to.send({**_whole(response), "id": row.id})
         return row
 
     def answer_without_id(self, response, problem):
         """The same for an error whose id is null: it is that of the one request, if only one
         waits (JSON-RPC 2.0, Response object: the id could not be read). Else raises `problem`."""
-        with self._lock:
-            sole = next(iter(self._rows)) if len(self._rows) == 1 else None
-        if sole is None or not is_error_without_id(response):
+        rows = self._items()
+        if len(rows) != 1 or not is_error_without_id(response):
             raise problem
-        self.answer({**response, "id": sole})
+        self.answer({**response, "id": rows[0][0]})
 
     def progress(self, message):
         """Send a progress notification to the asker of its token, under the asker's token."""
         token = dig(message, "params", "progressToken")
-        with self._lock:
-            row = self._rows.get(token) if is_id(token) else None
+        row = self.find(token) if is_id(token) else None
         if row is None or row.token is None:
             return False
         row.heard = time.monotonic()
@@ -250,8 +241,7 @@ class PendingRequests:
 
     def find(self, our_id):
         """The row, or None if it was withdrawn or answered."""
-        with self._lock:
-            return self._rows.get(our_id)
+        return self._rows.get(our_id)
 
     def take(self, our_id):
         """Remove a row and return it; None if it is gone already."""
@@ -265,10 +255,6 @@ class PendingRequests:
                     del self._last_calls[next(iter(self._last_calls))]
             return row
 
-    def _take_text(self, id):
-        """Some peers turn the number 7 into "7"."""
-        return self.take(int(id)) if re.fullmatch("[0-9]{1,18}", str(id)) else None
-
     def close(self, reason):
         """Answer every row with an error, at once, and refuse new ones."""
         with self._lock:
@@ -277,36 +263,49 @@ class PendingRequests:
         for row in rows.values():
             row.reply_to.send(error(row.id, SERVER_UNAVAILABLE, reason))
 
+    def _items(self):
+        with self._lock:
+            return list(self._rows.items())
+
     def silent_since(self, moment):
         """Our ids of the requests of a Call that have made no progress since that moment."""
-        with self._lock:
-            return [our_id for our_id, row in self._rows.items()
-                    if row.call and row.heard <= moment]
+        return [our_id for our_id, row in self._items() if row.call and row.heard <= moment]
 
     def calls(self):
         """The Calls that have a request here."""
-        with self._lock:
-            return [row.call for row in self._rows.values() if row.call]
+        return [row.call for _, row in self._items() if row.call]
 
     def ids_of(self, call):
         """Our ids of the requests that belong to this call."""
-        with self._lock:
-            return [our_id for our_id, row in self._rows.items() if row.call is call]
+        return [our_id for our_id, row in self._items() if row.call is call]
 
     def askers(self, seconds=0.0):
         """The sessions that have a call here, or had one that many seconds ago or less. If none
         has one here, all that ever had. None stands for those that have ended since.
         """
-        moment = time.monotonic() - seconds
+        moment, here = time.monotonic() - seconds, {call.asker for call in self.calls()}
         with self._lock:
-            here = [row.call.asker for row in self._rows.values() if row.call]
             late = [asker for asker, ended in self._last_calls.items()
                     if not here or ended >= moment]
         return {*here, *(asker() for asker in late)}
 
     def __len__(self):
-        with self._lock:
-            return len(self._rows)
+        return len(self._rows)
+
+
+def _whole(response):
+    """A response as it should be: with a result alone, or with an error alone.
+
+    >>> _whole({"id": 7, "result": {}, "error": None})
+    {'id': 7, 'result': {}}
+    """
+    if "error" not in response:
+        return response
+    if response["error"] is not None:
+        return without_keys(response, "result")
+    if response.get("result") is not None:
+        return without_keys(response, "error")
+    return error(response["id"], INTERNAL_ERROR, "an answer without a result")
 
 
 def cancel_notification(our_id, reason):

@@ -1,18 +1,17 @@
 """One client's conversation: what it asked, what it was asked, and what has to wait for it.
 
-Any thread may send to a session. Its messages go through an Outbox or a ResumableStream, so only
-the thread that feeds its stream ever waits for the client.
+Any thread may send to a session. Its messages go through an Outbox or a stream that is like one,
+so only the thread that feeds its stream ever waits for the client.
 """
 
-import itertools
+import collections
 import logging
 import secrets
 import threading
-import time
 
 from .messages import REQUEST_CANCELLED, encode
 from .outbox import Outbox, too_far_behind
-from .passing import passing
+from .peers import passing
 from .pending import Calls, PendingRequests, cancel_notification
 
 log = logging.getLogger("router")
@@ -31,7 +30,7 @@ class Gate:
     def __init__(self):
         self._lock = threading.Lock()
         # protected by _lock:
-        self._kept = []         # [(function, arguments)]; None once the gate is open
+        self._kept = collections.deque()    # (function, arguments); None once the gate is open
         self._bytes = 0         # of the messages among these arguments
         self._opening = False
 
@@ -62,57 +61,53 @@ class Gate:
                 if not self._kept:
                     self._kept = None
                     return
-                kept, self._kept = self._kept, []
-            for function, arguments in kept:
-                try:
-                    function(*arguments)
-                except Exception:  # a bug of ours in one must not stop those behind it
-                    log.exception("a call that was kept for later failed")
+                function, arguments = self._kept.popleft()
+            try:
+                function(*arguments)
+            except Exception:  # a bug of ours in one must not stop those behind it
+                log.exception("a call that was kept for later failed")
 
 
 class Tasks:
-    """Which server has which task of a session: {task id: [Upstream]}. The oldest are forgotten.
+    """Which server has which task of a session. The oldest are forgotten.
 
     Two servers may give the same id to two tasks.
     """
 
     def __init__(self):
         self._lock = threading.Lock()
-        self._upstreams = {}    # protected by _lock
+        self._known = {}    # protected by _lock: {(task id, upstream): None}, the oldest first
 
     def add(self, task_id, upstream):
         with self._lock:
-            upstreams = self._upstreams.pop(task_id, [])
-            self._upstreams[task_id] = [upstream, *(u for u in upstreams if u is not upstream)]
-            if len(self._upstreams) > MOST_TASKS:
-                del self._upstreams[next(iter(self._upstreams))]
+            self._known.pop((task_id, upstream), None)
+            self._known[task_id, upstream] = None
+            if len(self._known) > MOST_TASKS:
+                del self._known[next(iter(self._known))]
 
     def of(self, task_id):
         """The upstreams that have a task with this id, the newest first."""
         with self._lock:
-            return list(self._upstreams.get(task_id, ()))
+            return [upstream for id, upstream in reversed(self._known) if id == task_id]
 
     def has(self, task_id, upstream):
-        return upstream in self.of(task_id)
+        return (task_id, upstream) in self._known
 
 
 class Session:
-    """One client's conversation: what it asked, what it was asked, what it sees and wants.
+    """What it asked, what it was asked, what it sees and wants.
 
     The router decides what happens to the messages; the session remembers. It is written by the
     threads that carry this client's messages, and read by any thread.
     """
 
-    def __init__(self, surface, transport, surface_name=None, make_outbox=Outbox, most_calls=None):
+    def __init__(self, surface, transport, surface_name=None, most_calls=None):
         self.id = secrets.token_urlsafe(24)
         self.name = f"session {self.id[:6]}"    # the whole id is a key: it stays out of the log
         self.surface = surface                  # what it sees: upstreams/routing
         self.transport = transport              # the name of the transport that it came by
         self.surface_name = surface_name        # of a server or a group; None: of all servers
-        self.outbox = make_outbox(self.name)    # its own stream, for what belongs to no call
-        self.streams = {}                       # others, of calls, by their number
-        self.numbers = itertools.count(1)       # for these
-        self.last_used = None   # by its client; None if the session ends with its stream anyway
+        self.outbox = Outbox(self.name)         # its own stream, for what belongs to no call
         self.calls = Calls(self, most_calls)    # what it asked
         self.pending = PendingRequests()        # what it was asked
         self.version = None                     # negotiated by `initialize`
@@ -128,18 +123,13 @@ class Session:
 
     def close_streams(self):
         """Let the threads that feed its streams end, and keep nothing that was to be sent."""
-        for stream in [self.outbox, *list(self.streams.values())]:
-            stream.close()
-        self.streams.clear()
+        self.outbox.close()
         self.ready_gate.open()
 
     def seconds_silent(self):
-        """Since the last sign of life of its client; 0 while it reads on some connection, or
-        waits for an answer there."""
-        if self.last_used is None or self.outbox.reader or any(
-                stream.reader for stream in list(self.streams.values())):
-            return 0.0
-        return time.monotonic() - self.last_used
+        """Since the last sign of life of its client. None is known here, and none is needed: this
+        session ends with its stream."""
+        return 0.0
 
     def send(self, message):
         """Send on the session's own stream, as soon as the client is ready for it."""

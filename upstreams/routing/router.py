@@ -3,7 +3,6 @@
 import logging
 
 from transports.fabric.messages import SERVER_UNAVAILABLE
-from transports.fabric.outbox import Outbox
 from transports.fabric.session import Session
 from transports.program.options import Limits
 
@@ -51,13 +50,13 @@ class Router:
         self.pool.start()
         self.tell()
 
-    def open(self, transport, name=None, make_outbox=Outbox):
+    def open(self, transport, name=None, kind=Session):
         """A new session by this transport: of the server or group with this name, or of all.
 
         If there are too many, one that nobody seems to use ends for it. Raises LookupError for an
         unknown name, and SessionsUsedUp.
         """
-        session = Session(self._surface(name), transport, name, make_outbox, self.limits.calls)
+        session = kind(self._surface(name), transport, name, self.limits.calls)
         while not self.sessions.add(session):
             other = self.sessions.longest_silent()
             log.warning("%s ends to make room: there are --max-sessions already", other.name)
