@@ -10,8 +10,7 @@ import os
 import sys
 import threading
 
-from transports.fabric.lines import each_line
-from transports.fabric.messages import INVALID_REQUEST, InvalidMessage, decode
+from transports.fabric.messages import INVALID_REQUEST, InvalidMessage, decode, each_line
 from transports.fabric.outbox import feed_pipe
 from transports.program.options import CannotServe
 from transports.program.signals import end_ourselves, interruptible

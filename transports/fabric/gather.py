@@ -48,12 +48,12 @@ class Gather:
                 return
             self._missing.remove(source)
             self._values[source] = value
-            complete = not self._missing
-        if complete:
-            if self._clock:
-                self._clock.forget(self._deadline)
-                self._deadline = None  # cuts a cycle: the clock's event refers to us
-            self._finish(self._values, set())
+            if self._missing:
+                return
+        if self._clock:
+            self._clock.forget(self._deadline)
+            self._deadline = None  # cuts a cycle: the clock's event refers to us
+        self._finish(self._values, set())
 
     def _expire(self):
         """Called by the clock."""

@@ -1,7 +1,5 @@
-"""The interfaces that the rest of the program relies on, in one place.
-
-The Protocols are never instantiated and never inherited from: an object fits if it has the methods.
-"""
+"""The interfaces that the rest of the program relies on. Nobody instantiates or inherits these
+Protocols: an object fits if it has the methods, which any thread may call."""
 
 import types
 import typing
@@ -10,30 +8,26 @@ import typing
 class Peer(typing.Protocol):
     """Anything that a message can be sent to: a Call, a Session, an Upstream, an Outbox, …
 
-    `send` may be called from any thread. It never blocks and never raises: a peer drops what it
-    can't deliver, and a caller that waits for an answer gets an error in another way.
+    `send` never blocks and never raises: a peer drops what it can't deliver, and a caller that
+    waits for an answer gets an error in another way.
     """
 
     def send(self, message: dict) -> None: ...
 
 
 class Asked(Peer, typing.Protocol):
-    """A peer that requests are passed on to: the Upstream of a server, or a client's Session."""
+    """A peer that requests are passed on to: one life of a server, or a client's Session."""
 
     def withdraw(self, our_id: int, reason: str) -> None:
         """The request that we sent under our id is not wanted any more; no error if it is gone.
-
-        Any thread. The peer is told with notifications/cancelled, and its late answer is dropped.
-        """
+        The peer is told with notifications/cancelled, and its late answer is dropped."""
 
 
 class ReplyTo(Peer, typing.Protocol):
-    """Where a transport wants the answers to one client message: the last argument of
-    `Router.handle`. It gets what belongs to the request (progress, log lines, questions) and then
-    its answer, before `handle` returns or long after, and from any thread.
+    """The last argument of `Router.handle`: it gets what belongs to a client's request (progress,
+    log lines, questions) and then its answer, before `handle` returns or long after.
 
-    A session's own outbox will do, and needs no more than `send`. A stream of its own also needs
-    what follows, for any thread.
+    The session's own outbox needs no more than `send`; a stream of its own also what follows.
     """
 
     def expect_one_less(self) -> None:
@@ -66,7 +60,7 @@ class Connection(typing.Protocol):
         """As a Peer's."""
 
     def close(self) -> None:
-        """Begin to end it; returns at once. Any thread, any number of times."""
+        """Begin to end it; returns at once. May be called any number of times."""
 
     def join(self, seconds: float) -> bool:
         """Wait for its end; False if it has not come by then."""
@@ -76,15 +70,13 @@ class Connection(typing.Protocol):
 
 
 class Observer(typing.Protocol):
-    """Sees each message as it passes: at one place in each direction, on either side. Any thread
-    may call anything here. It never blocks and never raises."""
+    """Sees each message as it passes. It never blocks and never raises."""
 
     def from_client(self, session, message: dict) -> None:
         """Called by FromClient.handle."""
 
     def to_client(self, name: str, message: dict, data: bytes) -> None:
-        """Called by Outbox.send, and by `send` of every other stream. `name`: of the session;
-        `data`: the message as bytes."""
+        """Called by Outbox.send, and by `send` of every other stream, with the session's name."""
 
     def from_server(self, upstream, message: dict) -> None:
         """Called by Life.receive."""

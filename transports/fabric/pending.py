@@ -9,7 +9,6 @@ A client's tools/call opens a Call in the session's `calls` and an entry in the 
 `pending`. A server's question is the mirror image.
 """
 
-import dataclasses
 import itertools
 import re
 import threading
@@ -17,7 +16,7 @@ import time
 import weakref
 
 from .messages import (INTERNAL_ERROR, INVALID_REQUEST, SERVER_UNAVAILABLE, Refused, dig, error,
-                       is_error_without_id, is_id, notification, with_params, without_keys)
+                       is_id, notification, with_params, without_keys)
 
 LATE_CALLS = 100    # of which it is remembered who asked, for what a server says too late
 
@@ -29,13 +28,9 @@ class Call:
     answer goes last; nothing follows it.
     """
 
-    __slots__ = ("asker", "id", "method", "reply_to", "within", "ended", "_passed_on",
-                 "_on_end")
-
     def __init__(self, asker, message, reply_to, within=None):
         self.asker = asker          # the Session or Upstream that asked
-        self.id = message["id"]
-        self.method = message["method"]
+        self.id, self.method = message["id"], message["method"]
         self.reply_to = reply_to    # a Peer: where the answer goes
         self.within = within        # for a server's question: the client's call it belongs to
         self.ended = False
@@ -76,7 +71,7 @@ class Call:
         return True
 
     def withdraw(self, reason):
-        """Tell the peers that it was passed on to that nobody waits for their answer any more."""
+        """Tell the peers that have it that nobody waits for their answer any more."""
         for peer, our_id in self._passed_on:
             peer.withdraw(our_id, reason)
 
@@ -91,13 +86,12 @@ class Calls:
         # protected by the lock:
         self._open = {}
         self._leaving = 0  # answers that have left this table and not yet reached their peer
-        self._closed = False
 
     def open(self, message, reply_to, within=None):
-        """A new Call. Raises Refused: id still in use, too many open, or the peer is gone."""
+        """A new Call. Raises Refused."""
         call = Call(self._asker, message, reply_to, within)
         with self.lock:
-            if self._closed:
+            if self._asker is None:
                 raise Refused(SERVER_UNAVAILABLE, "this session has ended")
             if call.id in self._open:
                 raise Refused(INVALID_REQUEST, f"id {call.id!r} is still in use by a request "
@@ -109,11 +103,9 @@ class Calls:
         return call
 
     def end(self, call, answer=None):
-        """Take the call out of the table and send its answer, if there is one.
-
-        True for the first caller. Any later one finds the call ended, and its answer is dropped.
-        The id is free again before the peer has the answer.
-        """
+        """Take the call out of the table and send its answer, if there is one: the id is free
+        again before the peer has the answer. True for the first caller; any later one finds the
+        call ended, and its answer is dropped."""
         with self.lock:
             if self._open.get(call.id) is not call:
                 return False
@@ -131,10 +123,8 @@ class Calls:
         return True
 
     def cancel(self, id, reason):
-        """The asker takes its request back; returns the Call that has ended by this, or None.
-
-        An unknown id is no error: the answer may be on its way.
-        """
+        """The asker takes its request back; returns the Call that has ended by this, or None. An
+        unknown id is no error: the answer may be on its way."""
         call = self.find(id)
         # Cancellation, Behavior Requirements: `initialize` must not be cancelled.
         return call if call and call.method != "initialize" and call.cancel(reason) else None
@@ -142,9 +132,8 @@ class Calls:
     def close(self):
         """Refuse what comes from now on; returns the calls that are still open."""
         with self.lock:
-            self._closed = True
-            # Cuts a cycle, since the asker has this table: an ended session with all that it
-            # keeps is freed at once, not when the collector runs.
+            # This also cuts a cycle, since the asker has this table: an ended session with all
+            # that it keeps is freed at once, not when the collector runs.
             self._asker = None
         return self.all()
 
@@ -153,7 +142,6 @@ class Calls:
         return self._open.get(id)
 
     def all(self):
-        """Those that are still open."""
         with self.lock:
             return list(self._open.values())
 
@@ -166,15 +154,14 @@ class Calls:
         return len(self._open)
 
 
-@dataclasses.dataclass(slots=True)
 class Pending:
     """One row of PendingRequests."""
 
-    id: str | float     # the asker's
-    token: str | float | None   # the asker's for progress
-    reply_to: object    # the Peer that gets the answer
-    call: Call | None   # on whose behalf we ask; None if we ask ourselves
-    heard: float        # when it was asked, or last made progress
+    def __init__(self, id, token, reply_to, call):
+        self.id, self.token = id, token     # the asker's; the token of progress may be None
+        self.reply_to = reply_to    # the Peer that gets the answer
+        self.call = call            # the Call on whose behalf we ask; None if we ask ourselves
+        self.heard = time.monotonic()   # when it was asked, or last made progress
 
 
 class PendingRequests:
@@ -190,13 +177,11 @@ class PendingRequests:
         # protected by _lock:
         self._rows = {}
         self._last_calls = {}   # weakref to who asked → when; the latest LATE_CALLS of them
-        self._closed = None  # the reason, once it is closed; add() checks it under the lock
+        self._closed = None     # the reason, once it is closed
 
     def add(self, message, reply_to, call=None):
-        """A copy of the request under our id, with our progress token if it has one.
-
-        Raises Refused, with the reason, once the table is closed.
-        """
+        """A copy of the request under our id, with our progress token if it has one. Raises
+        Refused, with the reason, once the table is closed."""
         our_id = next(self._ids)
         token = dig(message, "params", "_meta", "progressToken")
         sent = {**message, "id": our_id}
@@ -205,27 +190,26 @@ class PendingRequests:
         with self._lock:
             if self._closed:
                 raise Refused(SERVER_UNAVAILABLE, self._closed)
-            self._rows[our_id] = Pending(message["id"], token, reply_to, call, time.monotonic())
+            self._rows[our_id] = Pending(message["id"], token, reply_to, call)
         return sent
 
     def answer(self, response):
-        """Send a response home under the id that it was asked with.
-
-        Returns its row, or None if it was withdrawn or answered before.
-        """
+        """Send a response home under the id that it was asked with. Returns its row, or None if it
+        was withdrawn or answered before."""
         id = response["id"]
-        row = self.take(id)
-        if row is None and re.fullmatch("[0-9]{1,18}", str(id)):
-            row = self.take(int(id))    # some peers turn the number 7 into "7"
-        if row:
+        if isinstance(id, str) and re.fullmatch("[0-9]{1,18}", id):
+            id = int(id)    # some peers turn the number 7 into "7"
+        if row := self.take(id):
             row.reply_to.send({**_whole(response), "id": row.id})
         return row
 
     def answer_without_id(self, response, problem):
         """The same for an error whose id is null: it is that of the one request, if only one
         waits (JSON-RPC 2.0, Response object: the id could not be read). Else raises `problem`."""
-        rows = self._items()
-        if len(rows) != 1 or not is_error_without_id(response):
+        rows = self.rows()
+        if not (len(rows) == 1 and dig(response, "jsonrpc") == "2.0" and "method" not in response
+                and response.get("id") is None
+                and isinstance(dig(response, "error", "code"), int)):
             raise problem
         self.answer({**response, "id": rows[0][0]})
 
@@ -240,11 +224,11 @@ class PendingRequests:
         return True
 
     def find(self, our_id):
-        """The row, or None if it was withdrawn or answered."""
+        """The row; None if it was withdrawn or answered."""
         return self._rows.get(our_id)
 
     def take(self, our_id):
-        """Remove a row and return it; None if it is gone already."""
+        """The same, and remove it."""
         with self._lock:
             row = self._rows.pop(our_id, None)
             if row and row.call:
@@ -263,26 +247,18 @@ class PendingRequests:
         for row in rows.values():
             row.reply_to.send(error(row.id, SERVER_UNAVAILABLE, reason))
 
-    def _items(self):
+    def rows(self):
+        """All of them as they are now: [(our id, row)]."""
         with self._lock:
             return list(self._rows.items())
 
-    def silent_since(self, moment):
-        """Our ids of the requests of a Call that have made no progress since that moment."""
-        return [our_id for our_id, row in self._items() if row.call and row.heard <= moment]
-
     def calls(self):
         """The Calls that have a request here."""
-        return [row.call for _, row in self._items() if row.call]
-
-    def ids_of(self, call):
-        """Our ids of the requests that belong to this call."""
-        return [our_id for our_id, row in self._items() if row.call is call]
+        return [row.call for _, row in self.rows() if row.call]
 
     def askers(self, seconds=0.0):
-        """The sessions that have a call here, or had one that many seconds ago or less. If none
-        has one here, all that ever had. None stands for those that have ended since.
-        """
+        """The sessions that have a call here, or had one that many seconds ago or less; all that
+        ever had, if none has one here. None stands for those that have ended since."""
         moment, here = time.monotonic() - seconds, {call.asker for call in self.calls()}
         with self._lock:
             late = [asker for asker, ended in self._last_calls.items()

@@ -10,7 +10,7 @@ import os
 import select
 import threading
 
-from transports.fabric.text import hidden, printable, without
+from transports.fabric.text import hidden, printable, redacted
 
 STDERR = 2
 CHUNK = 4096    # bytes; a pipe that is ready takes so many without blocking (POSIX, PIPE_BUF)
@@ -45,7 +45,7 @@ class Stderr(logging.Handler):
 
     def clean(self, text):
         """Text of several lines, with the secrets hidden and control characters escaped."""
-        return "\n".join(printable(line) for line in without(hidden.texts, text).split("\n"))
+        return "\n".join(printable(line) for line in redacted(hidden.texts, text).split("\n"))
 
     def show(self, text):
         """Write text that is not a log line, as the table of the servers."""
@@ -57,7 +57,7 @@ class Stderr(logging.Handler):
         text = self.format(record)
         # Only a traceback has several lines of ours; elsewhere a line break is from outside.
         self._write(self.clean(text) if record.exc_info
-                    else printable(without(hidden.texts, text)))
+                    else printable(redacted(hidden.texts, text)))
 
     def _write(self, text):
         if self._dropped:

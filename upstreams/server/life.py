@@ -151,9 +151,10 @@ class Life:
         """The time of a call counts from its request, or from its last progress."""
         seconds, self._watched = self.entry.timeout, False
         text = f'server "{self.entry.name}" did not answer within {seconds:g} seconds'
-        for our_id in self.pending.silent_since(time.monotonic() - seconds):
-            row = self.pending.find(our_id)
-            if row:  # answered first: its call ends while the request is still in the table
+        moment = time.monotonic() - seconds
+        for our_id, row in self.pending.rows():
+            # Answered first: its call ends while the request is still in the table.
+            if row.call and row.heard <= moment and self.pending.find(our_id):
                 row.reply_to.send(error(row.id, SERVER_UNAVAILABLE, text))
                 self.withdraw(our_id, text)
         if self.pending.calls():

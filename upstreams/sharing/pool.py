@@ -351,7 +351,8 @@ class Pool(Processes):
         process becomes free when that late answer arrives, and is ended if it does not arrive in
         LATE_SECONDS.
         """
-        unanswered = use.upstream.life.pending.ids_of(call)
+        unanswered = [our_id for our_id, row in use.upstream.life.pending.rows()
+                      if row.call is call]
         if not unanswered:
             self._free(use)
             return

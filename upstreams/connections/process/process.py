@@ -23,8 +23,8 @@ import signal
 import subprocess
 import threading
 
-from transports.fabric.lines import behind_a_banner, each_line, id_of_answer
-from transports.fabric.messages import INTERNAL_ERROR, InvalidMessage, decode, encode, error
+from transports.fabric.messages import (INTERNAL_ERROR, InvalidMessage, behind_a_banner, decode,
+                                        each_line, encode, error, id_of_answer)
 from transports.fabric.outbox import Outbox, feed_pipe
 from transports.fabric.peers import StartFailed
 from transports.fabric.text import printable
