@@ -1,8 +1,7 @@
 """The log: the one place where text goes to standard error.
 
-It never blocks its caller. A line that cannot be written at once, because nobody reads our
-stderr, is dropped and counted. It never shows a secret of the config or a control character from
-outside, whether the text came from a server, a client or an exception.
+It never blocks its caller: a line that cannot be written at once, because nobody reads our stderr,
+is dropped and counted. It never shows a secret of the config or a control character from outside.
 """
 
 import logging
@@ -17,10 +16,8 @@ CHUNK = 4096    # bytes; a pipe that is ready takes so many without blocking (PO
 
 
 class Stderr(logging.Handler):
-    """Standard error, for the log and for all else that a person is told.
-
-    Any thread may write. The handler's own lock is held during a write, which never blocks.
-    """
+    """Standard error, for the log and for all else that a person is told. Any thread may write;
+    the handler's own lock is held during a write, which never blocks."""
 
     def __init__(self):
         super().__init__()
@@ -37,10 +34,8 @@ class Stderr(logging.Handler):
         threading.excepthook = _log_end_of_thread
 
     def hide(self, secrets):
-        """From now on these texts, too, are replaced in all that is written here.
-
-        What else leaves the program, to clients and in /health, is cleaned by Entry.redact.
-        """
+        """From now on these texts are replaced in all that is written here; Entry.redact does the
+        same for clients and /health."""
         hidden.add(secrets)
 
     def clean(self, text):
@@ -91,10 +86,8 @@ def _is_ready():
 
 
 def replace_closed_files():
-    """Open the null device in place of a closed stdin, stdout or stderr.
-
-    Else the next pipe or socket would get its number, and a stray line would end up there.
-    """
+    """Open the null device in place of a closed stdin, stdout or stderr. Else the next pipe or
+    socket would get its number, and a stray line would end up there."""
     for number in range(3):
         try:
             os.fstat(number)
