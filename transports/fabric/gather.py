@@ -17,11 +17,9 @@ class OnAnswer:
 
 
 class Gather:
-    """One value from each of several sources, which are any hashable objects.
-
-    finish(values, missing) is called once: with {source: value}, and with the set of sources that
-    gave nothing in so many seconds. Without a clock there is no deadline.
-    """
+    """One value from each of several sources, which are any hashable objects. finish(values,
+    missing) is called once: with {source: value}, and with the set of sources that gave nothing in
+    so many seconds. Without a clock there is no deadline."""
 
     def __init__(self, sources, finish, clock=None, seconds=None):
         self._sources, self._finish = list(sources), finish
@@ -65,13 +63,7 @@ class Gather:
 
 
 class GrowingPause:
-    """Seconds before something is tried again, doubled with each failure in a row. Used by one
-    thread at a time.
-
-    >>> pause = GrowingPause(1.0, 3.0)
-    >>> [pause.next(), pause.next(), pause.next()]
-    [1.0, 2.0, 3.0]
-    """
+    """The seconds before something is tried again, doubled with each failure in a row."""
 
     def __init__(self, first, longest):
         self._first, self._longest = min(first, longest), longest

@@ -1,13 +1,12 @@
 """The queue between the threads that send to a peer and the one stream or pipe that leads to it.
 
 Any thread may send, and none may wait for the peer: a slow client must not stop the thread that
-reads a server, because every other client of that server waits for the same thread. Only the
-feeder, the one thread that feeds this stream, waits. A peer that falls too far behind is
-disconnected.
+reads a server, for which every other client waits. Only the *feeder* waits, the one thread that
+feeds this stream. A peer that falls too far behind is disconnected.
 
 Waking the feeder costs more than all the rest of a message. So the sender writes its message
 itself if nobody else is writing, nothing waits in the queue, and the write cannot block. The right
-to write is the *pen*. There is one for each outbox, which keeps the order.
+to write is the *pen*: one for each outbox keeps the order.
 """
 
 import collections
@@ -48,7 +47,7 @@ class Outbox:
         self._news = threading.Condition(self._lock)    # here the feeder waits
         # protected by _lock:
         self._pen = FEEDER      # who has it, or None; the feeder until it asks for its first batch
-        self._waiting = collections.deque()     # if the pen is free, the feeder is about to take it
+        self._waiting = collections.deque()     # the feeder's, as soon as the pen is free
         self._bytes = 0         # of the messages that wait
         self._closed = False
 
@@ -114,10 +113,8 @@ class Outbox:
 
 
 def feed_pipe(outbox, pipe):
-    """Feed a pipe: write each message as a line, until CLOSE. Run by the pipe's feeder thread.
-
-    Raises OSError if nobody reads the pipe any more.
-    """
+    """Run by the feeder of a pipe: write each message as a line, until CLOSE. Raises OSError if
+    nobody reads the pipe any more."""
     outbox.write_at_once = pipe_writer(pipe)
     while (found := outbox.get()) is not CLOSE:
         pipe.write(b"\n".join(found) + b"\n")

@@ -49,15 +49,13 @@ class Connection(typing.Protocol):
     def start(self, on_message: typing.Callable, on_closed: typing.Callable) -> None:
         """Called once. Raises StartFailed if there is nothing to talk to.
 
-        on_message(message) is called by a thread of the connection that reads, and must not wait;
-        it is never called twice at the same time. It raises InvalidMessage for what is none.
-        on_closed(reason, pause=None) is called once, by any thread of the connection. `pause`: the
-        seconds after which another start makes sense, 0 if the server only forgot us, math.inf if
-        none makes sense as things are, None if that is not known.
+        on_message(message) is called by a thread that reads, never twice at the same time, and
+        must not wait; it raises InvalidMessage for what is none. on_closed(reason, pause=None) is
+        called once, by any thread. `pause`: the seconds after which another start makes sense, 0
+        if the server only forgot us, math.inf if none makes sense, None if that is not known.
         """
 
-    def send(self, message: dict) -> None:
-        """As a Peer's."""
+    def send(self, message: dict) -> None: ...
 
     def close(self) -> None:
         """Begin to end it; returns at once. May be called any number of times."""
@@ -70,22 +68,13 @@ class Connection(typing.Protocol):
 
 
 class Observer(typing.Protocol):
-    """Sees each message as it passes. It never blocks and never raises."""
+    """Sees each message as it passes. What is called here never blocks and never raises."""
 
-    def from_client(self, session, message: dict) -> None:
-        """Called by FromClient.handle."""
-
-    def to_client(self, name: str, message: dict, data: bytes) -> None:
-        """Called by Outbox.send, and by `send` of every other stream, with the session's name."""
-
-    def from_server(self, upstream, message: dict) -> None:
-        """Called by Life.receive."""
-
-    def to_server(self, upstream, message: dict, call) -> None:
-        """Called by Life.send. `call`: the Call on whose behalf, or None."""
-
-    def asked(self, session, our_id: int, question) -> None:
-        """This session is about to be asked a server's question, a Call, under our id."""
+    from_client: typing.Callable    # (session, message), by FromClient.handle
+    to_client: typing.Callable      # (session.name, message, its bytes), by `send` of each stream
+    from_server: typing.Callable    # (upstream, message), by Life.receive
+    to_server: typing.Callable      # (upstream, message, the Call it is for or None), by Life.send
+    asked: typing.Callable          # (session, our id, Call): before a server's question is sent
 
 
 # The one Observer of the whole program, as there is one log, and whether it wants to see messages

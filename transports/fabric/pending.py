@@ -1,12 +1,12 @@
 """Ids and progress tokens, out and home again. Pure: no thread, no queue, one lock for each table.
 
-Both ends of the router, a client's Session and a server's Upstream, keep the same two tables:
+Both ends of the router, a client's Session and a server's life, keep the same two tables:
 
     calls      what this peer asked us          {its id: Call}
     pending    what we asked this peer          {our id: who asked, with which id and token}
 
-A client's tools/call opens a Call in the session's `calls` and an entry in the Upstream's
-`pending`. A server's question is the mirror image.
+A client's tools/call has a row in the session's `calls` and one in the server's `pending`. A
+server's question is the mirror image.
 """
 
 import itertools
@@ -22,11 +22,8 @@ LATE_CALLS = 100    # of which it is remembered who asked, for what a server say
 
 
 class Call:
-    """One request that a peer asked us and that has no answer yet.
-
-    A Call is a Peer: what belongs to the request is sent to it and goes on to `reply_to`. The
-    answer goes last; nothing follows it.
-    """
+    """One request that a peer asked us and that has no answer yet. It is a Peer: what belongs to
+    the request is sent to it and goes on to `reply_to`, and nothing after the answer."""
 
     def __init__(self, asker, message, reply_to, within=None):
         self.asker = asker          # the Session or Upstream that asked
@@ -167,8 +164,8 @@ class Pending:
 class PendingRequests:
     """What we asked one peer and it has not answered: {our id: Pending}. Once closed, it stays so.
 
-    A server that is started again gets a new table that goes on with the `ids` of the old one, so
-    a late cancellation never hits a request of the server's next life.
+    A server's next life gets a new table, which goes on with the `ids` of the old one: so a late
+    cancellation never hits another request.
     """
 
     def __init__(self, ids=None):

@@ -35,10 +35,8 @@ class Gate:
         self._opening = False
 
     def do(self, function, *arguments):
-        """Call the function: now if the gate is open, else when it opens.
-
-        False if too much is kept already; then the call is not made.
-        """
+        """Call the function: now if the gate is open, else when it opens. False if it is not
+        called, as too much is kept already."""
         with self._lock:
             if self._kept is not None:
                 if too_far_behind(len(self._kept), self._bytes):
@@ -69,10 +67,7 @@ class Gate:
 
 
 class Tasks:
-    """Which server has which task of a session. The oldest are forgotten.
-
-    Two servers may give the same id to two tasks.
-    """
+    """Which servers have which task of a session; two may use the same id. The oldest go first."""
 
     def __init__(self):
         self._lock = threading.Lock()
@@ -95,11 +90,8 @@ class Tasks:
 
 
 class Session:
-    """What it asked, what it was asked, what it sees and wants.
-
-    The router decides what happens to the messages; the session remembers. It is written by the
-    threads that carry this client's messages, and read by any thread.
-    """
+    """The router decides what happens to the messages; the session remembers. It is written by
+    the threads that carry this client's messages, and read by any thread."""
 
     def __init__(self, surface, transport, surface_name=None, most_calls=None):
         self.id = secrets.token_urlsafe(24)
@@ -136,10 +128,8 @@ class Session:
         self.when_ready(self.outbox.send, message)
 
     def when_ready(self, send, message):
-        """Call send(message) as soon as the client has said that it is initialized.
-
-        Some clients forget to say so. If too much waits for that, it is not waited for.
-        """
+        """Call send(message) as soon as the client has said that it is initialized. Some forget
+        to say so: if too much waits for that, it is not waited for."""
         if not self.ready_gate.do(send, message):
             self.ready_gate.open()
             send(message)
@@ -159,11 +149,8 @@ class Session:
             self.when_ready(self._stream_of(row.call).send, cancel_notification(our_id, reason))
 
     def cancel_call(self, id, reason):
-        """The client takes its request back, and with it the questions that belonged to it.
-
-        The Call ends; each peer that it was passed on to withdraws it, which tells the server. See
-        tests/transcripts/cancellation.txt.
-        """
+        """The client takes its request back, and with it the questions that belonged to it. Each
+        peer that has it withdraws it, which tells the server; see the transcript cancellation."""
         call = self.calls.cancel(id, reason)
         if call is None:
             return
@@ -178,7 +165,7 @@ class Session:
         """The stream of the call that the question belongs to, if that stream is still open;
         otherwise the session's own stream."""
         call = question.within
-        if call is None or call.ended or call.reply_to is self.outbox or \
-                call.reply_to.is_complete():
-            return self.outbox
-        return call.reply_to
+        if call and not call.ended and call.reply_to is not self.outbox \
+                and not call.reply_to.is_complete():
+            return call.reply_to
+        return self.outbox

@@ -55,11 +55,10 @@ def redacted(secrets, text, most=math.inf):
 
 
 def outline(value, depth=3):
-    """A JSON value from outside, of which only as much is kept as a person wants to see.
+    """As much of a JSON value from outside as a person wants to see.
 
-    >>> outline({"name": "x" * 300, "icons": [{"src": {"deep": {}}}]}, 2) == {
-    ...     "name": "x" * 200, "icons": ["…"]}
-    True
+    >>> outline({"name": "x", "icons": [{"src": {"deep": {}}}]}, 2)
+    {'name': 'x', 'icons': ['…']}
     """
     if isinstance(value, str):
         return value[:200]

@@ -150,13 +150,16 @@ def read_options(options, transports, ways, pages):
                     number("--max-processes", 0, 100_000),
                     number("--max-message", 1, 1024) * 2**20,
                     number("--list-wait", 0, 3600), number("--idle-minutes", 1, 100_000) * 60)
-    for origin in options["--allow-origin"]:
-        if host_of_origin(origin.rstrip("/")) is None:
-            raise ValueError(f"--allow-origin {origin}: an origin looks like https://app.example")
     access = Access(options["--host"], number("--port", 0, 65535),
-                    tuple(options["--allow-origin"]), _token(options["--token-file"]),
-                    options["--insecure"])
+                    tuple(map(_origin, options["--allow-origin"])),
+                    _token(options["--token-file"]), options["--insecure"])
     return Options(limits, access, options, ways, {} if options["--no-live"] else pages)
+
+
+def _origin(text):
+    if host_of_origin(text.rstrip("/")) is None:
+        raise ValueError(f"--allow-origin {text}: an origin looks like https://app.example")
+    return text
 
 
 def _token(path):
