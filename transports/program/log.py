@@ -33,11 +33,6 @@ class Stderr(logging.Handler):
         logging.getLogger("waitress").setLevel("WARNING")
         threading.excepthook = _log_end_of_thread
 
-    def hide(self, secrets):
-        """From now on these texts are replaced in all that is written here; Entry.redact does the
-        same for clients and /health."""
-        hidden.add(secrets)
-
     def clean(self, text):
         """Text of several lines, with the secrets hidden and control characters escaped."""
         return "\n".join(printable(line) for line in redacted(hidden.texts, text).split("\n"))
@@ -47,8 +42,7 @@ class Stderr(logging.Handler):
         with self.lock:
             self._write(self.clean(text))
 
-    def emit(self, record):
-        """Called by logging, with the lock held."""
+    def emit(self, record):     # called by logging, with the lock held
         text = self.format(record)
         # Only a traceback has several lines of ours; elsewhere a line break is from outside.
         self._write(self.clean(text) if record.exc_info

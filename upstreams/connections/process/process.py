@@ -56,9 +56,8 @@ class Process:
     """One life of one server. `start` it once; `send` and `close` from any thread."""
 
     def __init__(self, entry, label, clock, guardian, longest=64 * 2**20):
-        self.entry = entry
+        self.entry, self.pid = entry, None
         self.label = label  # for thread names and the log: the server, and its owner if it has one
-        self.pid = None
         self.skipped = None     # the first line of its output that was no message, in words
         self._longest = longest  # bytes of one message
         self._clock, self._guardian = clock, guardian
@@ -73,11 +72,8 @@ class Process:
         self._reaped = False    # then its id may be that of another process; protected by _lock
 
     def start(self, on_message, on_closed):
-        """Start the process and its threads. Raises StartFailed.
-
-        on_message(message) is called by NAME-reader. on_closed(reason) is called once: by
-        NAME-exit, or by the thread of a pipe that the server closed while it lives on.
-        """
+        """See Connection. on_message is called by NAME-reader; on_closed by NAME-exit, or by the
+        thread of a pipe that the server closed while it lives on."""
         self._on_message, self._on_closed = on_message, on_closed
         self._process = process = _open(self.entry)
         self.pid = process.pid
@@ -118,19 +114,17 @@ class Process:
 
     def join(self, seconds):
         """Wait for the process and its group to end; False if they have not by then."""
-        if self.pid is None:
-            return True  # it never started
-        if not self._ended.wait(seconds):
-            return False
-        # Not for long: a process that has left the group may hold the pipe open.
-        _wait_for(self._threads, min(seconds, DRAIN))
+        if self.pid is not None:    # else it never started
+            if not self._ended.wait(seconds):
+                return False
+            # Not for long: a process that has left the group may hold the pipe open.
+            _wait_for(self._threads, min(seconds, DRAIN))
         return True
 
     def last_lines(self):
         """What it last said beside the protocol, without the secrets of the config: what was no
         message, and lines of stderr. The last may have no end yet, as a question has none."""
-        return [*filter(None, [self.skipped]), *self._last_lines,
-                *filter(None, [self._shown(self._unended)])]
+        return list(filter(None, [self.skipped, *self._last_lines, self._shown(self._unended)]))
 
     def _shown(self, data, most=4000):
         return printable(self.entry.redact(data.decode("utf-8", "replace").strip(), most))
@@ -193,10 +187,10 @@ class Process:
     def _skip(self, line, problem):
         """A line is no message. Of many, only the 1st, 10th, 100th, … is told in the log."""
         self._skipped += 1
-        count = "a line" if self._skipped == 1 else f"{self._skipped} lines"
-        said = f"skipped {count} of its output: {problem}: {self._shown(line, SHOWN)}"
-        self.skipped = self.skipped or said
         if str(self._skipped).strip("0") == "1":
+            count = "a line" if self._skipped == 1 else f"{self._skipped} lines"
+            said = f"skipped {count} of its output: {problem}: {self._shown(line, SHOWN)}"
+            self.skipped = self.skipped or said
             log.warning("%s: %s", self.label, said)
 
     # -- NAME-writer
@@ -215,18 +209,15 @@ class Process:
 
     def _read_stderr(self):
         with self._process.stderr as stderr:
-            while data := stderr.read1(2**16):  # to the end: a full pipe blocks the server
-                *lines, rest = (self._unended + data).split(b"\n")
-                for line in lines:
-                    self._note(line)
+            data = b"\n"
+            while data:     # to the end: a full pipe blocks the server
+                data = stderr.read1(2**16)
+                # Where the pipe ends, its last line does.
+                *lines, rest = (self._unended + (data or b"\n")).split(b"\n")
+                for text in filter(None, map(self._shown, lines)):
+                    self._last_lines.append(text)
+                    log.info("%s: %s", self.label, text)
                 self._unended = rest[:2**16]
-            self._note(self._unended)
-            self._unended = b""
-
-    def _note(self, line):
-        if text := self._shown(line):
-            self._last_lines.append(text)
-            log.info("%s: %s", self.label, text)
 
     # -- NAME-exit
 
