@@ -1,8 +1,8 @@
 """One client on our standard input and output.
 
 The main thread reads, because a daemon thread that is blocked on stdin aborts the interpreter at
-its end. The thread `stdout-writer` is the feeder of the output: it writes what a sender could not
-write at once. When the input ends, the requests that are still open are answered before we exit.
+its end. The thread `stdout-writer` is the output's feeder. When the input ends, the requests that
+are still open are answered before we exit.
 """
 
 import logging
@@ -66,7 +66,7 @@ def serve_pipes(router, source, sink):
 
 
 def _await(writer):
-    """Wait until the client has read everything; not for long once a signal has come."""
+    """Until the client has read everything; not for long once a signal has come."""
     try:
         with interruptible:
             writer.join(SIGNAL_SECONDS if interruptible.ending else DRAIN_SECONDS)

@@ -15,14 +15,6 @@ class Peer(typing.Protocol):
     def send(self, message: dict) -> None: ...
 
 
-class Asked(Peer, typing.Protocol):
-    """A peer that requests are passed on to: one life of a server, or a client's Session."""
-
-    def withdraw(self, our_id: int, reason: str) -> None:
-        """The request that we sent under our id is not wanted any more; no error if it is gone.
-        The peer is told with notifications/cancelled, and its late answer is dropped."""
-
-
 class ReplyTo(Peer, typing.Protocol):
     """The last argument of `Router.handle`: it gets what belongs to a client's request (progress,
     log lines, questions) and then its answer, before `handle` returns or long after.

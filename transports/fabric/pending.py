@@ -45,7 +45,9 @@ class Call:
         self.send(error(self.id, code, text, data))
 
     def passed_on(self, peer, our_id):
-        """The peer now has this request under our id."""
+        """The peer, one life of a server or a Session, now has this request under our id. Its
+        `withdraw` tells it with notifications/cancelled that the request is not wanted any more;
+        no error if it is gone. A late answer is dropped."""
         self._passed_on.append((peer, our_id))
         # Another thread may have ended the call just before, and not have seen this entry. If
         # both see it, the request is withdrawn twice, and the second time finds nothing to do.
@@ -68,7 +70,7 @@ class Call:
         return True
 
     def withdraw(self, reason):
-        """Tell the peers that have it that nobody waits for their answer any more."""
+        """Nobody waits for the answer of the peers that have it any more."""
         for peer, our_id in self._passed_on:
             peer.withdraw(our_id, reason)
 
