@@ -63,7 +63,7 @@ class Gather:
 
 
 class GrowingPause:
-    """The seconds before something is tried again, doubled with each failure in a row."""
+    """Seconds before the next try, doubled with each failure in a row. One thread at a time."""
 
     def __init__(self, first, longest):
         self._first, self._longest = min(first, longest), longest

@@ -87,7 +87,7 @@ class Calls:
         self._leaving = 0  # answers that have left this table and not yet reached their peer
 
     def open(self, message, reply_to, within=None):
-        """A new Call. Raises Refused."""
+        """A new Call. Raises Refused: id in use, too many open, or the peer is gone."""
         call = Call(self._asker, message, reply_to, within)
         with self.lock:
             if self._asker is None:
