@@ -60,6 +60,7 @@ import sys
 
 import docopt
 
+from transports.fabric.text import hidden
 from transports.http import http_sse
 from transports.program.clock import Clock
 from transports.program.log import Stderr, replace_closed_files
@@ -155,10 +156,10 @@ def _room(option):
     return ROOMS[option]
 
 
-def _passing_on(options, stderr):
+def _passing_on(options, _stderr):
     """What --connect does, as a function of the clock. Raises ValueError for a wrong command."""
     serve = importlib.import_module(TRANSPORTS["stdio"]).serve
-    return _room("--connect")(options, stderr, serve)
+    return _room("--connect")(options, serve)
 
 
 def _routing(options, stderr):
@@ -169,7 +170,7 @@ def _routing(options, stderr):
     read = functools.partial(load, options.given["--config"], options.given["--group"],
                              CONNECTIONS, ROOMS.get("dialects"), "open_life" in ROOMS)
     config = read()
-    stderr.hide(config.secrets())
+    hidden.add(config.secrets())
     return functools.partial(_run, config, read, transport, options, stderr)
 
 
@@ -199,7 +200,7 @@ def _run(config, read, transport, options, stderr, clock):
             return exit_status
         router = Router(pool, clock, options.limits, stderr.show, config.groups)
         follow = ROOMS.get("follow", lambda *_arguments: contextlib.nullcontext())
-        with follow(config, read, router, stderr.hide, not given["--no-reload"]):
+        with follow(config, read, router, hidden.add, not given["--no-reload"]):
             transport.serve(router, options)
         return 0
     finally:

@@ -10,7 +10,7 @@ import time
 import hypothesis
 import pytest
 
-from transports.fabric.passing import passing
+from transports.fabric.peers import passing
 from transports.fabric.text import hidden
 from transports.program.signals import SIGNALS, end_on_signals
 

@@ -1,8 +1,8 @@
-"""One client on our standard input and output, or on any other pair of pipes.
+"""One client on our standard input and output.
 
 The main thread reads, because a daemon thread that is blocked on stdin aborts the interpreter at
-its end. The thread `stdout-writer` is the feeder of the output: it writes what a sender could not
-write at once. When the input ends, the requests that are still open are answered before we exit.
+its end. The thread `stdout-writer` is the output's feeder. When the input ends, the requests that
+are still open are answered before we exit.
 """
 
 import logging
@@ -10,8 +10,7 @@ import os
 import sys
 import threading
 
-from transports.fabric.lines import each_line
-from transports.fabric.messages import INVALID_REQUEST, InvalidMessage, decode
+from transports.fabric.messages import INVALID_REQUEST, InvalidMessage, decode, each_line
 from transports.fabric.outbox import feed_pipe
 from transports.program.options import CannotServe
 from transports.program.signals import end_ourselves, interruptible
@@ -25,9 +24,7 @@ SIGNAL_SECONDS = 2.0        # after a signal: for the client to read what we hav
 
 def serve(router, _options):
     """Serve one client on stdin and stdout until its input ends. Called by the main thread.
-
-    Raises CannotServe if one of them is closed.
-    """
+    Raises CannotServe if one of them is closed."""
     if sys.stdin is None or sys.stdout is None:
         raise CannotServe("standard input or output is closed, so there is no client to serve: "
                           "a client starts the router with both; for others use --transport http")
@@ -38,15 +35,13 @@ def serve(router, _options):
             os.set_blocking(pipe.fileno(), True)  # some hosts hand over non-blocking pipes
     log.info("waiting for a client of these servers on standard input: %s",
              ", ".join(router.names()))
-    serve_pipes("stdio", router, source, sink)
+    serve_pipes(router, source, sink)
 
 
-def serve_pipes(transport, router, source, sink):
-    """Serve one client that writes lines to `source` and reads lines from `sink`.
-
-    Both are buffered binary files. Returns when `source` ends. Called by the main thread, once.
-    """
-    session = router.open(transport)
+def serve_pipes(router, source, sink):
+    """Serve one client that writes lines to `source` and reads lines from `sink`, which are
+    buffered binary files. Returns when `source` ends. Called by the main thread, once."""
+    session = router.open("stdio")
     session.outbox.on_behind = end_ourselves  # a client that cannot hear us is of no use
     writer = threading.Thread(target=_write, args=(session.outbox, sink), name="stdout-writer")
     writer.start()
@@ -71,7 +66,7 @@ def serve_pipes(transport, router, source, sink):
 
 
 def _await(writer):
-    """Wait until the client has read everything; not for long once a signal has come."""
+    """Until the client has read everything; not for long once a signal has come."""
     try:
         with interruptible:
             writer.join(SIGNAL_SECONDS if interruptible.ending else DRAIN_SECONDS)
@@ -87,6 +82,5 @@ def _write(outbox, sink):
     try:
         feed_pipe(outbox, sink)
     except OSError:
-        # Nobody reads our answers. The main thread waits for input, and only a signal ends that.
         log.info("the client does not read our answers any more")
-        end_ourselves()
+        end_ourselves()     # the main thread waits for input, and only a signal ends that

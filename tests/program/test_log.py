@@ -9,6 +9,7 @@ import threading
 
 import pytest
 
+from transports.fabric.text import hidden
 from transports.program import log as log_module
 from transports.program.log import Stderr
 
@@ -32,7 +33,7 @@ def record(text, *arguments):
 
 def test_secrets_and_control_characters_reach_no_line_wherever_they_come_from(pipe):
     stderr = Stderr()
-    stderr.hide(["hunter2", "hunter2-and-more"])
+    hidden.add(["hunter2", "hunter2-and-more"])
     stderr.handle(record("a: method %s", "x\x1b[31m\nfake line hunter2-and-more"))
     stderr.show("a table\nwith hunter2 in it")
     first, *table = os.read(pipe, 10_000).decode().splitlines()
@@ -44,7 +45,7 @@ def test_an_error_that_ends_a_thread_is_a_clean_line_of_the_log(pipe, monkeypatc
     monkeypatch.setattr(threading, "excepthook", None)
     monkeypatch.setattr(logging, "basicConfig", lambda **_settings: None)
     stderr = Stderr()
-    stderr.hide(["hunter2"])
+    hidden.add(["hunter2"])
     stderr.begin_log("info")
     logging.getLogger("router").addHandler(stderr)
     thread = threading.Thread(target=lambda: int("hunter2"), name="time-reader")
@@ -61,7 +62,7 @@ def test_an_error_that_ends_a_thread_is_a_clean_line_of_the_log(pipe, monkeypatc
 @pytest.mark.parametrize("show", [str, repr, json.dumps, lambda text: repr(text + "'\"")])
 def test_a_secret_is_hidden_in_its_escaped_forms_as_well(pipe, secret, show):
     stderr = Stderr()
-    stderr.hide([secret])
+    hidden.add([secret])
     stderr.handle(record("bad: %s", show(f"<{secret}>")))
     assert "<***>" in os.read(pipe, 10_000).decode()
 

@@ -29,7 +29,7 @@ def test_a_signal_in_the_middle_of_the_end_leaves_nothing_of_it_out(ending):  # 
     (source, write), (read, sink) = os.pipe(), os.pipe()
     os.close(write)  # the end of the input
     with open(source, "rb") as source, open(sink, "wb") as sink:
-        stdio.serve_pipes("stdio", router, source, sink)
+        stdio.serve_pipes(router, source, sink)
     assert router.sessions.all() == []
     os.close(read)
 

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from transports.fabric.passing import passing
+from transports.fabric.peers import passing
 from transports.fabric.text import hidden
 from transports.tap import tap as tap_module
 from transports.tap.tap import FIRST_MESSAGES, LONGEST_TEXT, MOST_A_SECOND, tap

@@ -18,14 +18,11 @@ own, and a test finds any other:
 May import: nothing but the standard library.
 
 In reading order:
-    peers.py      the interfaces that everything else relies on
+    peers.py      the interfaces that everything else relies on; who sees what passes
     messages.py   what a message is; bytes to messages and back; error codes
     pending.py    ids and progress tokens, out and home again; cancellation
     outbox.py     the queue before each stream and pipe, and the right to write to it
-    lines.py      what comes out of a pipe, line by line, and is not always a message
-    gather.py     several answers, collected without a thread that waits
-    pause.py      the pause before something is tried again
-    passing.py    where each message that passes can be seen
+    gather.py     waiting without a thread that waits
     text.py       text from outside, made fit for logs and tables
     session.py    one client's conversation
 """

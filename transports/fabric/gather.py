@@ -19,11 +19,9 @@ class OnAnswer:
 
 
 class Gather:
-    """One value from each of several sources, which are any hashable objects.
-
-    finish(values, missing) is called once: with {source: value}, and with the set of sources that
-    gave nothing in so many seconds. Without a clock there is no deadline.
-    """
+    """One value from each of several sources, which are any hashable objects. finish(values,
+    missing) is called once: with {source: value}, and with the set of sources that gave nothing in
+    so many seconds. Without a clock there is no deadline."""
 
     def __init__(self, sources, finish, clock=None, seconds=None):
         self._sources, self._finish = list(sources), finish
@@ -50,12 +48,12 @@ class Gather:
                 return
             self._missing.remove(source)
             self._values[source] = value
-            complete = not self._missing
-        if complete:
-            if self._clock:
-                self._clock.forget(self._deadline)
-                self._deadline = None  # cuts a cycle: the clock's event refers to us
-            self._finish(self._values, set())
+            if self._missing:
+                return
+        if self._clock:
+            self._clock.forget(self._deadline)
+            self._deadline = None  # cuts a cycle: the clock's event refers to us
+        self._finish(self._values, set())
 
     def _expire(self):
         """Called by the clock."""
@@ -64,3 +62,19 @@ class Gather:
         self._deadline = None
         if missing:
             self._finish(self._values, missing)
+
+
+class GrowingPause:
+    """Seconds before the next try, doubled with each failure in a row. One thread at a time."""
+
+    def __init__(self, first, longest):
+        self._first, self._longest = min(first, longest), longest
+        self.reset()
+
+    def next(self):
+        seconds, self._seconds = self._seconds, min(2 * self._seconds, self._longest)
+        return seconds
+
+    def reset(self):
+        """It has worked: the next pause is the first again."""
+        self._seconds = self._first

@@ -1,12 +1,13 @@
 """What a JSON-RPC message is, how bytes become one, and how it becomes bytes again.
 
-A message is a plain dict. The router knows envelopes and a few methods; fields and methods that
-it does not know pass through it. Messages are values: never change one that you did not build.
-Rewrite a copy, because the same notification may wait in many queues.
+A message is a plain dict; fields and methods that the router does not know pass through it.
+Never change a message that you did not build: the same one may wait in many queues. Change a copy.
 """
 
+import contextlib
 import json
 import math
+import re
 
 # Revisions of MCP that open with `initialize`, oldest first.
 REVISIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
@@ -24,10 +25,9 @@ SERVER_UNAVAILABLE = -32000  # ours: a server is down, or left before it answere
 REQUEST_CANCELLED = -32800   # ours: a server's question whose call was cancelled
 
 REQUEST, NOTIFICATION, RESPONSE = "request", "notification", "response"
-
-DEEPEST = 200
-
 LOG_LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
+DEEPEST = 200       # that containers of a message may be nested
+ENDS = 400          # bytes that are kept of both ends of a line that is too long
 
 
 class Refused(Exception):
@@ -35,8 +35,7 @@ class Refused(Exception):
 
     def __init__(self, code, text, data=None):
         super().__init__(text)
-        self.code = code
-        self.data = data
+        self.code, self.data = code, data
 
     def answer(self, id):
         """The whole error, for the request with this id."""
@@ -47,21 +46,20 @@ class InvalidMessage(Refused):
     """Bytes that are not a JSON-RPC message. There is no id to answer it with: `answer(None)`."""
 
 
+# -- bytes
+
+
 def _finite(text):
-    """What Python reads as infinity could not be passed on, as JSON has none."""
+    """JSON has no infinity and no NaN, so what Python reads as such could not be passed on."""
     number = float(text)
-    if math.isinf(number):
-        raise ValueError(f"the number {text[:40]} is too large")
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:40]} is too large, or no number")
     return number
-
-
-def _no_constant(text):
-    raise ValueError(f"{text} is not JSON")
 
 
 # ASCII on the wire: a lone surrogate has no UTF-8, and U+2028 splits lines in some SSE readers.
 _encoder = json.JSONEncoder(separators=(",", ":"), check_circular=False)
-_decoder = json.JSONDecoder(parse_float=_finite, parse_constant=_no_constant)
+_decoder = json.JSONDecoder(parse_float=_finite, parse_constant=_finite)
 
 
 def encode(message):
@@ -74,11 +72,8 @@ def encode(message):
 
 
 def decode(data):
-    """Bytes → the JSON value in them.
-
-    Raises InvalidMessage if they are not UTF-8 or not JSON, or if the value is nested so deep that
-    encoding it again could fail.
-    """
+    """Bytes → the JSON value in them. Raises InvalidMessage if they are not UTF-8 or not JSON, or
+    if the value is nested so deep that encoding it again could fail."""
     try:
         value = _decoder.decode(data.decode("utf-8"))
     except (ValueError, RecursionError) as problem:
@@ -90,14 +85,67 @@ def decode(data):
 
 def _deeper_than(depth, value):
     """Whether containers are nested more than `depth` deep. Level by level: no recursion."""
-    level = [value] if isinstance(value, (dict, list)) else []
+    level = [value]
     for _ in range(depth):
-        level = [child for node in level
-                 for child in (node.values() if isinstance(node, dict) else node)
-                 if isinstance(child, (dict, list))]
-        if not level:
-            return False
-    return True
+        level = [child for node in level if isinstance(node, (dict, list))
+                 for child in (node.values() if isinstance(node, dict) else node)]
+    return any(isinstance(node, (dict, list)) for node in level)
+
+
+def each_line(pipe, longest, waiting=contextlib.nullcontext()):
+    """(line, None) for each line that is not blank, without its end and without a byte order mark.
+
+    (its first bytes, its last bytes) for a line that is longer than `longest` bytes. `waiting` is
+    a context manager, around each read.
+
+    >>> import io
+    >>> list(each_line(io.BytesIO(b"one\\n\\n" + b"x" * 1000 + b"y\\nthree"), 900)) == [
+    ...     (b"one", None), (b"x" * 400, b"x" * 399 + b"y"), (b"three", None)]
+    True
+    """
+    def read(most):
+        with waiting:
+            return pipe.readline(most)
+
+    while line := read(longest):
+        tail = None
+        if len(line) >= longest and not line.endswith(b"\n"):
+            line, tail = line[:ENDS], line[-ENDS:]
+            while rest := read(2**20):
+                tail = (tail + rest.rstrip(b"\r\n"))[-ENDS:]
+                if rest.endswith(b"\n"):
+                    break
+        if line := line.removeprefix(b"\xef\xbb\xbf").strip():
+            yield line, tail
+
+
+def behind_a_banner(line):
+    """The message in a line behind other text, as a progress bar has no line end; or None."""
+    start = line.find(b'{"')
+    try:
+        message = decode(line[start:]) if start > 0 else None
+        kind_of(message)
+    except InvalidMessage:
+        return None
+    return message
+
+
+def id_of_answer(line):
+    """Our id in bytes that are no message, if they were an answer, else None. A log line or a
+    request has none that would be ours."""
+    head, tail = line[:200], line[-200:]
+    if b'"jsonrpc"' not in head + tail or b'"method"' in head:
+        return None
+    found = _ID_AT_START.search(head) or _ID_AT_END.search(tail)
+    return found and int(found[1])
+
+
+# Where SDKs put the id of an answer: Python's near the start, TypeScript's at the very end.
+_ID_AT_START = re.compile(rb'^\s*\{\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?"id"\s*:\s*(\d+)\s*,')
+_ID_AT_END = re.compile(rb',\s*"id"\s*:\s*(\d+)\s*(?:,\s*"jsonrpc"\s*:\s*"2\.0"\s*)?\}\s*$')
+
+
+# -- envelopes
 
 
 def kind_of(message):
@@ -120,31 +168,6 @@ def kind_of(message):
 def is_id(value):
     """An id or a progress token is a string or a number; a bool is neither, unlike in Python."""
     return isinstance(value, (str, int, float)) and not isinstance(value, bool)
-
-
-def is_error_without_id(message):
-    """Whether this says of no request in particular that it could not be done."""
-    return (dig(message, "jsonrpc") == "2.0" and message.get("id") is None
-            and "method" not in message and isinstance(dig(message, "error", "code"), int))
-
-
-def whole(response):
-    """A response that has an `error` as it should be: with that alone, or with a result alone.
-
-    >>> whole({"id": 7, "result": {}, "error": None})
-    {'id': 7, 'result': {}}
-    """
-    if response["error"] is None and response.get("result") is not None:
-        return without_keys(response, "error")
-    problem = response["error"]
-    if problem is None:
-        problem = {"code": INTERNAL_ERROR, "message": "an answer without a result"}
-    return {**without_keys(response, "result"), "error": problem}
-
-
-def each_of(message):
-    """The messages in what was decoded: one, or those of a batch (2025-03-26)."""
-    return message if isinstance(message, list) else [message]
 
 
 def dig(value, *keys):
@@ -174,22 +197,22 @@ def params_of(message):
 
 
 def text_param(message, key):
-    """A string that the request must have. Raises Refused if it is missing."""
+    """A param that must be a string. Raises Refused if it is none."""
     value = params_of(message).get(key)
     if not isinstance(value, str):
         raise Refused(INVALID_PARAMS, f"{message['method']}: params.{key} must be a string")
     return value
 
 
+def with_params(message, **changes):
+    """A copy of the message in which these params are changed and nothing else."""
+    return {**message, "params": {**(message.get("params") or {}), **changes}}
+
+
 def task_id_in(response):
     """The id of the task that an answer creates (2025-11-25, Tasks), or None."""
     task_id = dig(response, "result", "task", "taskId")
     return task_id if isinstance(task_id, str) else None
-
-
-def with_params(message, **changes):
-    """A copy of the message in which these params are changed and nothing else."""
-    return {**message, "params": {**(message.get("params") or {}), **changes}}
 
 
 def request(method, params=None):

@@ -1,25 +1,23 @@
 """The queue between the threads that send to a peer and the one stream or pipe that leads to it.
 
 Any thread may send, and none may wait for the peer: a slow client must not stop the thread that
-reads a server, because every other client of that server waits for the same thread. Only the
-feeder, the one thread that feeds this stream, waits. A peer that falls too far behind is
-disconnected.
+reads a server, for which every other client waits. Only the *feeder* waits, the one thread that
+feeds this stream. A peer that falls too far behind is disconnected.
 
 Waking the feeder costs more than all the rest of a message. So the sender writes its message
 itself if nobody else is writing, nothing waits in the queue, and the write cannot block. The right
-to write is the *pen*. There is one for each outbox, which keeps the order.
+to write is the *pen*: one for each outbox keeps the order.
 """
 
 import collections
 import logging
 import os
-import queue
 import select
 import stat
 import threading
 
 from .messages import encode
-from .passing import passing
+from .peers import passing
 
 log = logging.getLogger("router")
 
@@ -29,17 +27,7 @@ MAX_BEHIND_MESSAGES = 20_000
 MAX_BEHIND_BYTES = 64 * 2**20
 BATCH_BYTES = 2**16     # that the feeder gets at once, or one message
 
-# Where the pen is; the feeder has it until it asks for its first batch.
-FREE, WITH_SENDER, ON_ITS_WAY, WITH_FEEDER = "free", "with a sender", "on its way", "with feeder"
-SENT, DONE, LEFT, CLOSED, TAKEN = "sent", "done", "left", "closed", "taken"
-MOVES = {
-    (FREE, SENT): WITH_SENDER,          # a sender writes the message
-    (FREE, CLOSED): ON_ITS_WAY,
-    (WITH_SENDER, DONE): FREE,          # it is written, and nothing else waits by now
-    (WITH_SENDER, LEFT): ON_ITS_WAY,    # something waits, or the outbox is closed
-    (ON_ITS_WAY, TAKEN): WITH_FEEDER,   # it writes what waits, batch after batch
-    (WITH_FEEDER, DONE): FREE,
-}
+SENDER, FEEDER = "a sender", "the feeder"
 
 
 def too_far_behind(messages, size):
@@ -55,20 +43,13 @@ class Outbox:
         self.name = name
         self.on_behind = on_behind  # called once, when it is closed for being too far behind
         self.write_at_once = lambda data: False     # False if that could block, or has failed
-        # Holds one item while the pen is ON_ITS_WAY, else none; here the feeder waits.
-        self._handed_over = queue.SimpleQueue()
         self._lock = threading.Lock()
+        self._news = threading.Condition(self._lock)    # here the feeder waits
         # protected by _lock:
-        self._pen = WITH_FEEDER     # until the feeder asks for the first time
-        self._waiting = collections.deque()
-        self._bytes = 0             # of the messages that wait
+        self._pen = FEEDER      # who has it, or None; the feeder until it asks for its first batch
+        self._waiting = collections.deque()     # the feeder's, as soon as the pen is free
+        self._bytes = 0         # of the messages that wait
         self._closed = False
-
-    def _move(self, what):
-        """Requires _lock."""
-        self._pen = MOVES[self._pen, what]
-        if self._pen is ON_ITS_WAY:
-            self._handed_over.put(None)
 
     # -- called by any thread
 
@@ -84,15 +65,13 @@ class Outbox:
         with self._lock:
             if self._closed:
                 return
-            behind = too_far_behind(len(self._waiting), self._bytes)
-            if behind:
-                self._closed = True
-            elif self._pen is not FREE:
-                self._waiting.append(data)
-                self._bytes += len(data)
-                return
-            else:
-                self._move(SENT)
+            self._closed = behind = too_far_behind(len(self._waiting), self._bytes)
+            if not behind:
+                if self._pen or self._waiting:
+                    self._waiting.append(data)
+                    self._bytes += len(data)
+                    return
+                self._pen = SENDER
         if behind:
             log.warning("%s: closed, because it is %d messages (%d bytes) behind", self.name,
                         len(self._waiting), self._bytes)
@@ -100,17 +79,18 @@ class Outbox:
             return
         written = self.write_at_once(data)
         with self._lock:
+            self._pen = None
             if not written:
                 self._waiting.appendleft(data)  # before the messages that came meanwhile
                 self._bytes += len(data)
-            self._move(LEFT if self._waiting or self._closed else DONE)
+            if self._waiting or self._closed:
+                self._news.notify()
 
     def close(self):
         """The feeder gets what is queued, and then CLOSE. May be called any number of times."""
         with self._lock:
             self._closed = True
-            if self._pen is FREE:
-                self._move(CLOSED)
+            self._news.notify()
 
     # -- called by the feeder
 
@@ -118,33 +98,23 @@ class Outbox:
         """The next messages, a list of bytes; [] if none come in time; CLOSE at the end. A feeder
         that asks again says by this that it has written what it got before."""
         with self._lock:
-            if self._pen is WITH_FEEDER:
-                if self._waiting or self._closed:
-                    return self._take()
-                self._move(DONE)
-        try:
-            self._handed_over.get(timeout=seconds)
-        except queue.Empty:
-            return []
-        with self._lock:
-            self._move(TAKEN)
-            return self._take()
-
-    def _take(self):
-        """The next batch, or CLOSE. Requires _lock."""
-        found, size = [], 0
-        while self._waiting and size < BATCH_BYTES:
-            found.append(self._waiting.popleft())
-            size += len(found[-1])
-        self._bytes -= size
-        return found or CLOSE
+            if self._pen is FEEDER:
+                self._pen = None
+            if not self._news.wait_for(
+                    lambda: not self._pen and (self._waiting or self._closed), seconds):
+                return []
+            self._pen = FEEDER
+            found, size = [], 0
+            while self._waiting and size < BATCH_BYTES:
+                found.append(self._waiting.popleft())
+                size += len(found[-1])
+            self._bytes -= size
+            return found or CLOSE
 
 
 def feed_pipe(outbox, pipe):
-    """Feed a pipe: write each message as a line, until CLOSE. Run by the pipe's feeder thread.
-
-    Raises OSError if nobody reads the pipe any more.
-    """
+    """Run by the feeder of a pipe: write each message as a line, until CLOSE. Raises OSError if
+    nobody reads the pipe any more."""
     outbox.write_at_once = pipe_writer(pipe)
     while (found := outbox.get()) is not CLOSE:
         pipe.write(b"\n".join(found) + b"\n")

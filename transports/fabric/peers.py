@@ -1,38 +1,25 @@
-"""The interfaces that the rest of the program relies on, in one place.
+"""The interfaces that the rest of the program relies on. Nobody instantiates or inherits these
+Protocols: an object fits if it has the methods, which any thread may call."""
 
-Classes here are never instantiated and never inherited from: an object fits if it has the methods.
-"""
-
+import types
 import typing
 
 
 class Peer(typing.Protocol):
     """Anything that a message can be sent to: a Call, a Session, an Upstream, an Outbox, …
 
-    `send` may be called from any thread. It never blocks and never raises: a peer drops what it
-    can't deliver, and a caller that waits for an answer gets an error in another way.
+    `send` never blocks and never raises: a peer drops what it can't deliver, and a caller that
+    waits for an answer gets an error in another way.
     """
 
     def send(self, message: dict) -> None: ...
 
 
-class Asked(Peer, typing.Protocol):
-    """A peer that requests are passed on to: the Upstream of a server, or a client's Session."""
-
-    def withdraw(self, our_id: int, reason: str) -> None:
-        """The request that we sent under our id is not wanted any more; no error if it is gone.
-
-        Any thread. The peer is told with notifications/cancelled, and its late answer is dropped.
-        """
-
-
 class ReplyTo(Peer, typing.Protocol):
-    """Where a transport wants the answers to one client message: the last argument of
-    `Router.handle`. It gets what belongs to the request (progress, log lines, questions) and then
-    its answer, before `handle` returns or long after, and from any thread.
+    """The last argument of `Router.handle`: it gets what belongs to a client's request (progress,
+    log lines, questions) and then its answer, before `handle` returns or long after.
 
-    A session's own outbox will do, and needs no more than `send`. A stream of its own also needs
-    what follows, for any thread.
+    The session's own outbox needs no more than `send`; a stream of its own also what follows.
     """
 
     def expect_one_less(self) -> None:
@@ -54,21 +41,34 @@ class Connection(typing.Protocol):
     def start(self, on_message: typing.Callable, on_closed: typing.Callable) -> None:
         """Called once. Raises StartFailed if there is nothing to talk to.
 
-        on_message(message) is called by a thread of the connection that reads, and must not wait;
-        it is never called twice at the same time. It raises InvalidMessage for what is none.
-        on_closed(reason, pause=None) is called once, by any thread of the connection. `pause`: the
-        seconds after which another start makes sense, 0 if the server only forgot us, math.inf if
-        none makes sense as things are, None if that is not known.
+        on_message(message) is called by a thread that reads, never twice at the same time, and
+        must not wait; it raises InvalidMessage for what is none. on_closed(reason, pause=None) is
+        called once, by any thread. `pause`: the seconds after which another start makes sense, 0
+        if the server only forgot us, math.inf if none makes sense, None if that is not known.
         """
 
-    def send(self, message: dict) -> None:
-        """As a Peer's."""
+    def send(self, message: dict) -> None: ...
 
     def close(self) -> None:
-        """Begin to end it; returns at once. Any thread, any number of times."""
+        """Begin to end it; returns at once. May be called any number of times."""
 
     def join(self, seconds: float) -> bool:
         """Wait for its end; False if it has not come by then."""
 
     def last_lines(self) -> list:
         """What the server last said beside the protocol, oldest first."""
+
+
+class Observer(typing.Protocol):
+    """Sees each message as it passes. What is called here never blocks and never raises."""
+
+    from_client: typing.Callable    # (session, message), by FromClient.handle
+    to_client: typing.Callable      # (session.name, message, its bytes), by `send` of each stream
+    from_server: typing.Callable    # (upstream, message), by Life.receive
+    to_server: typing.Callable      # (upstream, message, the Call it is for or None), by Life.send
+    asked: typing.Callable          # (session, our id, Call): before a server's question is sent
+
+
+# The one Observer of the whole program, as there is one log, and whether it wants to see messages
+# now. Callers look at `watched` first: that is all that it costs while nobody looks.
+passing = types.SimpleNamespace(observer=None, watched=False)

@@ -1,12 +1,12 @@
 """Ids and progress tokens, out and home again. Pure: no thread, no queue, one lock for each table.
 
-Both ends of the router, a client's Session and a server's Upstream, keep the same two tables:
+Both ends of the router, a client's Session and a server's life, keep the same two tables:
 
     calls      what this peer asked us          {its id: Call}
     pending    what we asked this peer          {our id: who asked, with which id and token}
 
-A client's tools/call opens a Call in the session's `calls` and an entry in the Upstream's
-`pending`. A server's question is the mirror image.
+A client's tools/call has a row in the session's `calls` and one in the server's `pending`. A
+server's question is the mirror image.
 """
 
 import itertools
@@ -15,26 +15,19 @@ import threading
 import time
 import weakref
 
-from .messages import (INVALID_REQUEST, SERVER_UNAVAILABLE, Refused, dig, error,
-                       is_error_without_id, is_id, notification, whole, with_params)
+from .messages import (INTERNAL_ERROR, INVALID_REQUEST, SERVER_UNAVAILABLE, Refused, dig, error,
+                       is_id, notification, with_params, without_keys)
 
 LATE_CALLS = 100    # of which it is remembered who asked, for what a server says too late
 
 
 class Call:
-    """One request that a peer asked us and that has no answer yet.
-
-    A Call is a Peer: what belongs to the request is sent to it and goes on to `reply_to`. The
-    answer goes last; nothing follows it.
-    """
-
-    __slots__ = ("asker", "id", "method", "reply_to", "within", "ended", "_passed_on",
-                 "_on_end")
+    """One request that a peer asked us and that has no answer yet. It is a Peer: what belongs to
+    the request is sent to it and goes on to `reply_to`, and nothing after the answer."""
 
     def __init__(self, asker, message, reply_to, within=None):
         self.asker = asker          # the Session or Upstream that asked
-        self.id = message["id"]
-        self.method = message["method"]
+        self.id, self.method = message["id"], message["method"]
         self.reply_to = reply_to    # a Peer: where the answer goes
         self.within = within        # for a server's question: the client's call it belongs to
         self.ended = False
@@ -52,7 +45,9 @@ class Call:
         self.send(error(self.id, code, text, data))
 
     def passed_on(self, peer, our_id):
-        """The peer now has this request under our id."""
+        """The peer, one life of a server or a Session, now has this request under our id. Its
+        `withdraw` tells it with notifications/cancelled that the request is not wanted any more;
+        no error if it is gone. A late answer is dropped."""
         self._passed_on.append((peer, our_id))
         # Another thread may have ended the call just before, and not have seen this entry. If
         # both see it, the request is withdrawn twice, and the second time finds nothing to do.
@@ -61,7 +56,11 @@ class Call:
 
     def on_end(self, function):
         """Call function() once the call has ended, however it did; at once if it has."""
-        self.asker.calls.on_end(self, function)
+        with self.asker.calls.lock:
+            if not self.ended:
+                self._on_end.append(function)
+                return
+        function()
 
     def cancel(self, reason):
         """End it without an answer, and withdraw it. False if an answer was faster."""
@@ -71,7 +70,7 @@ class Call:
         return True
 
     def withdraw(self, reason):
-        """Tell the peers that it was passed on to that nobody waits for their answer any more."""
+        """Nobody waits for the answer of the peers that have it any more."""
         for peer, our_id in self._passed_on:
             peer.withdraw(our_id, reason)
 
@@ -80,20 +79,18 @@ class Calls:
     """What one peer asked us and we have not answered: {its id: Call}."""
 
     def __init__(self, asker, limit=None):
-        self._asker = asker
-        self._limit = limit
-        self._lock = threading.Lock()
-        self._emptied = threading.Condition(self._lock)
-        # protected by _lock:
+        self._asker, self._limit = asker, limit
+        self.lock = threading.Lock()
+        self._emptied = threading.Condition(self.lock)
+        # protected by the lock:
         self._open = {}
         self._leaving = 0  # answers that have left this table and not yet reached their peer
-        self._closed = False
 
     def open(self, message, reply_to, within=None):
-        """A new Call. Raises Refused: id still in use, too many open, or the peer is gone."""
+        """A new Call. Raises Refused: id in use, too many open, or the peer is gone."""
         call = Call(self._asker, message, reply_to, within)
-        with self._lock:
-            if self._closed:
+        with self.lock:
+            if self._asker is None:
                 raise Refused(SERVER_UNAVAILABLE, "this session has ended")
             if call.id in self._open:
                 raise Refused(INVALID_REQUEST, f"id {call.id!r} is still in use by a request "
@@ -105,12 +102,10 @@ class Calls:
         return call
 
     def end(self, call, answer=None):
-        """Take the call out of the table and send its answer, if there is one.
-
-        True for the first caller. Any later one finds the call ended, and its answer is dropped.
-        The id is free again before the peer has the answer.
-        """
-        with self._lock:
+        """Take the call out of the table and send its answer, if there is one: the id is free
+        again before the peer has the answer. True for the first caller; any later one finds the
+        call ended, and its answer is dropped."""
+        with self.lock:
             if self._open.get(call.id) is not call:
                 return False
             del self._open[call.id]
@@ -120,66 +115,49 @@ class Calls:
             function()
         if answer is not None:
             call.reply_to.send(answer)
-        with self._lock:
+        with self.lock:
             self._leaving -= 1
             if not self._leaving and not self._open:
                 self._emptied.notify_all()
         return True
 
-    def on_end(self, call, function):
-        """See Call.on_end."""
-        with self._lock:
-            if not call.ended:
-                call._on_end.append(function)
-                return
-        function()
-
     def cancel(self, id, reason):
-        """The asker takes its request back; returns the Call that has ended by this, or None.
-
-        An unknown id is no error: the answer may be on its way.
-        """
+        """The asker takes its request back; returns the Call that has ended by this, or None. An
+        unknown id is no error: the answer may be on its way."""
         call = self.find(id)
         # Cancellation, Behavior Requirements: `initialize` must not be cancelled.
         return call if call and call.method != "initialize" and call.cancel(reason) else None
 
     def close(self):
         """Refuse what comes from now on; returns the calls that are still open."""
-        with self._lock:
-            self._closed = True
-            # Cuts a cycle, since the asker has this table: an ended session with all that it
-            # keeps is freed at once, not when the collector runs.
+        with self.lock:
+            # This also cuts a cycle, since the asker has this table: an ended session with all
+            # that it keeps is freed at once, not when the collector runs.
             self._asker = None
-            return list(self._open.values())
+        return self.all()
 
     def find(self, id):
         """The Call with this id that is still open, or None."""
-        with self._lock:
-            return self._open.get(id)
+        return self._open.get(id)
 
     def all(self):
-        """Those that are still open."""
-        with self._lock:
+        with self.lock:
             return list(self._open.values())
 
     def wait_until_empty(self, seconds):
         """Block until all answers have been sent; False if that took too long."""
-        with self._lock:
+        with self.lock:
             return self._emptied.wait_for(lambda: not self._open and not self._leaving, seconds)
 
     def __len__(self):
-        with self._lock:
-            return len(self._open)
+        return len(self._open)
 
 
 class Pending:
     """One row of PendingRequests."""
 
-    __slots__ = ("id", "token", "reply_to", "call", "heard")
-
     def __init__(self, id, token, reply_to, call):
-        self.id = id                # the asker's id
-        self.token = token          # the asker's progress token, or None
+        self.id, self.token = id, token     # the asker's; the token of progress may be None
         self.reply_to = reply_to    # the Peer that gets the answer
         self.call = call            # the Call on whose behalf we ask; None if we ask ourselves
         self.heard = time.monotonic()   # when it was asked, or last made progress
@@ -188,8 +166,8 @@ class Pending:
 class PendingRequests:
     """What we asked one peer and it has not answered: {our id: Pending}. Once closed, it stays so.
 
-    A server that is started again gets a new table that goes on with the `ids` of the old one, so
-    a late cancellation never hits a request of the server's next life.
+    A server's next life gets a new table, which goes on with the `ids` of the old one: so a late
+    cancellation never hits another request.
     """
 
     def __init__(self, ids=None):
@@ -198,13 +176,11 @@ class PendingRequests:
         # protected by _lock:
         self._rows = {}
         self._last_calls = {}   # weakref to who asked → when; the latest LATE_CALLS of them
-        self._closed = None  # the reason, once it is closed; add() checks it under the lock
+        self._closed = None     # the reason, once it is closed
 
     def add(self, message, reply_to, call=None):
-        """A copy of the request under our id, with our progress token if it has one.
-
-        Raises Refused, with the reason, once the table is closed.
-        """
+        """A copy of the request under our id, with our progress token if it has one. Raises
+        Refused, with the reason, once the table is closed."""
         our_id = next(self._ids)
         token = dig(message, "params", "_meta", "progressToken")
         sent = {**message, "id": our_id}
@@ -217,31 +193,29 @@ class PendingRequests:
         return sent
 
     def answer(self, response):
-        """Send a response home under the id that it was asked with.
-
-        Returns its row, or None if it was withdrawn or answered before.
-        """
-        row = self.take(response["id"]) or self._take_text(response["id"])
-        if row:
-            if "error" in response:
-                response = whole(response)
-            row.reply_to.send({**response, "id": row.id})
+        """Send a response home under the id that it was asked with. Returns its row, or None if it
+        was withdrawn or answered before."""
+        id = response["id"]
+        if isinstance(id, str) and re.fullmatch("[0-9]{1,18}", id):
+            id = int(id)    # some peers turn the number 7 into "7"
+        if row := self.take(id):
+            row.reply_to.send({**_whole(response), "id": row.id})
         return row
 
     def answer_without_id(self, response, problem):
         """The same for an error whose id is null: it is that of the one request, if only one
         waits (JSON-RPC 2.0, Response object: the id could not be read). Else raises `problem`."""
-        with self._lock:
-            sole = next(iter(self._rows)) if len(self._rows) == 1 else None
-        if sole is None or not is_error_without_id(response):
+        rows = self.rows()
+        if not (len(rows) == 1 and dig(response, "jsonrpc") == "2.0" and "method" not in response
+                and response.get("id") is None
+                and isinstance(dig(response, "error", "code"), int)):
             raise problem
-        self.answer({**response, "id": sole})
+        self.answer({**response, "id": rows[0][0]})
 
     def progress(self, message):
         """Send a progress notification to the asker of its token, under the asker's token."""
         token = dig(message, "params", "progressToken")
-        with self._lock:
-            row = self._rows.get(token) if is_id(token) else None
+        row = self.find(token) if is_id(token) else None
         if row is None or row.token is None:
             return False
         row.heard = time.monotonic()
@@ -249,12 +223,11 @@ class PendingRequests:
         return True
 
     def find(self, our_id):
-        """The row, or None if it was withdrawn or answered."""
-        with self._lock:
-            return self._rows.get(our_id)
+        """The row; None if it was withdrawn or answered."""
+        return self._rows.get(our_id)
 
     def take(self, our_id):
-        """Remove a row and return it; None if it is gone already."""
+        """The same, and remove it."""
         with self._lock:
             row = self._rows.pop(our_id, None)
             if row and row.call:
@@ -265,10 +238,6 @@ class PendingRequests:
                     del self._last_calls[next(iter(self._last_calls))]
             return row
 
-    def _take_text(self, id):
-        """Some peers turn the number 7 into "7"."""
-        return self.take(int(id)) if re.fullmatch("[0-9]{1,18}", str(id)) else None
-
     def close(self, reason):
         """Answer every row with an error, at once, and refuse new ones."""
         with self._lock:
@@ -277,36 +246,41 @@ class PendingRequests:
         for row in rows.values():
             row.reply_to.send(error(row.id, SERVER_UNAVAILABLE, reason))
 
-    def silent_since(self, moment):
-        """Our ids of the requests of a Call that have made no progress since that moment."""
+    def rows(self):
+        """All of them as they are now: [(our id, row)]."""
         with self._lock:
-            return [our_id for our_id, row in self._rows.items()
-                    if row.call and row.heard <= moment]
+            return list(self._rows.items())
 
     def calls(self):
         """The Calls that have a request here."""
-        with self._lock:
-            return [row.call for row in self._rows.values() if row.call]
-
-    def ids_of(self, call):
-        """Our ids of the requests that belong to this call."""
-        with self._lock:
-            return [our_id for our_id, row in self._rows.items() if row.call is call]
+        return [row.call for _, row in self.rows() if row.call]
 
     def askers(self, seconds=0.0):
-        """The sessions that have a call here, or had one that many seconds ago or less. If none
-        has one here, all that ever had. None stands for those that have ended since.
-        """
-        moment = time.monotonic() - seconds
+        """The sessions that have a call here, or had one that many seconds ago or less; all that
+        ever had, if none has one here. None stands for those that have ended since."""
+        moment, here = time.monotonic() - seconds, {call.asker for call in self.calls()}
         with self._lock:
-            here = [row.call.asker for row in self._rows.values() if row.call]
             late = [asker for asker, ended in self._last_calls.items()
                     if not here or ended >= moment]
         return {*here, *(asker() for asker in late)}
 
     def __len__(self):
-        with self._lock:
-            return len(self._rows)
+        return len(self._rows)
+
+
+def _whole(response):
+    """A response as it should be: with a result alone, or with an error alone.
+
+    >>> _whole({"id": 7, "result": {}, "error": None})
+    {'id': 7, 'result': {}}
+    """
+    if "error" not in response:
+        return response
+    if response["error"] is not None:
+        return without_keys(response, "result")
+    if response.get("result") is not None:
+        return without_keys(response, "error")
+    return error(response["id"], INTERNAL_ERROR, "an answer without a result")
 
 
 def cancel_notification(our_id, reason):

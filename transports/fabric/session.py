@@ -1,18 +1,17 @@
 """One client's conversation: what it asked, what it was asked, and what has to wait for it.
 
-Any thread may send to a session. Its messages go through an Outbox or a ResumableStream, so only
-the thread that feeds its stream ever waits for the client.
+Any thread may send to a session. Its messages go through an Outbox or a stream that is like one,
+so only the thread that feeds its stream ever waits for the client.
 """
 
-import itertools
+import collections
 import logging
 import secrets
 import threading
-import time
 
 from .messages import REQUEST_CANCELLED, encode
 from .outbox import Outbox, too_far_behind
-from .passing import passing
+from .peers import passing
 from .pending import Calls, PendingRequests, cancel_notification
 
 log = logging.getLogger("router")
@@ -31,15 +30,13 @@ class Gate:
     def __init__(self):
         self._lock = threading.Lock()
         # protected by _lock:
-        self._kept = []         # [(function, arguments)]; None once the gate is open
+        self._kept = collections.deque()    # (function, arguments); None once the gate is open
         self._bytes = 0         # of the messages among these arguments
         self._opening = False
 
     def do(self, function, *arguments):
-        """Call the function: now if the gate is open, else when it opens.
-
-        False if too much is kept already; then the call is not made.
-        """
+        """Call the function: now if the gate is open, else when it opens. False if it is not
+        called, as too much is kept already."""
         with self._lock:
             if self._kept is not None:
                 if too_far_behind(len(self._kept), self._bytes):
@@ -62,57 +59,47 @@ class Gate:
                 if not self._kept:
                     self._kept = None
                     return
-                kept, self._kept = self._kept, []
-            for function, arguments in kept:
-                try:
-                    function(*arguments)
-                except Exception:  # a bug of ours in one must not stop those behind it
-                    log.exception("a call that was kept for later failed")
+                function, arguments = self._kept.popleft()
+            try:
+                function(*arguments)
+            except Exception:  # a bug of ours in one must not stop those behind it
+                log.exception("a call that was kept for later failed")
 
 
 class Tasks:
-    """Which server has which task of a session: {task id: [Upstream]}. The oldest are forgotten.
-
-    Two servers may give the same id to two tasks.
-    """
+    """Which servers have which task of a session; two may use the same id. The oldest go first."""
 
     def __init__(self):
         self._lock = threading.Lock()
-        self._upstreams = {}    # protected by _lock
+        self._known = {}    # protected by _lock: {(task id, upstream): None}, the oldest first
 
     def add(self, task_id, upstream):
         with self._lock:
-            upstreams = self._upstreams.pop(task_id, [])
-            self._upstreams[task_id] = [upstream, *(u for u in upstreams if u is not upstream)]
-            if len(self._upstreams) > MOST_TASKS:
-                del self._upstreams[next(iter(self._upstreams))]
+            self._known.pop((task_id, upstream), None)
+            self._known[task_id, upstream] = None
+            if len(self._known) > MOST_TASKS:
+                del self._known[next(iter(self._known))]
 
     def of(self, task_id):
         """The upstreams that have a task with this id, the newest first."""
         with self._lock:
-            return list(self._upstreams.get(task_id, ()))
+            return [upstream for id, upstream in reversed(self._known) if id == task_id]
 
     def has(self, task_id, upstream):
-        return upstream in self.of(task_id)
+        return (task_id, upstream) in self._known
 
 
 class Session:
-    """One client's conversation: what it asked, what it was asked, what it sees and wants.
+    """The router decides what happens to the messages; the session remembers. It is written by
+    the threads that carry this client's messages, and read by any thread."""
 
-    The router decides what happens to the messages; the session remembers. It is written by the
-    threads that carry this client's messages, and read by any thread.
-    """
-
-    def __init__(self, surface, transport, surface_name=None, make_outbox=Outbox, most_calls=None):
+    def __init__(self, surface, transport, surface_name=None, most_calls=None):
         self.id = secrets.token_urlsafe(24)
         self.name = f"session {self.id[:6]}"    # the whole id is a key: it stays out of the log
         self.surface = surface                  # what it sees: upstreams/routing
         self.transport = transport              # the name of the transport that it came by
         self.surface_name = surface_name        # of a server or a group; None: of all servers
-        self.outbox = make_outbox(self.name)    # its own stream, for what belongs to no call
-        self.streams = {}                       # others, of calls, by their number
-        self.numbers = itertools.count(1)       # for these
-        self.last_used = None   # by its client; None if the session ends with its stream anyway
+        self.outbox = Outbox(self.name)         # its own stream, for what belongs to no call
         self.calls = Calls(self, most_calls)    # what it asked
         self.pending = PendingRequests()        # what it was asked
         self.version = None                     # negotiated by `initialize`
@@ -128,28 +115,21 @@ class Session:
 
     def close_streams(self):
         """Let the threads that feed its streams end, and keep nothing that was to be sent."""
-        for stream in [self.outbox, *list(self.streams.values())]:
-            stream.close()
-        self.streams.clear()
+        self.outbox.close()
         self.ready_gate.open()
 
     def seconds_silent(self):
-        """Since the last sign of life of its client; 0 while it reads on some connection, or
-        waits for an answer there."""
-        if self.last_used is None or self.outbox.reader or any(
-                stream.reader for stream in list(self.streams.values())):
-            return 0.0
-        return time.monotonic() - self.last_used
+        """Since the last sign of life of its client. None is known here, and none is needed: this
+        session ends with its stream."""
+        return 0.0
 
     def send(self, message):
         """Send on the session's own stream, as soon as the client is ready for it."""
         self.when_ready(self.outbox.send, message)
 
     def when_ready(self, send, message):
-        """Call send(message) as soon as the client has said that it is initialized.
-
-        Some clients forget to say so. If too much waits for that, it is not waited for.
-        """
+        """Call send(message) as soon as the client has said that it is initialized. Some forget
+        to say so: if too much waits for that, it is not waited for."""
         if not self.ready_gate.do(send, message):
             self.ready_gate.open()
             send(message)
@@ -169,11 +149,8 @@ class Session:
             self.when_ready(self._stream_of(row.call).send, cancel_notification(our_id, reason))
 
     def cancel_call(self, id, reason):
-        """The client takes its request back, and with it the questions that belonged to it.
-
-        The Call ends; each peer that it was passed on to withdraws it, which tells the server. See
-        tests/transcripts/cancellation.txt.
-        """
+        """The client takes its request back, and with it the questions that belonged to it. Each
+        peer that has it withdraws it, which tells the server; see the transcript cancellation."""
         call = self.calls.cancel(id, reason)
         if call is None:
             return
@@ -188,7 +165,7 @@ class Session:
         """The stream of the call that the question belongs to, if that stream is still open;
         otherwise the session's own stream."""
         call = question.within
-        if call is None or call.ended or call.reply_to is self.outbox or \
-                call.reply_to.is_complete():
-            return self.outbox
-        return call.reply_to
+        if call and not call.ended and call.reply_to is not self.outbox \
+                and not call.reply_to.is_complete():
+            return call.reply_to
+        return self.outbox

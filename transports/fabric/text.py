@@ -1,6 +1,7 @@
 """Text from outside, made fit for a log, a table or an error message."""
 
 import json
+import math
 import threading
 
 
@@ -35,12 +36,29 @@ def printable(text):
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
 
 
-def outline(value, depth=3):
-    """A JSON value from outside, of which only as much is kept as a person wants to see.
+def redacted(secrets, text, most=math.inf):
+    """The first `most` characters of the text without the secrets, and without the beginning of
+    one where it is cut. Of the secrets, longer ones come first.
 
-    >>> outline({"name": "x" * 300, "icons": [{"src": {"deep": {}}}]}, 2) == {
-    ...     "name": "x" * 200, "icons": ["…"]}
-    True
+    >>> redacted(["hunter2"], "hunter2 or hunter2", 15)
+    '*** or …'
+    """
+    end = ""
+    if len(text) > most:
+        text, end = text[:most], "…"
+        begun = max((length for secret in secrets for length in range(1, len(secret) + 1)
+                     if text.endswith(secret[:length])), default=0)
+        text = text[:most - begun]
+    for secret in secrets:
+        text = text.replace(secret, "***")
+    return text + end
+
+
+def outline(value, depth=3):
+    """As much of a JSON value from outside as a person wants to see.
+
+    >>> outline({"name": "x", "icons": [{"src": {"deep": {}}}]}, 2)
+    {'name': 'x', 'icons': ['…']}
     """
     if isinstance(value, str):
         return value[:200]
@@ -51,29 +69,3 @@ def outline(value, depth=3):
     if isinstance(value, list):
         return [outline(each, depth - 1) for each in value[:30]]
     return {key[:200]: outline(value[key], depth - 1) for key in list(value)[:30]}
-
-
-def without(secrets, text):
-    """The text with each of the secrets replaced; longer ones must come first.
-
-    >>> without(["hunter2"], "the password hunter2 is wrong")
-    'the password *** is wrong'
-    """
-    for secret in secrets:
-        text = text.replace(secret, "***")
-    return text
-
-
-def redacted(secrets, text, most):
-    """The first `most` characters of the text without the secrets, and without the beginning of
-    one where it is cut.
-
-    >>> redacted(["hunter2"], "hunter2 or hunter2", 15)
-    '*** or …'
-    """
-    if len(text) <= most:
-        return without(secrets, text)
-    text = text[:most]
-    begun = max((length for secret in secrets for length in range(1, len(secret) + 1)
-                 if text.endswith(secret[:length])), default=0)
-    return without(secrets, text[:most - begun]) + "…"

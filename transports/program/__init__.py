@@ -1,6 +1,4 @@
-"""What the whole program shares and no single transport owns.
-
-May import: transports.fabric.
+"""What the whole program shares and no single transport owns. May import: transports.fabric.
 
 In reading order:
     options.py    what the options mean: limits, the address to listen on, access

@@ -1,8 +1,7 @@
-"""The clock: one thread that calls functions later, so that no other thread has to wait.
+"""The clock: one thread that calls functions later, so that no other thread has to wait. They
+must not block there; they may send messages, as any thread may."""
 
-The functions must not block there; they may send messages, as any thread may.
-"""
-
+import contextlib
 import logging
 import sched
 import threading
@@ -12,7 +11,7 @@ log = logging.getLogger("router")
 
 
 class Clock:
-    """Calls functions later. `start` and `close` it once; `after` and `forget` from any thread."""
+    """`start` and `close` it once; `after` and `forget` may be called by any thread."""
 
     def __init__(self):
         self._schedule = sched.scheduler(time.monotonic)
@@ -31,10 +30,8 @@ class Clock:
 
     def forget(self, event):
         """Do not call it after all; no error if it was called already."""
-        try:
+        with contextlib.suppress(ValueError):
             self._schedule.cancel(event)
-        except ValueError:
-            pass  # it was due
 
     def close(self):
         self._closed = True

@@ -1,8 +1,7 @@
 """The log: the one place where text goes to standard error.
 
-It never blocks its caller. A line that cannot be written at once, because nobody reads our
-stderr, is dropped and counted. It never shows a secret of the config or a control character from
-outside, whether the text came from a server, a client or an exception.
+It never blocks its caller: a line that cannot be written at once, because nobody reads our stderr,
+is dropped and counted. It never shows a secret of the config or a control character from outside.
 """
 
 import logging
@@ -10,17 +9,15 @@ import os
 import select
 import threading
 
-from transports.fabric.text import hidden, printable, without
+from transports.fabric.text import hidden, printable, redacted
 
 STDERR = 2
 CHUNK = 4096    # bytes; a pipe that is ready takes so many without blocking (POSIX, PIPE_BUF)
 
 
 class Stderr(logging.Handler):
-    """Standard error, for the log and for all else that a person is told.
-
-    Any thread may write. The handler's own lock is held during a write, which never blocks.
-    """
+    """Standard error, for the log and for all else that a person is told. Any thread may write;
+    the handler's own lock is held during a write, which never blocks."""
 
     def __init__(self):
         super().__init__()
@@ -36,28 +33,20 @@ class Stderr(logging.Handler):
         logging.getLogger("waitress").setLevel("WARNING")
         threading.excepthook = _log_end_of_thread
 
-    def hide(self, secrets):
-        """From now on these texts, too, are replaced in all that is written here.
-
-        What else leaves the program, to clients and in /health, is cleaned by Entry.redact.
-        """
-        hidden.add(secrets)
-
     def clean(self, text):
         """Text of several lines, with the secrets hidden and control characters escaped."""
-        return "\n".join(printable(line) for line in without(hidden.texts, text).split("\n"))
+        return "\n".join(printable(line) for line in redacted(hidden.texts, text).split("\n"))
 
     def show(self, text):
         """Write text that is not a log line, as the table of the servers."""
         with self.lock:
             self._write(self.clean(text))
 
-    def emit(self, record):
-        """Called by logging, with the lock held."""
+    def emit(self, record):     # called by logging, with the lock held
         text = self.format(record)
         # Only a traceback has several lines of ours; elsewhere a line break is from outside.
         self._write(self.clean(text) if record.exc_info
-                    else printable(without(hidden.texts, text)))
+                    else printable(redacted(hidden.texts, text)))
 
     def _write(self, text):
         if self._dropped:
@@ -91,10 +80,8 @@ def _is_ready():
 
 
 def replace_closed_files():
-    """Open the null device in place of a closed stdin, stdout or stderr.
-
-    Else the next pipe or socket would get its number, and a stray line would end up there.
-    """
+    """Open the null device in place of a closed stdin, stdout or stderr. Else the next pipe or
+    socket would get its number, and a stray line would end up there."""
     for number in range(3):
         try:
             os.fstat(number)

@@ -55,11 +55,9 @@ class Limits:
     idle: float = 1800.0        # seconds without a stream, a waiting POST or a message
 
     def make_room_for_connections(self):
-        """How many connections there may be: four a session, if so many files can be open.
-
-        With no file left for it, accepting a connection would fail again and again. Our servers
-        need some as well. Raises this process's own limit as far as it may.
-        """
+        """How many connections there may be: four a session, if so many files can be open, of
+        which servers need some. (With no file left, accepting one would fail again and again.)
+        Raises this process's own limit as far as it may."""
         wanted, others = 4 * self.sessions + 100, 8 * self.processes + 100
         if resource is None:
             return wanted
@@ -85,25 +83,22 @@ class Access:
     insecure: bool = False      # whether it is meant that anybody may come in
 
     def listen(self):
-        """A listening socket for each address of the host. Raises CannotServe.
-
-        From here on clients can connect; they wait until we serve.
-        """
-        sockets, port, unusable = [], self.port, None
+        """A listening socket for each address of the host, where clients can connect from now on;
+        they wait until we serve. Raises CannotServe."""
+        sockets, port, unusable = [], self.port, []
         try:
-            found = socket.getaddrinfo(self.host, port, type=socket.SOCK_STREAM)
-            for family, *_, address in found:
+            for family, *_, address in socket.getaddrinfo(self.host, port,
+                                                          type=socket.SOCK_STREAM):
                 try:
                     sockets.append(socket.create_server((address[0], port), family=family,
                                                         backlog=BACKLOG))
+                    port = sockets[-1].getsockname()[1]  # the same for all, if it was 0
                 except OSError as problem:
                     if problem.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
                         raise
-                    unusable = problem  # as ::1 if IPv6 is off: another address will do
-                else:
-                    port = sockets[-1].getsockname()[1]  # the same for all, if it was 0
-            if unusable and not sockets:
-                raise unusable
+                    unusable.append(problem)  # as ::1 if IPv6 is off: another address will do
+            if not sockets:
+                raise unusable[0]
         except (OSError, UnicodeError) as problem:
             reason = ("this is not a host name" if isinstance(problem, UnicodeError)
                       # without what Python's socket module adds to it

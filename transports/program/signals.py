@@ -1,9 +1,8 @@
 """How the program is told to end: a signal once for a clean end, a second one for an end at once.
 
 Python runs signal handlers in the main thread, at whatever line that has reached. So the first
-signal raises SystemExit only while the main thread waits, which the code says: `with
-interruptible`. A signal at any other moment is remembered until the main thread waits the next
-time: no message is left half sent, and no server half started.
+signal raises SystemExit only `with interruptible`, where the main thread waits. Elsewhere it is
+remembered until then: no message is left half sent, and no server half started.
 """
 
 import contextlib
@@ -14,7 +13,6 @@ import time
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)  # Ctrl+C, and what service managers and hosts send
 WAKE = getattr(signal, "SIGURG", None)     # of no other use to us; not there on Windows
-END = b"\0"
 
 
 class _Interruptible:
@@ -43,14 +41,11 @@ def end_on_signals():
     """From now on the first signal ends the program cleanly, and the second at once."""
     interruptible.ending = interruptible._raised = False
 
-    def end(_signal, _frame):
-        for number in SIGNALS:
-            signal.signal(number, at_once)
+    def end(number, _frame):
+        if interruptible.ending and number in SIGNALS:
+            os._exit(130)  # the guardian process sees it, and ends the servers
         interruptible.ending = True
         interruptible.end_if_told()
-
-    def at_once(_signal, _frame):
-        os._exit(130)  # the guardian process sees it, and ends the servers
 
     for number in SIGNALS:
         signal.signal(number, end)
@@ -63,26 +58,26 @@ def end_on_signals():
 def signals_wake_the_main_thread():
     """Meanwhile the main thread takes note of a signal, whichever thread the system gives it to.
 
-    Python would run its handler only when the main thread has waited to the end for what it waits
-    for. But Python writes the number of each signal to a pipe at once. The thread `signals` reads
-    that pipe, and interrupts the main thread with a signal of its own.
+    The signal would not end what the main thread waits for, and Python runs the handler after
+    that. But it writes each signal's number to a pipe at once. The thread `signals` reads that
+    pipe, and interrupts the main thread with a signal of its own.
     """
     if WAKE is None:
         yield
         return
     source, sink = os.pipe()
     os.set_blocking(sink, False)    # as Python wants it
-    main, woken = threading.get_ident(), []
-    signal.signal(WAKE, lambda _signal, _frame: woken.append(True))
+    main, woken = threading.get_ident(), threading.Event()
+    signal.signal(WAKE, lambda _signal, _frame: woken.set())
 
     def wake():
-        while (number := os.read(source, 1)) != END:
-            if number[0] == WAKE:
-                continue
-            woken.clear()
-            while not woken:    # the first may come just before it begins to wait
-                signal.pthread_kill(main, WAKE)
-                time.sleep(0.05)
+        with open(source, "rb", buffering=0) as numbers:
+            while number := numbers.read(1):
+                woken.clear()
+                # Again and again, as one may come just before the main thread begins to wait.
+                while number[0] != WAKE and not woken.is_set():
+                    signal.pthread_kill(main, WAKE)
+                    time.sleep(0.05)
 
     thread = threading.Thread(target=wake, name="signals", daemon=True)
     thread.start()
@@ -91,10 +86,8 @@ def signals_wake_the_main_thread():
         yield
     finally:
         signal.set_wakeup_fd(-1)
-        os.write(sink, END)
-        thread.join()
-        os.close(source)
         os.close(sink)
+        thread.join()
 
 
 def end_ourselves():

@@ -1,6 +1,6 @@
 """The tap keeps the last messages that passed, for people who debug the router or learn from it.
 
-It is the Observer of transports/fabric/passing.py, which tells at which places a message passes.
+It is the Observer of transports/fabric/peers.py, which tells at which places a message passes.
 What it keeps is text, not the messages, and the secrets of the config are not in it.
 """
 
@@ -10,7 +10,7 @@ import threading
 import time
 
 from transports.fabric.messages import encode, is_id
-from transports.fabric.passing import passing
+from transports.fabric.peers import passing
 from transports.fabric.text import hidden, redacted
 
 from .links import (FROM_CLIENT, FROM_SERVER, LONGEST_ID, TO_CLIENT, TO_SERVER, Links, call_key,

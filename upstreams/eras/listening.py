@@ -18,10 +18,9 @@ import functools
 import logging
 import threading
 
-from transports.fabric.gather import OnAnswer
+from transports.fabric.gather import GrowingPause, OnAnswer
 from transports.fabric.messages import (INVALID_PARAMS, METHOD_NOT_FOUND, Refused, dig, error,
                                         request, result)
-from transports.fabric.pause import GrowingPause
 from transports.fabric.pending import cancel_notification
 from upstreams.server.life import RUNNING
 

@@ -8,9 +8,8 @@ client's answers and with the `requestState` as it was.
 import functools
 import itertools
 
-from transports.fabric.gather import Gather, OnAnswer
+from transports.fabric.gather import Gather, GrowingPause, OnAnswer
 from transports.fabric.messages import SERVER_UNAVAILABLE, Refused, dig, without_keys
-from transports.fabric.pause import GrowingPause
 
 MAY_ASK = {"tools/call", "prompts/get", "resources/read"}
 MOST_ROUNDS, MOST_QUESTIONS = 10, 100   # for one request; in one round

@@ -18,10 +18,10 @@ import urllib.parse
 
 from transports.fabric.messages import (REQUEST, RESPONSE, SERVER_UNAVAILABLE, Refused, error,
                                         kind_of, notification)
-from transports.fabric.passing import passing
-from transports.fabric.peers import StartFailed
+from transports.fabric.peers import StartFailed, passing
 from transports.fabric.pending import Call, cancel_notification
 from transports.fabric.session import Session
+from transports.fabric.text import hidden
 from transports.program.options import CannotServe
 from upstreams.config.entries import Entry
 from upstreams.connections.remote.connection import HttpFailed, Origin, ServerConnection
@@ -64,12 +64,12 @@ def entry_for(url, token=None, is_meant=False):
         secrets=(token,) if token else ())
 
 
-def pass_on(options, stderr, serve):
+def pass_on(options, serve):
     """--connect, as a function of the clock that serves one client until its input ends and
     returns the exit status; `serve` is that of transports/stdio.py. Raises ValueError."""
     entry = entry_for(options.given["--connect"], options.access.token,
                       options.given["--token-file"] is not None)
-    stderr.hide(entry.secrets)
+    hidden.add(entry.secrets)
     return functools.partial(_pass_on, entry, options, serve)
 
 

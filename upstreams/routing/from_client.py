@@ -12,7 +12,7 @@ from transports.fabric.messages import (INTERNAL_ERROR, INVALID_REQUEST, LATEST,
                                         NOTIFICATION, REQUEST, REVISIONS, SERVER_UNAVAILABLE,
                                         InvalidMessage, Refused, is_id, kind_of, params_of, result,
                                         task_id_in)
-from transports.fabric.passing import passing
+from transports.fabric.peers import passing
 from upstreams.server.lists import when_session_settled
 
 log = logging.getLogger("router")

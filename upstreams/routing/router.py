@@ -4,7 +4,6 @@ import logging
 import threading
 
 from transports.fabric.messages import SERVER_UNAVAILABLE
-from transports.fabric.outbox import Outbox
 from transports.fabric.session import SILENT_SECONDS, Session, SessionsUsedUp
 from transports.program.options import Limits
 from upstreams.server.life import CLOSING
@@ -78,7 +77,7 @@ class Router:
         self.pool.start()
         self.tell()
 
-    def open(self, transport, name=None, make_outbox=Outbox):
+    def open(self, transport, name=None, kind=Session):
         """A new session by this transport: of the server or group with this name, or of all.
 
         If there are too many, one that nobody seems to use ends for it. Raises LookupError for an
@@ -91,7 +90,7 @@ class Router:
             groups = f"; groups: {', '.join(self.groups)}" if self.groups else ""
             raise LookupError(f"There is no server{' or group' if groups else ''} {name!r} here. "
                               f"There are: {', '.join(self.names())}{groups}")
-        session = Session(surface, transport, name, make_outbox, self.limits.calls)
+        session = kind(surface, transport, name, self.limits.calls)
         while not self.sessions.add(session):
             there = self.sessions.all()
             if not self._make_room(there, "--max-sessions"):

@@ -12,8 +12,7 @@ import time
 from transports.fabric.gather import Gather, OnAnswer
 from transports.fabric.messages import (RESPONSE, SERVER_UNAVAILABLE, InvalidMessage, Refused,
                                         error, kind_of, request)
-from transports.fabric.passing import passing
-from transports.fabric.peers import StartFailed
+from transports.fabric.peers import StartFailed, passing
 from transports.fabric.pending import Calls, PendingRequests, cancel_notification
 from transports.fabric.session import Gate
 from transports.fabric.text import printable
@@ -145,9 +144,10 @@ class Life:
         its last progress."""
         seconds = self.entry.timeout
         text = f'server "{self.entry.name}" did not answer within {seconds:g} seconds'
-        for our_id in self.pending.silent_since(time.monotonic() - seconds):
-            row = self.pending.find(our_id)
-            if row:  # answered first: its call ends while the request is still in the table
+        moment = time.monotonic() - seconds
+        for our_id, row in self.pending.rows():
+            # Answered first: its call ends while the request is still in the table.
+            if row.call and row.heard <= moment and self.pending.find(our_id):
                 row.reply_to.send(error(row.id, SERVER_UNAVAILABLE, text))
                 self.withdraw(our_id, text)
         if not self.over:

@@ -11,8 +11,8 @@ import math
 import threading
 import time
 
+from transports.fabric.gather import GrowingPause
 from transports.fabric.messages import SERVER_UNAVAILABLE, Refused
-from transports.fabric.pause import GrowingPause
 
 from .audience import Audience
 from .catalog import Catalog

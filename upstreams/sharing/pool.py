@@ -333,7 +333,7 @@ class Pool(Processes):
         process is free only when that late answer arrives, and is ended if it does not arrive in
         LATE_SECONDS.
         """
-        ids = use.upstream.life.pending.ids_of(call)
+        ids = [our_id for our_id, row in use.upstream.life.pending.rows() if row.call is call]
         with self.lock:
             use.holds -= 1
             use.late.update(ids)

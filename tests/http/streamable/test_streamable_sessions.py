@@ -68,8 +68,7 @@ class HttpClients:
 
     def pass_time(self, session, seconds):
         """So many seconds without a message; the clock looks whether the session has ended."""
-        if session.last_used is not None:
-            session.last_used -= seconds
+        session.last_used -= seconds
         self.world.clock.advance(seconds)
 
     def is_there(self, session):

@@ -7,12 +7,15 @@ of them, so that a client whose connection broke can say which number it has, an
 """
 
 import collections
+import itertools
 import logging
 import threading
+import time
 
 from transports.fabric.messages import encode
 from transports.fabric.outbox import CLOSE, too_far_behind
-from transports.fabric.passing import passing
+from transports.fabric.peers import passing
+from transports.fabric.session import Session
 
 log = logging.getLogger("router")
 
@@ -151,3 +154,27 @@ class ResumableStream:
             found = [kept for kept in self._kept if kept[0] > after]
             self.last_read = max(self.last_read, self._last)
             return found or (CLOSE if self._closed else [])
+
+
+class StreamableSession(Session):
+    """A session with a stream of its own and one for each POST that is answered. It outlives its
+    connections, so it also ends if its client is silent for too long."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.outbox = ResumableStream(self.name, 0)
+        self.streams = {}                       # others, of calls, by their number
+        self.numbers = itertools.count(1)       # for these
+        self.last_used = time.monotonic()       # by its client
+
+    def close_streams(self):
+        super().close_streams()
+        for stream in list(self.streams.values()):
+            stream.close()
+        self.streams.clear()
+
+    def seconds_silent(self):
+        """0 while its client reads on some connection, or waits for an answer there."""
+        if any(stream.reader for stream in [self.outbox, *list(self.streams.values())]):
+            return 0.0
+        return time.monotonic() - self.last_used

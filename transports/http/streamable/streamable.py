@@ -24,7 +24,7 @@ from transports.http.engine.reply import plain
 from transports.http.replies import (ACCEPTED, NO_JSON, STILL_HERE, event, is_json, json_error,
                                      used_up)
 
-from .resumable_stream import ResumableStream
+from .resumable_stream import ResumableStream, StreamableSession
 from .waiting_post import WaitingPost
 
 TRANSPORT = "streamable-http"   # what our sessions say of themselves
@@ -110,10 +110,9 @@ class StreamableHttp:
                 or "id" not in message or request.header("Mcp-Session-Id") is not None:
             return self._session(name, request.header), False
         try:
-            session = self._router.open(TRANSPORT, name, lambda named: ResumableStream(named, 0))
+            session = self._router.open(TRANSPORT, name, StreamableSession)
         except LookupError as problem:
             raise HttpError(404, str(problem)) from None
-        session.last_used = time.monotonic()
         return session, True
 
     def _post_as_stream(self, post):
@@ -204,6 +203,8 @@ class StreamableHttp:
         gone = min(idle, GONE_SECONDS)
         self._clock.after(min(self._heartbeat / 3, gone / 10), self._look)
         for session in self._router.sessions.all():
+            if session.transport != TRANSPORT:
+                continue
             for stream in list(session.streams.values()):
                 if (post := stream.post) and self._workers.has_room():
                     post.hurry(self._heartbeat)

@@ -1,9 +1,6 @@
-"""A server that is a child process.
-
-May import: transports.fabric.
+"""A server that is a child process. May import: transports.fabric.
 
 In reading order:
     process.py      its pipes, its threads, and the three steps of its end
     guardian.py     a small process that ends the servers of a router that was killed
-    programs.py     what to install for a command that was not found
 """

@@ -1,14 +1,13 @@
 """A small process that ends the servers of a router that was killed.
 
 A router that is killed outright (kill -9, out of memory) cannot close its servers, and some of
-them do not notice that their input has ended. So the router tells the guardian process which
-process groups it has started. When the router is gone, for whatever reason, the pipe between them
-closes, and the guardian ends every group that still runs.
-
-The router imports this file, and the guardian process runs it. Two kinds of line go through the
-pipe: "+1234" a group has started, "-1234" it has ended.
+them do not notice that their input has ended. So it tells the guardian process, through a pipe,
+which process groups have started ("+1234") and ended ("-1234"). When the router is gone, the pipe
+closes, and the guardian ends every group that still runs. The router imports this file, and the
+guardian process runs it.
 """
 
+import contextlib
 import logging
 import os
 import signal
@@ -45,15 +44,8 @@ class Guardian:
         self._lock = threading.Lock()
         self._process = None
 
-    def watch(self, group):
-        """This process group has started. Any thread."""
-        self._tell(f"+{group}\n")
-
-    def release(self, group):
-        """This process group has ended. Any thread."""
-        self._tell(f"-{group}\n")
-
-    def _tell(self, line):
+    def tell(self, change):
+        """A process group has started (its number), or ended (less than 0). Any thread."""
         if WINDOWS:  # no process groups there, see the README
             return
         with self._lock:  # also while we write: the guardian always reads, so that does not block
@@ -63,7 +55,7 @@ class Guardian:
                         [sys.executable, "-I", "-S", __file__],
                         stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
                         stderr=subprocess.DEVNULL, start_new_session=True)
-                self._process.stdin.write(line.encode())
+                self._process.stdin.write(b"%+d\n" % change)
                 self._process.stdin.flush()
             except (OSError, ValueError):  # ValueError: the pipe is closed
                 log.warning("the guardian process is gone: if the router is killed outright, "
@@ -73,18 +65,16 @@ class Guardian:
         """Let the process end, and wait until it has. Call it when all servers have ended."""
         with self._lock:
             if self._process:
-                try:
+                with contextlib.suppress(OSError):  # it is gone already, and the log says so
                     self._process.stdin.close()
-                except OSError:
-                    pass  # it is gone already, and the log says so
                 self._process.wait()
 
 
 def main():
     """The guardian's end of the pipe."""
     groups = set()
-    for line in sys.stdin:
-        (groups.add if line[0] == "+" else groups.discard)(int(line[1:]))
+    for change in map(int, sys.stdin):
+        (groups.add if change > 0 else groups.discard)(abs(change))
     groups = {group for group in groups if signal_group(group, signal.SIGTERM)}
     deadline = time.monotonic() + GRACE
     while groups and time.monotonic() < deadline:

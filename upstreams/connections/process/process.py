@@ -4,12 +4,9 @@ Each pipe belongs to one thread, and only that thread closes it: a close blocks 
 thread reads from the pipe. A fourth thread waits for the process.
 
     NAME-reader    reads stdout: calls on_message for each line
-    NAME-writer    writes to stdin: the messages that their senders could not write at once
+    NAME-writer    writes to stdin what senders could not; closes it while it has the outbox's pen
     NAME-stderr    reads stderr: writes it to the log, and keeps the last lines for errors
     NAME-exit      waits for the process to end, then ends what is left of its group
-
-NAME-writer holds the pen of the outbox (fabric/outbox.py) when it closes stdin, so no sender
-writes to a closed pipe.
 
 The end has three steps (2025-11-25, Lifecycle, Shutdown): we close stdin; if the process is still
 there after GRACE seconds it gets SIGTERM, and after as many again SIGKILL. The signals go to the
@@ -17,20 +14,22 @@ process *group*, because npx, uvx and `sh -c` leave grandchildren that hold our 
 """
 
 import collections
+import contextlib
 import logging
 import os
+import re
+import shutil
 import signal
 import subprocess
 import threading
 
-from transports.fabric.lines import behind_a_banner, each_line, id_of_answer
-from transports.fabric.messages import INTERNAL_ERROR, InvalidMessage, decode, encode, error
+from transports.fabric.messages import (INTERNAL_ERROR, InvalidMessage, behind_a_banner, decode,
+                                        each_line, encode, error, id_of_answer)
 from transports.fabric.outbox import Outbox, feed_pipe
 from transports.fabric.peers import StartFailed
 from transports.fabric.text import printable
 
 from .guardian import KILL, WINDOWS, signal_group
-from .programs import environment, find
 
 log = logging.getLogger("router")
 
@@ -41,40 +40,44 @@ SHOWN = 80              # characters of a skipped line in the log
 OWN_GROUP = ({"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if WINDOWS
              else {"start_new_session": True})
 
+_NODE, _PYTHON = "Node.js (https://nodejs.org)", "Python (https://python.org)"
+_UV, _BUN = "uv (https://docs.astral.sh/uv)", "Bun (https://bun.sh)"
+_DOTNET = ".NET (https://dotnet.microsoft.com)"
+_COMES_WITH = {
+    "node": _NODE, "npm": _NODE, "npx": _NODE, "python": _PYTHON, "python3": _PYTHON,
+    "py": _PYTHON, "uv": _UV, "uvx": _UV, "pipx": "pipx (https://pipx.pypa.io)",
+    "bun": _BUN, "bunx": _BUN, "deno": "Deno (https://deno.com)",
+    "docker": "Docker (https://docs.docker.com/get-docker)", "go": "Go (https://go.dev)",
+    "java": "a JDK (https://adoptium.net)", "dotnet": _DOTNET, "dnx": _DOTNET,
+}
+
 
 class Process:
     """One life of one server. `start` it once; `send` and `close` from any thread."""
 
     def __init__(self, entry, label, clock, guardian, longest=64 * 2**20):
-        self.entry = entry
+        self.entry, self.pid = entry, None
         self.label = label  # for thread names and the log: the server, and its owner if it has one
-        self.pid = None
         self.skipped = None     # the first line of its output that was no message, in words
         self._longest = longest  # bytes of one message
-        self._clock = clock
-        self._guardian = guardian
+        self._clock, self._guardian = clock, guardian
         self._outbox = Outbox(f"{label}'s input", on_behind=self.kill)
         self._exited = threading.Event()  # set when the process itself has ended
         self._ended = threading.Event()   # set when its group has, too
         self._last_lines = collections.deque(maxlen=STDERR_LINES)
         self._unended = b""     # the beginning of a line of stderr that has not come to its end
         self._skipped = 0       # lines of stdout
-        self.skipped = None     # the first of them that was no message, in words
+        self._end = threading.Lock()    # acquired once, by the thread that reports the end
         self._lock = threading.Lock()
-        # protected by _lock:
-        self._reported = False
-        self._reaped = False    # from then on its process id may be that of another process
+        self._reaped = False    # then its id may be that of another process; protected by _lock
 
     def start(self, on_message, on_closed):
-        """Start the process and its threads. Raises StartFailed.
-
-        on_message(message) is called by NAME-reader. on_closed(reason) is called once: by
-        NAME-exit, or by the thread of a pipe that the server closed while it lives on.
-        """
+        """See Connection. on_message is called by NAME-reader; on_closed by NAME-exit, or by the
+        thread of a pipe that the server closed while it lives on."""
         self._on_message, self._on_closed = on_message, on_closed
-        self._process = process = self._open()
+        self._process = process = _open(self.entry)
         self.pid = process.pid
-        self._guardian.watch(self.pid)
+        self._guardian.tell(self.pid)
         self._threads = [threading.Thread(target=self._run, args=(work,), daemon=True,
                                           name=f"{self.label}-{role}")
                          for role, work in (("reader", self._read), ("stderr", self._read_stderr),
@@ -83,7 +86,7 @@ class Process:
             for thread in self._threads:
                 thread.start()
         except RuntimeError as problem:  # the system has no more threads
-            self._reported = True
+            self._end.acquire()     # nobody is to hear of it
             self.kill()
             self._await_exit()  # it has no NAME-exit
             for thread, pipe in zip(self._threads,
@@ -92,18 +95,6 @@ class Process:
                     pipe.close()
             raise StartFailed(f"its threads could not be started: {problem}") from None
 
-    def _open(self):
-        entry, variables = self.entry, environment(self.entry.env)
-        command = find(entry.command, variables.get("PATH", os.defpath))
-        if not os.path.isdir(entry.cwd):
-            raise StartFailed(f'the working directory "{entry.cwd}" does not exist')
-        try:
-            return subprocess.Popen([command, *entry.args], env=variables, cwd=entry.cwd,
-                                    stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                    stderr=subprocess.PIPE, bufsize=2**16, **OWN_GROUP)
-        except (OSError, ValueError) as problem:
-            raise StartFailed(f"{command} could not be started: {problem}") from None
-
     # -- called by any thread
 
     def send(self, message):
@@ -111,11 +102,10 @@ class Process:
 
     def close(self):
         """Begin the three steps; returns at once. `join` waits for the end."""
-        if self.pid is None:
-            return  # it never started
-        self._outbox.close()  # NAME-writer then closes stdin
-        for seconds, number in ((GRACE, signal.SIGTERM), (2 * GRACE, KILL)):
-            self._clock.after(seconds, self._signal, number)
+        if self.pid is not None:    # else it never started
+            self._outbox.close()    # NAME-writer then closes stdin
+            self._clock.after(GRACE, self._signal, signal.SIGTERM)
+            self._clock.after(2 * GRACE, self._signal, KILL)
 
     def kill(self):
         """The third step at once."""
@@ -124,19 +114,17 @@ class Process:
 
     def join(self, seconds):
         """Wait for the process and its group to end; False if they have not by then."""
-        if self.pid is None:
-            return True  # it never started
-        if not self._ended.wait(seconds):
-            return False
-        # Not for long: a process that has left the group may hold the pipe open.
-        _wait_for(self._threads, min(seconds, DRAIN))
+        if self.pid is not None:    # else it never started
+            if not self._ended.wait(seconds):
+                return False
+            # Not for long: a process that has left the group may hold the pipe open.
+            _wait_for(self._threads, min(seconds, DRAIN))
         return True
 
     def last_lines(self):
         """What it last said beside the protocol, without the secrets of the config: what was no
         message, and lines of stderr. The last may have no end yet, as a question has none."""
-        return [*filter(None, [self.skipped]), *self._last_lines,
-                *filter(None, [self._shown(self._unended)])]
+        return list(filter(None, [self.skipped, *self._last_lines, self._shown(self._unended)]))
 
     def _shown(self, data, most=4000):
         return printable(self.entry.redact(data.decode("utf-8", "replace").strip(), most))
@@ -162,14 +150,11 @@ class Process:
         self.close()
 
     def _report(self, reason):
-        with self._lock:
-            if self._reported:
-                return
-            self._reported = True
-        try:
-            self._on_closed(reason)
-        except Exception:  # a bug of ours must not keep the process alive
-            log.exception("%s: its end was lost", self.label)
+        if self._end.acquire(blocking=False):
+            try:
+                self._on_closed(reason)
+            except Exception:  # a bug of ours must not keep the process alive
+                log.exception("%s: its end was lost", self.label)
 
     # -- NAME-reader
 
@@ -202,77 +187,65 @@ class Process:
     def _skip(self, line, problem):
         """A line is no message. Of many, only the 1st, 10th, 100th, … is told in the log."""
         self._skipped += 1
-        count = "a line" if self._skipped == 1 else f"{self._skipped} lines"
-        said = f"skipped {count} of its output: {problem}: {self._shown(line, SHOWN)}"
-        self.skipped = self.skipped or said
         if str(self._skipped).strip("0") == "1":
+            count = "a line" if self._skipped == 1 else f"{self._skipped} lines"
+            said = f"skipped {count} of its output: {problem}: {self._shown(line, SHOWN)}"
+            self.skipped = self.skipped or said
             log.warning("%s: %s", self.label, said)
 
     # -- NAME-writer
 
     def _write(self):
-        stdin = self._process.stdin
         try:
-            feed_pipe(self._outbox, stdin)
+            feed_pipe(self._outbox, self._process.stdin)
         except OSError:
             self._broken("closed its input")
         finally:
-            try:
-                stdin.close()
-            except OSError:
-                pass  # the server is gone: NAME-exit tells the Upstream, which fails the requests
+            # If the server is gone, NAME-exit tells the Upstream, which fails the requests.
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()
 
     # -- NAME-stderr
 
     def _read_stderr(self):
         with self._process.stderr as stderr:
-            while data := stderr.read1(2**16):  # to the end: a full pipe blocks the server
-                *lines, rest = (self._unended + data).split(b"\n")
-                for line in lines:
-                    self._note(line)
+            data = b"\n"
+            while data:     # to the end: a full pipe blocks the server
+                data = stderr.read1(2**16)
+                # Where the pipe ends, its last line does.
+                *lines, rest = (self._unended + (data or b"\n")).split(b"\n")
+                for text in filter(None, map(self._shown, lines)):
+                    self._last_lines.append(text)
+                    log.info("%s: %s", self.label, text)
                 self._unended = rest[:2**16]
-            self._note(self._unended)
-            self._unended = b""
-
-    def _note(self, line):
-        if text := self._shown(line):
-            self._last_lines.append(text)
-            log.info("%s: %s", self.label, text)
 
     # -- NAME-exit
 
     def _await_exit(self):
         reason = "has ended"
         try:
-            reason = self._reason_of_exit(self._wait())
+            status = self._wait()
+            self._exited.set()
+            self._outbox.close()
+            _wait_for(self._threads[:2], DRAIN)  # what it said before it died still counts
+            signals = {number.value: number.name for number in signal.Signals}
+            reason = (f"was ended by {signals.get(-status, f'signal {-status}')}" if status < 0
+                      else f"exited with status {status}")
+            reason = ": ".join([reason, *self.last_lines()[-1:]])
         finally:  # whatever fails above
             self._report(reason)
             self._end_group()
 
     def _wait(self):
-        """Wait for the process to exit; returns its status as Popen has it.
-
-        It is not reaped yet if the system can wait without that: until it is, no other process
-        and no other group gets its number.
-        """
+        """Wait for the process to exit; returns its status as Popen has it. It is not reaped yet
+        if the system can wait without that: until then, no other process gets its number."""
         try:
             end = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
-            status = end.si_status if end.si_code == os.CLD_EXITED else -end.si_status
+            return end.si_status if end.si_code == os.CLD_EXITED else -end.si_status
         except (AttributeError, ChildProcessError):
             # There is no waitid on Windows, and none on macOS before Python 3.13. Where SIGCHLD is
             # ignored, as our parent may have told us, the system reaps, and nobody gets a status.
-            status = self._process.wait()
-        self._exited.set()
-        return status
-
-    def _reason_of_exit(self, status):
-        self._outbox.close()
-        _wait_for(self._threads[:2], DRAIN)     # what the server said before it died still counts
-        signals = {number.value: number.name for number in signal.Signals}
-        reason = (f"was ended by {signals.get(-status, f'signal {-status}')}" if status < 0
-                  else f"exited with status {status}")
-        last = self.last_lines()[-1:]
-        return ": ".join([reason, *last])
+            return self._process.wait()
 
     def _end_group(self):
         """End what is left: a child of the server may hold its stdout, or nothing of ours."""
@@ -281,7 +254,7 @@ class Process:
             self._signal(signal.SIGTERM)
             reader.join(GRACE)
         self._signal(KILL)
-        self._guardian.release(self.pid)
+        self._guardian.tell(-self.pid)
         with self._lock:
             self._reaped = True
             self._process.wait()  # does not block: it has exited
@@ -292,3 +265,30 @@ def _wait_for(threads, seconds):
     for thread in threads:
         if thread.is_alive():
             thread.join(seconds)
+
+
+def _open(entry):
+    """A new process. Raises StartFailed."""
+    variables = {**os.environ, **dict(entry.env)}
+    variables.pop("MCP_ROUTER_TOKEN", None)     # that of our own clients
+    command = _find(entry.command, variables.get("PATH", os.defpath))
+    if not os.path.isdir(entry.cwd):
+        raise StartFailed(f'the working directory "{entry.cwd}" does not exist')
+    try:
+        return subprocess.Popen([command, *entry.args], env=variables, cwd=entry.cwd,
+                                stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, bufsize=2**16, **OWN_GROUP)
+    except (OSError, ValueError) as problem:
+        raise StartFailed(f"{command} could not be started: {problem}") from None
+
+
+def _find(command, path):
+    """The whole path of a command. Raises StartFailed, which tells what to install for it."""
+    if found := shutil.which(command, path=path):
+        return found
+    name = re.split(r"[/\\]", command)[-1]
+    program = _COMES_WITH.get(re.sub(r"\.(exe|cmd)$", "", name.lower()))
+    raise StartFailed(f'the command "{command}" was not found or may not be run; '
+                      + (f"it comes with {program}; " if program else "")
+                      + (f"searched PATH={path}" if os.path.basename(command) == command
+                         else "it is a path, so PATH was not searched"))

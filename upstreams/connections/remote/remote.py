@@ -17,9 +17,8 @@ import math
 import threading
 import time
 
-from transports.fabric.lines import id_of_answer
 from transports.fabric.messages import (RESPONSE, SERVER_UNAVAILABLE, InvalidMessage, decode, dig,
-                                        each_of, error, kind_of)
+                                        error, id_of_answer, kind_of)
 from transports.fabric.outbox import MAX_BEHIND_BYTES, MAX_BEHIND_MESSAGES
 from transports.fabric.peers import StartFailed
 
@@ -176,7 +175,8 @@ class Remote:
         try:
             if not whole:
                 raise InvalidMessage(0, f"longer than {self.longest} bytes")
-            found = each_of(decode(data))
+            found = decode(data)
+            found = found if isinstance(found, list) else [found]
         except InvalidMessage as problem:
             self._skip(problem, data, id_of_answer(data), post)
             return

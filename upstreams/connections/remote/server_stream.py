@@ -8,7 +8,7 @@ says where to post; if it breaks, the session is over.
 import logging
 import time
 
-from transports.fabric.pause import GrowingPause
+from transports.fabric.gather import GrowingPause
 
 from .connection import HttpFailed
 from .event_stream import EventStream
