@@ -282,6 +282,13 @@ def test_a_known_package_is_found_however_it_is_started(write, command, args):
     assert entries_of(write(servers(a={"command": command, "args": args})))["a"].shared is False
 
 
+def test_of_a_known_package_it_is_known_that_it_lists_by_capabilities(write):
+    known = {"command": "npx", "args": ["-y", "@modelcontextprotocol/server-everything@2"]}
+    entries = entries_of(write(servers(
+        a=known, b={**known, "listsByCapabilities": False}, c={"command": "x"})))
+    assert [entry.lists_by_capabilities for entry in entries.values()] == [True, False, False]
+
+
 @pytest.mark.parametrize("name, path, prefix", [
     ("Framelink MCP for Figma", "Framelink-MCP-for-Figma", "Framelink-MCP-for-Figma"),
     ("DuckDB (in-memory, r/w)", "DuckDB-in-memory-r-w", "DuckDB-in-memory-r-w"),

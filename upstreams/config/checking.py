@@ -1,11 +1,13 @@
-"""Whether a config is right, beginning with config.schema.json, and in which words it is refused.
+"""A server as its file states it, and whether that is right: by config.schema.json, and beyond.
 
-Everything here raises ConfigError. `server` is a Stated one.
+What is refused is a ConfigError. It says what is allowed and never repeats the value itself, which
+may be a secret.
 """
 
 import itertools
 import json
 import logging
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import jsonschema
@@ -17,9 +19,34 @@ SERVER = SCHEMA["$defs"]["server"]
 DEFAULTS = {key: part["default"] for key, part in SERVER["properties"].items()
             if "default" in part}
 BESIDE = {"properties": {key: SCHEMA["properties"][key] for key in ("shared", "groups")}}
+OF_SERVERS = {"properties": {"mcpServers": {**SCHEMA["properties"]["mcpServers"],
+                                            "additionalProperties": {"type": "object"}}}}
 NOTES = {"$schema", "description"}      # for people and editors
 
 log = logging.getLogger("router")
+
+
+@dataclass
+class Stated:
+    """One server as its file states it, in the words of our schema."""
+
+    file: Path
+    config: dict        # all that the file says
+    where: str          # of it, as "mcpServers.github"
+    name: str
+    keys: dict          # ours
+    called: dict = field(default_factory=dict)  # one of ours, as "env" → what the file calls it
+
+    def place(self, path=""):
+        """Where this is in the file: "env.KEY" → "x.json: mcp.github.environment.KEY"."""
+        for ours in sorted(self.called, key=len, reverse=True):
+            if path == ours or path.startswith(ours + "."):
+                path = self.called[ours] + path[len(ours):]
+                break
+        return f"{self.file}: {self.where}" + (f".{path}" if path else "")
+
+    def unknown(self):
+        return [key for key in self.keys if key not in SERVER["properties"] and key not in NOTES]
 
 
 def check(schema, value, place):
@@ -32,7 +59,6 @@ def check(schema, value, place):
 
 
 def _in_words(problem):
-    """What is allowed. The value itself is not repeated: it may be a secret."""
     allowed = problem.validator_value
     if problem.validator == "type":
         return f"must be {'an' if allowed[0] in 'aeio' else 'a'} {allowed}"
@@ -57,7 +83,7 @@ def check_server(server):
         raise ConfigError(f'{server.place("type")}: "{keys["type"]}" needs the key "{needed}"')
     if "command" not in keys and "url" not in keys:
         raise ConfigError(f'{server.place()}: needs the key "command", or "url"'
-                          + unknown_to_us(_unknown(server)))
+                          + unknown_to_us(server.unknown()))
     _check_names(server)
 
 
@@ -96,17 +122,6 @@ def check_prefixes(entries, servers):
                 f'{servers[one.name].file}: the servers "{one.name}" and "{other.name}" could '
                 f'produce the same tool name, because of their prefixes "{one.prefix}" and '
                 f'"{other.prefix}": give one of them another "prefix"')
-
-
-def warn_of_unknown_keys(path, servers):
-    unknown = [f"{server.where}.{key}" for server in servers for key in _unknown(server)]
-    if unknown:
-        log.warning("%s: ignored keys that mean nothing to this router: %s", path,
-                    ", ".join(unknown))
-
-
-def _unknown(server):
-    return [key for key in server.keys if key not in SERVER["properties"] and key not in NOTES]
 
 
 def unknown_to_us(keys):

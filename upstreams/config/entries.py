@@ -12,12 +12,12 @@ from pathlib import Path
 
 from transports.fabric.text import redacted
 
-from .checking import (BESIDE, DEFAULTS, check, check_prefixes, check_rooms, check_server,
-                       warn_of_unknown_keys)
+from .checking import (BESIDE, OF_SERVERS, Stated, check, check_prefixes, check_rooms,
+                       check_server, unknown_to_us)
 from .names import SEPARATOR, group_members, prefix, segment
-from .reading import ConfigError, read, stamp_of
-from .stated import OurFormat
-from .stateful import kept_by, lists_by_capabilities
+from .reading import ConfigError, parse, read, stamp_of
+from .stateful import LIST_BY_CAPABILITIES, kept_by, words_of
+from .values import Values
 
 log = logging.getLogger("router")
 
@@ -95,6 +95,30 @@ class Config:
         return {secret for entry in self.entries.values() for secret in entry.secrets}
 
 
+class OurFormat:
+    """How a config file is written: as for Claude Desktop. The room `dialects` has a subclass that
+    knows the files of other hosts too."""
+
+    knows_others = False
+    values = Values     # values(server, files) → the Values of a Stated server
+
+    def parser(self, path):
+        """parse(text) → the value of such a file. It may raise ConfigError."""
+        return parse
+
+    def servers(self, path, config):
+        """The servers in a file, as Stated, and the names of those that are disabled. Raises
+        ConfigError."""
+        if "mcpServers" not in config:
+            raise ConfigError(f'{path}: top level: needs the key "mcpServers"'
+                              + unknown_to_us(config))
+        check(OF_SERVERS, config, lambda key: f"{path}: {key}")
+        servers = [Stated(path, config, f"mcpServers.{name}", name, keys)
+                   for name, keys in config["mcpServers"].items()]
+        off = {server.name for server in servers if server.keys.get("disabled") is True}
+        return [server for server in servers if server.name not in off], off
+
+
 def load(paths, group=None, connections=("command", "url"), dialects=None, eras=True):
     """The Config in these files, merged in their order; or of this group in them alone, and then
     no other server needs to have its variables set. Raises ConfigError, with its `files`.
@@ -135,7 +159,10 @@ def _servers(path, form, groups, off):
             check_server(server)
     except RecursionError:
         raise ConfigError(f"{path}: is nested too deeply") from None
-    warn_of_unknown_keys(path, found)
+    unknown = [f"{server.where}.{key}" for server in found for key in server.unknown()]
+    if unknown:
+        log.warning("%s: ignored keys that mean nothing to this router: %s", path,
+                    ", ".join(unknown))
     for group, members in config.get("groups", {}).items():
         place = f"{path}: groups.{group}"
         if group in groups:
@@ -159,21 +186,22 @@ def _add(server, servers):
 
 def _entry(name, server, values):
     """The Entry of one server. Raises ConfigError."""
-    keys = {**DEFAULTS, **server.keys}
-    tools, restart = keys["tools"], keys["restart"]
+    keys = values.keys()
+    tools, tls, restart = keys["tools"], keys["tls"], keys["restart"]
     if isinstance(restart, bool):
         restart = {} if restart else {"attempts": 0}
-    command, args = values.program("command"), values.words("args")
     before = keys.get("prefix", prefix(name))
-    keeps = kept_by(command or "", args)
+    words = words_of(keys.get("command", ""), keys["args"])
+    keeps = kept_by(words)
     if keeps and keys.get("shared") is not True:
         log.info('server "%s" is known to keep %s of its client: each client gets a process '
                  "of its own", name, keeps)
+    clear, secrets = values.secrets()
     return Entry(
-        name=name, command=command, args=args, env=_pairs(values.env()),
-        cwd=values.path("cwd"), url=values.url(), type=keys.get("type"),
-        headers=_pairs(values.pairs("headers")), headers_command=values.words("headersCommand"),
-        **{key: values.path(f"tls.{key}") for key in ("ca", "certificate", "key")},
+        name=name, command=keys.get("command"), args=tuple(keys["args"]), env=_pairs(keys["env"]),
+        cwd=keys["cwd"], url=keys.get("url"), type=keys.get("type"),
+        headers=_pairs(keys["headers"]), headers_command=tuple(keys.get("headersCommand", ())),
+        ca=tls.get("ca"), certificate=tls.get("certificate"), key=tls.get("key"),
         prefix=before and before + SEPARATOR,
         allow=tuple(tools["allow"]) if "allow" in tools else None,
         deny=tuple(tools.get("deny", ())),
@@ -184,8 +212,9 @@ def _entry(name, server, values):
         # HTTP+SSE ended with the revision after its own.
         protocol=server.keys.get("protocol", "legacy" if keys.get("type") == "sse" else "auto"),
         shared=keys.get("shared", False if keeps else server.config.get("shared")),
-        lists_by_capabilities=keys.get("listsByCapabilities", lists_by_capabilities(args)),
-        clear=values.clear(), secrets=values.secrets())     # the last of all that meet secrets
+        lists_by_capabilities=server.keys.get("listsByCapabilities",
+                                              not LIST_BY_CAPABILITIES.isdisjoint(words)),
+        clear=clear, secrets=secrets)
 
 
 def _pairs(values):

@@ -8,35 +8,26 @@ import json
 import re
 from pathlib import Path
 
-_NAMES = {name: what for what, names in json.loads(
+_KEPT = {name: what for what, names in json.loads(
     Path(__file__).with_name("stateful.json").read_text("utf-8")).items() for name in names}
-
-
+# Known to list other tools to a client that can be asked
 LIST_BY_CAPABILITIES = {"@modelcontextprotocol/server-everything"}
 
 
-def lists_by_capabilities(args):
-    """Whether this package is known to list other tools to a client that can be asked."""
-    return any(_without_version(word) in LIST_BY_CAPABILITIES for word in args)
+def words_of(command, args):
+    """What a command names, as a package is named: without a path, a URL and a version."""
+    program = re.sub(r"\.(exe|cmd)$", "", re.split(r"[/\\]", command)[-1])
+    return [re.sub(r"(?<=.)(@|==|>=|<=|~=|\[|:).*", "", word.lower()) for word in (program, *(
+        word.rstrip("/").removesuffix(".git").rpartition("/")[2]
+        if word.startswith(("git+", "http")) else word for word in args))]
 
 
-def _without_version(word):
-    return re.sub(r"(?<=.)(@|==|>=|<=|~=|\[|:).*", "", word.lower())
+def kept_by(words):
+    """What the package among these words keeps; None if none is known.
 
-
-def kept_by(command, args):
-    """What such a package keeps, as "a browser"; None if none is started by this command.
-
-    >>> kept_by("npx", ["-y", "@playwright/mcp@latest", "--headless"])
+    >>> kept_by(words_of("npx", ["-y", "@playwright/mcp@latest", "--headless"]))
     'a browser'
-    >>> kept_by("uvx", ["--from", "git+https://github.com/oraios/serena", "serena-mcp-server"])
+    >>> kept_by(words_of("uvx", ["--from", "git+https://github.com/oraios/serena", "x"]))
     'a project'
     """
-    program = re.sub(r"\.(exe|cmd)$", "", re.split(r"[/\\]", command)[-1])
-    for word in (program, *args):
-        if word.startswith(("git+", "http")):
-            word = word.rstrip("/").removesuffix(".git").rpartition("/")[2]
-        name = _without_version(word)
-        if name in _NAMES:
-            return _NAMES[name]
-    return None
+    return next((_KEPT[word] for word in words if word in _KEPT), None)

@@ -8,9 +8,9 @@ import logging
 import math
 
 from transports.fabric.messages import dig
-from upstreams.config.checking import unknown_to_us
+from upstreams.config.checking import Stated, unknown_to_us
+from upstreams.config.entries import OurFormat
 from upstreams.config.reading import ConfigError
-from upstreams.config.stated import OurFormat, Stated
 
 from .hosts import HOSTS, is_off, is_server
 from .translation import translate
