@@ -14,7 +14,7 @@ from transports.fabric.text import redacted
 
 from .checking import (BESIDE, OF_SERVERS, Stated, check, check_prefixes, check_rooms,
                        check_server, unknown_to_us)
-from .names import SEPARATOR, group_members, prefix, segment
+from .names import SEPARATOR, groups_of, prefix, segment
 from .reading import ConfigError, parse, read, stamp_of
 from .stateful import LIST_BY_CAPABILITIES, kept_by, words_of
 from .values import Values
@@ -24,8 +24,8 @@ log = logging.getLogger("router")
 
 @dataclass(frozen=True)
 class Entry:
-    """One server of the config, ready to start: nothing relative, nothing to expand. Pairs are
-    sorted, so that two entries are equal if they mean the same."""
+    """One server, ready to start: nothing relative, nothing to expand. Pairs are sorted, so that
+    two entries are equal if they mean the same."""
 
     name: str
     command: str = None         # of a process; None for a remote server
@@ -76,19 +76,17 @@ class Config:
     files: dict = field(default_factory=dict)   # {path that was read: its stamp before that}
 
     def only(self, group):
-        """The Config of the servers in this group alone, in its order; of all if it is None.
-        Raises ConfigError."""
+        """The Config of the servers in this group alone, in its order; of all if it is None."""
         if group is None:
             return self
         if group not in self.groups:
             known = f"there are: {', '.join(self.groups)}" if self.groups else \
                 'the config has none; "groups" names some'
             raise ConfigError(f"--group {group}: there is no such group; {known}")
-        names = self.groups[group]
-        if not names:
+        if not self.groups[group]:
             raise ConfigError(f"--group {group}: every server of it is disabled")
-        return replace(self, entries={name: self.entries[name] for name in names},
-                       groups={group: names})
+        return replace(self, groups={group: self.groups[group]},
+                       entries={name: self.entries[name] for name in self.groups[group]})
 
     def secrets(self):
         """The values that must not be shown."""
@@ -100,15 +98,11 @@ class OurFormat:
     knows the files of other hosts too."""
 
     knows_others = False
+    parsers = {}        # how a file's name ends → parse(text), where the file is no JSON
     values = Values     # values(server, files) → the Values of a Stated server
 
-    def parser(self, path):
-        """parse(text) → the value of such a file. It may raise ConfigError."""
-        return parse
-
     def servers(self, path, config):
-        """The servers in a file, as Stated, and the names of those that are disabled. Raises
-        ConfigError."""
+        """The servers in a file, as Stated, and the names of those that are disabled."""
         if "mcpServers" not in config:
             raise ConfigError(f'{path}: top level: needs the key "mcpServers"'
                               + unknown_to_us(config))
@@ -126,7 +120,7 @@ def load(paths, group=None, connections=("command", "url"), dialects=None, eras=
     What there is in this program: a server needs a key of `connections`; `dialects` is an
     OurFormat that knows other hosts' files; `eras` says whether "protocol" may be "modern".
     """
-    form, files, servers, groups, off = dialects or OurFormat(), {}, {}, {}, set()
+    form, files, servers, groups, off = dialects or OurFormat(), {}, {}, [], set()
     try:
         for path in map(Path, paths):
             files[path] = stamp_of(path)
@@ -136,9 +130,7 @@ def load(paths, group=None, connections=("command", "url"), dialects=None, eras=
         if not servers:
             raise ConfigError(f"{', '.join(map(str, paths))}: every server in it is disabled: "
                               "enable at least one")
-        groups = {name: group_members(place, name, members, servers, off)
-                  for name, (place, members) in groups.items()}
-        config = Config(servers, groups, files).only(group)
+        config = Config(servers, groups_of(groups, servers, off), files).only(group)
         entries = {name: _entry(name, server, form.values(server, files))
                    for name, server in config.entries.items()}
         check_prefixes(entries.values(), servers)
@@ -149,10 +141,10 @@ def load(paths, group=None, connections=("command", "url"), dialects=None, eras=
 
 
 def _servers(path, form, groups, off):
-    """The servers in one file, as Stated and checked. Its groups and the names of the servers that
-    are disabled are added to `groups` and `off`."""
+    """The servers in one file, checked. Its groups, as (path, name, members), and the names of
+    the servers that are disabled are added to `groups` and `off`."""
     try:
-        config = read(path, form.parser(path))
+        config = read(path, form.parsers.get(path.suffix, parse))
         check(BESIDE, config, lambda key: f"{path}: {key}")
         found, disabled = form.servers(path, config)
         for server in found:
@@ -163,18 +155,12 @@ def _servers(path, form, groups, off):
     if unknown:
         log.warning("%s: ignored keys that mean nothing to this router: %s", path,
                     ", ".join(unknown))
-    for group, members in config.get("groups", {}).items():
-        place = f"{path}: groups.{group}"
-        if group in groups:
-            raise ConfigError(f"{place}: is {groups[group][0]} too: rename or remove one of the "
-                              "two")
-        groups[group] = place, members
-    off.update(disabled)
+    groups += [(path, *group) for group in config.get("groups", {}).items()]
+    off |= disabled
     return found
 
 
 def _add(server, servers):
-    """Add the server to {its name here: the server}."""
     name = segment(server.name)
     if name in servers:
         raise ConfigError(f"{server.place()}: is called {name} here, as is "
@@ -185,7 +171,6 @@ def _add(server, servers):
 
 
 def _entry(name, server, values):
-    """The Entry of one server. Raises ConfigError."""
     keys = values.keys()
     tools, tls, restart = keys["tools"], keys["tls"], keys["restart"]
     if isinstance(restart, bool):

@@ -41,19 +41,25 @@ def _hash(name):
     return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
 
 
-def group_members(place, group, members, servers, off):
-    """The names of a group's servers here. Raises ConfigError.
+def groups_of(stated, servers, off):
+    """{name of a group: the names of its servers here}. Raises ConfigError.
 
-    `servers`: by their names here; `off`: names of servers that are not started, and are dropped.
+    `stated`: (path, name, members) of each; `servers`: by their names here; `off`: names of
+    servers that are not started, and are dropped.
     """
-    if not _SEGMENT.fullmatch(group):
-        raise ConfigError(f'{place}: is part of a path: it may have letters, digits, "-", "_" and '
-                          '".", the first one not "."')
-    if group in servers:
-        raise ConfigError(f"{place}: a server has this name: give the group another")
-    members = [name for name in members if name not in off]
-    for name in members:
-        if segment(name) not in servers:
-            known = ", ".join(server.name for server in servers.values())
-            raise ConfigError(f'{place}: there is no server "{name}"; there are: {known}')
-    return list(dict.fromkeys(map(segment, members)))
+    found, places = {}, {}
+    for path, group, members in stated:
+        place = f"{path}: groups.{group}"
+        if places.setdefault(group, place) is not place:
+            raise ConfigError(f"{place}: is {places[group]} too: rename or remove one of the two")
+        if not _SEGMENT.fullmatch(group):
+            raise ConfigError(f'{place}: is part of a path: it may have letters, digits, "-", "_" '
+                              'and ".", the first one not "."')
+        if group in servers:
+            raise ConfigError(f"{place}: a server has this name: give the group another")
+        found[group] = list(dict.fromkeys(segment(name) for name in members if name not in off))
+        for name in members:
+            if name not in off and segment(name) not in servers:
+                known = ", ".join(server.name for server in servers.values())
+                raise ConfigError(f'{place}: there is no server "{name}"; there are: {known}')
+    return found

@@ -23,14 +23,30 @@ PLACES = sorted({place for host in HOSTS for place in host.at if place},
 log = logging.getLogger("router")
 
 
+def _finite(text):
+    """TOML has nan and inf, which mean nothing here; nan is not even equal to itself."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is no number here")
+    return number
+
+
+def _parse_toml(text):
+    try:
+        return importlib.import_module("tomllib").loads(text, parse_float=_finite)
+    except ModuleNotFoundError:
+        raise ConfigError("is TOML, which needs Python 3.11 or later: run the router with that, "
+                          "or write the servers into a JSON file") from None
+    except ValueError as problem:
+        raise ConfigError(f"not TOML: {problem}") from None
+
+
 class Dialects(OurFormat):
     """See OurFormat."""
 
     knows_others = True
+    parsers = {".toml": _parse_toml}
     values = HostValues
-
-    def parser(self, path):
-        return _parse_toml if path.suffix == ".toml" else super().parser(path)
 
     def servers(self, path, config):
         sections, found, off = _sections(path, config), [], set()
@@ -123,21 +139,3 @@ def _names(place, word, servers):
                               "rename or remove one of the two")
         seen[name] = i
     return [(i, name, servers[i]) for name, i in seen.items()]
-
-
-def _parse_toml(text):
-    try:
-        return importlib.import_module("tomllib").loads(text, parse_float=_finite)
-    except ModuleNotFoundError:
-        raise ConfigError("is TOML, which needs Python 3.11 or later: run the router with that, "
-                          "or write the servers into a JSON file") from None
-    except ValueError as problem:
-        raise ConfigError(f"not TOML: {problem}") from None
-
-
-def _finite(text):
-    """TOML has nan and inf, which mean nothing here; nan is not even equal to itself."""
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(f"{text} is no number here")
-    return number
