@@ -196,7 +196,7 @@ def test_an_error_names_keys_that_the_file_has(folder, name, monkeypatch):
     whole = dialects.parsers.get(path.suffix, parse)(path.read_text("utf-8"))
     wrong = 0
     for config in damaged(whole):
-        monkeypatch.setattr(dialects, "parser", lambda path: lambda text: config)
+        monkeypatch.setattr(dialects, "parsers", {path.suffix: lambda text: config})
         try:
             load([path])
         except ConfigError as problem:
