@@ -7,7 +7,7 @@ may be a secret.
 import itertools
 import json
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import jsonschema
@@ -34,15 +34,10 @@ class Stated:
     config: dict        # all that the file says
     where: str          # of it, as "mcpServers.github"
     name: str
-    keys: dict          # ours
-    called: dict = field(default_factory=dict)  # one of ours, as "env" → what the file calls it
+    keys: dict
 
     def place(self, path=""):
-        """Where this is in the file: "env.KEY" → "x.json: mcp.github.environment.KEY"."""
-        for ours in sorted(self.called, key=len, reverse=True):
-            if path == ours or path.startswith(ours + "."):
-                path = self.called[ours] + path[len(ours):]
-                break
+        """Where this is: "env.KEY" → "x.json: mcpServers.github.env.KEY"."""
         return f"{self.file}: {self.where}" + (f".{path}" if path else "")
 
     def unknown(self):

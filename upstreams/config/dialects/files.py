@@ -8,12 +8,12 @@ import logging
 import math
 
 from transports.fabric.messages import dig
-from upstreams.config.checking import Stated, unknown_to_us
+from upstreams.config.checking import unknown_to_us
 from upstreams.config.entries import OurFormat
 from upstreams.config.reading import ConfigError
 
 from .hosts import HOSTS, is_off, is_server
-from .translation import translate
+from .translation import Translated, translate
 from .values import HostValues
 
 COMMON = "mcpServers"   # a wrong entry is refused there; in other places other things may be
@@ -65,7 +65,7 @@ class Dialects(OurFormat):
 
 
 class Section:
-    """The servers in one place of a file, as Stated, in the words of the host."""
+    """The servers in one place of a file, as Translated, in the words of the host."""
 
     def __init__(self, place, servers):
         self.place, self.servers = place, servers
@@ -96,7 +96,7 @@ def _sections(path, config):
     found = [section for section in found if section.place == COMMON or any(
         is_server(server.keys) for server in section.servers)] or found[:1]
     if not found and top and all(map(is_server, top.values())):
-        found = [Section("", [Stated(path, config, name, name, keys)
+        found = [Section("", [Translated(path, config, name, name, keys)
                               for name, keys in top.items()])]
     if not found:
         raise ConfigError(f"{path}: " + (
@@ -118,7 +118,7 @@ def _section(path, config, place, there):
         raise ConfigError(f"{path}: {place}: must be an object")
     else:
         return None
-    servers = [Stated(path, config, f"{place}.{key}", name, keys) for key, name, keys in named]
+    servers = [Translated(path, config, f"{place}.{key}", name, keys) for key, name, keys in named]
     wrong = [server for server in servers if not isinstance(server.keys, dict)]
     if wrong and place == COMMON:
         raise ConfigError(f"{wrong[0].place()}: must be an object")

@@ -8,7 +8,9 @@ import json
 import logging
 import re
 import shutil
+from dataclasses import dataclass, field
 
+from upstreams.config.checking import Stated
 from upstreams.config.reading import ConfigError
 
 from .hosts import IN_SECONDS, KEPT, TYPES, WORDS, each, patterns, seconds, split
@@ -16,8 +18,23 @@ from .hosts import IN_SECONDS, KEPT, TYPES, WORDS, each, patterns, seconds, spli
 log = logging.getLogger("router")
 
 
+@dataclass
+class Translated(Stated):
+    """A server in the words of a host, and after `translate` in ours."""
+
+    called: dict = field(default_factory=dict)  # a key of ours, as "env" → what the file calls it
+
+    def place(self, path=""):
+        """Where this is: "env.KEY" → "x.json: mcp.github.environment.KEY"."""
+        for ours in sorted(self.called, key=len, reverse=True):
+            if path == ours or path.startswith(ours + "."):
+                path = self.called[ours] + path[len(ours):]
+                break
+        return super().place(path)
+
+
 def translate(server, host):
-    """Make the keys of a Stated server ours. Raises ConfigError if it says a thing twice."""
+    """Make the keys of this server ours. Raises ConfigError if it says a thing twice."""
     keys = host.before(server.keys) if host.before else server.keys
     server.keys = {key: value for key, value in keys.items() if value is not None}
     for step in (_tools, _words, _command, _type, _strings):
