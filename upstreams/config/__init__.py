@@ -3,10 +3,9 @@
 May import: transports.fabric.
 
 In reading order:
-    entries.py            the whole way: files → one Entry for each server
+    entries.py            the whole way: files → one Entry for each server; our own format
     reading.py            the bytes of a file → a dict
-    stated.py             a server as its file states it; our own format
-    checking.py           whether a server is what config.schema.json says
+    checking.py           a server as its file states it, and whether that is right
     names.py              names that can be part of paths and of tool names; groups
     values.py             the values of one server: variables, paths, files of variables
     clear.py              secrets that stand in the file in clear

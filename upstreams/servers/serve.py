@@ -90,20 +90,18 @@ class Server:
         """Answer requests until stdin ends, each in a thread: a slow tool delays no other."""
         for line in sys.stdin.buffer:
             try:
-                self._receive(json.loads(line))
+                message = json.loads(line)
+                method = message["method"]
+                if "id" in message:
+                    # Here, for the requests in the next lines
+                    self._initialized = self._initialized or method == "initialize"
+                    request = self._requests[message["id"]] = Request(message, self._send)
+                    threading.Thread(target=self._answer, args=(message["id"], request)).start()
+                elif method == "notifications/cancelled":
+                    if request := self._requests.get(message["params"]["requestId"]):
+                        request.cancelled.set()
             except (ValueError, TypeError, KeyError) as problem:  # it is no message
                 print(f"ignored {line!r}: {problem!r}", file=sys.stderr)
-
-    def _receive(self, message):
-        method = message["method"]
-        if method == "initialize":  # noted here, for the requests in the next lines of stdin
-            self._initialized = True
-        if "id" in message:
-            request = self._requests[message["id"]] = Request(message, self._send)
-            threading.Thread(target=self._answer, args=(message["id"], request)).start()
-        elif method == "notifications/cancelled":
-            if request := self._requests.get(message["params"]["requestId"]):
-                request.cancelled.set()
 
     def _answer(self, id, request):
         try:

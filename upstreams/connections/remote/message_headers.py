@@ -26,8 +26,6 @@ _NAMED_SCHEMAS = {"properties", "patternProperties", "$defs", "definitions", "de
 
 
 class MessageHeaders:
-    """What each request says of its message."""
-
     def __init__(self, name):
         self._name = name       # of the server, for the log
         self.version = None     # a legacy revision, once `initialize` was answered
@@ -44,9 +42,9 @@ class MessageHeaders:
         return pairs
 
     def modern(self, message):
-        """The same for a modern message; None if it is none."""
-        version, method = modern_version(message), message.get("method")
-        if version is None:
+        """The same for a modern message, which says its revision; None if it is none."""
+        version, method = dig(message, "params", "_meta", VERSION_KEY), message.get("method")
+        if not isinstance(version, str):
             return None
         pairs = [("MCP-Protocol-Version", encoded(version)), ("Mcp-Method", encoded(method))]
         name = dig(message, "params", _NAMED_BY.get(method))
@@ -57,8 +55,8 @@ class MessageHeaders:
         return pairs
 
     def learn(self, post, answer, headers):
-        """The answer to this MessagePost; returns what is to be passed on of it. Raises ValueError
-        if its session has no possible id."""
+        """Returns what is to be passed on of this answer to a MessagePost. Raises ValueError if
+        its session has no possible id."""
         result = answer.get("result")
         if not isinstance(result, dict):
             return answer
@@ -87,12 +85,6 @@ class MessageHeaders:
                             printable(tool["name"]), printable(str(problem)))
         self._parameters = parameters
         return valid
-
-
-def modern_version(message):
-    """The revision that a modern request says it is of; None for any other message."""
-    version = dig(message, "params", "_meta", VERSION_KEY)
-    return version if isinstance(version, str) else None
 
 
 def parameters_of(tool):

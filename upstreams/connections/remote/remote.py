@@ -79,6 +79,7 @@ class Remote:
             raise StartFailed(str(problem)) from None
         self.post_target = self.origin.target   # where messages are posted
         self.config_headers = ConfigHeaders(entry)
+        self.redact = self.config_headers.redact
         self._requests = Senders(f"{self.label}-post", self._wire, MOST_REQUESTS)
         self._note_sender = Sender(f"{self.label}-notes", self._wire())
         self._stream_sender = None
@@ -240,9 +241,6 @@ class Remote:
         except Exception:  # a bug of ours must not keep the threads alive
             log.exception("%s: its end was lost", self.label)
 
-    def redact(self, text):
-        return self.config_headers.redact(text)
-
     def failed(self, problem, post=None):
         """What we sent came to this HttpFailed. If nothing can come of the connection because of
         it, the connection ends."""
@@ -263,7 +261,8 @@ class Remote:
     def becomes_old(self, problem):
         """Whether the server speaks HTTP+SSE of 2024-11-05 (2025-11-25, Transports, Backwards
         Compatibility), since it answered `initialize` with this Problem. Waits to know."""
-        if self.entry.type is not None or self.stream.is_old or not problem.may_be_old:
+        if self.entry.type is not None or self.stream.is_old or problem.body is not None \
+                or problem.status not in (400, 404, 405):
             return False
         self.ready.clear()
         self.start_stream(self.stream.run_old)

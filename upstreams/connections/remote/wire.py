@@ -2,9 +2,8 @@
 connection that is kept for the next ones.
 
 A request is sent once: it may have run, whatever became of its answer. So a kept connection is
-looked at before it is used again, and nothing is repeated when it breaks afterwards. Redirects are
-followed to the same origin only, and only those that keep the method (307 and 308): another origin
-must not see our headers.
+looked at before it is used again, and nothing is repeated when it breaks afterwards. Another
+origin must not see our headers: redirects are followed to the same one only.
 """
 
 import contextlib
@@ -78,9 +77,9 @@ class Wire:
             self._clock.forget(event)
 
     def ask(self, method, target, headers, body=b"", kinds=()):
-        """Send a request with these headers, [(name, value)], and those of the config; once more
-        if they are refused and a command can make others. Raises HttpFailed; it is a Problem for
-        an error, and for an answer of none of these media types if there are some."""
+        """Send a request with these headers and those of the config; once more if they are refused
+        and a command can make others. Raises HttpFailed; it is a Problem for an error, and for an
+        answer of none of these media types if there are some."""
         refused = None
         for again in (self._config_headers.can_change, False):
             try:
@@ -158,7 +157,7 @@ class Wire:
 
     def finish(self):
         """Nobody needs the rest. If it is short and comes soon, the connection can be kept."""
-        self._connection.hurry(LINGER_SECONDS)
+        self._connection.socket.settimeout(LINGER_SECONDS)  # of each read, until it is kept
         with contextlib.suppress(HttpFailed):
             for _ in zip(range(4), self.pieces()):
                 pass
