@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from upstreams.config.checking import SCHEMA
-from upstreams.config.clear import secrets_in_clear
 from upstreams.config.entries import load
 from upstreams.config.names import LONGEST_PREFIX
 from upstreams.config.reading import ConfigError
+from upstreams.config.values import secrets_in_clear
 
 from json_values import JSON
 from processes import ROOT

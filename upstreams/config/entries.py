@@ -14,9 +14,8 @@ from transports.fabric.text import redacted
 
 from .checking import (BESIDE, OF_SERVERS, Stated, check, check_prefixes, check_rooms,
                        check_server, unknown_to_us)
-from .names import SEPARATOR, groups_of, prefix, segment
+from .names import LIST_BY_CAPABILITIES, SEPARATOR, groups_of, kept_by, prefix, segment, words_of
 from .reading import ConfigError, parse, read, stamp_of
-from .stateful import LIST_BY_CAPABILITIES, kept_by, words_of
 from .values import Values
 
 log = logging.getLogger("router")

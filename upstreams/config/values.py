@@ -1,18 +1,20 @@
-"""The values of one server as its config means them: variables, paths, files of variables.
+"""The values of one server as its config means them, and which of them are secrets.
 
     ${NAME}             a variable of the router's environment; it must be set
     ${NAME:-default}    or else this, in which there may be variables again
 
-What else `${…}` may be, the room `dialects` knows.
+What else `${…}` may be, the room `dialects` knows. What stands in the file in clear counts as a
+secret by the name that it is given (`"API_KEY": "…"`, `--token=…`, `?key=…`), or by how it begins,
+as the keys of well-known services do. This is a guess, good enough to hide it in the log.
 """
 
+import itertools
 import os
 import re
 from pathlib import Path
 from urllib.parse import parse_qsl
 
 from .checking import DEFAULTS
-from .clear import BARE, SHORTEST, secrets_in_clear
 from .reading import TAKEN_OUT, ConfigError, stamp_of, text_of
 
 DEEPEST = 20    # defaults within defaults
@@ -30,6 +32,21 @@ _ASSIGNMENT = re.compile(
         (?: '([^']*)'[ \t]*(?:\#[^\n]*)? | "((?:\\.|[^"\\])*)"[ \t]*(?:\#[^\n]*)? | ([^\n]*) )
         (?:\n|\Z) | [ \t]*(?:\#[^\n]*)?(?:\n|\Z)""", re.VERBOSE | re.DOTALL)
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
+
+SHORTEST = 6    # "1", "true" and "oauth" are no secrets; hiding them would make the log unreadable
+BARE = re.compile(r"((?:Bearer |token )?)\$([A-Z_][A-Z0-9_]+)")     # $NAME, as some hosts have it
+
+_SECRET = {"token", "key", "apikey", "secret", "password", "passwd", "passphrase", "auth",
+           "authorization", "credential", "credentials", "pat", "bearer", "cookie"}
+# The last word of a name that only tells something about a secret.
+_ABOUT = {"file", "path", "dir", "url", "uri", "id", "name", "type", "mode", "method", "sock",
+          "limit", "header", "env", "var", "host", "port"}
+_WORD = re.compile("[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+# Where a word may be long, it is tried from its beginning only: the rest would cost quadratic time
+_KNOWN = re.compile(r"\b(?:gh[opsu]_|github_pat_|glpat-|sk-|sk_live_|rk_live_|xox[abprs]-|AKIA"
+                    r"|AIza|hf_|npm_|pypi-|(?<![\w-])eyJ[\w-]+\.eyJ)[\w-]{16,}")
+_NAMED = re.compile(r"""(?<![\w-])([\w-]+)["']? ?[=:] ?["']?([^/"'&;\s][^"'&;]*)""")
+_PASSWORD_IN_URL = re.compile(r"://[^/@:\s]*:([^/@\s]+)@")
 
 
 class Values:
@@ -161,3 +178,39 @@ def parse_env_file(place, text):
             found[name] = re.sub(r"(^|[ \t])#.*", "", bare).strip() if plain is None else plain
         position = match.end()
     return found
+
+
+def secrets_in_clear(server):
+    """{where: value} for one server as the file has it, before its variables are expanded.
+
+    >>> secrets_in_clear({"env": {"API_KEY": "abc123", "SAFE_KEY": "${SAFE_KEY}", "N": "abc123",
+    ...                           "OF_GEMINI_KEY": "$SAFE_KEY"},
+    ...                   "args": ["--token", "hunter2", "--limit", "1000000", "x_token=hunter3"]})
+    {'env.API_KEY': 'abc123', 'args.1': 'hunter2', 'args.4': 'hunter3'}
+    """
+    named = [(f"{section}.{name}", name, value) for section in ("env", "headers")
+             for name, value in server.get(section, {}).items()]
+    for section in ("args", "headersCommand"):
+        words = server.get(section, [])
+        for i, (before, value) in enumerate(zip(["", *words], words)):
+            option = before.startswith("-") and "=" not in before and not value.startswith("-")
+            named.append((f"{section}.{i}", before if option else "", value))
+    named.append(("url", "", server.get("url", "")))
+    found = {where: value if _is_secret(name, value) else _within(value)
+             for where, name, value in named}
+    return {where: value for where, value in found.items() if value}
+
+
+def _is_secret(name, value):
+    words = [word.lower() for word in _WORD.findall(name)]
+    return bool(_SECRET & set(words) and words[-1] not in _ABOUT and len(value) >= SHORTEST
+                and not re.match(r"[~./\\]|[A-Za-z]:\\|<", value) and "${" not in value
+                and not BARE.fullmatch(value))
+
+
+def _within(value):
+    """The secret that is a part of this value, or None."""
+    named = (part for name, part in _NAMED.findall(value) if _is_secret(name, part))
+    known = (match[0] for match in _KNOWN.finditer(value))
+    passwords = (part for part in _PASSWORD_IN_URL.findall(value) if "${" not in part)
+    return next(itertools.chain(named, known, passwords), None)
