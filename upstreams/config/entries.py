@@ -49,7 +49,7 @@ class Entry:
     restart_pause: float = 1.0  # seconds, doubled with each failure
     healthy: float = 60         # seconds of running after which earlier failures do not count
     shared: bool | None = None  # None: by what the client can be asked
-    lists_by_capabilities: bool = False     # whether it lists by what its client can be asked
+    lists_by_capabilities: bool = False     # whether that depends on what a client can be asked
     protocol: str = "auto"      # or its era, if it need not be found out: legacy or modern
     clear: tuple = field(default=(), compare=False)     # where secrets stand in the file: args.1
     secrets: tuple = ()         # values that must not be shown, the longest first
@@ -61,8 +61,7 @@ class Entry:
         return self.allow is not None and not is_among(self.allow) or is_among(self.deny)
 
     def redact(self, text, most=4000):
-        """The first `most` characters of the text, without the values that the config or the
-        environment put into this entry."""
+        """The first `most` characters of the text without the secrets of this entry."""
         return redacted(self.secrets, text, most)
 
 
@@ -88,13 +87,11 @@ class Config:
                        entries={name: self.entries[name] for name in self.groups[group]})
 
     def secrets(self):
-        """The values that must not be shown."""
         return {secret for entry in self.entries.values() for secret in entry.secrets}
 
 
 class OurFormat:
-    """How a config file is written: as for Claude Desktop. The room `dialects` has a subclass that
-    knows the files of other hosts too."""
+    """Config files as for Claude Desktop; a subclass in the room `dialects` knows others too."""
 
     knows_others = False
     parsers = {}        # how a file's name ends → parse(text), where the file is no JSON

@@ -93,11 +93,9 @@ class Values:
         return text
 
     def secrets(self):
-        r"""(where secrets stand in the file in clear, all that were met, the longest first).
-
-        Each line of one is a secret too, since a server may print a key line by line. Where a key
-        must stand in one line, its line breaks are often written as \n.
-        """
+        r"""(where secrets stand in the file in clear, all that were met, the longest first). Each
+        line of one is a secret too, as a server may print a key line by line. Where a key must
+        stand in one line, its line breaks are often written as \n."""
         clear = secrets_in_clear(self.server.keys)
         self.keep(*clear.values())
         found = self._secrets | {part.strip() for value in self._secrets
@@ -181,7 +179,7 @@ def parse_env_file(place, text):
 
 
 def secrets_in_clear(server):
-    """{where: value} for one server as the file has it, before its variables are expanded.
+    """{where: value} for one server as the file has it.
 
     >>> secrets_in_clear({"env": {"API_KEY": "abc123", "SAFE_KEY": "${SAFE_KEY}", "N": "abc123",
     ...                           "OF_GEMINI_KEY": "$SAFE_KEY"},
@@ -196,9 +194,8 @@ def secrets_in_clear(server):
             option = before.startswith("-") and "=" not in before and not value.startswith("-")
             named.append((f"{section}.{i}", before if option else "", value))
     named.append(("url", "", server.get("url", "")))
-    found = {where: value if _is_secret(name, value) else _within(value)
-             for where, name, value in named}
-    return {where: value for where, value in found.items() if value}
+    return {where: found for where, name, value in named
+            if (found := value if _is_secret(name, value) else _within(value))}
 
 
 def _is_secret(name, value):

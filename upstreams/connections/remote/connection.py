@@ -135,8 +135,8 @@ class _AnswerOfProxy(http.client.HTTPResponse):
 
 
 class ServerConnection(http.client.HTTPConnection):
-    """`connect` it, then `ask` while it is usable. It belongs to one thread. Any thread may `abort`
-    it, which wakes its own. (A close while another thread reads would leave that one waiting.)"""
+    """`connect` it, then `ask` while it is usable. It belongs to one thread; any thread may `abort`
+    it, which wakes that one. (A close while a thread reads would leave it waiting.)"""
 
     def __init__(self, origin):
         host, port, self._proxy_headers = origin.proxy or (origin.host, origin.port, {})

@@ -20,7 +20,7 @@ import time
 from transports.fabric.lines import id_of_answer
 from transports.fabric.messages import (RESPONSE, SERVER_UNAVAILABLE, InvalidMessage, decode, dig,
                                         each_of, error, kind_of)
-from transports.fabric.outbox import MAX_BEHIND_BYTES, MAX_BEHIND_MESSAGES
+from transports.fabric.outbox import too_far_behind
 from transports.fabric.peers import StartFailed
 
 from .config_headers import ConfigHeaders
@@ -105,8 +105,8 @@ class Remote:
         if post.cancels is not None and self._cancelled(post.cancels):
             return
         with self._lock:
-            fits = not self._behind or (self._behind < MAX_BEHIND_MESSAGES and
-                                        self._bytes + len(post.body) <= MAX_BEHIND_BYTES)
+            fits = not self._behind or not too_far_behind(self._behind,
+                                                          self._bytes + len(post.body))
             self._behind += 1
             self._bytes += len(post.body)
             if post.id is not None:
