@@ -86,7 +86,9 @@ class Values:
         expand = self.expand_bare if secret and BARE.fullmatch(value) else self.expand
         text = expand(self.server.place(key), value)
         if secret:
-            self.keep(text, *([text.rpartition(" ")[2]] if section == "headers" else []))
+            self.keep(text)
+        if section == "headers":
+            self.keep(text.rpartition(" ")[2])      # of "Bearer …"
         # A command that is a mere name is looked up in PATH
         if section in PATHS or section == "command" and os.path.basename(text) != text:
             return str(self.folder / os.path.expanduser(text))

@@ -11,7 +11,6 @@ import shutil
 from dataclasses import dataclass, field
 
 from upstreams.config.checking import Stated
-from upstreams.config.reading import ConfigError
 
 from .hosts import IN_SECONDS, KEPT, TYPES, WORDS, each, patterns, seconds, split
 
@@ -56,8 +55,8 @@ def _set(server, ours, theirs, value):
     if inner:
         keys = server.keys[first] = {**keys}    # the file's own stays as it is
     if keys.get(inner or ours, value) != value:
-        raise ConfigError(f'{server.place()}: has both "{server.called.get(ours, ours)}" and '
-                          f'"{theirs}": remove one of the two')
+        server.refuse("", f'has both "{server.called.get(ours, ours)}" and "{theirs}": remove one '
+                          "of the two")
     keys[inner or ours], server.called[ours] = value, theirs
 
 
@@ -71,7 +70,7 @@ def _words(server):
             server.keys |= inside
     for theirs in [key for key in server.keys if key in WORDS]:
         means, value = WORDS[theirs], server.keys.pop(theirs)
-        changed = means.translated(value)
+        changed = means.change(value)
         _set(server, means.ours, theirs, changed)
         if isinstance(changed, list) and not isinstance(value, list):   # of a command line
             server.called |= {f"{means.ours}.{i}": theirs for i in range(len(changed))}

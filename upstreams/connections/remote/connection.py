@@ -135,8 +135,8 @@ class _AnswerOfProxy(http.client.HTTPResponse):
 
 
 class ServerConnection(http.client.HTTPConnection):
-    """`connect` it, then `ask` while it is usable. It belongs to one thread; any thread may `abort`
-    it, which wakes that one. (A close while a thread reads would leave it waiting.)"""
+    """`connect` it, then `ask` while it is usable. It belongs to one thread. Any thread may
+    `abort` it, which wakes this one. (A close would leave it waiting if it reads.)"""
 
     def __init__(self, origin):
         host, port, self._proxy_headers = origin.proxy or (origin.host, origin.port, {})
