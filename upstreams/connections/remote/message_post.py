@@ -1,8 +1,8 @@
 """One message on its way to a remote server: its POST, and the answer to it.
 
-A request has its answer in the response to its POST: as JSON, or in a stream of events, after
-whatever else the server says on behalf of it. The stream of a legacy request may break before
-that, and is resumed by a GET (2025-11-25, Transports, Resumability and Redelivery).
+A request is answered with JSON, or with a stream of events: whatever the server says on behalf of
+it, and then the answer. The stream of a legacy request may break before that, and is resumed by a
+GET (2025-11-25, Transports, Resumability and Redelivery).
 """
 
 import logging

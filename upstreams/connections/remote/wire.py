@@ -28,7 +28,8 @@ _LENGTH = re.compile(r"[0-9]{1,15}")
 
 class Wire:
     """Used by one thread: `begin`, `ask` any number of times, `end`; and so on; at last `close`.
-    After `ask` there are status, reason and headers, and the body: `pieces` or `read`."""
+    After `ask` there are status, reason and headers, and the body: `pieces` or `read`. `user`:
+    what tells one use from the next."""
 
     def __init__(self, origin, config_headers, clock):
         self._origin, self._config_headers, self._clock = origin, config_headers, clock
@@ -40,7 +41,6 @@ class Wire:
         self._given_up = None       # why nobody waits for that any more
 
     def begin(self, user):
-        """`user`: what tells this use from the next one."""
         with self._lock:
             self.user = user
 
@@ -57,8 +57,7 @@ class Wire:
             self._connection = None
 
     def abort(self, user, why="was given up"):
-        """Nobody waits for this any more; no effect if the wire is used for something else by now.
-        Any thread."""
+        """Nobody waits for this user any more; no effect on the next one. Any thread."""
         with self._lock:
             if user is None or self.user != user:
                 return
@@ -174,7 +173,6 @@ class Wire:
         self._all_read = False
 
     def _failure(self, problem):
-        """The HttpFailed that says it."""
         if self._given_up:
             return HttpFailed(self._given_up)
         if isinstance(problem, http.client.RemoteDisconnected):
