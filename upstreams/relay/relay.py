@@ -9,11 +9,13 @@ hears that its lists may have changed. Only the requests that were under way fai
 have run.
 """
 
+import contextlib
 import functools
 import itertools
 import logging
 import threading
 import time
+from dataclasses import dataclass, field
 
 from transports.fabric.messages import (REQUEST, RESPONSE, SERVER_UNAVAILABLE, Refused, dig,
                                         kind_of, notification)
@@ -73,36 +75,28 @@ def pass_on(options, stderr, serve):
 
 def _pass_on(entry, options, serve, clock):
     try:
-        find(entry)
-        serve(Relay(entry, lambda: Remote(entry, "server", clock, options.limits.message), clock,
-                    options.limits), options)
-    except StartFailed as problem:
-        raise CannotServe(str(problem)) from None
+        with contextlib.closing(ServerConnection(Origin(entry.url))) as connection:
+            connection.connect()    # whether anything listens there
+    except HttpFailed as problem:
+        raise CannotServe(f"nothing answers at {entry.name}: {problem}; start a router there "
+                          "first, with --transport http, or correct the URL") from None
+    serve(Relay(entry, lambda: Remote(entry, "server", clock, options.limits.message), clock,
+                options.limits), options)
     return 0
 
 
-def find(entry):
-    """Whether anything listens at its URL. Raises StartFailed, which says what to do."""
-    connection = ServerConnection(Origin(entry.url))
-    try:
-        connection.connect()
-    except HttpFailed as problem:
-        raise StartFailed(f"nothing answers at {entry.name}: {problem}; start a router there "
-                          "first, with --transport http, or correct the URL") from None
-    connection.close()
-
-
+@dataclass(eq=False)
 class _Life:
     """What belongs to one connection, and ends with it."""
 
-    def __init__(self, connection, problem=None):
-        self.connection = connection
-        self.began = time.monotonic()
-        self.opening_id = None      # of our own initialize
-        # protected by the lock of the Relay:
-        self.problem = problem      # why requests cannot be passed on; None: they can
-        self.ended = False
-        self.questions = set()      # the ids of what the server asked and nobody answered
+    connection: object
+    # protected by the lock of the Relay:
+    problem: str = None             # why requests cannot be passed on; None: they can
+    ended: bool = False
+    questions: set = field(default_factory=set)     # ids of what the server asked, unanswered
+    # not protected:
+    began: float = field(default_factory=time.monotonic)
+    opening_id: str = None          # of our own initialize
 
 
 class Relay:
@@ -278,9 +272,7 @@ class Relay:
             opening = self._ours(opening)
             life.opening_id = opening["id"]
             self._send(connection, opening)
-        with self._lock:
-            left = self._left
-        if left:  # leave() may have come before there was a connection to close
+        if self._left:  # leave() may have come before there was a connection to close
             connection.close()
 
     def _ended(self, life, reason, pause=None):

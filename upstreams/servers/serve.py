@@ -93,8 +93,8 @@ class Server:
                 message = json.loads(line)
                 method = message["method"]
                 if "id" in message:
-                    # Here, for the requests in the next lines
-                    self._initialized = self._initialized or method == "initialize"
+                    # Here and not in the thread, for the requests in the next lines
+                    self._initialized |= method == "initialize"
                     request = self._requests[message["id"]] = Request(message, self._send)
                     threading.Thread(target=self._answer, args=(message["id"], request)).start()
                 elif method == "notifications/cancelled":
@@ -153,34 +153,36 @@ class Server:
     def _result(self, request, no_resource=-32602):
         """What is the same in both eras, but for the code of one error."""
         method, params = request.method, request.params
-        name, arguments = str(params.get("name")), params.get("arguments") or {}
         if method in LISTS:
             return {LISTS[method]: self._list(method)}
+        arguments = params.get("arguments") or {}
         if method == "tools/call":
-            function = self._find("name", name, Problem(f"Unknown tool: {name}"), "tools")
+            function = self._named("tools", params)
             try:
                 text, failed = function(request, **arguments), False
             except (TypeError, ValueError, OSError) as problem:
                 text, failed = str(problem), True
             return {"content": [{"type": "text", "text": text}], "isError": failed}
         if method == "prompts/get":
-            function = self._find("name", name, Problem(f"Unknown prompt: {name}"), "prompts")
-            content = {"type": "text", "text": function(**arguments)}
-            return {"messages": [{"role": "user", "content": content}]}
+            text = self._named("prompts", params)(**arguments)
+            return {"messages": [{"role": "user", "content": {"type": "text", "text": text}}]}
         if method == "resources/read":
-            uri = str(params.get("uri"))
-            problem = Problem("Resource not found", no_resource, uri=uri)
-            text = self._find("uri", uri, problem, "resources", "resourceTemplates")(uri)
-            return {"contents": [{"uri": uri, "mimeType": "text/plain", "text": text}]}
+            return self._read(str(params.get("uri")), no_resource)
         raise Problem(f"Method not found: {method}", -32601)
 
     def _list(self, method):
         return [about for kind, about, _ in self._offers if kind == LISTS[method]]
 
-    def _find(self, key, asked, problem, *kinds):
-        """The function with this name or URI, or that of a template that the URI begins as."""
+    def _named(self, asked, params):
         for kind, about, function in self._offers:
-            start, brace, _ = about.get("uriTemplate", "").partition("{")
-            if kind in kinds and (about.get(key) == asked or brace and asked.startswith(start)):
+            if (kind, about["name"]) == (asked, params.get("name")):
                 return function
-        raise problem
+        raise Problem(f"Unknown {asked[:-1]}: {params.get('name')}")
+
+    def _read(self, uri, no_resource):
+        for _, about, function in self._offers:
+            start, brace, _ = about.get("uriTemplate", "").partition("{")
+            if about.get("uri") == uri or brace and uri.startswith(start):
+                contents = {"uri": uri, "mimeType": about["mimeType"], "text": function(uri)}
+                return {"contents": [contents]}
+        raise Problem("Resource not found", no_resource, uri=uri)
