@@ -1,7 +1,7 @@
 """Config files → a Config: one Entry for each server, checked against the schema, expanded.
 
-Keys that we do not know are logged and not refused, since a config may be for other hosts as well.
-Everything else that is wrong is a ConfigError, which says where it is and what to do.
+Unknown keys are logged and not refused, since a config may be for other hosts as well. Everything
+else that is wrong is a ConfigError, which says where it is and what to do.
 """
 
 import fnmatch

@@ -51,11 +51,8 @@ def _hash(name):
 
 
 def groups_of(stated, servers, off):
-    """{name of a group: the names of its servers here}. Raises ConfigError.
-
-    `stated`: (path, name, members) of each; `servers`: by their names here; `off`: names of
-    servers that are not started, and are dropped.
-    """
+    """{name of a group: the names of its servers here}, for the (path, name, members) of each.
+    `servers`: by their names here; `off`: names of servers that are not started."""
     found, places = {}, {}
     for path, group, members in stated:
         place = f"{path}: groups.{group}"

@@ -12,13 +12,14 @@ from transports.fabric.peers import StartFailed
 from transports.fabric.text import hidden, printable, redacted
 from upstreams.connections.process.guardian import KILL, signal_group
 
+from .message_headers import TOKEN
+
 log = logging.getLogger("router")
 
 COMMAND_SECONDS = 30.0  # that the command for headers may take
 SHORTEST_SECRET = 4     # characters: shorter words would make the log unreadable
 
 _COMMAND = "the command for its headers"
-_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t -~\x80-\xff]*")
 _OURS = {"host", "content-length", "content-type", "transfer-encoding", "connection", "accept",
          "accept-encoding", "last-event-id", "mcp-session-id", "mcp-protocol-version",
@@ -122,7 +123,7 @@ def _checked(pairs):
     to set."""
     found = {}
     for name, value in pairs:
-        if not _NAME.fullmatch(name):
+        if not TOKEN.fullmatch(name):
             raise StartFailed(f"{printable(name)!r} is no name of a header")
         if name.lower() in _OURS or name.lower().startswith("mcp-param-"):
             raise StartFailed(f"the header {name} is not for the config: the router sets it")

@@ -18,7 +18,7 @@ log = logging.getLogger("router")
 SESSION, ANNOTATION = "Mcp-Session-Id", "x-mcp-header"
 
 _VISIBLE = re.compile(r"[!-~]+")
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")     # RFC 9110, Tokens
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")      # RFC 9110, Tokens
 _PLAIN = re.compile(r"(?![ \t])[\t -~]*(?<![ \t])")
 _NAMED_BY = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
 _NO_SCHEMAS = {"default", "const", "enum", "examples", ANNOTATION}
@@ -88,10 +88,9 @@ class MessageHeaders:
 
 
 def parameters_of(tool):
-    """[(header, path)]: the arguments of this tool that are sent as headers. An annotation may
-    only be where each step from the root of the inputSchema is a `properties` key.
-
-    Raises ValueError if an annotation is invalid: such a tool must not be listed.
+    """[(header, path)]: the arguments of this tool that are sent as headers. Raises ValueError if
+    an annotation is invalid, as where not each step from the root of the inputSchema is a
+    `properties` key: such a tool must not be listed.
 
     >>> parameters_of({"inputSchema": {"properties": {"a": {"properties": {
     ...     "b": {"type": "string", "x-mcp-header": "Region"}}}}}})
@@ -125,7 +124,7 @@ def _visit(schema, path, reachable, found):
 def _check(schema, path, reachable):
     name = schema[ANNOTATION]
     where = f"{ANNOTATION} of {'.'.join(path) or 'the root'}"
-    if not isinstance(name, str) or not _TOKEN.fullmatch(name):
+    if not isinstance(name, str) or not TOKEN.fullmatch(name):
         raise ValueError(f"{where} is no name of a header")
     if not reachable or not path:
         raise ValueError(f"{where} is not reached by `properties` alone")
