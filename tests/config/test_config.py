@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from upstreams.config.checking import SCHEMA
-from upstreams.config.clear import secrets_in_clear
 from upstreams.config.entries import load
 from upstreams.config.names import LONGEST_PREFIX
 from upstreams.config.reading import ConfigError
+from upstreams.config.values import secrets_in_clear
 
 from json_values import JSON
 from processes import ROOT
@@ -280,6 +280,13 @@ def test_what_a_package_keeps_of_its_client_is_never_shared_unless_the_server_sa
     ("docker", ["run", "-i", "mcp/playwright:latest"]), ("/opt/bin/desktop-commander", [])])
 def test_a_known_package_is_found_however_it_is_started(write, command, args):
     assert entries_of(write(servers(a={"command": command, "args": args})))["a"].shared is False
+
+
+def test_of_a_known_package_it_is_known_that_it_lists_by_capabilities(write):
+    known = {"command": "npx", "args": ["-y", "@modelcontextprotocol/server-everything@2"]}
+    entries = entries_of(write(servers(
+        a=known, b={**known, "listsByCapabilities": False}, c={"command": "x"})))
+    assert [entry.lists_by_capabilities for entry in entries.values()] == [True, False, False]
 
 
 @pytest.mark.parametrize("name, path, prefix", [

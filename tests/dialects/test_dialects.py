@@ -21,7 +21,7 @@ from upstreams.config import entries
 from upstreams.config.checking import SCHEMA
 from upstreams.config.dialects import dialects
 from upstreams.config.dialects.hosts import HOSTS, WORDS, Word
-from upstreams.config.reading import ConfigError
+from upstreams.config.reading import ConfigError, parse
 
 from json_values import JSON
 from processes import FAKE_SERVER, ROOT
@@ -193,10 +193,10 @@ ABOUT_ALL = {"top level", "is a server without a name", "every server in it is d
 def test_an_error_names_keys_that_the_file_has(folder, name, monkeypatch):
     monkeypatch.delenv("NONE_SET", raising=False)
     path = folder / name
-    whole = dialects.parser(path)(path.read_text("utf-8"))
+    whole = dialects.parsers.get(path.suffix, parse)(path.read_text("utf-8"))
     wrong = 0
     for config in damaged(whole):
-        monkeypatch.setattr(dialects, "parser", lambda path: lambda text: config)
+        monkeypatch.setattr(dialects, "parsers", {path.suffix: lambda text: config})
         try:
             load([path])
         except ConfigError as problem:

@@ -3,15 +3,12 @@
 May import: transports.fabric.
 
 In reading order:
-    entries.py            the whole way: files → one Entry for each server
+    entries.py            the whole way: files → one Entry for each server; our own format
     reading.py            the bytes of a file → a dict
-    stated.py             a server as its file states it; our own format
-    checking.py           whether a server is what config.schema.json says
-    names.py              names that can be part of paths and of tool names; groups
-    values.py             the values of one server: variables, paths, files of variables
-    clear.py              secrets that stand in the file in clear
-    stateful.py           packages that are known to keep something of their client
-    stateful.json         which packages, and what they keep
+    checking.py           a server as its file states it, and whether that is right
+    names.py              names that can be part of paths and of tool names; groups; packages
+    values.py             the values of one server: variables, paths; which of them are secrets
+    stateful.json         packages that are known to keep something of their client
     config.schema.json    the format, for editors too
     dialects              a room: the files of other hosts
 """

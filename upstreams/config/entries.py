@@ -1,7 +1,7 @@
 """Config files → a Config: one Entry for each server, checked against the schema, expanded.
 
-Keys that we do not know are logged and not refused, since a config may be for other hosts as well.
-Everything else that is wrong is a ConfigError, which says where it is and what to do.
+Unknown keys are logged and not refused, since a config may be for other hosts as well. Everything
+else that is wrong is a ConfigError, which says where it is and what to do.
 """
 
 import fnmatch
@@ -12,20 +12,19 @@ from pathlib import Path
 
 from transports.fabric.text import redacted
 
-from .checking import (BESIDE, DEFAULTS, check, check_prefixes, check_rooms, check_server,
-                       warn_of_unknown_keys)
-from .names import SEPARATOR, group_members, prefix, segment
-from .reading import ConfigError, read, stamp_of
-from .stated import OurFormat
-from .stateful import kept_by, lists_by_capabilities
+from .checking import (BESIDE, OF_SERVERS, Stated, check, check_prefixes, check_rooms,
+                       check_server, unknown_to_us)
+from .names import SEPARATOR, groups_of, kept_by, lists_by_capabilities, prefix, segment, words_of
+from .reading import ConfigError, parse, read, stamp_of
+from .values import Values
 
 log = logging.getLogger("router")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One server of the config, ready to start: nothing relative, nothing to expand. Pairs are
-    sorted, so that two entries are equal if they mean the same."""
+    """One server, ready to start: nothing relative, nothing to expand. Pairs are sorted, so that
+    two entries are equal if they mean the same."""
 
     name: str
     command: str = None         # of a process; None for a remote server
@@ -50,7 +49,7 @@ class Entry:
     restart_pause: float = 1.0  # seconds, doubled with each failure
     healthy: float = 60         # seconds of running after which earlier failures do not count
     shared: bool | None = None  # None: by what the client can be asked
-    lists_by_capabilities: bool = False     # whether it lists by what its client can be asked
+    lists_by_capabilities: bool = False     # whether that depends on what a client can be asked
     protocol: str = "auto"      # or its era, if it need not be found out: legacy or modern
     clear: tuple = field(default=(), compare=False)     # where secrets stand in the file: args.1
     secrets: tuple = ()         # values that must not be shown, the longest first
@@ -62,8 +61,7 @@ class Entry:
         return self.allow is not None and not is_among(self.allow) or is_among(self.deny)
 
     def redact(self, text, most=4000):
-        """The first `most` characters of the text, without the values that the config or the
-        environment put into this entry."""
+        """The first `most` characters of the text without the secrets of this entry."""
         return redacted(self.secrets, text, most)
 
 
@@ -76,23 +74,39 @@ class Config:
     files: dict = field(default_factory=dict)   # {path that was read: its stamp before that}
 
     def only(self, group):
-        """The Config of the servers in this group alone, in its order; of all if it is None.
-        Raises ConfigError."""
+        """The Config of the servers in this group alone, in its order; of all if it is None."""
         if group is None:
             return self
         if group not in self.groups:
             known = f"there are: {', '.join(self.groups)}" if self.groups else \
                 'the config has none; "groups" names some'
             raise ConfigError(f"--group {group}: there is no such group; {known}")
-        names = self.groups[group]
-        if not names:
+        if not self.groups[group]:
             raise ConfigError(f"--group {group}: every server of it is disabled")
-        return replace(self, entries={name: self.entries[name] for name in names},
-                       groups={group: names})
+        return replace(self, groups={group: self.groups[group]},
+                       entries={name: self.entries[name] for name in self.groups[group]})
 
     def secrets(self):
-        """The values that must not be shown."""
         return {secret for entry in self.entries.values() for secret in entry.secrets}
+
+
+class OurFormat:
+    """Config files as for Claude Desktop; a subclass in the room `dialects` knows others too."""
+
+    knows_others = False
+    parsers = {}        # how a file's name ends → parse(text), where the file is no JSON
+    values = Values     # values(server, files) → the Values of a Stated server
+
+    def servers(self, path, config):
+        """The servers in a file, as Stated, and the names of those that are disabled."""
+        if "mcpServers" not in config:
+            raise ConfigError(f'{path}: top level: needs the key "mcpServers"'
+                              + unknown_to_us(config))
+        check(OF_SERVERS, config, lambda key: f"{path}: {key}")
+        servers = [Stated(path, config, f"mcpServers.{name}", name, keys)
+                   for name, keys in config["mcpServers"].items()]
+        off = {server.name for server in servers if server.keys.get("disabled") is True}
+        return [server for server in servers if server.name not in off], off
 
 
 def load(paths, group=None, connections=("command", "url"), dialects=None, eras=True):
@@ -102,7 +116,7 @@ def load(paths, group=None, connections=("command", "url"), dialects=None, eras=
     What there is in this program: a server needs a key of `connections`; `dialects` is an
     OurFormat that knows other hosts' files; `eras` says whether "protocol" may be "modern".
     """
-    form, files, servers, groups, off = dialects or OurFormat(), {}, {}, {}, set()
+    form, files, servers, groups, off = dialects or OurFormat(), {}, {}, [], set()
     try:
         for path in map(Path, paths):
             files[path] = stamp_of(path)
@@ -112,9 +126,7 @@ def load(paths, group=None, connections=("command", "url"), dialects=None, eras=
         if not servers:
             raise ConfigError(f"{', '.join(map(str, paths))}: every server in it is disabled: "
                               "enable at least one")
-        groups = {name: group_members(place, name, members, servers, off)
-                  for name, (place, members) in groups.items()}
-        config = Config(servers, groups, files).only(group)
+        config = Config(servers, groups_of(groups, servers, off), files).only(group)
         entries = {name: _entry(name, server, form.values(server, files))
                    for name, server in config.entries.items()}
         check_prefixes(entries.values(), servers)
@@ -125,29 +137,26 @@ def load(paths, group=None, connections=("command", "url"), dialects=None, eras=
 
 
 def _servers(path, form, groups, off):
-    """The servers in one file, as Stated and checked. Its groups and the names of the servers that
-    are disabled are added to `groups` and `off`."""
+    """The servers in one file, checked. Its groups, as (path, name, members), and the names of
+    the servers that are disabled are added to `groups` and `off`."""
     try:
-        config = read(path, form.parser(path))
+        config = read(path, form.parsers.get(path.suffix, parse))
         check(BESIDE, config, lambda key: f"{path}: {key}")
         found, disabled = form.servers(path, config)
         for server in found:
             check_server(server)
     except RecursionError:
         raise ConfigError(f"{path}: is nested too deeply") from None
-    warn_of_unknown_keys(path, found)
-    for group, members in config.get("groups", {}).items():
-        place = f"{path}: groups.{group}"
-        if group in groups:
-            raise ConfigError(f"{place}: is {groups[group][0]} too: rename or remove one of the "
-                              "two")
-        groups[group] = place, members
-    off.update(disabled)
+    unknown = [f"{server.where}.{key}" for server in found for key in server.unknown()]
+    if unknown:
+        log.warning("%s: ignored keys that mean nothing to this router: %s", path,
+                    ", ".join(unknown))
+    groups += [(path, *group) for group in config.get("groups", {}).items()]
+    off |= disabled
     return found
 
 
 def _add(server, servers):
-    """Add the server to {its name here: the server}."""
     name = segment(server.name)
     if name in servers:
         raise ConfigError(f"{server.place()}: is called {name} here, as is "
@@ -158,22 +167,22 @@ def _add(server, servers):
 
 
 def _entry(name, server, values):
-    """The Entry of one server. Raises ConfigError."""
-    keys = {**DEFAULTS, **server.keys}
-    tools, restart = keys["tools"], keys["restart"]
+    keys = values.keys()
+    tools, tls, restart = keys["tools"], keys["tls"], keys["restart"]
     if isinstance(restart, bool):
         restart = {} if restart else {"attempts": 0}
-    command, args = values.program("command"), values.words("args")
     before = keys.get("prefix", prefix(name))
-    keeps = kept_by(command or "", args)
+    words = words_of(keys.get("command", ""), keys["args"])
+    keeps = kept_by(words)
     if keeps and keys.get("shared") is not True:
         log.info('server "%s" is known to keep %s of its client: each client gets a process '
                  "of its own", name, keeps)
+    clear, secrets = values.secrets()
     return Entry(
-        name=name, command=command, args=args, env=_pairs(values.env()),
-        cwd=values.path("cwd"), url=values.url(), type=keys.get("type"),
-        headers=_pairs(values.pairs("headers")), headers_command=values.words("headersCommand"),
-        **{key: values.path(f"tls.{key}") for key in ("ca", "certificate", "key")},
+        name=name, command=keys.get("command"), args=tuple(keys["args"]), env=_pairs(keys["env"]),
+        cwd=keys["cwd"], url=keys.get("url"), type=keys.get("type"),
+        headers=_pairs(keys["headers"]), headers_command=tuple(keys.get("headersCommand", ())),
+        ca=tls.get("ca"), certificate=tls.get("certificate"), key=tls.get("key"),
         prefix=before and before + SEPARATOR,
         allow=tuple(tools["allow"]) if "allow" in tools else None,
         deny=tuple(tools.get("deny", ())),
@@ -184,9 +193,9 @@ def _entry(name, server, values):
         # HTTP+SSE ended with the revision after its own.
         protocol=server.keys.get("protocol", "legacy" if keys.get("type") == "sse" else "auto"),
         shared=keys.get("shared", False if keeps else server.config.get("shared")),
-        lists_by_capabilities=server.keys.get(
-            "listsByCapabilities", lists_by_capabilities((command or "", *args))),
-        clear=values.clear(), secrets=values.secrets())     # the last of all that meet secrets
+        lists_by_capabilities=server.keys.get("listsByCapabilities", lists_by_capabilities(
+            [keys.get("command", ""), *keys["args"]])),
+        clear=clear, secrets=secrets)
 
 
 def _pairs(values):

@@ -1,14 +1,23 @@
-"""Names: of a server, which becomes a part of paths and of tool names; and of groups."""
+"""Names: of a server, which becomes a part of paths and of tool names; of groups; and of packages
+that are known to keep something of their client in the process. The processes of those are not
+shared unless the config says so, even if their SDK made them speak a stateless revision.
+"""
 
 import hashlib
+import json
 import re
 import unicodedata
+from pathlib import Path
 
 from .reading import ConfigError
 
 SEPARATOR = "__"        # between a prefix and a name
 LONGEST_PREFIX = 40     # longer ones would leave no room for the tool's own name
 
+_KEPT = {name: what for what, names in json.loads(
+    Path(__file__).with_name("stateful.json").read_text("utf-8")).items() for name in names}
+# Known to list other tools to a client that can be asked
+LIST_BY_CAPABILITIES = {"server-everything", "mcp-server-everything"}
 _SEGMENT = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 
 
@@ -41,19 +50,51 @@ def _hash(name):
     return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
 
 
-def group_members(place, group, members, servers, off):
-    """The names of a group's servers here. Raises ConfigError.
+def groups_of(stated, servers, off):
+    """{name of a group: the names of its servers here}, for the (path, name, members) of each.
+    `servers`: by their names here; `off`: names of servers that are not started."""
+    found, places = {}, {}
+    for path, group, members in stated:
+        place = f"{path}: groups.{group}"
+        if places.setdefault(group, place) is not place:
+            raise ConfigError(f"{place}: is {places[group]} too: rename or remove one of the two")
+        if not _SEGMENT.fullmatch(group):
+            raise ConfigError(f'{place}: is part of a path: it may have letters, digits, "-", "_" '
+                              'and ".", the first one not "."')
+        if group in servers:
+            raise ConfigError(f"{place}: a server has this name: give the group another")
+        found[group] = list(dict.fromkeys(segment(name) for name in members if name not in off))
+        for name in members:
+            if name not in off and segment(name) not in servers:
+                known = ", ".join(server.name for server in servers.values())
+                raise ConfigError(f'{place}: there is no server "{name}"; there are: {known}')
+    return found
 
-    `servers`: by their names here; `off`: names of servers that are not started, and are dropped.
+
+def words_of(command, args):
+    """What a command names, as a package is named: without a path, a URL and a version."""
+    program = re.sub(r"\.(exe|cmd)$", "", re.split(r"[/\\]", command)[-1])
+    return [re.sub(r"(?<=.)(@|==|>=|<=|~=|\[|:).*", "", word.lower()) for word in (program, *(
+        word.rstrip("/").removesuffix(".git").rpartition("/")[2]
+        if word.startswith(("git+", "http")) else word for word in args))]
+
+
+def kept_by(words):
+    """What the package among these words keeps; None if none is known.
+
+    >>> kept_by(words_of("npx", ["-y", "@playwright/mcp@latest", "--headless"]))
+    'a browser'
+    >>> kept_by(words_of("uvx", ["--from", "git+https://github.com/oraios/serena", "x"]))
+    'a project'
     """
-    if not _SEGMENT.fullmatch(group):
-        raise ConfigError(f'{place}: is part of a path: it may have letters, digits, "-", "_" and '
-                          '".", the first one not "."')
-    if group in servers:
-        raise ConfigError(f"{place}: a server has this name: give the group another")
-    members = [name for name in members if name not in off]
-    for name in members:
-        if segment(name) not in servers:
-            known = ", ".join(server.name for server in servers.values())
-            raise ConfigError(f'{place}: there is no server "{name}"; there are: {known}')
-    return list(dict.fromkeys(map(segment, members)))
+    return next((_KEPT[word] for word in words if word in _KEPT), None)
+
+
+def lists_by_capabilities(words):
+    """Whether a package among these is known to list other tools to a client that can be asked.
+
+    >>> lists_by_capabilities(["npx", "-y", "@modelcontextprotocol/server-everything@2026.1"])
+    True
+    """
+    return any(part in LIST_BY_CAPABILITIES
+               for word in words for part in re.split(r"[/\\@]", word))

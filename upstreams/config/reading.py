@@ -11,6 +11,8 @@ from pathlib import Path
 
 TAKEN_OUT = "needs a room of this program that was taken out"
 
+_STRING = r'("(?:\\.|[^"\\\n])*")'
+
 
 class ConfigError(ValueError):
     """The config cannot be used. The text is for the user; the exit status is 2."""
@@ -22,20 +24,20 @@ def read(path, parse):
     """The object in the file, by parse(text). Raises ConfigError if there is none."""
     try:
         text = text_of(path)
-        config = parse(text) if text.strip() else None
+        if not text.strip():
+            raise ConfigError('is empty; it needs at least {"mcpServers": {…}}')
+        config = parse(text)
+        if not isinstance(config, dict):
+            kinds = {list: "a list", str: "a string", bool: "true or false", type(None): "null"}
+            raise ConfigError('must be an object like {"mcpServers": {…}}, '
+                              f'not {kinds.get(type(config), "a number")}')
+        return config
     except FileNotFoundError:
         raise ConfigError(f"{path}: there is no such file; name yours with --config") from None
     except ConfigError as problem:
         raise ConfigError(f"{path}: {problem}") from None
     except (OSError, ValueError) as problem:
         raise ConfigError(f"{path}: cannot be read: {problem}") from None
-    if not text.strip():
-        raise ConfigError(f'{path}: is empty; it needs at least {{"mcpServers": {{…}}}}')
-    if not isinstance(config, dict):
-        kinds = {list: "a list", str: "a string", bool: "true or false", type(None): "null"}
-        raise ConfigError(f'{path}: must be an object like {{"mcpServers": {{…}}}}, '
-                          f'not {kinds.get(type(config), "a number")}')
-    return config
 
 
 def text_of(path):
@@ -63,14 +65,10 @@ def parse(text):
                           parse_constant=_no_constant)
     except ConfigError:
         raise
-    except json.JSONDecodeError as problem:
-        raise ConfigError(f"line {problem.lineno}, column {problem.colno}: "
-                          f"not JSON: {problem.msg}") from None
-    except ValueError as problem:
-        raise ConfigError(f"not JSON: {problem}") from None
-
-
-_STRING = r'("(?:\\.|[^"\\\n])*")'
+    except ValueError as problem:       # not always a JSONDecodeError
+        where = isinstance(problem, json.JSONDecodeError) and (
+            f"line {problem.lineno}, column {problem.colno}: ")
+        raise ConfigError(f"{where or ''}not JSON: {getattr(problem, 'msg', problem)}") from None
 
 
 def _without_comments(text):

@@ -1,101 +1,109 @@
-"""The values of one server as its config means them: variables, paths, files of variables.
+"""The values of one server as its config means them, and which of them are secrets.
 
     ${NAME}             a variable of the router's environment; it must be set
     ${NAME:-default}    or else this, in which there may be variables again
 
-What else `${…}` may be, the room `dialects` knows.
+What else `${…}` may be, the room `dialects` knows. What stands in the file in clear counts as a
+secret by the name that it is given (`"API_KEY": "…"`, `--token=…`, `?key=…`), or by how it begins,
+as the keys of well-known services do. This is a guess, good enough to hide it in the log.
 """
 
+import itertools
 import os
 import re
 from pathlib import Path
 from urllib.parse import parse_qsl
 
-from transports.fabric.messages import dig
-
 from .checking import DEFAULTS
-from .clear import BARE, SHORTEST, secrets_in_clear
 from .reading import TAKEN_OUT, ConfigError, stamp_of, text_of
 
 DEEPEST = 20    # defaults within defaults
 # Variables that are no secrets: blanking them would make the log unreadable
 WELL_KNOWN = {"HOME", "USER", "LOGNAME", "USERNAME", "USERPROFILE", "PATH", "PWD", "SHELL", "LANG",
               "HOSTNAME", "TMPDIR", "TEMP", "APPDATA", "LOCALAPPDATA"}
+EXPANDED = "command", "args", "env", "envFile", "cwd", "url", "headers", "headersCommand", "tls"
+PATHS = {"envFile", "cwd", "tls"}
 
 NAME = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
-_BRACE = re.compile("[{}]")
+_BRACE = re.compile(r"\$?\{|\}")
 _FORM_OF_A_HOST = re.compile("/|[A-Za-z]+:.+", re.DOTALL)   # of ${/}, ${env:NAME}, …
+_ASSIGNMENT = re.compile(
+    r"""[ \t]*(?:export[ \t]+)?([A-Za-z_][\w.-]*)[ \t]*=[ \t]*
+        (?: '([^']*)'[ \t]*(?:\#[^\n]*)? | "((?:\\.|[^"\\])*)"[ \t]*(?:\#[^\n]*)? | ([^\n]*) )
+        (?:\n|\Z) | [ \t]*(?:\#[^\n]*)?(?:\n|\Z)""", re.VERBOSE | re.DOTALL)
+_ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
+
+SHORTEST = 6    # "1", "true" and "oauth" are no secrets; hiding them would make the log unreadable
+BARE = re.compile(r"((?:Bearer |token )?)\$([A-Z_][A-Z0-9_]+)")     # $NAME, as some hosts have it
+
+_SECRET = {"token", "key", "apikey", "secret", "password", "passwd", "passphrase", "auth",
+           "authorization", "credential", "credentials", "pat", "bearer", "cookie"}
+# The last word of a name that only tells something about a secret.
+_ABOUT = {"file", "path", "dir", "url", "uri", "id", "name", "type", "mode", "method", "sock",
+          "limit", "header", "env", "var", "host", "port"}
+_WORD = re.compile("[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+# Where a word may be long, it is tried from its beginning only: the rest would cost quadratic time
+_KNOWN = re.compile(r"\b(?:gh[opsu]_|github_pat_|glpat-|sk-|sk_live_|rk_live_|xox[abprs]-|AKIA"
+                    r"|AIza|hf_|npm_|pypi-|(?<![\w-])eyJ[\w-]+\.eyJ)[\w-]{16,}")
+_NAMED = re.compile(r"""(?<![\w-])([\w-]+)["']? ?[=:] ?["']?([^/"'&;\s][^"'&;]*)""")
+_PASSWORD_IN_URL = re.compile(r"://[^/@:\s]*:([^/@\s]+)@")
 
 
 class Values:
-    """What a Stated server says, expanded. A key may be one within another, as "tls.ca"; one that
-    is left out is None, {} or (). Methods may raise ConfigError, for a variable that is not set or
-    a file that cannot be read."""
+    """What a Stated server says, expanded, and which of it is secret. Methods raise ConfigError
+    for a variable that is not set or a file that cannot be read; `place` says where."""
 
     def __init__(self, server, files):
         """`files`: see Config, which gets those that are read."""
         self.server, self.folder = server, server.file.resolve().parent
-        self._keys = {**DEFAULTS, **server.keys}
         self._files, self._secrets = files, set()
 
-    def text(self, key):
-        text = dig(self._keys, *key.split("."))
-        return None if text is None else self.expand(self.server.place(key), text)
+    def keys(self):
+        """The keys of the server, with defaults, and without variables and relative paths. `env`
+        has the variables of `envFile` as well."""
+        keys = {**DEFAULTS, **self.server.keys}
+        keys |= {key: self._expanded(key, keys[key]) for key in EXPANDED if key in keys}
+        if path := keys.get("envFile"):
+            place = self.server.place("envFile")
+            found = parse_env_file(f"{place}: {path}", self.read(place, path))
+            self.keep(*found.values())
+            keys["env"] = {**found, **keys["env"]}
+        if "url" in keys:
+            if not re.match("https?://[^/]", keys["url"], re.IGNORECASE):
+                raise ConfigError(f'{self.server.place("url")}: must begin with http:// or '
+                                  'https://')
+            self.keep(*(value for _, value in parse_qsl(keys["url"].partition("?")[2])))
+        return keys
 
-    def words(self, key):
-        return tuple(self.expand(self.server.place(f"{key}.{i}"), text)
-                     for i, text in enumerate(self._keys.get(key, ())))
-
-    def path(self, key):
-        """Relative ones begin at the folder that the config is for."""
-        path = self.text(key)
-        return None if path is None else str(self.folder / os.path.expanduser(path))
-
-    def program(self, key):
-        """A path, or a name that is looked up in PATH."""
-        name = self.text(key)
-        return self.path(key) if name and os.path.basename(name) != name else name
-
-    def pairs(self, key):
-        """{name: value} of `env` or `headers`, whose values are secrets."""
-        found = {}
-        for name, text in self._keys[key].items():
-            expand = self.expand_bare if BARE.fullmatch(text) else self.expand
-            found[name] = expand(self.server.place(f"{key}.{name}"), text)
-            self.keep(found[name])
-            if key == "headers":
-                self.keep(found[name].rpartition(" ")[2])       # of "Bearer …"
-        return found
-
-    def env(self):
-        """The variables of `envFile`, and over them those of `env`."""
-        path, place = self.path("envFile"), self.server.place("envFile")
-        found = path and parse_env_file(f"{place}: {path}", self.read(place, path)) or {}
-        self.keep(*found.values())
-        return found | self.pairs("env")
-
-    def url(self):
-        """What the URL says in its query is a secret too."""
-        url = self.text("url")
-        if url and not re.match("https?://[^/]", url, re.IGNORECASE):
-            raise ConfigError(f'{self.server.place("url")}: must begin with http:// or https://')
-        self.keep(*(value for _, value in parse_qsl((url or "").partition("?")[2])))
-        return url
-
-    def clear(self):
-        """Where secrets stand in the file as they are."""
-        found = secrets_in_clear(self.server.keys)
-        self.keep(*found.values())
-        return tuple(found)
+    def _expanded(self, key, value):
+        """`key`: where the value is in the server, as "env.KEY"."""
+        if isinstance(value, dict):
+            return {name: self._expanded(f"{key}.{name}", part) for name, part in value.items()}
+        if isinstance(value, list):
+            return [self._expanded(f"{key}.{i}", part) for i, part in enumerate(value)]
+        section = key.partition(".")[0]
+        secret = section in ("env", "headers")
+        expand = self.expand_bare if secret and BARE.fullmatch(value) else self.expand
+        text = expand(self.server.place(key), value)
+        if secret:
+            self.keep(text)
+        if section == "headers":
+            self.keep(text.rpartition(" ")[2])      # of "Bearer …"
+        # A command that is a mere name is looked up in PATH
+        if section in PATHS or section == "command" and os.path.basename(text) != text:
+            return str(self.folder / os.path.expanduser(text))
+        return text
 
     def secrets(self):
-        r"""All secrets that the other methods met, the longest first; and each line of them, since
-        a server may print a key line by line. Where a key must stand in one line, its line breaks
-        are often written as \n."""
+        r"""(where secrets stand in the file in clear, all that were met, the longest first). Each
+        line of one is a secret too, as a server may print a key line by line. Where a key must
+        stand in one line, its line breaks are often written as \n."""
+        clear = secrets_in_clear(self.server.keys)
+        self.keep(*clear.values())
         found = self._secrets | {part.strip() for value in self._secrets
                                  for part in re.split(r"[\r\n]|\\n", value)}
-        return tuple(sorted((value for value in found if len(value) >= SHORTEST),
-                            key=lambda value: (-len(value), value)))
+        return tuple(clear), tuple(sorted((value for value in found if len(value) >= SHORTEST),
+                                          key=lambda value: (-len(value), value)))
 
     def keep(self, *values):
         """These are secrets, apart from paths of something that exists."""
@@ -110,20 +118,21 @@ class Values:
         except (OSError, ValueError) as problem:
             raise ConfigError(f"{place}: the file {path} cannot be read: {problem}") from None
 
-    # -- variables; `place` is where the text stands, for a ConfigError
-
     def expand(self, place, text, depth=0):
         """The text with the values of its variables."""
         if depth > DEEPEST:
             raise ConfigError(f"{place}: has more than {DEEPEST} defaults within defaults")
-        done, position = [], 0
-        while (start := text.find("${", position)) >= 0:
-            end = _closing(text, start + 2)
-            if end is None:
-                break
-            done += [text[position:start], self.variable(place, text[start + 2:end], depth)]
-            position = end + 1
-        return "".join(done) + text[position:]
+        done, open_braces, begin, after = [], 0, 0, 0
+        for brace in _BRACE.finditer(text):
+            if open_braces:
+                open_braces += -1 if brace[0] == "}" else 1
+                if not open_braces:
+                    done += [text[after:begin - 2],
+                             self.variable(place, text[begin:brace.start()], depth)]
+                    after = brace.end()
+            elif brace[0] == "${":
+                open_braces, begin = 1, brace.end()
+        return "".join(done) + text[after:]
 
     def variable(self, place, inside, depth=0):
         """What `${inside}` stands for: it is left as it is if there is no name in it."""
@@ -149,23 +158,6 @@ class Values:
         return value
 
 
-def _closing(text, position):
-    """Where the brace ends that was opened just before; None if it never does."""
-    depth = 1
-    for brace in _BRACE.finditer(text, position):
-        depth += 1 if brace[0] == "{" else -1
-        if not depth:
-            return brace.start()
-    return None
-
-
-_ASSIGNMENT = re.compile(
-    r"""[ \t]*(?:export[ \t]+)?([A-Za-z_][\w.-]*)[ \t]*=[ \t]*
-        (?: '([^']*)'[ \t]*(?:\#[^\n]*)? | "((?:\\.|[^"\\])*)"[ \t]*(?:\#[^\n]*)? | ([^\n]*) )
-        (?:\n|\Z) | [ \t]*(?:\#[^\n]*)?(?:\n|\Z)""", re.VERBOSE | re.DOTALL)
-_ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
-
-
 def parse_env_file(place, text):
     r"""{NAME: value} of NAME=value lines, as an `envFile` has them. Raises ConfigError.
 
@@ -186,3 +178,38 @@ def parse_env_file(place, text):
             found[name] = re.sub(r"(^|[ \t])#.*", "", bare).strip() if plain is None else plain
         position = match.end()
     return found
+
+
+def secrets_in_clear(server):
+    """{where: value} for one server as the file has it.
+
+    >>> secrets_in_clear({"env": {"API_KEY": "abc123", "SAFE_KEY": "${SAFE_KEY}", "N": "abc123",
+    ...                           "OF_GEMINI_KEY": "$SAFE_KEY"},
+    ...                   "args": ["--token", "hunter2", "--limit", "1000000", "x_token=hunter3"]})
+    {'env.API_KEY': 'abc123', 'args.1': 'hunter2', 'args.4': 'hunter3'}
+    """
+    named = [(f"{section}.{name}", name, value) for section in ("env", "headers")
+             for name, value in server.get(section, {}).items()]
+    for section in ("args", "headersCommand"):
+        words = server.get(section, [])
+        for i, (before, value) in enumerate(zip(["", *words], words)):
+            option = before.startswith("-") and "=" not in before and not value.startswith("-")
+            named.append((f"{section}.{i}", before if option else "", value))
+    named.append(("url", "", server.get("url", "")))
+    return {where: found for where, name, value in named
+            if (found := value if _is_secret(name, value) else _within(value))}
+
+
+def _is_secret(name, value):
+    words = [word.lower() for word in _WORD.findall(name)]
+    return bool(_SECRET & set(words) and words[-1] not in _ABOUT and len(value) >= SHORTEST
+                and not re.match(r"[~./\\]|[A-Za-z]:\\|<", value) and "${" not in value
+                and not BARE.fullmatch(value))
+
+
+def _within(value):
+    """The secret that is a part of this value, or None."""
+    named = (part for name, part in _NAMED.findall(value) if _is_secret(name, part))
+    known = (match[0] for match in _KNOWN.finditer(value))
+    passwords = (part for part in _PASSWORD_IN_URL.findall(value) if "${" not in part)
+    return next(itertools.chain(named, known, passwords), None)

@@ -9,14 +9,15 @@ hears that its lists may have changed. Only the requests that were under way fai
 have run.
 """
 
+import contextlib
 import functools
 import itertools
 import logging
 import threading
 import time
-import urllib.parse
+from dataclasses import dataclass, field
 
-from transports.fabric.messages import (REQUEST, RESPONSE, SERVER_UNAVAILABLE, Refused, error,
+from transports.fabric.messages import (REQUEST, RESPONSE, SERVER_UNAVAILABLE, Refused, dig,
                                         kind_of, notification)
 from transports.fabric.peers import StartFailed, passing
 from transports.fabric.pending import Call, cancel_notification
@@ -51,17 +52,16 @@ def entry_for(url, token=None, is_meant=False):
         origin = Origin(url)
     except ValueError as problem:
         raise ValueError(f"--connect {url}: {problem}, as http://127.0.0.1:8080/mcp") from None
-    parts = urllib.parse.urlsplit(url)
     if token and not is_meant and not origin.is_here:
         log.warning("MCP_ROUTER_TOKEN is not sent to %s: only --token-file is, to other machines",
                     origin)
         token = None
-    token = token and token.decode("latin-1")
+    secrets = (token.decode("latin-1"),) if token else ()
+    path = origin.target.partition("?")[0]
     return Entry(
-        name=f"{parts.scheme}://{origin}{parts.path}",  # for logs: a query may be secret
-        url=url, type="sse" if parts.path.endswith("/sse") else None,
-        headers=(("Authorization", f"Bearer {token}"),) if token else (),
-        secrets=(token,) if token else ())
+        name=origin.url_of(path),   # for logs: a query may be secret
+        url=url, type="sse" if path.endswith("/sse") else None, secrets=secrets,
+        headers=tuple(("Authorization", f"Bearer {secret}") for secret in secrets))
 
 
 def pass_on(options, serve):
@@ -74,38 +74,29 @@ def pass_on(options, serve):
 
 
 def _pass_on(entry, options, serve, clock):
-    def connect():
-        return Remote(entry, "server", clock, options.limits.message)
     try:
-        find(entry)
-        serve(Relay(entry, connect, clock, options.limits), options)
-    except StartFailed as problem:
-        raise CannotServe(str(problem)) from None
+        with contextlib.closing(ServerConnection(Origin(entry.url))) as connection:
+            connection.connect()    # whether anything listens there
+    except HttpFailed as problem:
+        raise CannotServe(f"nothing answers at {entry.name}: {problem}; start a router there "
+                          "first, with --transport http, or correct the URL") from None
+    serve(Relay(entry, lambda: Remote(entry, "server", clock, options.limits.message), clock,
+                options.limits), options)
     return 0
 
 
-def find(entry):
-    """Whether anything listens at its URL. Raises StartFailed, which says what to do."""
-    connection = ServerConnection(Origin(entry.url))
-    try:
-        connection.connect()
-    except HttpFailed as problem:
-        raise StartFailed(f"nothing answers at {entry.name}: {problem}; start a router there "
-                          "first, with --transport http, or correct the URL") from None
-    connection.close()
-
-
+@dataclass(eq=False)
 class _Life:
     """What belongs to one connection, and ends with it."""
 
-    def __init__(self, connection, problem=None):
-        self.connection = connection
-        self.began = time.monotonic()
-        self.opening_id = None      # of our own initialize
-        # protected by the lock of the Relay:
-        self.problem = problem      # why requests cannot be passed on; None: they can
-        self.ended = False
-        self.questions = set()      # the ids of what the server asked and nobody answered
+    connection: object
+    # protected by the lock of the Relay:
+    problem: str = None             # why requests cannot be passed on; None: they can
+    ended: bool = False
+    questions: set = field(default_factory=set)     # ids of what the server asked, unanswered
+    # not protected:
+    began: float = field(default_factory=time.monotonic)
+    opening_id: str = None          # of our own initialize
 
 
 class Relay:
@@ -138,7 +129,7 @@ class Relay:
 
     def handle(self, session, message, reply_to):
         """One message from the client. Raises InvalidMessage if it is none."""
-        if isinstance(message, list) and message:  # a batch, allowed in 2025-03-26
+        if isinstance(message, list) and message:
             for part in message:
                 self.handle(session, part, reply_to)
             return
@@ -148,7 +139,7 @@ class Relay:
         try:
             call = session.calls.open(message, reply_to) if kind is REQUEST else None
         except Refused as problem:
-            reply_to.send(error(message["id"], problem.code, str(problem)))
+            reply_to.send(problem.answer(message["id"]))
             return
         if message.get("method") == "notifications/cancelled":
             session.calls.cancel(_param(message, "requestId"), "cancelled")
@@ -190,11 +181,8 @@ class Relay:
             log.warning("%s did not hear that the session has ended", self.name)
 
     def _note(self, message):
-        """Keep what a new session must be told again.
-
-        Returns the life that the message belongs to, and why it cannot be passed on there, or
-        None.
-        """
+        """Keep what a new session must be told again. Returns the life that the message belongs
+        to, and why it cannot be passed on there, or None."""
         method = message.get("method")
         with self._lock:
             life = self._life
@@ -211,10 +199,6 @@ class Relay:
     # -- called by the connection's reader thread
 
     def _receive(self, life, message):
-        if isinstance(message, list):
-            for part in message:
-                self._receive(life, part)
-            return
         kind = kind_of(message)
         if passing.watched:
             passing.observer.from_server(self, message)
@@ -223,7 +207,7 @@ class Relay:
             return
         if passing.watched and kind is REQUEST:
             passing.observer.asked(self._session, message["id"],
-                      Call(self, message, reply_to=None, within=self.sole_call()))
+                                    Call(self, message, None, within=self.sole_call()))
         with self._lock:
             if kind is REQUEST:
                 life.questions.add(message["id"])
@@ -251,7 +235,7 @@ class Relay:
 
     def _opened_again(self, life, answer):
         if "error" in answer:
-            self._ended(life, str(_of(answer["error"], "message")))
+            self._ended(life, str(dig(answer, "error", "message")))
             return
         with self._lock:
             life.problem = None
@@ -261,7 +245,7 @@ class Relay:
         for message in kept:
             self._send(life.connection, self._ours(message) if "id" in message else message)
         for method in CHANGED:
-            if _of(_of(capabilities, method.split("/")[1]), "listChanged"):
+            if dig(capabilities, method.split("/")[1], "listChanged"):
                 self._session.outbox.send(notification(method))
 
     def _ours(self, message):
@@ -288,9 +272,7 @@ class Relay:
             opening = self._ours(opening)
             life.opening_id = opening["id"]
             self._send(connection, opening)
-        with self._lock:
-            left = self._left
-        if left:  # leave() may have come before there was a connection to close
+        if self._left:  # leave() may have come before there was a connection to close
             connection.close()
 
     def _ended(self, life, reason, pause=None):
@@ -314,12 +296,7 @@ class Relay:
         self._pause = min(2 * self._pause or FIRST_PAUSE, LONGEST_PAUSE)
 
 
-def _of(value, key):
-    """value[key], or None if there is no such thing."""
-    return value.get(key) if isinstance(value, dict) else None
-
-
 def _param(message, key):
     """A parameter that can be a key of a dict, or None."""
-    value = _of(message.get("params"), key)
+    value = dig(message, "params", key)
     return value if isinstance(value, (str, int, float)) else None

@@ -17,23 +17,15 @@ MOST_RESULTS = 500
 server = Server("files", f"The text files in {FOLDER}, to list, search and read.")
 
 
-def inside(path):
-    """The whole path of a file in the folder.
-
-    Raises Problem if there is no such file, if it is outside of the folder, or if it is too large.
-    """
+def text_of(path):
+    """The text of a file in the folder. Raises Problem."""
     whole = (FOLDER / path).resolve()
     if FOLDER not in whole.parents or not whole.is_file():
         raise Problem(f"There is no file {path} here.")
     if whole.stat().st_size > LARGEST:
         raise Problem(f"{path} is larger than {LARGEST} bytes.")
-    return whole
-
-
-def text_of(path):
-    """The text of a file in the folder. Raises Problem."""
     try:
-        return inside(path).read_text("utf-8")
+        return whole.read_text("utf-8")
     except UnicodeDecodeError:
         raise Problem(f"{path} is not text.")
 
@@ -90,12 +82,12 @@ def explain_file(path, audience="a colleague who has not seen it"):
     return f"Explain this file, {path}, to {audience}.\n\n{text_of(path)}"
 
 
-@server.resource("folder:///", "overview", "The names of all files in the folder, one a line.")
+@server.resource("folder:///", "The names of all files in the folder, one a line.")
 def overview(uri):
     return "\n".join(names("**/*"))
 
 
-@server.resource("folder:///{path}", "file", "A text file of the folder, as folder:///notes/a.md.")
+@server.resource("folder:///{path}", "A text file of the folder, as folder:///notes/a.md.")
 def file(uri):
     return text_of(unquote(uri[len("folder:///"):]))
 

@@ -1,11 +1,8 @@
 """A small but complete MCP server: JSON-RPC messages on stdin and stdout, one a line.
 
-Written to be read: this is the other end of the router's pipes. It needs Python 3.8 and no
-package. A thread answers each request, so that a slow tool does not delay the others.
-
-It speaks both eras. A legacy client says once, in `initialize`, who it is and which revision it
-speaks. A modern client says so in the `_meta` of every request, and each answer says how long it
-may be kept and which server gave it.
+It is the other end of the router's pipes. It needs Python 3.8 and no package. A legacy client
+says once, in `initialize`, who it is and which revision it speaks. A modern client says so in the
+`_meta` of every request, and each answer says how long it may be kept and which server gave it.
 """
 
 import json
@@ -19,11 +16,11 @@ VERSION, CAPABILITIES, SERVER = (f"io.modelcontextprotocol/{name}" for name in (
 # method → the key of its list
 LISTS = {"tools/list": "tools", "prompts/list": "prompts", "resources/list": "resources",
          "resources/templates/list": "resourceTemplates"}
-# How many milliseconds a modern client may keep an answer (2026-07-28, Caching).
+# How many milliseconds a modern client may keep an answer (2026-07-28, Caching)
 KEEP = {**dict.fromkeys(["server/discover", *LISTS], 3_600_000), "resources/read": 0}
 
 
-class Problem(Exception):
+class Problem(ValueError):
     """Raised by a function of yours: its text becomes the error that the client gets.
 
     A tool's error is a result with "isError", which the model reads; others are JSON-RPC errors.
@@ -57,132 +54,54 @@ class Server:
     """Add functions with the decorators `tool`, `prompt` and `resource`, then call `run`."""
 
     def __init__(self, name, instructions):
-        self._info = {"name": name, "version": "1.0.0"}
-        self._instructions = instructions
-        self._offers = {key: {} for key in LISTS.values()}  # {name or URI: (function, about it)}
+        self._info, self._instructions = {"name": name, "version": "1.0.0"}, instructions
+        self._offers = []           # (key of its list, all about it, function)
         self._requests = {}         # id → Request, while it is being answered
         self._initialized = False   # whether a legacy client has introduced itself
         self._lock = threading.Lock()
-
-    # -- what it offers
 
     def tool(self, description, **properties):
         """The function gets (request, **arguments) and returns text. `properties` are JSON
         schemas of its arguments; an argument is required if its schema has no "default"."""
         required = [name for name, schema in properties.items() if "default" not in schema]
-        return self._offer("tools", lambda name: (name, {
-            "name": name, "description": description, "annotations": {"readOnlyHint": True},
-            "inputSchema": {"type": "object", "properties": properties, "required": required}}))
+        return self._offer("tools", description=description, annotations={"readOnlyHint": True},
+                           inputSchema={"type": "object", "properties": properties,
+                                        "required": required})
 
     def prompt(self, description, **arguments):
         """The function gets (**arguments) and returns the text of the user's message. `arguments`
         are their descriptions; an argument is required unless that ends in "(optional)"."""
-        return self._offer("prompts", lambda name: (name, {
-            "name": name, "description": description, "arguments": [
-                {"name": name, "description": text, "required": not text.endswith("(optional)")}
-                for name, text in arguments.items()]}))
+        return self._offer("prompts", description=description, arguments=[
+            {"name": name, "description": text, "required": not text.endswith("(optional)")}
+            for name, text in arguments.items()])
 
-    def resource(self, uri, name, description):
+    def resource(self, uri, description):
         """The function gets the whole URI and returns text. A uri ending in {…} is a template."""
         kind, key = ("resourceTemplates", "uriTemplate") if "{" in uri else ("resources", "uri")
-        return self._offer(kind, lambda _: (uri, {
-            key: uri, "name": name, "description": description, "mimeType": "text/plain"}))
+        return self._offer(kind, **{key: uri}, description=description, mimeType="text/plain")
 
-    def _offer(self, kind, describe):
+    def _offer(self, kind, **about):
         def add(function):
-            key, about = describe(function.__name__)
-            self._offers[kind][key] = function, about
+            self._offers.append((kind, {"name": function.__name__, **about}, function))
             return function
         return add
 
-    # -- what it answers
-
-    def _legacy(self, request):
-        if request.method == "initialize":
-            asked = request.params.get("protocolVersion")
-            return {"protocolVersion": asked if asked in LEGACY else LEGACY[0],
-                    "serverInfo": self._info, **self._about()}
-        if request.method == "ping":
-            return {}
-        if not self._initialized:
-            raise Problem(f"Send {VERSION} in _meta, or initialize first.")
-        return self._result(request, -32002)
-
-    def _modern(self, request):
-        asked, supported = request.meta(VERSION), MODERN + LEGACY
-        if isinstance(asked, str) and asked not in MODERN:
-            raise Problem("Unsupported protocol version", -32022, supported=supported,
-                          requested=asked)
-        for key, kind in ((VERSION, str), (CAPABILITIES, dict)):
-            if not isinstance(request.meta(key), kind):
-                raise Problem(f"_meta has no valid {key}; every request needs it.")
-        found = ({"supportedVersions": supported, **self._about()}
-                 if request.method == "server/discover" else self._result(request, -32602))
-        keep = ({"ttlMs": KEEP[request.method], "cacheScope": "private"}
-                if request.method in KEEP else {})
-        return {"resultType": "complete", **found, **keep, "_meta": {SERVER: self._info}}
-
-    def _about(self):
-        offers = self._offers
-        kinds = {"tools": offers["tools"], "prompts": offers["prompts"],
-                 "resources": offers["resources"] or offers["resourceTemplates"]}
-        return {"capabilities": {kind: {} for kind, found in kinds.items() if found},
-                "instructions": self._instructions}
-
-    def _result(self, request, no_resource):
-        """What is the same in both eras, but for the code of one error."""
-        if request.method in LISTS:
-            key = LISTS[request.method]
-            return {key: [about for _, about in self._offers[key].values()]}
-        if request.method == "tools/call":
-            function, arguments = self._find("tools", request.params)
-            try:
-                text, failed = function(request, **arguments), False
-            except (Problem, TypeError, ValueError, OSError) as problem:
-                text, failed = str(problem), True
-            return {"content": [{"type": "text", "text": text}], "isError": failed}
-        if request.method == "prompts/get":
-            function, arguments = self._find("prompts", request.params)
-            text = {"type": "text", "text": function(**arguments)}
-            return {"messages": [{"role": "user", "content": text}]}
-        if request.method == "resources/read":
-            return self._read(str(request.params.get("uri")), no_resource)
-        raise Problem(f"Method not found: {request.method}", -32601)
-
-    def _find(self, kind, params):
-        if params.get("name") not in self._offers[kind]:
-            raise Problem(f"Unknown {kind[:-1]}: {params.get('name')}")
-        return self._offers[kind][params["name"]][0], params.get("arguments") or {}
-
-    def _read(self, uri, no_resource):
-        for key, (function, _) in {**self._offers["resources"],
-                                   **self._offers["resourceTemplates"]}.items():
-            if uri == key or "{" in key and uri.startswith(key.split("{")[0]):
-                return {"contents": [{"uri": uri, "mimeType": "text/plain",
-                                      "text": function(uri)}]}
-        raise Problem("Resource not found", no_resource, uri=uri)
-
-    # -- the pipes
-
     def run(self):
-        """Answer requests until stdin ends."""
+        """Answer requests until stdin ends, each in a thread: a slow tool delays no other."""
         for line in sys.stdin.buffer:
             try:
-                self._receive(json.loads(line))
+                message = json.loads(line)
+                method = message["method"]
+                if "id" in message:
+                    # Here and not in the thread, for the requests in the next lines
+                    self._initialized |= method == "initialize"
+                    request = self._requests[message["id"]] = Request(message, self._send)
+                    threading.Thread(target=self._answer, args=(message["id"], request)).start()
+                elif method == "notifications/cancelled":
+                    if request := self._requests.get(message["params"]["requestId"]):
+                        request.cancelled.set()
             except (ValueError, TypeError, KeyError) as problem:  # it is no message
                 print(f"ignored {line!r}: {problem!r}", file=sys.stderr)
-
-    def _receive(self, message):
-        method = message["method"]
-        if method == "initialize":  # noted here, for the requests in the next lines of stdin
-            self._initialized = True
-        if "id" in message:
-            request = self._requests[message["id"]] = Request(message, self._send)
-            threading.Thread(target=self._answer, args=(message["id"], request)).start()
-        elif method == "notifications/cancelled":
-            request = self._requests.get(message["params"]["requestId"])
-            if request:
-                request.cancelled.set()
 
     def _answer(self, id, request):
         try:
@@ -199,6 +118,71 @@ class Server:
             self._send(id=id, **answer)
 
     def _send(self, **message):
-        line = json.dumps({"jsonrpc": "2.0", **message})
         with self._lock:    # one line at a time
-            print(line, flush=True)
+            print(json.dumps({"jsonrpc": "2.0", **message}), flush=True)
+
+    def _legacy(self, request):
+        if request.method == "initialize":
+            asked = request.params.get("protocolVersion")
+            return {"protocolVersion": asked if asked in LEGACY else LEGACY[0],
+                    "serverInfo": self._info, **self._about()}
+        if request.method == "ping":
+            return {}
+        if not self._initialized:
+            raise Problem(f"Send {VERSION} in _meta, or initialize first.")
+        return self._result(request, no_resource=-32002)
+
+    def _modern(self, request):
+        asked, supported = request.meta(VERSION), MODERN + LEGACY
+        if isinstance(asked, str) and asked not in MODERN:
+            raise Problem("Unsupported protocol version", -32022, supported=supported,
+                          requested=asked)
+        for key, kind in ((VERSION, str), (CAPABILITIES, dict)):
+            if not isinstance(request.meta(key), kind):
+                raise Problem(f"_meta has no valid {key}; every request needs it.")
+        found = ({"supportedVersions": supported, **self._about()}
+                 if request.method == "server/discover" else self._result(request))
+        if request.method in KEEP:
+            found.update(ttlMs=KEEP[request.method], cacheScope="private")
+        return {"resultType": "complete", **found, "_meta": {SERVER: self._info}}
+
+    def _about(self):
+        kinds = {method.split("/")[0]: {} for method in LISTS if self._list(method)}
+        return {"capabilities": kinds, "instructions": self._instructions}
+
+    def _result(self, request, no_resource=-32602):
+        """What is the same in both eras, but for the code of one error."""
+        method, params = request.method, request.params
+        if method in LISTS:
+            return {LISTS[method]: self._list(method)}
+        arguments = params.get("arguments") or {}
+        if method == "tools/call":
+            function = self._named("tools", params)
+            try:
+                text, failed = function(request, **arguments), False
+            except (TypeError, ValueError, OSError) as problem:
+                text, failed = str(problem), True
+            return {"content": [{"type": "text", "text": text}], "isError": failed}
+        if method == "prompts/get":
+            text = self._named("prompts", params)(**arguments)
+            return {"messages": [{"role": "user", "content": {"type": "text", "text": text}}]}
+        if method == "resources/read":
+            return self._read(str(params.get("uri")), no_resource)
+        raise Problem(f"Method not found: {method}", -32601)
+
+    def _list(self, method):
+        return [about for kind, about, _ in self._offers if kind == LISTS[method]]
+
+    def _named(self, asked, params):
+        for kind, about, function in self._offers:
+            if (kind, about["name"]) == (asked, params.get("name")):
+                return function
+        raise Problem(f"Unknown {asked[:-1]}: {params.get('name')}")
+
+    def _read(self, uri, no_resource):
+        for _, about, function in self._offers:
+            start, brace, _ = about.get("uriTemplate", "").partition("{")
+            if about.get("uri") == uri or brace and uri.startswith(start):
+                contents = {"uri": uri, "mimeType": about["mimeType"], "text": function(uri)}
+                return {"contents": [contents]}
+        raise Problem("Resource not found", no_resource, uri=uri)

@@ -1,8 +1,4 @@
-"""An MCP server for the time, because models do not know it.
-
-It says what time it is, converts between time zones, and waits. Start it as
-`python3 timekeeper.py`.
-"""
+"""An MCP server for the time, because models do not know it: `python3 timekeeper.py`."""
 
 from datetime import datetime, timezone
 from zoneinfo import ZoneInfo, available_timezones
@@ -13,7 +9,6 @@ server = Server("timekeeper", "Ask for the time here instead of guessing it.")
 
 
 def zone_of(name):
-    """The time zone with this name. Raises Problem if there is none."""
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):
@@ -56,7 +51,7 @@ def plan_meeting(places, duration="an hour"):
             "between 8:00 and 19:00 of their local time. Use the convert tool for each of them.")
 
 
-@server.resource("time://zones", "time zones", "The names of all time zones, one a line.")
+@server.resource("time://zones", "The names of all time zones, one a line.")
 def zones(uri):
     return "\n".join(sorted(available_timezones()))
 

@@ -17,11 +17,8 @@ class Word(NamedTuple):
     """What a host's key of a server means."""
 
     ours: str                   # our key; "tools.allow" is one within another
-    change: Callable = None     # its value → ours, by `each`
+    change: Callable = lambda value: value      # its value → ours, by `each`
     type: str = None            # how a server is reached that has this key
-
-    def translated(self, value):
-        return self.change(value) if self.change else value
 
 
 @dataclass(frozen=True)
@@ -172,5 +169,5 @@ def is_server(keys):
 def is_off(keys):
     """Whether a host would not start a server with these keys."""
     return keys.get("disabled") is True or any(
-        word in keys and means.translated(keys[word]) is True
+        word in keys and means.change(keys[word]) is True
         for word, means in WORDS.items() if means.ours == "disabled")

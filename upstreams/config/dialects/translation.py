@@ -8,16 +8,32 @@ import json
 import logging
 import re
 import shutil
+from dataclasses import dataclass, field
 
-from upstreams.config.reading import ConfigError
+from upstreams.config.checking import Stated
 
 from .hosts import IN_SECONDS, KEPT, TYPES, WORDS, each, patterns, seconds, split
 
 log = logging.getLogger("router")
 
 
+@dataclass
+class Translated(Stated):
+    """A server in the words of a host, and after `translate` in ours."""
+
+    called: dict = field(default_factory=dict)  # a key of ours, as "env" → what the file calls it
+
+    def place(self, path=""):
+        """Where this is: "env.KEY" → "x.json: mcp.github.environment.KEY"."""
+        for ours in sorted(self.called, key=len, reverse=True):
+            if path == ours or path.startswith(ours + "."):
+                path = self.called[ours] + path[len(ours):]
+                break
+        return super().place(path)
+
+
 def translate(server, host):
-    """Make the keys of a Stated server ours. Raises ConfigError if it says a thing twice."""
+    """Make the keys of this server ours. Raises ConfigError if it says a thing twice."""
     keys = host.before(server.keys) if host.before else server.keys
     server.keys = {key: value for key, value in keys.items() if value is not None}
     for step in (_tools, _words, _command, _type, _strings):
@@ -39,8 +55,8 @@ def _set(server, ours, theirs, value):
     if inner:
         keys = server.keys[first] = {**keys}    # the file's own stays as it is
     if keys.get(inner or ours, value) != value:
-        raise ConfigError(f'{server.place()}: has both "{server.called.get(ours, ours)}" and '
-                          f'"{theirs}": remove one of the two')
+        server.refuse("", f'has both "{server.called.get(ours, ours)}" and "{theirs}": remove one '
+                          "of the two")
     keys[inner or ours], server.called[ours] = value, theirs
 
 
@@ -54,7 +70,7 @@ def _words(server):
             server.keys |= inside
     for theirs in [key for key in server.keys if key in WORDS]:
         means, value = WORDS[theirs], server.keys.pop(theirs)
-        changed = means.translated(value)
+        changed = means.change(value)
         _set(server, means.ours, theirs, changed)
         if isinstance(changed, list) and not isinstance(value, list):   # of a command line
             server.called |= {f"{means.ours}.{i}": theirs for i in range(len(changed))}

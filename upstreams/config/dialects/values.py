@@ -15,9 +15,8 @@ import os
 import re
 
 from transports.fabric.messages import dig
-from upstreams.config.clear import BARE
 from upstreams.config.reading import ConfigError
-from upstreams.config.values import NAME, Values
+from upstreams.config.values import BARE, NAME, Values
 
 from .hosts import FOLDERS
 

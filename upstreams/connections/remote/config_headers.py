@@ -12,13 +12,14 @@ from transports.fabric.peers import StartFailed
 from transports.fabric.text import hidden, printable, redacted
 from upstreams.connections.process.guardian import KILL, signal_group
 
+from .message_headers import TOKEN
+
 log = logging.getLogger("router")
 
 COMMAND_SECONDS = 30.0  # that the command for headers may take
 SHORTEST_SECRET = 4     # characters: shorter words would make the log unreadable
 
 _COMMAND = "the command for its headers"
-_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t -~\x80-\xff]*")
 _OURS = {"host", "content-length", "content-type", "transfer-encoding", "connection", "accept",
          "accept-encoding", "last-event-id", "mcp-session-id", "mcp-protocol-version",
@@ -32,7 +33,7 @@ class ConfigHeaders:
         self._entry = entry
         self._fixed = _checked(entry.headers)   # raises StartFailed
         self.can_change = bool(entry.headers_command)
-        self._secrets = ()      # what the command printed, the longest first
+        self._secrets = set()   # what the command printed
         self._process, self._stopped = None, False
         # Held while the command runs: threads that need the headers wait for its end.
         self._getting = threading.Lock()
@@ -47,9 +48,9 @@ class ConfigHeaders:
                 self._pairs = _with_agent({**self._fixed, **_checked(self._printed().items())})
             return self._pairs
 
-    def redact(self, text, most=4000):
-        secrets = sorted({*self._secrets, *self._entry.secrets}, key=len, reverse=True)
-        return redacted(secrets, text, most)
+    def redact(self, text):
+        secrets = sorted(self._secrets.union(self._entry.secrets), key=len, reverse=True)
+        return redacted(secrets, text, 4000)
 
     def stop(self):
         """End the command, if it runs. Any thread."""
@@ -77,8 +78,8 @@ class ConfigHeaders:
         """The values, and the token alone in one like "Bearer TOKEN"."""
         found = {word for value in values for word in (value, *value.split()[1:])
                  if len(word) >= SHORTEST_SECRET}
-        hidden.add(found, instead_of={*self._secrets} - {*self._entry.secrets})
-        self._secrets = tuple(sorted(found, key=len, reverse=True))
+        hidden.add(found, instead_of=self._secrets - {*self._entry.secrets})
+        self._secrets = found
 
     def _run(self):
         """Run the command; returns its output, its stderr, and its exit status."""
@@ -122,7 +123,7 @@ def _checked(pairs):
     to set."""
     found = {}
     for name, value in pairs:
-        if not _NAME.fullmatch(name):
+        if not TOKEN.fullmatch(name):
             raise StartFailed(f"{printable(name)!r} is no name of a header")
         if name.lower() in _OURS or name.lower().startswith("mcp-param-"):
             raise StartFailed(f"the header {name} is not for the config: the router sets it")

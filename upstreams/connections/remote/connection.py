@@ -1,11 +1,11 @@
-"""Where a remote server is, and a TCP connection there, through TLS and a proxy where that is
-needed. The standard library's http.client speaks HTTP on it.
+"""Where a remote server is, and a connection of http.client there, through TLS and a proxy.
 
 Waiting for an answer has no limit here: it may take hours. A peer that is gone is noticed by the
 system's keep-alive packets.
 """
 
 import base64
+import contextlib
 import functools
 import http.client
 import re
@@ -53,9 +53,8 @@ class Origin:
         self.host = parts.hostname if parts.hostname.isascii() \
             else parts.hostname.encode("idna").decode()
         self.port = parts.port or self.default_port
-        self.target = urllib.parse.quote(
-            (parts.path or "/") + (f"?{parts.query}" if parts.query else ""),
-            safe="/?#[]@!$&'()*+,;=:%~")
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        self.target = urllib.parse.quote(target, safe="/?#[]@!$&'()*+,;=:%~")
         self.is_here = bool(_LOOPBACK.fullmatch(self.host))     # whether it is on this machine
         self._files = ca, certificate, key
         # A proxy would look for a server of this machine on its own, and see our token.
@@ -136,9 +135,8 @@ class _AnswerOfProxy(http.client.HTTPResponse):
 
 
 class ServerConnection(http.client.HTTPConnection):
-    """`connect` it, then `ask` any number of times, if it is usable. It belongs to one thread. Any
-    thread may `abort` it: that wakes the one that uses it, whether it is connecting, reading or
-    writing. (A close while another thread reads would leave that thread waiting.)"""
+    """`connect` it, then `ask` while it is usable. It belongs to one thread. Any thread may
+    `abort` it, which wakes this one. (A close would leave it waiting if it reads.)"""
 
     def __init__(self, origin):
         host, port, self._proxy_headers = origin.proxy or (origin.host, origin.port, {})
@@ -147,7 +145,7 @@ class ServerConnection(http.client.HTTPConnection):
         self._origin = origin
         self._kept_until = 0.0  # by time.monotonic()
         self._given_up = None   # why nobody waits for it any more
-        self._socket = None     # http.client forgets its own while the answer is still read
+        self.socket = None      # http.client forgets its own while the answer is still read
         self._body = b""        # of the request that is being sent
         self._create_connection = self._reach   # http.client's seam for this
         if origin.proxy and origin.secure:
@@ -205,7 +203,7 @@ class ServerConnection(http.client.HTTPConnection):
         raise problem
 
     def _use(self, sock):
-        self._socket = sock     # first: `abort` may come at any time
+        self.socket = sock     # first: `abort` may come at any time
         if self._given_up:
             raise OSError(self._given_up)
         return sock
@@ -229,35 +227,29 @@ class ServerConnection(http.client.HTTPConnection):
         server would wake up twice."""
         super().send(data + self._body)
 
-    def hurry(self, seconds):
-        """How long each read may take until the connection is kept."""
-        self._socket.settimeout(seconds)
-
     def keep(self, header):
-        """The answer was read, whose header Keep-Alive may say for how long the server waits for
+        """The answer was read. Its header Keep-Alive may say for how long the server waits for
         the next request; less a second for the way there."""
         found = re.search(r"\btimeout=([0-9]{1,9})", header, re.IGNORECASE)
         seconds = min(float(found[1]) - 1, KEPT_SECONDS) if found else KEPT_SECONDS
         self._kept_until = time.monotonic() + seconds
-        self._socket.settimeout(None)
+        self.socket.settimeout(None)
 
     def is_usable(self):
-        """Whether it can carry another request. A request may only be sent once, so this is looked
-        at before: if there is something to read, mostly the server has closed it."""
+        """Whether it can carry another request: if something can be read, mostly the server has
+        closed it."""
         return time.monotonic() < self._kept_until and not _is_readable(self.sock)
 
     def close(self):
         super().close()
-        if self._socket:
-            self._socket.close()
+        if self.socket:
+            self.socket.close()
 
     def abort(self, why):
         self._given_up = why
-        try:
+        with contextlib.suppress(OSError, TypeError):   # it is not connected yet, or not any more
             # Not that of an SSLSocket, which would make the reader take TLS for plain text.
-            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
-        except (OSError, TypeError):
-            pass  # it is not connected yet, or not any more
+            socket.socket.shutdown(self.socket, socket.SHUT_RDWR)
 
 
 def _is_readable(sock):

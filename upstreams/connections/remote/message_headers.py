@@ -18,7 +18,7 @@ log = logging.getLogger("router")
 SESSION, ANNOTATION = "Mcp-Session-Id", "x-mcp-header"
 
 _VISIBLE = re.compile(r"[!-~]+")
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")     # RFC 9110, Tokens
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")      # RFC 9110, Tokens
 _PLAIN = re.compile(r"(?![ \t])[\t -~]*(?<![ \t])")
 _NAMED_BY = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
 _NO_SCHEMAS = {"default", "const", "enum", "examples", ANNOTATION}
@@ -26,8 +26,6 @@ _NAMED_SCHEMAS = {"properties", "patternProperties", "$defs", "definitions", "de
 
 
 class MessageHeaders:
-    """What each request says of its message."""
-
     def __init__(self, name):
         self._name = name       # of the server, for the log
         self.version = None     # a legacy revision, once `initialize` was answered
@@ -44,9 +42,9 @@ class MessageHeaders:
         return pairs
 
     def modern(self, message):
-        """The same for a modern message; None if it is none."""
-        version, method = modern_version(message), message.get("method")
-        if version is None:
+        """The same for a modern message, which says its revision; None if it is none."""
+        version, method = dig(message, "params", "_meta", VERSION_KEY), message.get("method")
+        if not isinstance(version, str):
             return None
         pairs = [("MCP-Protocol-Version", encoded(version)), ("Mcp-Method", encoded(method))]
         name = dig(message, "params", _NAMED_BY.get(method))
@@ -57,8 +55,8 @@ class MessageHeaders:
         return pairs
 
     def learn(self, post, answer, headers):
-        """The answer to this MessagePost; returns what is to be passed on of it. Raises ValueError
-        if its session has no possible id."""
+        """Returns what is to be passed on of this answer to a MessagePost. Raises ValueError if
+        its session has no possible id."""
         result = answer.get("result")
         if not isinstance(result, dict):
             return answer
@@ -89,17 +87,10 @@ class MessageHeaders:
         return valid
 
 
-def modern_version(message):
-    """The revision that a modern request says it is of; None for any other message."""
-    version = dig(message, "params", "_meta", VERSION_KEY)
-    return version if isinstance(version, str) else None
-
-
 def parameters_of(tool):
-    """[(header, path)]: the arguments of this tool that are sent as headers. An annotation may
-    only be where each step from the root of the inputSchema is a `properties` key.
-
-    Raises ValueError if an annotation is invalid: such a tool must not be listed.
+    """[(header, path)]: the arguments of this tool that are sent as headers. Raises ValueError if
+    an annotation is invalid, as where not each step from the root of the inputSchema is a
+    `properties` key: such a tool must not be listed.
 
     >>> parameters_of({"inputSchema": {"properties": {"a": {"properties": {
     ...     "b": {"type": "string", "x-mcp-header": "Region"}}}}}})
@@ -133,7 +124,7 @@ def _visit(schema, path, reachable, found):
 def _check(schema, path, reachable):
     name = schema[ANNOTATION]
     where = f"{ANNOTATION} of {'.'.join(path) or 'the root'}"
-    if not isinstance(name, str) or not _TOKEN.fullmatch(name):
+    if not isinstance(name, str) or not TOKEN.fullmatch(name):
         raise ValueError(f"{where} is no name of a header")
     if not reachable or not path:
         raise ValueError(f"{where} is not reached by `properties` alone")

@@ -1,8 +1,8 @@
 """One message on its way to a remote server: its POST, and the answer to it.
 
-A request has its answer in the response to its POST: as JSON, or in a stream of events, after
-whatever else the server says on behalf of it. The stream of a legacy request may break before
-that, and is resumed by a GET (2025-11-25, Transports, Resumability and Redelivery).
+A request is answered with JSON, or with a stream of events: whatever the server says on behalf of
+it, and then the answer. The stream of a legacy request may break before that, and is resumed by a
+GET (2025-11-25, Transports, Resumability and Redelivery).
 """
 
 import logging
@@ -12,7 +12,6 @@ from transports.fabric.messages import dig, encode, is_id
 
 from .connection import HttpFailed
 from .event_stream import EventStream
-from .message_headers import modern_version
 from .problem import Problem, shown
 
 log = logging.getLogger("router")
@@ -35,14 +34,14 @@ class MessagePost:
         self.id = message.get("id") if self.method else None    # None: it is no request
         cancelled = dig(message, "params", "requestId") if self.method == CANCELLED else None
         self.cancels = cancelled if is_id(cancelled) else None
-        self.is_modern = modern_version(message) is not None
+        self._said = remote.message_headers.modern(message)
+        self.is_modern = self._said is not None
         self.begins = dig(message, "params", "cursor") is None  # whether it asks for a first page
         self.body = encode(message)
         self.over = False       # whether it has its answer, or nobody waits for that
         self.headers = {}       # of the first response to it
         self.wire = None        # while it is on its way
         self._remote = remote
-        self._said = remote.message_headers.modern(message)
 
     def give_up(self):
         """Nobody waits for it any more. Any thread."""
@@ -52,7 +51,7 @@ class MessagePost:
 
     def _ask(self):
         remote = self._remote
-        said = remote.message_headers.legacy() if self._said is None else self._said
+        said = self._said if self.is_modern else remote.message_headers.legacy()
         # With HTTP+SSE it does not matter what it says: the answer is on the stream.
         kinds = () if self.id is None or remote.stream.is_old else (JSON, EVENTS)
         self.wire.ask("POST", remote.post_target, [*_POST, *said], self.body, kinds)

@@ -1,4 +1,4 @@
-"""What an HTTP error says: to the caller in words, and to the connection what follows from it."""
+"""What an HTTP error says: in words to the caller, and what follows from it to the connection."""
 
 import contextlib
 import datetime
@@ -24,8 +24,8 @@ _TAG = re.compile(r"<[^<>]*>")
 
 
 class Problem(HttpFailed):
-    """An HTTP error, or a success with something else than an answer; read from this wire.
-    `in_session`: whether we named a session."""
+    """An HTTP error, or a success with something else than an answer. `in_session`: whether we
+    named a session."""
 
     def __init__(self, wire, in_session):
         data = bytearray()
@@ -49,12 +49,6 @@ class Problem(HttpFailed):
         text += f": {words}" if words else ""
         text += "" if self.pause is None else f"; try again in {self.pause:g} seconds"
         super().__init__(text)
-
-    @property
-    def may_be_old(self):
-        """Whether it may be a server of HTTP+SSE (2024-11-05), to which a POST here means
-        nothing."""
-        return self.status in (400, 404, 405) and self.body is None
 
     def _is_forgotten(self, words):
         """Whether the server does not know our session any more."""

@@ -1,14 +1,12 @@
-"""A server that is reached by URL: the connection that carries an Upstream's messages over HTTP.
-
-Each message is a POST of its own; what the server answers comes as JSON or as a stream of events.
+"""A server that is reached by URL: the connection that carries an Upstream's messages over HTTP,
+each in a POST of its own.
 
     NAME-post-N    sends one request, reads its answer to the end; as many as requests wait
     NAME-notes     sends notifications and responses, one after the other; ends the session last
     NAME-stream    reads what a legacy server says of its own accord
 
 Whatever comes in place of an answer fails that request and concerns nobody else. The connection
-ends only if nothing can come of it any more: it could not be opened, or the server has forgotten
-the session.
+ends only if it could not be opened, or the server has forgotten the session.
 """
 
 import functools
@@ -19,7 +17,7 @@ import time
 
 from transports.fabric.messages import (RESPONSE, SERVER_UNAVAILABLE, InvalidMessage, decode, dig,
                                         error, id_of_answer, kind_of)
-from transports.fabric.outbox import MAX_BEHIND_BYTES, MAX_BEHIND_MESSAGES
+from transports.fabric.outbox import too_far_behind
 from transports.fabric.peers import StartFailed
 
 from .config_headers import ConfigHeaders
@@ -57,8 +55,8 @@ class Remote:
         self._clock = clock
         self._started = False
         self._opened = False        # whether any request was answered with a result
-        # Held while on_message runs, which is called by one thread at a time: by that which has
-        # read something. No thread takes it that holds a lock, and on_message does not wait.
+        # Held while on_message runs, which one thread at a time calls. No thread takes it that
+        # holds a lock, and on_message does not wait.
         self._delivering = threading.Lock()
         self._lock = threading.Lock()
         # protected by _lock:
@@ -68,9 +66,8 @@ class Remote:
 
     def start(self, on_message, on_closed):
         """Raises StartFailed. on_closed(reason, pause) is called once, by any thread of this
-        connection. `pause`: the seconds after which another start makes sense, 0 if the server
-        only forgot the session, math.inf if a start makes no sense as things are, None if that is
-        not known."""
+        connection. `pause`: seconds until another start makes sense: 0 if the server only forgot
+        the session, math.inf if none makes sense as things are, None if that is not known."""
         self._on_message, self._on_closed, entry = on_message, on_closed, self.entry
         try:
             self.origin = Origin(entry.url, entry.ca, entry.certificate, entry.key)
@@ -78,6 +75,7 @@ class Remote:
             raise StartFailed(str(problem)) from None
         self.post_target = self.origin.target   # where messages are posted
         self.config_headers = ConfigHeaders(entry)
+        self.redact = self.config_headers.redact
         self._requests = Senders(f"{self.label}-post", self._wire, MOST_REQUESTS)
         self._note_sender = Sender(f"{self.label}-notes", self._wire())
         self._stream_sender = None
@@ -103,8 +101,8 @@ class Remote:
         if post.cancels is not None and self._cancelled(post.cancels):
             return
         with self._lock:
-            fits = not self._behind or (self._behind < MAX_BEHIND_MESSAGES and
-                                        self._bytes + len(post.body) <= MAX_BEHIND_BYTES)
+            fits = not self._behind or not too_far_behind(self._behind,
+                                                          self._bytes + len(post.body))
             self._behind += 1
             self._bytes += len(post.body)
             if post.id is not None:
@@ -130,7 +128,7 @@ class Remote:
                 post.body = b""
 
     def close(self):
-        """Begin to end it: nothing that waits goes on, then the session is deleted."""
+        """Nothing that waits goes on, then the session is deleted."""
         with self._lock:
             if self._closed or not self._started:
                 return
@@ -170,8 +168,8 @@ class Remote:
         self._stream_sender = sender    # not before: `join` may come at any time
 
     def take_in(self, data, post=None, whole=True):
-        """Pass on what the server said: the bytes of one message, or of a batch; of one that was
-        too long only the ends. `post`: the request that it is said for."""
+        """Pass on what the server said in these bytes; of what was too long they are the ends
+        only. `post`: the request that it is said for."""
         try:
             if not whole:
                 raise InvalidMessage(0, f"longer than {self.longest} bytes")
@@ -203,8 +201,8 @@ class Remote:
         self._pass_on(message)
 
     def _skip(self, problem, data, id, post):
-        """What the server said cannot be passed on. The request that it answers fails, at once: a
-        stream that is resumed does not bring it again."""
+        """The request that this answers fails at once: a stream that is resumed does not bring it
+        again."""
         status = f" (HTTP {post.wire.status})" if post else ""
         text = f"{problem}: {shown(data)}"
         with self._lock:
@@ -225,7 +223,6 @@ class Remote:
                 log.exception("%s: one message was lost", self.label)
 
     def end(self, reason, pause=None):
-        """Nothing can come of this connection any more."""
         self._report(reason, pause)
         self.close()
 
@@ -240,12 +237,9 @@ class Remote:
         except Exception:  # a bug of ours must not keep the threads alive
             log.exception("%s: its end was lost", self.label)
 
-    def redact(self, text):
-        return self.config_headers.redact(text)
-
     def failed(self, problem, post=None):
-        """What we sent came to this HttpFailed. If nothing can come of the connection because of
-        it, the connection ends."""
+        """What we sent came to this HttpFailed. If nothing can come of the connection any more, it
+        ends."""
         hopeless = isinstance(problem, Unreachable) and not (post and post.over)
         if problem.forgotten:
             self.end("the server has forgotten our session", 0)
@@ -263,7 +257,8 @@ class Remote:
     def becomes_old(self, problem):
         """Whether the server speaks HTTP+SSE of 2024-11-05 (2025-11-25, Transports, Backwards
         Compatibility), since it answered `initialize` with this Problem. Waits to know."""
-        if self.entry.type is not None or self.stream.is_old or not problem.may_be_old:
+        if self.entry.type is not None or self.stream.is_old or problem.body is not None \
+                or problem.status not in (400, 404, 405):
             return False
         self.ready.clear()
         self.start_stream(self.stream.run_old)
@@ -300,8 +295,8 @@ class Remote:
                           else error(post.id, SERVER_UNAVAILABLE, text))
 
     def _cancelled(self, id):
-        """A request of ours is not wanted any more. Returns whether the server needs no message
-        about that: closing the stream tells it (2026-07-28, Streamable HTTP, Cancellation)."""
+        """A request of ours is not wanted. Returns whether the server needs no message about that:
+        closing the stream tells it (2026-07-28, Streamable HTTP, Cancellation)."""
         with self._lock:
             post = self._posts.get(id)
         is_modern = post.is_modern if post else not self.message_headers.version
@@ -312,7 +307,6 @@ class Remote:
     # -- NAME-notes
 
     def _end_session(self, wire):
-        """The last that this connection does."""
         try:
             if self.message_headers.session and not self._reported:
                 with wire.within(DELETE_SECONDS):

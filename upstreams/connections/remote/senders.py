@@ -50,7 +50,7 @@ class Senders:
             sender = None if self._closed else self._free.pop() if self._free else self._one_more()
         if sender:
             sender.put(job)
-        return sender is not None
+        return bool(sender)
 
     def all(self):
         with self._lock:

@@ -1,8 +1,8 @@
 """What a legacy server says of its own accord: one GET whose answer is a stream without an end.
 
-There are two kinds. In Streamable HTTP it may be missing, and is opened again whenever it breaks.
-In HTTP+SSE of 2024-11-05 it carries everything that the server says, answers too; its first event
-says where to post; if it breaks, the session is over.
+In Streamable HTTP it may be missing, and is opened again whenever it breaks. In HTTP+SSE of
+2024-11-05 it carries all that the server says, answers too; its first event says where to post; if
+it breaks, the session is over.
 """
 
 import logging
@@ -40,8 +40,7 @@ class ServerStream:
         remote, events = self._remote, EventStream(self._remote.longest)
         pause = GrowingPause(PAUSE, LONGEST_PAUSE)
         while not remote.closing.is_set():
-            began, self._has_news = time.monotonic(), False
-            least = 0
+            began, self._has_news, least = time.monotonic(), False, 0
             try:
                 self._read(wire, events)
             except HttpFailed as problem:
@@ -98,17 +97,14 @@ class ServerStream:
         self.get(wire)
         found = EventStream(remote.longest).events(wire.pieces())
         with wire.within(ENDPOINT_SECONDS, "named no endpoint"):
-            for kind, data, _ in found:
-                if kind == b"endpoint" and data:
-                    self._learn_endpoint(data)
-                    break
+            endpoint = next((data for kind, data, _ in found if data and kind == b"endpoint"),
+                            None)
+            if endpoint is None:
+                return
+            remote.post_target = remote.origin.target_of(endpoint.decode("utf-8", "replace"),
+                                                         remote.origin.target)
+        self.is_old = True
+        remote.ready.set()
         for kind, data, whole in found:
             if kind == b"message":
                 remote.take_in(data, whole=whole)
-
-    def _learn_endpoint(self, data):
-        remote = self._remote
-        remote.post_target = remote.origin.target_of(data.decode("utf-8", "replace"),
-                                                     remote.origin.target)
-        self.is_old = True
-        remote.ready.set()

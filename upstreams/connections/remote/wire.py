@@ -2,9 +2,8 @@
 connection that is kept for the next ones.
 
 A request is sent once: it may have run, whatever became of its answer. So a kept connection is
-looked at before it is used again, and nothing is repeated when it breaks afterwards. Redirects are
-followed to the same origin only, and only those that keep the method (307 and 308): another origin
-must not see our headers.
+looked at before it is used again, and nothing is repeated when it breaks afterwards. Another
+origin must not see our headers: redirects are followed to the same one only.
 """
 
 import contextlib
@@ -29,7 +28,8 @@ _LENGTH = re.compile(r"[0-9]{1,15}")
 
 class Wire:
     """Used by one thread: `begin`, `ask` any number of times, `end`; and so on; at last `close`.
-    After `ask` there are status, reason and headers, and the body: `pieces` or `read`."""
+    After `ask` there are status, reason and headers, and the body: `pieces` or `read`. `user`:
+    what tells one use from the next."""
 
     def __init__(self, origin, config_headers, clock):
         self._origin, self._config_headers, self._clock = origin, config_headers, clock
@@ -41,7 +41,6 @@ class Wire:
         self._given_up = None       # why nobody waits for that any more
 
     def begin(self, user):
-        """`user`: what tells this use from the next one."""
         with self._lock:
             self.user = user
 
@@ -58,8 +57,7 @@ class Wire:
             self._connection = None
 
     def abort(self, user, why="was given up"):
-        """Nobody waits for this any more; no effect if the wire is used for something else by now.
-        Any thread."""
+        """Nobody waits for this user any more; no effect on the next one. Any thread."""
         with self._lock:
             if user is None or self.user != user:
                 return
@@ -78,9 +76,9 @@ class Wire:
             self._clock.forget(event)
 
     def ask(self, method, target, headers, body=b"", kinds=()):
-        """Send a request with these headers, [(name, value)], and those of the config; once more
-        if they are refused and a command can make others. Raises HttpFailed; it is a Problem for
-        an error, and for an answer of none of these media types if there are some."""
+        """Send a request with these headers and those of the config; once more if they are refused
+        and a command can make others. Raises HttpFailed; it is a Problem for an error, and for an
+        answer of none of these media types if there are some."""
         refused = None
         for again in (self._config_headers.can_change, False):
             try:
@@ -158,7 +156,7 @@ class Wire:
 
     def finish(self):
         """Nobody needs the rest. If it is short and comes soon, the connection can be kept."""
-        self._connection.hurry(LINGER_SECONDS)
+        self._connection.socket.settimeout(LINGER_SECONDS)  # of each read, until it is kept
         with contextlib.suppress(HttpFailed):
             for _ in zip(range(4), self.pieces()):
                 pass
@@ -175,7 +173,6 @@ class Wire:
         self._all_read = False
 
     def _failure(self, problem):
-        """The HttpFailed that says it."""
         if self._given_up:
             return HttpFailed(self._given_up)
         if isinstance(problem, http.client.RemoteDisconnected):
