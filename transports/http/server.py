@@ -1,15 +1,14 @@
 """HTTP: the start of the server, and its end.
 
     MainThread     reads every request, and begins the POSTs that carry messages
-    waitress-N     a worker: runs what may take long (a Flask view, `initialize`, a large message),
-                   or feeds one open stream
+    worker-N       runs what may take long (a Flask view, `initialize`, a large message), or feeds
+                   one open stream
 
-A client that closes its connection is seen by MainThread at once. One that vanishes without that
-(a laptop that sleeps, a cable) is found by the heartbeat: what is written to an idle stream is
-never acknowledged, and after about 15 minutes the system says that the connection is broken. A
-POST that waits in silence becomes a stream, so that holds for it too. One that stays, but does not
-read what we send, is ended after 30 seconds: it would keep its bytes here, and a worker if it is a
-stream.
+MainThread sees at once that a client closes its connection. One that vanishes without that (a
+laptop that sleeps, a cable) is found by the heartbeat: what is written to an idle stream is never
+acknowledged, and after about 15 minutes the system says that the connection is broken. A client
+that does not read what we send is ended after 30 seconds: it would keep its bytes here, and a
+worker if it is a stream.
 
 The end: a signal raises SystemExit in MainThread, out of the socket loop. Then
 
@@ -17,10 +16,9 @@ The end: a signal raises SystemExit in MainThread, out of the socket loop. Then
        those of pages
     2. no worker waits any more for a client that does not read: without the loop, what is unsent
        stays here
-    3. so the workers that feed streams return from their views, and are idle
-    4. the workers end; we wait for them, but no more than five seconds. A worker that still fed a
-       stream would cost all five; that is why steps 1 and 2 come first
-    5. the sockets are closed
+    3. so the workers that feed streams return, and all workers end, for which we wait up to five
+       seconds
+    4. the sockets are closed
 """
 
 import functools
@@ -51,10 +49,7 @@ def serve(router, options):
 
 
 class Server:
-    """Our connections, put together with waitress's workers and a Flask application."""
-
-    # waitress puts these into the environment of a view, for a request without Host.
-    server_name, effective_port = "localhost", 0
+    """What all connections share."""
 
     def __init__(self, router, options, listening):
         # Flask and waitress are imported only now, which takes 0.1 s: the servers start meanwhile,
@@ -63,24 +58,24 @@ class Server:
 
         from .access_check import AccessCheck
         from .app import create_app
-        from .engine.loop import Loop
-        from .engine.request import Request
+        from .connection import ClientConnection
+        from .loop import Loop
+        from .request import Request
         from .workers import Workers
 
         self._router = router
-        # A body that is too large is answered with 413 by waitress, before it is read.
-        self.adj = Adjustments(
-            sockets=listening, ident=None, max_request_header_size=MOST_HEADER,
-            max_request_body_size=router.limits.message)
         self.workers = Workers(2 * router.limits.sessions)
         self.ways = [make(router, router.clock, self.workers, HEARTBEAT)
                      for make in options.ways.values()]
         self._pages = [make(router, self.workers, HEARTBEAT) for make in options.pages.values()]
-        open_paths = {path for page in self._pages for path in page.open_paths()}
+        files = {path for page in self._pages for path in page.open_paths()}
         self.new_request = functools.partial(
-            Request, AccessCheck(options.access, open_paths).judge, {}, self.adj)
-        self.application = create_app(router, self.workers, self.ways, self._pages)
-        self.loop = Loop(listening, router.limits.make_room_for_connections(), self)
+            Request, AccessCheck(options.access, files).judge, {},
+            Adjustments(max_request_header_size=MOST_HEADER,
+                        max_request_body_size=router.limits.message))   # else 413
+        self.application = create_app(router, self.workers, self.ways, self._pages, files)
+        self.loop = Loop(listening, router.limits.make_room_for_connections(),
+                         functools.partial(ClientConnection, self))
         self._look()
 
     def run(self):

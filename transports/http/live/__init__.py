@@ -1,7 +1,7 @@
 """The room for the live page: which servers and sessions there are, and each message as it passes.
 
-Comes in by router.py, as a set of views. May import: transports.fabric, transports.http,
-transports.http.engine, transports.tap.
+Comes in by router.py, as a set of views. May import: transports.fabric, transports.http and
+transports.tap.
 
 In reading order:
     live_page.py    the views

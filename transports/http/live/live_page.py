@@ -19,8 +19,7 @@ import flask
 from transports.fabric.messages import encode
 from transports.fabric.session import SILENT_SECONDS
 from transports.fabric.text import outline
-from transports.http.engine.reply import Reply
-from transports.http.replies import PAGE_HEADERS, STILL_HERE, event
+from transports.http.replies import PAGE_HEADERS, STILL_HERE, Reply, event
 from transports.tap.tap import tap
 
 FOLDER = Path(__file__).parent
@@ -66,12 +65,8 @@ class LivePage:
     def events(self):
         hello = {"version": self._router.version, "url": flask.request.host_url.rstrip("/")}
         reader = tap.open()
-        try:
-            return self._workers.open_stream(self._events(hello, reader), reader.close,
-                                             reader.close)
-        except Exception:
-            reader.close()
-            raise
+        return self._workers.open_stream(flask.request.environ["router.connection"],
+                                         self._events(hello, reader), reader.close, reader.close)
 
     def _events(self, hello, reader):
         """Run by the worker that feeds the stream. The first yield sends the headers."""

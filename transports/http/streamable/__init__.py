@@ -1,7 +1,7 @@
 """The room for clients of Streamable HTTP with sessions, revisions 2025-03-26 to 2025-11-25.
 
-Comes in by router.py, as a set of views and of POSTs. May import: transports.fabric,
-transports.http, transports.http.engine.
+Comes in by router.py, as a set of views and of POSTs. May import: transports.fabric
+and transports.http.
 
 In reading order:
     streamable.py           what is at /mcp: POST, GET, DELETE

@@ -19,10 +19,8 @@ from transports.fabric.messages import (INVALID_REQUEST, REQUEST, REVISIONS, SER
                                         InvalidMessage, decode, kind_of)
 from transports.fabric.outbox import CLOSE
 from transports.fabric.session import SessionsUsedUp
-from transports.http.engine.connection import client_connection_of
-from transports.http.engine.reply import plain
 from transports.http.replies import (ACCEPTED, NO_JSON, STILL_HERE, event, is_json, json_error,
-                                     used_up)
+                                     plain, used_up)
 
 from .resumable_stream import ResumableStream
 from .waiting_post import WaitingPost
@@ -118,8 +116,7 @@ class StreamableHttp:
 
     def _post_as_stream(self, post):
         """See WaitingPost."""
-        reader = client_connection_of(flask.request.environ)
-        response = self._open(post.session, post.stream, reader, 0, post.headers())
+        response = self._open(post.session, post.stream, post.connection, 0, post.headers())
         # Its last message may come while nobody reads it.
         post.stream.on_news = functools.partial(_forget_oldest, post.session)
         return response
@@ -134,7 +131,7 @@ class StreamableHttp:
                                  "are POSTed here; the older HTTP+SSE is at /sse.")
         session = self._session(name, header)
         stream, after = _stream_to_read(session, header("Last-Event-ID"))
-        reader = client_connection_of(flask.request.environ)
+        reader = flask.request.environ["router.connection"]
         response = self._open(session, stream, reader, after)
         stream.take_over(reader)  # only now: refused with 503, the old reader goes on
         return response
@@ -142,7 +139,7 @@ class StreamableHttp:
     def _open(self, session, stream, reader, after, headers=()):
         """The response to this reader: what comes after the message with that number."""
         return self._workers.open_stream(
-            self._events(session, stream, reader, after),
+            reader, self._events(session, stream, reader, after),
             functools.partial(_release, session, stream, reader),
             functools.partial(self._ended, session, stream, reader), headers)
 

@@ -12,8 +12,7 @@ import logging
 import threading
 import time
 
-from transports.http.engine.reply import Reply
-from transports.http.replies import JSON
+from transports.http.replies import JSON, Reply, used_up
 from transports.http.workers import StreamsUsedUp
 
 log = logging.getLogger("router")
@@ -22,12 +21,12 @@ log = logging.getLogger("router")
 class WaitingPost:
     """One POST, its session, and the ResumableStream to which its call sends."""
 
-    def __init__(self, router, session, stream, client_connection, is_first, open_stream):
+    def __init__(self, router, session, stream, connection, is_first, open_stream):
         """`is_first`: the POST is the `initialize` that the session began with.
         open_stream(this) → the response that is a stream of events. Raises StreamsUsedUp."""
         self.session, self.stream = session, stream
         self._router, self._is_first, self._open_stream = router, is_first, open_stream
-        self._client_connection = client_connection
+        self.connection = connection
         self._since = time.monotonic()
         self._decided = threading.Lock()    # acquired once, by the thread that decides
 
@@ -35,35 +34,34 @@ class WaitingPost:
         """Called once, when the message is under way: from now on one of the methods below may be
         called, by any thread; here already, if something has come."""
         self.session.streams[self.stream.number] = self.stream
-        self._client_connection.on_disconnect = self.gone
         self.stream.post, self.stream.on_news = self, self.ready
-        if self.stream.has_news():  # it came before the line above
+        self.connection.when_gone(self.gone)
+        if self.stream.has_news():  # it came before the lines above
             self.ready()
-        self._client_connection.end_if_gone()
 
     def ready(self):
         """There is something to read, or the end of it, or somebody else reads it; or the client
         needs a sign of life."""
         if not self._decides():
             return
-        answer = self.stream.sole_answer(self._client_connection)
+        answer = self.stream.sole_answer(self.connection)
         if answer is None:
-            self._client_connection.become_stream(self)
+            self.connection.become_stream(self)
             return
         self.session.streams.pop(self.stream.number, None)
         if self._is_first and self.session.version is None:  # initialize was refused
             self._router.leave(self.session)
             self._is_first = False
-        self._client_connection.answer(Reply(answer, "200 OK", [JSON, *self.headers()]))
+        self.connection.answer(Reply(answer, "200 OK", [JSON, *self.headers()]))
 
     def as_stream(self):
         """The response, for http/app.py. If there is no room for a stream, the client hears that;
         the call goes on."""
         try:
             return self._open_stream(self)
-        except StreamsUsedUp:
+        except StreamsUsedUp as problem:
             self.gone()
-            raise
+            return used_up(problem)
 
     def _decides(self):
         """True for the first thread that calls it."""
@@ -84,7 +82,7 @@ class WaitingPost:
         self._decides()
         self.session.streams.pop(self.stream.number, None)
         self.session.last_used = time.monotonic()
-        self.stream.release(self._client_connection)
+        self.stream.release(self.connection)
         self.stream.close()
         if self._is_first:
             self._router.leave(self.session)

@@ -2,30 +2,29 @@
 
 A POST that carries a message bypasses WSGI and Flask, which would cost more than all the rest of
 a call. MainThread begins it if that needs no waiting, and any thread that has the reply writes
-it. So a call that waits for its server holds no thread. Everything else is served by a worker,
-through WSGI.
+it. So a call that waits for its server holds no thread. Everything else is run by a worker.
 
 Requests are served one after another, and none is begun while something is unsent. So a client
 that does not read holds no worker but those that feed its streams.
 
 A client may close its sending side and still read. It gets the answers to what it has sent; but
 if it does so while a call waits or a stream is open, it is taken to have hung up.
+
+Locks. There is one order: an outbox's pen (any thread that has an event writes it), then the lock
+of the connection, which is held while the socket takes bytes without waiting.
 """
 
 import collections
 import contextlib
 import logging
 import os
-import selectors
 import socket
 import struct
 import threading
 import time
 
-import waitress.task
-from waitress.channel import ClientDisconnected
-
-from .reply import BUG, reply_to_error
+from .loop import CLOSE, READ, WRITE
+from .replies import BUG, Reply, head
 
 log = logging.getLogger("router")
 
@@ -35,23 +34,20 @@ READ_BYTES = 2**13              # at once
 STUCK_LOOKS, IDLE_LOOKS = 3, 12     # see `look`
 RESET = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)    # close at once, and drop the rest
 
-READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
-CLOSE = 4       # what a connection wants when it is over
-
 
 class ClientConnection:
-    """One TCP connection. waitress's task, which runs a view, takes it for waitress's channel."""
+    """One TCP connection."""
 
-    def __init__(self, server, accepted, address):
-        """`server` has what all connections share, see http/server.py."""
-        self.server, self.adj, self.socket, self.addr = server, server.adj, accepted, address
+    def __init__(self, server, accepted):
+        """`server` has what all connections share, see server.py."""
+        self.server, self.socket = server, accepted
         self.connected = True       # False as soon as it is over, whoever ended it
-        self.sends_no_more = False  # the client has closed its side, but may read
-        self.on_disconnect = None   # called once, by MainThread, if the client hangs up
-        self.request = None         # whose turn it is
-        self.post = None            # what becomes a stream of events, see become_stream
         self.last_activity = time.monotonic()   # when the client sent or took something
+        self._sends_no_more = False     # the client has closed its side, but may read
+        self._on_gone = None        # called once, by MainThread, if the client hangs up
         self._coming = None         # the Request that is being read
+        self._post = None           # what becomes a stream of events, see become_stream
+        self._is_chunked = False    # whether the answer is sent in chunks
         self._looks, self._seen = 0, None       # how often `look` has found it as it was
         self._lock = threading.Condition(threading.Lock())
         # written under _lock:
@@ -59,6 +55,7 @@ class ClientConnection:
         self.watched = 0            # what the loop watches the socket for: READ, WRITE or nothing
         self._most_unsent = MOST_UNSENT
         self._waiting = collections.deque()     # Requests that are complete
+        self._request = None        # whose turn it is
         self._ends = False          # after what is unsent, no more will be sent …
         self._drains = False        # … nor has it been: now the client's rest is read and dropped
 
@@ -83,10 +80,10 @@ class ClientConnection:
         if self.unsent:
             return WRITE
         if self._ends and not self._drains or (
-                self.sends_no_more and not (self.request or self._waiting)):
+                self._sends_no_more and not (self._request or self._waiting)):
             return CLOSE
         # A socket at its end is always readable: the loop would spin until the request ends.
-        return 0 if self.sends_no_more or self._waiting else READ
+        return 0 if self._sends_no_more or self._waiting else READ
 
     def read(self):
         try:
@@ -96,9 +93,8 @@ class ClientConnection:
         except OSError:
             data = b""
         if not data:
-            self.sends_no_more = True
-            if self.on_disconnect:
-                self.connected = False
+            self._sends_no_more = True
+            self.connected = self.connected and not self._on_gone
         elif not self._ends:
             self._receive(data)
 
@@ -111,7 +107,7 @@ class ClientConnection:
                 self._coming = None
                 if not request.empty:
                     self._waiting.append(request)
-            elif request.expect_continue and request.headers_finished and not self.request:
+            elif request.expect_continue and request.headers_finished and not self._request:
                 request.expect_continue = False
                 with self._lock:
                     self._put(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -128,52 +124,27 @@ class ClientConnection:
         with self._lock:
             self._break_off()
             self.socket.close()
-        gone, self.on_disconnect = self.on_disconnect, None
+            gone, self._on_gone = self._on_gone, None
         if gone:
             gone()
 
     def _next_turn(self, in_main_thread=False):
         """Serve the next request, if there is one and it is its turn."""
         with self._lock:
-            if self.request or self.unsent or not self._waiting or not self.connected:
+            if self._request or self.unsent or not self._waiting or not self.connected:
                 return
-            self.request = self._waiting.popleft()
-        if in_main_thread and self._is_quick(self.request):
-            self.service()
+            self._request = self._waiting.popleft()
+        if in_main_thread and self._is_quick(self._request):
+            self._serve()
         else:
-            self.server.workers.add_task(self)
+            self.server.workers.do(self._serve)
 
     def _is_quick(self, request):
         """Whether MainThread may begin it: not `initialize`, which may start processes, and no
         message so long that it would hold up all other clients."""
-        if request.refused or request.error:
-            return True
         way = self._way(request) if request.body_bytes_received <= LONG else None
         session = way and way.session_of(request)
-        return session is not None and session.initialized
-
-    # -- called by MainThread or by a worker
-
-    def service(self):
-        """Serve the request whose turn it is. waitress's name for it."""
-        if not self.connected:
-            return
-        request = self.request
-        way = self._way(request)
-        if request.error:
-            self.answer(reply_to_error(request.error))
-        elif request.refused:
-            self.answer(request.refused)
-        elif self.post or not way:
-            self._run_view()
-        else:
-            try:
-                reply = way.post(request, self)
-            except Exception:  # a bug of ours
-                log.exception("a POST failed")
-                reply = BUG
-            if reply:   # else the way calls `answer` or `become_stream` later
-                self.answer(reply)
+        return request.refused is not None or bool(session and session.initialized)
 
     def _way(self, request):
         """The way of a POST with a message; None for a request that has a view."""
@@ -181,27 +152,61 @@ class ClientConnection:
             return None
         return next((way for way in self.server.ways if way.takes(request)), None)
 
-    def _run_view(self):
-        task = waitress.task.WSGITask(self, self.request)
-        task.response_headers.extend(self.request.cors)
-        try:
-            task.service()
-        except ClientDisconnected:
-            task.close_on_finish = True
-        except Exception:  # a bug of ours
-            log.exception("a view failed")
-            if not task.wrote_header:
-                self.answer(BUG)
-                return
-            task.close_on_finish = True
-        self._finish(task.close_on_finish)
+    # -- called by MainThread or by a worker
 
-    def _finish(self, is_last, rest=b""):
+    def _serve(self):
+        """Serve the request whose turn it is."""
+        request, post = self._request, self._post
+        if not self.connected:
+            return
+        try:
+            if request.refused:
+                answer = request.refused
+            elif post:
+                answer = post.as_stream()
+            elif way := self._way(request):
+                answer = way.post(request, self)    # None: it comes later
+            else:
+                answer = self.server.application
+            if answer and not isinstance(answer, Reply):
+                self._run(answer, request)
+        except Exception:  # a bug of ours
+            log.exception("a request could not be served")
+            answer = BUG
+        if isinstance(answer, Reply):
+            self.answer(answer)
+
+    def _run(self, application, request):
+        """Send what this WSGI application answers: the Flask one, or a stream of events, which is
+        what has no Content-Length. The connection ends after a stream."""
+        begun, rest = [], b""
+        pieces = application(request.environ(self), lambda *given: begun.extend(given))
+        status, headers = begun[:2]
+        is_stream = "Content-Length" not in dict(headers)
+        is_last = is_stream or request.is_last()
+        if is_stream and request.version == "1.1":
+            self._is_chunked, rest = True, b"0\r\n\r\n"
+            headers = [*headers, ("Transfer-Encoding", "chunked")]
+        try:
+            with self._lock:
+                self._put(head(request, status, headers, is_last))
+            for piece in filter(None, pieces):
+                if not self.write(piece):
+                    break
+        except Exception:  # a bug of ours
+            log.exception("a stream breaks off")
+            is_last, rest = True, b""
+        finally:
+            pieces.close()
+        self._finish(is_last, rest)
+
+    def _finish(self, is_last, rest):
         """The request has its whole answer, with this rest of it."""
-        self.request.close()
+        self._request.close()
         with self._lock:
+            self._on_gone = None
             self._put(rest)
-            self.request, self._ends = None, is_last
+            self._request, self._post, self._ends = None, None, is_last
             if is_last:
                 self._waiting.clear()
         self._next_turn()
@@ -212,26 +217,36 @@ class ClientConnection:
     def answer(self, reply):
         """The reply to the request whose turn it is. Called once. Does not wait: all that was
         before has been sent."""
-        self.on_disconnect = None
-        is_last = self.request.is_last()
-        self._finish(is_last, reply.to_bytes(self.request, is_last))
+        is_last = self._request.is_last()
+        self._finish(is_last, reply.to_bytes(self._request, is_last))
 
     def become_stream(self, post):
-        """The POST becomes a stream of events: a worker calls post.as_stream(), in http/app.py."""
-        self.post = post
-        self.server.workers.add_task(self)
+        """The POST becomes a stream of events: a worker sends what post.as_stream() returns, a
+        WSGI application or the Reply that says why not."""
+        self._post = post
+        self.server.workers.do(self._serve)
 
-    def write_soon(self, data):
-        """Called by waitress's task. Waits while more than MOST_UNSENT is unsent."""
+    def when_gone(self, call):
+        """Call this, in MainThread, if the client hangs up before it has its answer; it may have
+        done so before now."""
+        self._on_gone = call
+        if self._sends_no_more:
+            self.disconnect()
+
+    def write(self, data, at_once=False):
+        """Send a piece of the answer; waits while more than MOST_UNSENT is unsent. False if the
+        client has gone; and with `at_once`, without sending it, if that could wait."""
+        if at_once and (self.unsent or len(data) > LONG):
+            return False
+        if self._is_chunked:
+            data = b"%X\r\n%b\r\n" % (len(data), data)
         with self._lock:
             while len(self.unsent) > self._most_unsent:
                 self._lock.wait()
             if self.connected:
                 self._put(data)
         self._tell_loop()
-        if not self.connected:
-            raise ClientDisconnected
-        return len(data)
+        return self.connected
 
     def _put(self, data):
         """Send the data. What the socket does not take is unsent. Requires _lock."""
@@ -263,15 +278,6 @@ class ClientConnection:
         if self._wants() != self.watched:
             self.server.loop.changed(self)
 
-    def end_if_gone(self):
-        """To be called after on_disconnect was set: the client may have hung up before that."""
-        if self.sends_no_more and self.on_disconnect:
-            self.disconnect()
-
-    def check_client_disconnected(self):
-        """waitress puts this method into the environment of a view, see client_connection_of."""
-        return not self.connected
-
     def disconnect(self):
         """End the connection, even if the thread that feeds it waits for the client to read."""
         with self._lock:
@@ -286,14 +292,14 @@ class ClientConnection:
     def look(self):
         """Called again and again, by the clock: what stays the same for so many looks ends."""
         stuck = bool(self.unsent or self._drains)
-        seen = self.last_activity, stuck, self.request is None
+        seen = self.last_activity, stuck, self._request is None
         self._looks, self._seen = self._looks + 1 if seen == self._seen else 0, seen
         if stuck and self._looks == STUCK_LOOKS:
             log.info("a client has not read for too long: its connection ends")
             self.disconnect()
         elif self._looks == IDLE_LOOKS:
             with self._lock:
-                self._ends = self._ends or not (self.request or self._waiting)
+                self._ends = self._ends or not (self._request or self._waiting)
             self._tell_loop()
 
     def never_wait(self):
@@ -301,8 +307,3 @@ class ClientConnection:
         self._most_unsent = float("inf")
         if len(self.unsent) > MOST_UNSENT:
             self.disconnect()
-
-
-def client_connection_of(environ):
-    """The ClientConnection that a WSGI request came in by."""
-    return environ["waitress.client_disconnected"].__self__
