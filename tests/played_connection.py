@@ -54,8 +54,8 @@ class Streams(Workers):
     def __init__(self):
         super().__init__(10)
 
-    def _start(self):
-        self.threads.add(object())
+    def _count(self, change):
+        self.streams += change
 
 
 def waiting_posts(router):

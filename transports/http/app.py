@@ -16,34 +16,18 @@ PAGE = ('<!doctype html>\n<html lang="en">\n<meta name="color-scheme" content="l
         f"<p>{WORDS}</p>\n<ul>\n%s</ul>\n")
 
 
-def create_app(router, workers, ways, pages, files):
-    """The Flask application. `ways` and `pages`: see router.py; the parts of both have `views()`,
-    a blueprint. What is not among the `files` of pages is a stream."""
+def create_app(router, workers, ways, parts, files):
+    """The Flask application. Each of the parts, ways in and pages, has title, path and views(), a
+    blueprint; whatever is not among these `files` is a stream."""
     app = flask.Flask("router", static_folder=None)
-    for part in [*ways, *pages]:
+    for part in parts:
         app.register_blueprint(part.views())
-
-    @app.get("/")
-    def front_page():
-        """HTML for browsers, text for others."""
-        rows = [(part.title, flask.request.host_url + part.path[1:]) for part in [*ways, *pages]]
-        types = flask.request.accept_mimetypes
-        if types.quality("text/html") <= types.quality("text/plain"):
-            return Reply("\n".join([WORDS, *map(": ".join, rows), ""]).encode(), "200 OK", [TEXT])
-        items = "".join('<li>{0}: <a href="{1}">{1}</a>\n'.format(what, html.escape(url))
-                        for what, url in rows)
-        return Reply((PAGE % items).encode(), "200 OK", [
-            ("Content-Type", "text/html; charset=utf-8"), *PAGE_HEADERS])
-
-    @app.get("/health")
-    def health():
-        return {**router.health(), "streams": workers.streams}
-
-    @app.before_request
-    def no_stream_without_a_body():
-        asked = flask.request
-        is_stream = asked.blueprint and asked.path not in files
-        return wrong_method(["GET"]) if is_stream and asked.method == "HEAD" else None
+    for rule in app.url_map.iter_rules():
+        if rule.rule not in files:
+            rule.methods.discard("HEAD")    # there is no stream without a body
+    app.add_url_rule("/", "front", lambda: front_page(parts))
+    app.add_url_rule("/health", "health",
+                     lambda: {**router.health(), "streams": workers.streams})
 
     @app.errorhandler(404)
     def unknown_path(_problem):
@@ -51,16 +35,28 @@ def create_app(router, workers, ways, pages, files):
         return plain(404, "There is nothing here. Give your client one of: " + ", ".join(
             way.path + name for name in names for way in ways))
 
-    def wrong_method(allowed):
-        """405 for the request, and what it may use instead."""
-        allowed = sorted({*allowed} - {"HEAD", "OPTIONS"})
+    @app.errorhandler(405)
+    def wrong_method(problem):
+        allowed = sorted({*problem.valid_methods} - {"HEAD", "OPTIONS"})
+        allowed = ["GET"] if flask.request.method == "HEAD" else allowed
         others = [f" {way.title} is at {way.path}." for way in ways
                   if flask.request.path.startswith("/sse") and way.path != "/sse"]
         return plain(405, f"Use {' or '.join(allowed)} here.{''.join(others)}",
                      ("Allow", ", ".join(allowed)))
 
-    app.register_error_handler(405, lambda problem: wrong_method(problem.valid_methods))
     app.register_error_handler(500, lambda _problem: BUG)
     for problem in (StreamsUsedUp, SessionsUsedUp):
         app.register_error_handler(problem, used_up)
     return app
+
+
+def front_page(parts):
+    """HTML for browsers, text for others."""
+    rows = [(part.title, flask.request.host_url + part.path[1:]) for part in parts]
+    types = flask.request.accept_mimetypes
+    if types.quality("text/html") <= types.quality("text/plain"):
+        return Reply("\n".join([WORDS, *map(": ".join, rows), ""]).encode(), "200 OK", [TEXT])
+    items = "".join('<li>{0}: <a href="{1}">{1}</a>\n'.format(what, html.escape(url))
+                    for what, url in rows)
+    return Reply((PAGE % items).encode(), "200 OK", [
+        ("Content-Type", "text/html; charset=utf-8"), *PAGE_HEADERS])

@@ -5,17 +5,17 @@ a call. MainThread begins it if that needs no waiting, and any thread that has t
 it. So a call that waits for its server holds no thread. Everything else is run by a worker.
 
 Requests are served one after another, and none is begun while something is unsent. So a client
-that does not read holds no worker but those that feed its streams.
+that does not read holds no worker but those that feed its streams. A client may close its sending
+side and still read what it has asked for; but if it does so while a call waits or a stream is
+open, it is taken to have hung up.
 
-A client may close its sending side and still read. It gets the answers to what it has sent; but
-if it does so while a call waits or a stream is open, it is taken to have hung up.
-
-Locks. There is one order: an outbox's pen (any thread that has an event writes it), then the lock
-of the connection, which is held while the socket takes bytes without waiting.
+Locks have one order: an outbox's pen (any thread that has an event writes it), then the lock of
+the connection, which is held while the socket takes bytes without waiting.
 """
 
 import collections
 import contextlib
+import functools
 import logging
 import os
 import socket
@@ -36,17 +36,15 @@ RESET = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)    # close at once,
 
 
 class ClientConnection:
-    """One TCP connection."""
+    """One TCP connection. `server` is what all connections share: the Server of server.py."""
 
     def __init__(self, server, accepted):
-        """`server` has what all connections share, see server.py."""
         self.server, self.socket = server, accepted
         self.connected = True       # False as soon as it is over, whoever ended it
         self.last_activity = time.monotonic()   # when the client sent or took something
         self._sends_no_more = False     # the client has closed its side, but may read
         self._on_gone = None        # called once, by MainThread, if the client hangs up
         self._coming = None         # the Request that is being read
-        self._post = None           # what becomes a stream of events, see become_stream
         self._is_chunked = False    # whether the answer is sent in chunks
         self._looks, self._seen = 0, None       # how often `look` has found it as it was
         self._lock = threading.Condition(threading.Lock())
@@ -75,11 +73,9 @@ class ClientConnection:
 
     def _wants(self):
         """Requires _lock."""
-        if not self.connected:
-            return CLOSE
-        if self.unsent:
+        if self.unsent and self.connected:
             return WRITE
-        if self._ends and not self._drains or (
+        if not self.connected or self._ends and not self._drains or (
                 self._sends_no_more and not (self._request or self._waiting)):
             return CLOSE
         # A socket at its end is always readable: the loop would spin until the request ends.
@@ -110,12 +106,12 @@ class ClientConnection:
             elif request.expect_continue and request.headers_finished and not self._request:
                 request.expect_continue = False
                 with self._lock:
-                    self._put(b"HTTP/1.1 100 Continue\r\n\r\n")
+                    self._send(b"HTTP/1.1 100 Continue\r\n\r\n")
         self._next_turn(in_main_thread=True)
 
     def send_more(self):
         with self._lock:
-            del self.unsent[:self._send(self.unsent)]
+            self._send(b"")
             self._lock.notify_all()
         self._next_turn()
 
@@ -128,85 +124,77 @@ class ClientConnection:
         if gone:
             gone()
 
+    # -- the request whose turn it is; called by MainThread or by a worker
+
     def _next_turn(self, in_main_thread=False):
-        """Serve the next request, if there is one and it is its turn."""
         with self._lock:
             if self._request or self.unsent or not self._waiting or not self.connected:
                 return
             self._request = self._waiting.popleft()
-        if in_main_thread and self._is_quick(self._request):
-            self._serve()
+        if in_main_thread and self._is_quick():
+            self._serve(self._begin)
         else:
-            self.server.workers.do(self._serve)
+            self.server.workers.do(functools.partial(self._serve, self._begin))
 
-    def _is_quick(self, request):
+    def _is_quick(self):
         """Whether MainThread may begin it: not `initialize`, which may start processes, and no
         message so long that it would hold up all other clients."""
-        way = self._way(request) if request.body_bytes_received <= LONG else None
-        session = way and way.session_of(request)
-        return request.refused is not None or bool(session and session.initialized)
+        request, way = self._request, self._way()
+        session = way and request.body_bytes_received <= LONG and way.session_of(request)
+        return bool(request.refused or session and session.initialized)
 
-    def _way(self, request):
+    def _way(self):
         """The way of a POST with a message; None for a request that has a view."""
-        if request.command != "POST":
-            return None
-        return next((way for way in self.server.ways if way.takes(request)), None)
+        request = self._request
+        return next((way for way in self.server.ways if not request.refused
+                     and request.command == "POST" and way.takes(request)), None)
 
-    # -- called by MainThread or by a worker
+    def _begin(self):
+        """Its answer: a Reply, or a WSGI application; None if it comes later."""
+        request, way = self._request, self._way()
+        return request.refused or (way.post(request, self) if way else self.server.application)
 
-    def _serve(self):
-        """Serve the request whose turn it is."""
-        request, post = self._request, self._post
-        if not self.connected:
-            return
+    def _serve(self, begin):
         try:
-            if request.refused:
-                answer = request.refused
-            elif post:
-                answer = post.as_stream()
-            elif way := self._way(request):
-                answer = way.post(request, self)    # None: it comes later
-            else:
-                answer = self.server.application
-            if answer and not isinstance(answer, Reply):
-                self._run(answer, request)
+            answer = begin() if self.connected else None
+            if isinstance(answer, Reply):
+                self.answer(answer)
+            elif answer:
+                self._run(answer)
         except Exception:  # a bug of ours
             log.exception("a request could not be served")
-            answer = BUG
-        if isinstance(answer, Reply):
-            self.answer(answer)
+            self.answer(BUG)
 
-    def _run(self, application, request):
-        """Send what this WSGI application answers: the Flask one, or a stream of events, which is
-        what has no Content-Length. The connection ends after a stream."""
-        begun, rest = [], b""
+    def _run(self, application):
+        """Send what Flask answers, or a stream of events, which is what has no Content-Length.
+        The connection ends after a stream."""
+        request, begun = self._request, []
         pieces = application(request.environ(self), lambda *given: begun.extend(given))
         status, headers = begun[:2]
         is_stream = "Content-Length" not in dict(headers)
         is_last = is_stream or request.is_last()
         if is_stream and request.version == "1.1":
-            self._is_chunked, rest = True, b"0\r\n\r\n"
             headers = [*headers, ("Transfer-Encoding", "chunked")]
         try:
-            with self._lock:
-                self._put(head(request, status, headers, is_last))
+            self.write(head(request, status, headers, is_last))
+            self._is_chunked = is_stream and request.version == "1.1"
             for piece in filter(None, pieces):
                 if not self.write(piece):
                     break
         except Exception:  # a bug of ours
             log.exception("a stream breaks off")
-            is_last, rest = True, b""
+            self.disconnect()
         finally:
             pieces.close()
-        self._finish(is_last, rest)
+        self._finish(is_last, b"0\r\n\r\n" if self._is_chunked else b"")
 
     def _finish(self, is_last, rest):
         """The request has its whole answer, with this rest of it."""
         self._request.close()
         with self._lock:
             self._on_gone = None
-            self._put(rest)
-            self._request, self._post, self._ends = None, None, is_last
+            self._send(rest)
+            self._request, self._ends = None, is_last
             if is_last:
                 self._waiting.clear()
         self._next_turn()
@@ -223,18 +211,17 @@ class ClientConnection:
     def become_stream(self, post):
         """The POST becomes a stream of events: a worker sends what post.as_stream() returns, a
         WSGI application or the Reply that says why not."""
-        self._post = post
-        self.server.workers.do(self._serve)
+        self.server.workers.do(functools.partial(self._serve, post.as_stream))
 
     def when_gone(self, call):
-        """Call this, in MainThread, if the client hangs up before it has its answer; it may have
-        done so before now."""
+        """MainThread shall call this if the client hangs up, or has done so, before it has its
+        answer."""
         self._on_gone = call
         if self._sends_no_more:
             self.disconnect()
 
     def write(self, data, at_once=False):
-        """Send a piece of the answer; waits while more than MOST_UNSENT is unsent. False if the
+        """Send a piece of a stream; waits while more than MOST_UNSENT is unsent. False if the
         client has gone; and with `at_once`, without sending it, if that could wait."""
         if at_once and (self.unsent or len(data) > LONG):
             return False
@@ -244,27 +231,20 @@ class ClientConnection:
             while len(self.unsent) > self._most_unsent:
                 self._lock.wait()
             if self.connected:
-                self._put(data)
+                self._send(data)
         self._tell_loop()
         return self.connected
 
-    def _put(self, data):
-        """Send the data. What the socket does not take is unsent. Requires _lock."""
-        sent = 0 if self.unsent or not data else self._send(data)
-        if sent < len(data):
-            self.unsent += memoryview(data)[sent:]
-
     def _send(self, data):
-        """How many of these bytes need not be kept. Requires _lock."""
+        """Send what is unsent, then this. What the socket does not take stays. Requires _lock."""
+        self.unsent += data
         try:
-            sent = self.socket.send(data)
+            del self.unsent[:self.socket.send(self.unsent)]
+            self.last_activity = time.monotonic()
         except BlockingIOError:
-            return 0
+            pass
         except OSError:
             self._break_off()
-            return len(data)
-        self.last_activity = time.monotonic()
-        return sent
 
     def _break_off(self):
         """Nothing more is sent. Requires _lock."""
@@ -290,7 +270,7 @@ class ClientConnection:
         self.server.loop.changed(self)
 
     def look(self):
-        """Called again and again, by the clock: what stays the same for so many looks ends."""
+        """Called by the clock, again and again: what stays the same for so many looks ends."""
         stuck = bool(self.unsent or self._drains)
         seen = self.last_activity, stuck, self._request is None
         self._looks, self._seen = self._looks + 1 if seen == self._seen else 0, seen

@@ -7,19 +7,16 @@ is neither parsed nor judged again; parsing it took 10 % of the time of a call (
 What we use of waitress that waitress does not document; tests/http/test_connection.py checks that
 each name is there. What is imported is not in this list: without it the file could not be loaded.
 
-    HTTPRequestParser.received          takes bytes, and returns how many belong to the request
-    HTTPRequestParser.parse_header      called once, with all bytes before the body; only sets
-                                        attributes, and a new body_rcv
-    HTTPRequestParser.expect_continue   True: the client waits for 100 Continue
-    HTTPRequestParser.empty             True: these were blank lines, and no request
-    HTTPRequestParser.error             what is wrong with the request, or None; it has to_response
-    HTTPRequestParser.chunked           True: body_rcv is a ChunkedReceiver
-    HTTPRequestParser.body_rcv          a FixedStreamReceiver(content_length, buffer), if there is
-                                        a Content-Length; completed is True when all is here
-    HTTPRequestParser                   adj body_bytes_received close command completed
-                                        content_length get_body_stream headers headers_finished
-                                        path query version
-    ChunkedReceiver                     control_line trailer
+    HTTPRequestParser.received      takes bytes, and returns how many belong to the request
+    HTTPRequestParser.parse_header  called once, with all bytes before the body; only sets
+                                    attributes, and a new body_rcv
+    HTTPRequestParser.empty         True: these were blank lines, and no request
+    HTTPRequestParser.body_rcv      a FixedStreamReceiver(content_length, buffer), if there is a
+                                    Content-Length; completed is True when all is here
+    HTTPRequestParser               adj body_bytes_received chunked close command completed
+                                    content_length error expect_continue get_body_stream headers
+                                    headers_finished path query version
+    ChunkedReceiver                 control_line trailer
 """
 
 import sys
@@ -103,7 +100,6 @@ class Request(HTTPRequestParser):
             self.body_rcv = FixedStreamReceiver(self.content_length,
                                                 OverflowableBuffer(self.adj.inbuf_overflow))
             return
-        before = {*vars(self), "body_rcv"} - {"headers"}
         super().parse_header(header)
         self._check_encoding(header)
         if "close" in map(str.strip, self.header("Connection", "").lower().split(",")):
@@ -114,8 +110,7 @@ class Request(HTTPRequestParser):
                 and isinstance(self.body_rcv, FixedStreamReceiver):
             if len(self._known) >= KNOWN_HEADERS:
                 self._known.clear()
-            self._known[header] = {name: value for name, value in vars(self).items()
-                                   if name not in before}
+            self._known[header] = {**vars(self), "body_rcv": None}
 
     def _check_encoding(self, header):
         """Where a body ends must not be in doubt (RFC 9112, 6.1 and 11.2): what we took for a

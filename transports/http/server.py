@@ -1,14 +1,12 @@
 """HTTP: the start of the server, and its end.
 
-    MainThread     reads every request, and begins the POSTs that carry messages
-    worker-N       runs what may take long (a Flask view, `initialize`, a large message), or feeds
-                   one open stream
+MainThread reads every request, and begins the POSTs that carry messages. A thread `worker-N` runs
+what may take long (a Flask view, `initialize`, a large message), or feeds one open stream.
 
 MainThread sees at once that a client closes its connection. One that vanishes without that (a
 laptop that sleeps, a cable) is found by the heartbeat: what is written to an idle stream is never
 acknowledged, and after about 15 minutes the system says that the connection is broken. A client
-that does not read what we send is ended after 30 seconds: it would keep its bytes here, and a
-worker if it is a stream.
+that does not read what we send is ended after 30 seconds.
 
 The end: a signal raises SystemExit in MainThread, out of the socket loop. Then
 
@@ -16,8 +14,7 @@ The end: a signal raises SystemExit in MainThread, out of the socket loop. Then
        those of pages
     2. no worker waits any more for a client that does not read: without the loop, what is unsent
        stays here
-    3. so the workers that feed streams return, and all workers end, for which we wait up to five
-       seconds
+    3. so the workers that feed streams return, and all workers end; for that we wait five seconds
     4. the sockets are closed
 """
 
@@ -69,11 +66,12 @@ class Server:
                      for make in options.ways.values()]
         self._pages = [make(router, self.workers, HEARTBEAT) for make in options.pages.values()]
         files = {path for page in self._pages for path in page.open_paths()}
+        self.application = create_app(router, self.workers, self.ways,
+                                      [*self.ways, *self._pages], files)
         self.new_request = functools.partial(
             Request, AccessCheck(options.access, files).judge, {},
             Adjustments(max_request_header_size=MOST_HEADER,
                         max_request_body_size=router.limits.message))   # else 413
-        self.application = create_app(router, self.workers, self.ways, self._pages, files)
         self.loop = Loop(listening, router.limits.make_room_for_connections(),
                          functools.partial(ClientConnection, self))
         self._look()

@@ -26,17 +26,14 @@ class StreamsUsedUp(Exception):
 
 
 class Workers:
-    """Threads that run what may wait, as many as the open streams need. Any thread."""
+    """Threads that run what may wait. Any thread may call anything here."""
 
     def __init__(self, most_streams):
-        self.most_streams = most_streams
-        self._tasks = queue.SimpleQueue()
-        self._numbers = itertools.count()
-        self.ended = False
+        self.most_streams, self.ended = most_streams, False
+        self._tasks, self._numbers = queue.SimpleQueue(), itertools.count()
         self._count_lock = threading.Lock()
         # written under _count_lock:
-        self.streams = 0
-        self.threads = set()
+        self.streams, self.threads = 0, set()
         self._count(0)
 
     def do(self, task):
@@ -44,11 +41,9 @@ class Workers:
         self._tasks.put(task)
 
     def open_stream(self, connection, events, on_gone, on_end, headers=()):
-        """The response, a WSGI application: a stream of what `events` yields.
-
-        on_gone() is called if the client hangs up, and on_end() always, when the response has
-        ended. Raises StreamsUsedUp, after on_end().
-        """
+        """The response, a WSGI application: a stream of what `events` yields. on_gone() is called
+        if the client hangs up; on_end() always, when it has ended. Raises StreamsUsedUp, after
+        on_end()."""
         try:
             self._count(1)
         except StreamsUsedUp:
@@ -70,7 +65,7 @@ class Workers:
         self.ended, deadline = True, time.monotonic() + PATIENCE
         threads = list(self.threads)
         for _ in threads:
-            self._tasks.put(None)
+            self.do(None)
         for thread in threads:
             thread.join(max(0, deadline - time.monotonic()))
 
@@ -80,24 +75,20 @@ class Workers:
             if streams > self.most_streams:
                 raise StreamsUsedUp(f"{self.most_streams} streams are open already.")
             while len(self.threads) < streams + SPARE and not self.ended:
-                self._start()
+                thread = threading.Thread(target=self._work, name=f"worker-{next(self._numbers)}")
+                thread.daemon = True
+                try:
+                    thread.start()
+                except RuntimeError:
+                    raise StreamsUsedUp("The system has no thread left for a stream.") from None
+                self.threads.add(thread)
             self.streams = streams
 
-    def _start(self):
-        """Requires _count_lock."""
-        thread = threading.Thread(target=self._work, name=f"worker-{next(self._numbers)}",
-                                  daemon=True)
-        try:
-            thread.start()
-        except RuntimeError:
-            raise StreamsUsedUp("The system has no thread left for a stream.") from None
-        self.threads.add(thread)
-
     def _work(self):
-        """Run by each thread. It ends when too many are spare: some more than must be, since to
-        start and stop a thread for every stream would cost more."""
-        thread = threading.current_thread()
-        while True:
+        """Run by each thread. It ends when many more than SPARE are spare: to start and end one
+        for every stream would cost more."""
+        is_wanted = True
+        while is_wanted:
             task = self._tasks.get()
             try:
                 if not self.ended:
@@ -106,6 +97,6 @@ class Workers:
                 log.exception("a worker could not do its task")
             del task    # with all that it refers to
             with self._count_lock:
-                if self.ended or len(self.threads) > self.streams + 4 * SPARE:
-                    self.threads.discard(thread)
-                    return
+                is_wanted = not self.ended and len(self.threads) <= self.streams + 4 * SPARE
+                if not is_wanted:
+                    self.threads.discard(threading.current_thread())
