@@ -28,9 +28,10 @@ from processes import ROOT, wait_until
 from world import World, offers
 
 # [(class, attribute)]: those that are explained, and those that are only named
-USED = re.findall(r"^    ([A-Z]\w+)\.(\w+)  ", request_module.__doc__, re.MULTILINE) + [
+LIST = request_module.__doc__
+USED = re.findall(r"^    ([A-Z]\w+)\.(\w+)  ", LIST, re.MULTILINE) + [
     (kind, name) for kind, names in re.findall(
-        r"^    ([A-Z]\w+)  +(\w+(?: \w+)*(?:\n {9,}\w+(?: \w+)*)*)$", request_module.__doc__, re.MULTILINE)
+        r"^    ([A-Z]\w+)  +(\w+(?: \w+)*(?:\n {9,}\w+(?: \w+)*)*)$", LIST, re.MULTILINE)
     for name in names.split()]
 
 
@@ -46,7 +47,7 @@ def test_waitress_has_every_private_part_that_we_use():
 
 
 def test_each_part_in_that_list_is_used():
-    code = "".join(path.read_text("utf-8").replace(request_module.__doc__, "")
+    code = "".join(path.read_text("utf-8").replace(LIST, "")
                    for path in (ROOT / "transports/http").glob("*.py"))
     assert [name for _, name in USED if not re.search(rf"\b{name}\b", code)] == []
 
@@ -127,10 +128,10 @@ def test_a_client_that_reads_nothing_for_a_while_is_ended_and_a_slow_one_is_not(
             poll.register(rude, select.POLLRDHUP)
             for _ in range(STUCK_LOOKS):
                 assert not poll.poll(0)
-                sent = [one.last_activity for one in behind()]
+                unsent = [len(one.unsent) for one in behind()]
                 for _ in range(50):
                     assert slow.recv(2**16, socket.MSG_WAITALL)
-                assert wait_until(lambda: sent != [one.last_activity for one in behind()])
+                assert wait_until(lambda: unsent != [len(one.unsent) for one in behind()])
                 world.clock.advance(LOOK_SECONDS)
             world.clock.advance(LOOK_SECONDS)
             assert poll.poll(10_000)

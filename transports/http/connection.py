@@ -1,16 +1,15 @@
 """Our end of a client's TCP connection.
 
-A POST that carries a message bypasses WSGI and Flask, which would cost more than all the rest of
-a call. MainThread begins it if that needs no waiting, and any thread that has the reply writes
-it. So a call that waits for its server holds no thread. Everything else is run by a worker.
+A POST that carries a message bypasses WSGI and Flask, which would cost more than the rest of the
+call. MainThread begins it if that needs no waiting, and the thread that has the reply writes it.
+So a call that waits for its server holds no thread. Everything else is run by a worker.
 
-Requests are served one after another, and none is begun while something is unsent. So a client
-that does not read holds no worker but those that feed its streams. A client may close its sending
-side and still read what it has asked for; but if it does so while a call waits or a stream is
-open, it is taken to have hung up.
+Requests are served one after another, and none is begun while something is unsent: a client that
+does not read holds no worker. It may close its sending side and read on; but if a call waits then
+or a stream is open, it is taken to have hung up.
 
-Locks have one order: an outbox's pen (any thread that has an event writes it), then the lock of
-the connection, which is held while the socket takes bytes without waiting.
+Locks: first an outbox's pen (any thread that has an event writes it), then the connection's lock,
+which is held while the socket takes bytes without waiting.
 """
 
 import collections
@@ -21,7 +20,6 @@ import os
 import socket
 import struct
 import threading
-import time
 
 from .loop import CLOSE, READ, WRITE
 from .replies import BUG, Reply, head
@@ -31,7 +29,7 @@ log = logging.getLogger("router")
 MOST_UNSENT = 2**20             # bytes of a stream for one slow client, before its worker waits
 LONG = MOST_UNSENT - 2**13      # bytes of a message; a longer one is never work for MainThread
 READ_BYTES = 2**13              # at once
-STUCK_LOOKS, IDLE_LOOKS = 3, 12     # see `look`
+STUCK_LOOKS, IDLE_LOOKS = 4, 13     # see `look`
 RESET = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)    # close at once, and drop the rest
 
 
@@ -41,17 +39,16 @@ class ClientConnection:
     def __init__(self, server, accepted):
         self.server, self.socket = server, accepted
         self.connected = True       # False as soon as it is over, whoever ended it
-        self.last_activity = time.monotonic()   # when the client sent or took something
         self._sends_no_more = False     # the client has closed its side, but may read
         self._on_gone = None        # called once, by MainThread, if the client hangs up
         self._coming = None         # the Request that is being read
         self._is_chunked = False    # whether the answer is sent in chunks
-        self._looks, self._seen = 0, None       # how often `look` has found it as it was
         self._lock = threading.Condition(threading.Lock())
         # written under _lock:
         self.unsent = bytearray()
         self.watched = 0            # what the loop watches the socket for: READ, WRITE or nothing
         self._most_unsent = MOST_UNSENT
+        self._looks = 0             # since the client sent or took something, see `look`
         self._waiting = collections.deque()     # Requests that are complete
         self._request = None        # whose turn it is
         self._ends = False          # after what is unsent, no more will be sent …
@@ -65,7 +62,7 @@ class ClientConnection:
             if self._ends and not self._drains and not self.unsent:
                 # The client may be sending still. Closed now, the system would answer that with
                 # a reset, and the client might lose our answer (RFC 9112, 9.6).
-                self._drains = True
+                self._drains, self._looks = True, 0
                 with contextlib.suppress(OSError):  # it is broken: reading will tell
                     self.socket.shutdown(socket.SHUT_WR)
             self.watched = self._wants()
@@ -95,7 +92,7 @@ class ClientConnection:
             self._receive(data)
 
     def _receive(self, data):
-        self.last_activity = time.monotonic()
+        self._looks = 0
         while data:
             request = self._coming = self._coming or self.server.new_request()
             data = data[request.received(data):]
@@ -237,10 +234,11 @@ class ClientConnection:
 
     def _send(self, data):
         """Send what is unsent, then this. What the socket does not take stays. Requires _lock."""
+        self._looks = self._looks if self.unsent else 0
         self.unsent += data
         try:
             del self.unsent[:self.socket.send(self.unsent)]
-            self.last_activity = time.monotonic()
+            self._looks = 0
         except BlockingIOError:
             pass
         except OSError:
@@ -271,16 +269,15 @@ class ClientConnection:
 
     def look(self):
         """Called by the clock, again and again: what stays the same for so many looks ends."""
-        stuck = bool(self.unsent or self._drains)
-        seen = self.last_activity, stuck, self._request is None
-        self._looks, self._seen = self._looks + 1 if seen == self._seen else 0, seen
-        if stuck and self._looks == STUCK_LOOKS:
+        with self._lock:
+            self._looks += 1
+            is_stuck = self._looks == STUCK_LOOKS and (self.unsent or self._drains)
+            if self._looks == IDLE_LOOKS and not (self._request or self._waiting):
+                self._ends = True
+        if is_stuck:
             log.info("a client has not read for too long: its connection ends")
             self.disconnect()
-        elif self._looks == IDLE_LOOKS:
-            with self._lock:
-                self._ends = self._ends or not (self._request or self._waiting)
-            self._tell_loop()
+        self._tell_loop()
 
     def never_wait(self):
         """The loop has ended: no thread waits any more until the client reads."""

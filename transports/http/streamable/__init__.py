@@ -5,8 +5,7 @@ and transports.http.
 
 In reading order:
     streamable.py           what is at /mcp: POST, GET, DELETE
-    waiting_post.py         a POST whose answer is still to come
-    resumable_stream.py     a stream that can break and be resumed
+    resumable_stream.py     a stream that can break and be resumed; a POST that may become one
 """
 
 

@@ -1,18 +1,27 @@
-"""A stream that can break and be resumed: Streamable HTTP has one for each POST that is answered,
-and one for each session.
+"""A stream that can break and be resumed: each POST with a request has one, and each session.
 
 An Outbox forgets what it has handed out. A ResumableStream numbers its messages and keeps the last
 of them, so that a client whose connection broke can say which number it has, and read on
 (2025-11-25, Transports, Resumability and Redelivery).
+
+The first thing that the call of a POST brings decides about the POST; until then it holds no
+thread. A connection that breaks is no cancellation (Sending Messages to the Server, item 6).
+
+    the answer, and nothing else    it is answered with that, as JSON, by the thread that brings it
+    anything else, or silence       it becomes a stream of events, which a worker feeds
+    its client hangs up             it is forgotten, but its call goes on
 """
 
 import collections
 import logging
 import threading
+import time
 
 from transports.fabric.messages import encode
 from transports.fabric.outbox import CLOSE, too_far_behind
 from transports.fabric.passing import passing
+from transports.http.replies import JSON, Reply, used_up
+from transports.http.workers import StreamsUsedUp
 
 log = logging.getLogger("router")
 
@@ -53,12 +62,14 @@ class ResumableStream:
         with self._changed:
             if self._closed:
                 return
-            reader, behind = self.reader, self._is_behind()
+            reader, unread = self.reader, self._kept and self._kept[0][0] > self.last_read
+            behind = reader is not None and too_far_behind(
+                self._last - self.last_read, self.size if unread else 0)
             self._last += 1
             self._kept.append((self._last, data))
             self.size += len(data)
             self._forget()
-            if self._answers is not None and "method" not in message:
+            if self._answers and "method" not in message:
                 self._answers -= 1
                 self._answered = self._answers == 0
             self._closed = behind or self._answered
@@ -67,12 +78,6 @@ class ResumableStream:
         if behind:
             log.warning("%s: a stream was closed, because its client is too far behind", self.name)
             reader.disconnect()
-
-    def _is_behind(self):
-        """Requires _changed."""
-        unread = self._kept and self._kept[0][0] > self.last_read
-        return self.reader is not None and too_far_behind(
-            self._last - self.last_read, self.size if unread else 0)
 
     def _forget(self):
         """Forget the oldest messages; of those that the reader has not read, none. Requires
@@ -124,7 +129,7 @@ class ResumableStream:
     # -- for the reader, whose thread feeds the HTTP response
 
     def take_over(self, reader):
-        """From now on this one reads; another that does gets CLOSE."""
+        """From now on this ClientConnection reads; another that does gets CLOSE."""
         with self._changed:
             self.reader, self.had_reader = reader, True
             self._changed.notify_all()
@@ -151,3 +156,71 @@ class ResumableStream:
             found = [kept for kept in self._kept if kept[0] > after]
             self.last_read = max(self.last_read, self._last)
             return found or (CLOSE if self._closed else [])
+
+
+class WaitingPost:
+    """A POST whose answer is still to come; its call sends to the ResumableStream."""
+
+    def __init__(self, router, session, stream, connection, is_first, open_stream):
+        """`is_first`: the POST is the `initialize` that the session began with. open_stream(this):
+        the response that is a stream of events. Raises StreamsUsedUp."""
+        self.session, self.stream = session, stream
+        self._router, self._is_first, self._open_stream = router, is_first, open_stream
+        self.connection = connection
+        self.since = time.monotonic()
+        self._decided = threading.Lock()    # acquired once, by the thread that decides
+
+    def wait(self):
+        """Called once, when the message is under way. From now on any thread may call what is
+        below; here already, if something has come."""
+        self.session.streams[self.stream.number] = self.stream
+        self.stream.post, self.stream.on_news = self, self.ready
+        self.connection.when_gone(self.gone)
+        if self.stream.has_news():  # it came before the lines above
+            self.ready()
+
+    def ready(self):
+        """Something has come, or its end, or another reader; or a sign of life is needed."""
+        if not self._decides():
+            return
+        answer = self.stream.sole_answer(self.connection)
+        if answer is None:
+            self.connection.become_stream(self)
+            return
+        self.session.streams.pop(self.stream.number, None)
+        if self._is_first and self.session.version is None:  # initialize was refused
+            self._router.leave(self.session)
+            self._is_first = False
+        self.connection.answer(Reply(answer, "200 OK", [JSON, *self.headers()]))
+
+    def as_stream(self):
+        """The response. If there is no room for a stream, the client hears that; the call goes
+        on."""
+        try:
+            return self._open_stream(self)
+        except StreamsUsedUp as problem:
+            self.gone()
+            return used_up(problem)
+
+    def _decides(self):
+        """True for the first thread that calls it."""
+        is_first = self._decided.acquire(blocking=False)
+        if is_first:
+            self.stream.post, self.stream.on_news = None, lambda: None
+        return is_first
+
+    def gone(self):
+        """The client has hung up. It has no number to resume from, so nobody will ever ask for what
+        comes now; nor for the session, if the POST is its first."""
+        log.debug("%s: the client of a POST has hung up", self.session.name)
+        self._decides()
+        self.session.streams.pop(self.stream.number, None)
+        self.session.last_used = time.monotonic()
+        self.stream.release(self.connection)
+        self.stream.close()
+        if self._is_first:
+            self._router.leave(self.session)
+
+    def headers(self):
+        """For its answer or stream: the session's id, if the client does not know it yet."""
+        return [("Mcp-Session-Id", self.session.id)] if self._is_first else []

@@ -1,13 +1,11 @@
 """Streamable HTTP with sessions, the transport of revisions 2025-03-26, 2025-06-18, 2025-11-25.
 
-    POST   /mcp, /mcp/{name}   one message; a request is answered on the POST itself
+    POST   /mcp, /mcp/{name}   one message; a request is answered on the POST itself, with JSON or
+                               a stream of events, see resumable_stream.py
     GET    …                   the session's own stream, or, with Last-Event-ID, a broken one
     DELETE …                   the end of the session
 
 {name} is a server's or a group's.
-
-A POST that carries a request waits for the first thing that its call brings, see waiting_post.py:
-it is answered with JSON, or becomes a stream of events.
 """
 
 import functools
@@ -22,8 +20,7 @@ from transports.fabric.session import SessionsUsedUp
 from transports.http.replies import (ACCEPTED, NO_JSON, STILL_HERE, event, is_json, json_error,
                                      plain, used_up)
 
-from .resumable_stream import ResumableStream
-from .waiting_post import WaitingPost
+from .resumable_stream import ResumableStream, WaitingPost
 
 TRANSPORT = "streamable-http"   # what our sessions say of themselves
 RETRY = 1000                # milliseconds before a client resumes a broken stream
@@ -60,8 +57,6 @@ class StreamableHttp:
         routes.register_error_handler(HttpError, lambda problem: problem.reply)
         return routes
 
-    # -- POST
-
     def takes(self, request):
         """Whether a POST carries a message for us."""
         return request.path == "/mcp" or request.path.startswith("/mcp/")
@@ -70,17 +65,21 @@ class StreamableHttp:
         """The session that a request names, or None."""
         return self._router.sessions.find(request.header("Mcp-Session-Id"))
 
-    def post(self, request, client_connection):
+    def post(self, request, connection):
         """Begin what a POST asks for. Returns the Reply; None if it comes later."""
         try:
-            message = self._message(request)
+            if not _accepts(request.header("Accept"), "application/json", "text/event-stream"):
+                raise HttpError(406, "Accept both application/json and text/event-stream.")
+            if not is_json(request.header("Content-Type", "")):
+                raise HttpError(415, NO_JSON)
+            message = decode(request.body())
             answers = _count_answers(message)
             session, is_first = self._session_for(message, request)
             if not answers:
                 self._router.handle(session, message, session.outbox)
                 return ACCEPTED
             stream = ResumableStream(session.name, next(session.numbers), answers)
-            stream.take_over(client_connection)
+            stream.take_over(connection)
             self._router.handle(session, message, stream)
         except HttpError as problem:
             return problem.reply
@@ -88,17 +87,8 @@ class StreamableHttp:
             return json_error(400, problem.code, str(problem))
         except SessionsUsedUp as problem:
             return used_up(problem)
-        WaitingPost(self._router, session, stream, client_connection, is_first,
-                    self._post_as_stream).wait()
+        WaitingPost(self._router, session, stream, connection, is_first, self._as_stream).wait()
         return None
-
-    def _message(self, request):
-        """The body of the POST. Raises HttpError and InvalidMessage."""
-        if not _accepts(request.header("Accept"), "application/json", "text/event-stream"):
-            raise HttpError(406, "Accept both application/json and text/event-stream.")
-        if not is_json(request.header("Content-Type", "")):
-            raise HttpError(415, NO_JSON)
-        return decode(request.body())
 
     def _session_for(self, message, request):
         """(the session that the message belongs to, whether it is new). Raises HttpError and
@@ -114,14 +104,12 @@ class StreamableHttp:
         session.last_used = time.monotonic()
         return session, True
 
-    def _post_as_stream(self, post):
+    def _as_stream(self, post):
         """See WaitingPost."""
         response = self._open(post.session, post.stream, post.connection, 0, post.headers())
         # Its last message may come while nobody reads it.
         post.stream.on_news = functools.partial(_forget_oldest, post.session)
         return response
-
-    # -- GET
 
     def get(self, name=None):
         """The session's own stream, or what a broken one had after Last-Event-ID."""
@@ -135,6 +123,13 @@ class StreamableHttp:
         response = self._open(session, stream, reader, after)
         stream.take_over(reader)  # only now: refused with 503, the old reader goes on
         return response
+
+    def delete(self, name=None):
+        """End the session: what is under way is answered with an error."""
+        self._router.leave(self._session(name, flask.request.headers.get))
+        return plain(200, "The session has ended.")
+
+    # -- streams
 
     def _open(self, session, stream, reader, after, headers=()):
         """The response to this reader: what comes after the message with that number."""
@@ -154,24 +149,15 @@ class StreamableHttp:
         _forget_oldest(session)
 
     def _events(self, session, stream, reader, after):
-        """Run by the worker that feeds the stream. The first yield sends the headers."""
+        """Run by the worker that feeds the stream."""
         # An id to resume from before anything has come (2025-11-25, Sending Messages, item 6).
         # Older clients take an event without data for a broken message.
         yield (b"id: %d-%d\nretry: %d\ndata: \n\n" % (stream.number, after, RETRY)
                if session.version == REVISIONS[-1] else STILL_HERE)
         while (found := stream.read(after, reader, self._heartbeat)) is not CLOSE:
-            if not found:
-                yield STILL_HERE
-                continue
-            after = found[-1][0]
-            yield b"".join(event(data, id=f"{stream.number}-{number}") for number, data in found)
-
-    # -- DELETE
-
-    def delete(self, name=None):
-        """End the session: what is under way is answered with an error."""
-        self._router.leave(self._session(name, flask.request.headers.get))
-        return plain(200, "The session has ended.")
+            after = found[-1][0] if found else after
+            yield b"".join(event(data, id=f"{stream.number}-{number}")
+                           for number, data in found) or STILL_HERE
 
     # -- sessions
 
@@ -201,9 +187,10 @@ class StreamableHttp:
         gone = min(idle, GONE_SECONDS)
         self._clock.after(min(self._heartbeat / 3, gone / 10), self._look)
         for session in self._router.sessions.all():
-            for stream in list(session.streams.values()):
-                if (post := stream.post) and self._workers.has_room():
-                    post.hurry(self._heartbeat)
+            for post in [stream.post for stream in list(session.streams.values())]:
+                if post and time.monotonic() - post.since >= self._heartbeat \
+                        and self._workers.has_room():
+                    post.ready()
             silent = session.seconds_silent()
             if silent >= idle or silent >= gone and session.outbox.had_reader:
                 self._router.leave(session)
