@@ -1,7 +1,7 @@
 """--trace FILE: each message that passes, as a line of JSON. README.md here tells of them.
 
-A thread of its own writes the lines, so that no message waits for the disk. If it cannot keep up,
-a line {"missed": n} stands where messages are missing.
+A thread of its own writes the lines, so that no message waits for the disk; where it could not
+keep up, there is a line {"missed": n}.
 """
 
 import logging
