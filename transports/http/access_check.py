@@ -1,9 +1,8 @@
 """Who may talk to us over HTTP: every request passes here first, whatever its path.
 
-A page in a browser can send requests to a server on this machine, under a name that was made to
-point here (DNS rebinding). What gives it away is its Host and its Origin, so both are checked
-(2025-11-25, Transports, Security Warning). A page that opens us as an image sends no Origin, but
-Sec-Fetch-Site. Web clients are let in by naming their origin.
+A page in a browser can send requests to this machine, under a name that was made to point here
+(DNS rebinding). Its Host and its Origin give it away (2025-11-25, Transports, Security Warning);
+one that opens us as an image sends no Origin, but Sec-Fetch-Site.
 """
 
 import hmac
@@ -34,10 +33,7 @@ class AccessCheck:
 
     def judge(self, method, path, header):
         """(the Reply that refuses the request, or None; CORS headers for any answer to it).
-
-        403 for a wrong Host or Origin, 401 without the token. `header(name, default=None)` looks
-        up a header of the request.
-        """
+        `header(name, default=None)` looks up a header of the request."""
         origin = header("Origin")
         is_open = method in ("GET", "HEAD") and path in self._open_paths
         if not self._any_host and (host_of(header("Host", "")) or "") not in self._hosts:
@@ -56,9 +52,9 @@ class AccessCheck:
                 ("Access-Control-Allow-Headers", ", ".join([*REQUEST_HEADERS, *wanted])),
                 ("Access-Control-Max-Age", "600")]), cors
         if not (is_open or self._has_token(header("Authorization", ""))):
-            return plain(401, "The header Authorization: Bearer … is missing, or its token is "
-                              "wrong.",
-                         ("WWW-Authenticate", 'Bearer realm="MCP Local Router"')), cors
+            words = "The header Authorization: Bearer … is missing, or its token is wrong."
+            realm = ("WWW-Authenticate", 'Bearer realm="MCP Local Router"')
+            return plain(401, words, realm), cors
         return None, cors
 
     def _is_origin(self, origin):

@@ -60,8 +60,8 @@ class ClientConnection:
         """What the loop shall watch the socket for from now on: READ, WRITE, nothing or CLOSE."""
         with self._lock:
             if self._ends and not self._drains and not self.unsent:
-                # The client may be sending still. Closed now, the system would answer that with
-                # a reset, and the client might lose our answer (RFC 9112, 9.6).
+                # The client may be sending still. If we closed now, the system would reset the
+                # connection, and our answer might be lost (RFC 9112, 9.6).
                 self._drains, self._looks = True, 0
                 with contextlib.suppress(OSError):  # it is broken: reading will tell
                     self.socket.shutdown(socket.SHUT_WR)
@@ -69,7 +69,6 @@ class ClientConnection:
             return self.watched
 
     def _wants(self):
-        """Requires _lock."""
         if self.unsent and self.connected:
             return WRITE
         if not self.connected or self._ends and not self._drains or (
@@ -109,7 +108,6 @@ class ClientConnection:
     def send_more(self):
         with self._lock:
             self._send(b"")
-            self._lock.notify_all()
         self._next_turn()
 
     def close(self):
@@ -170,23 +168,21 @@ class ClientConnection:
         status, headers = begun[:2]
         is_stream = "Content-Length" not in dict(headers)
         is_last = is_stream or request.is_last()
-        if is_stream and request.version == "1.1":
-            headers = [*headers, ("Transfer-Encoding", "chunked")]
+        chunked = [("Transfer-Encoding", "chunked")] if (
+            is_stream and request.version == "1.1") else []
         try:
-            self.write(head(request, status, headers, is_last))
-            self._is_chunked = is_stream and request.version == "1.1"
-            for piece in filter(None, pieces):
-                if not self.write(piece):
-                    break
+            self.write(head(request, status, [*headers, *chunked], is_last))
+            self._is_chunked = bool(chunked)
+            all(map(self.write, filter(None, pieces)))  # until one cannot be written
         except Exception:  # a bug of ours
             log.exception("a stream breaks off")
             self.disconnect()
         finally:
             pieces.close()
-        self._finish(is_last, b"0\r\n\r\n" if self._is_chunked else b"")
+        self._finish(is_last, b"0\r\n\r\n" if chunked else b"")
 
     def _finish(self, is_last, rest):
-        """The request has its whole answer, with this rest of it."""
+        """The answer is whole with this rest of it."""
         self._request.close()
         with self._lock:
             self._on_gone = None
@@ -200,19 +196,16 @@ class ClientConnection:
     # -- called by any thread
 
     def answer(self, reply):
-        """The reply to the request whose turn it is. Called once. Does not wait: all that was
-        before has been sent."""
+        """The whole answer to the request whose turn it is; does not wait. Called once."""
         is_last = self._request.is_last()
         self._finish(is_last, reply.to_bytes(self._request, is_last))
 
     def become_stream(self, post):
-        """The POST becomes a stream of events: a worker sends what post.as_stream() returns, a
-        WSGI application or the Reply that says why not."""
+        """A worker sends what post.as_stream() returns: a stream, or a Reply that says why not."""
         self.server.workers.do(functools.partial(self._serve, post.as_stream))
 
     def when_gone(self, call):
-        """MainThread shall call this if the client hangs up, or has done so, before it has its
-        answer."""
+        """MainThread calls this if the client hangs up without its answer, or has done so."""
         self._on_gone = call
         if self._sends_no_more:
             self.disconnect()
@@ -239,6 +232,7 @@ class ClientConnection:
         try:
             del self.unsent[:self.socket.send(self.unsent)]
             self._looks = 0
+            self._lock.notify_all()
         except BlockingIOError:
             pass
         except OSError:

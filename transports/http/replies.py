@@ -34,10 +34,9 @@ class Reply(typing.NamedTuple):
 
     def to_bytes(self, request, is_last):
         """The answer to this Request; `is_last`: the connection ends after it."""
-        length = [("Content-Length", len(self.body))]
-        if self.status.startswith("204"):  # RFC 9110, 8.6
-            length = []
-        begin = head(request, self.status, [*length, *self.headers], is_last)
+        length = ("Content-Length", len(self.body))
+        headers = self.headers if self.status.startswith("204") else [length, *self.headers]
+        begin = head(request, self.status, headers, is_last)    # for 204 see RFC 9110, 8.6
         return begin if request.command == "HEAD" else begin + self.body
 
 
@@ -60,7 +59,7 @@ def plain(status, text, *headers):
 
 
 def json_error(status, code, text):
-    """An HTTP error whose body is a JSON-RPC error without an id."""
+    """An HTTP error, as a JSON-RPC error without an id."""
     return Reply(encode(error(None, code, text)), f"{status} {HTTPStatus(status).phrase}", [JSON])
 
 

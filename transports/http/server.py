@@ -1,21 +1,14 @@
 """HTTP: the start of the server, and its end.
 
-MainThread reads every request, and begins the POSTs that carry messages. A thread `worker-N` runs
-what may take long (a Flask view, `initialize`, a large message), or feeds one open stream.
+A client that closes its connection is seen at once. One that vanishes without that (a laptop that
+sleeps, a cable) is found by the heartbeat: what an idle stream is sent is never acknowledged, and
+after about 15 minutes the system says that the connection is broken. A client that does not read
+what we send is ended after 30 seconds.
 
-MainThread sees at once that a client closes its connection. One that vanishes without that (a
-laptop that sleeps, a cable) is found by the heartbeat: what is written to an idle stream is never
-acknowledged, and after about 15 minutes the system says that the connection is broken. A client
-that does not read what we send is ended after 30 seconds.
-
-The end: a signal raises SystemExit in MainThread, out of the socket loop. Then
-
-    1. every session ends: its calls are answered with an error, its streams are closed; so are
-       those of pages
-    2. no worker waits any more for a client that does not read: without the loop, what is unsent
-       stays here
-    3. so the workers that feed streams return, and all workers end; for that we wait five seconds
-    4. the sockets are closed
+The end: a signal raises SystemExit in MainThread, out of the socket loop. Then every session ends:
+its calls are answered with an error, its streams are closed, as are those of pages. No worker
+waits any more for a client that does not read; so the workers that feed streams return, and all
+end, for which we wait five seconds. Last the sockets are closed.
 """
 
 import functools
@@ -30,12 +23,10 @@ LOOK_SECONDS = 10.0         # how often connections are looked at, see ClientCon
 
 
 def serve(router, options):
-    """Serve HTTP clients until a signal raises SystemExit. Called by the main thread.
-
-    Raises CannotServe if the address is not to be had.
-    """
-    # glibc gives a large block back to the system when it is freed, and a new one for each message
-    # of 1 MB cost 1.3 ms (measured). It keeps blocks as large as one that it has given back.
+    """Serve HTTP clients until a signal raises SystemExit in the main thread, which calls this.
+    Raises CannotServe if the address is not to be had."""
+    # A new large block of memory for each message of 1 MB cost 1.3 ms (measured). glibc keeps
+    # blocks as large as one that has been given back.
     bytes(4 * 2**20)
     listening = options.access.listen()
     url = options.access.url(listening[0])
@@ -49,8 +40,8 @@ class Server:
     """What all connections share."""
 
     def __init__(self, router, options, listening):
-        # Flask and waitress are imported only now, which takes 0.1 s: the servers start meanwhile,
-        # and clients that come in this time wait in the backlog of the listening sockets.
+        # Imported only now, which takes 0.1 s: the servers start meanwhile, and clients wait in
+        # the backlog of the listening sockets.
         from waitress.adjustments import Adjustments
 
         from .access_check import AccessCheck
@@ -77,7 +68,6 @@ class Server:
         self._look()
 
     def run(self):
-        """Serve until a signal raises SystemExit in the main thread."""
         try:
             self.loop.run()
         finally:
@@ -91,7 +81,6 @@ class Server:
             self.loop.close()
 
     def _look(self):
-        """Called by the clock."""
         self._router.clock.after(LOOK_SECONDS, self._look)
         for connection in list(self.loop.connections):
             connection.look()

@@ -5,8 +5,7 @@
     POST /message?sessionId=…   one message from the client; 202, the answer goes out above
 
 A session lives as long as its stream. The worker that sends the stream is the feeder of the
-session's outbox. A message that can be written at once is written by the thread that sends it, see
-fabric/outbox.py.
+session's outbox, see fabric/outbox.py.
 """
 
 import functools
@@ -34,12 +33,10 @@ class HttpSse:
         self._router, self._workers, self._heartbeat = router, workers, heartbeat
 
     def views(self):
-        """A Flask blueprint."""
         routes = flask.Blueprint("sse", __name__)
         for path in ("/sse", "/sse/", "/sse/<name>"):
             routes.add_url_rule(path, path, self.get)
-        # For its 405: a POST does not come to a view.
-        routes.add_url_rule("/message", "/message", methods=["POST"])
+        routes.add_url_rule("/message", "/message", methods=["POST"])   # for the 405 of others
         return routes
 
     def get(self, name=None):
@@ -55,17 +52,14 @@ class HttpSse:
                                          functools.partial(self._router.leave, session))
 
     def _events(self, session):
-        """Run by the worker that feeds the stream."""
         yield event(f"/message?sessionId={session.id}".encode(), b"endpoint")
         while (found := session.outbox.get(self._heartbeat)) is not CLOSE:
             yield b"".join(map(event, found)) or STILL_HERE
 
     def takes(self, request):
-        """Whether a POST carries a message for us."""
         return request.path.strip("/") == "message"
 
     def session_of(self, request):
-        """The session that a request names, or None."""
         id = SESSION_ID.search(request.query)
         session = id and self._router.sessions.find(id[1])
         return session if session and session.transport == TRANSPORT else None

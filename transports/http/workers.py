@@ -18,7 +18,6 @@ from .replies import STREAM_HEADERS
 log = logging.getLogger("router")
 
 SPARE = 8
-PATIENCE = 5.0      # seconds, in the end
 
 
 class StreamsUsedUp(Exception):
@@ -31,14 +30,11 @@ class Workers:
     def __init__(self, most_streams):
         self.most_streams, self.ended = most_streams, False
         self._tasks, self._numbers = queue.SimpleQueue(), itertools.count()
+        self.do = self._tasks.put   # do(task): one of the threads calls task()
         self._count_lock = threading.Lock()
         # written under _count_lock:
         self.streams, self.threads = 0, set()
         self._count(0)
-
-    def do(self, task):
-        """Let one of the threads call task()."""
-        self._tasks.put(task)
 
     def open_stream(self, connection, events, on_gone, on_end, headers=()):
         """The response, a WSGI application: a stream of what `events` yields. on_gone() is called
@@ -56,13 +52,9 @@ class Workers:
         connection.when_gone(on_gone)
         return response
 
-    def has_room(self):
-        """Whether another stream may be opened."""
-        return self.streams < self.most_streams
-
     def end(self):
-        """Wait for the threads to end; what they have not begun is not done."""
-        self.ended, deadline = True, time.monotonic() + PATIENCE
+        """Wait five seconds for the threads to end; what they have not begun is not done."""
+        self.ended, deadline = True, time.monotonic() + 5
         threads = list(self.threads)
         for _ in threads:
             self.do(None)

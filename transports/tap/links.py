@@ -67,7 +67,7 @@ class Links:
         self._remember(key(place, peer, token, "token"), link)
         return link
 
-    def follow(self, request, cause):
+    def caused(self, request, cause):
         """The request with this key, which will pass soon, belongs to that cause."""
         self._remember(request, Link(self._of(cause).number))
 

@@ -43,13 +43,12 @@ class Record:
 
 def _brief(value):
     """An id or a method as it is kept and shown."""
-    if isinstance(value, str):
-        return redacted(hidden.texts, value, LONGEST_ID)
-    return value if is_id(value) else None
+    text = redacted(hidden.texts, value, LONGEST_ID) if isinstance(value, str) else value
+    return text if is_id(text) else None
 
 
 class Tap:
-    """The last messages, for any number of Readers. Any thread may call anything here."""
+    """The last messages. Any thread may call anything here."""
 
     def __init__(self):
         self._changed = threading.Condition()
@@ -86,7 +85,7 @@ class Tap:
 
     def asked(self, session, our_id, question):
         with self._changed:
-            self._links.follow(key(TO_CLIENT, session.name, our_id), question_key(question))
+            self._links.caused(key(TO_CLIENT, session.name, our_id), question_key(question))
 
     def _take(self, place, peer, message, cause=None, data=None, session=None, **more):
         """Keep one message, unless too many come."""
@@ -116,8 +115,7 @@ class Tap:
                 self._changed.notify_all()
 
     def _is_wanted(self):
-        """Whether one more message is kept now. One that is not is counted, so that readers can
-        be told how many they have missed."""
+        """Whether one more message is kept now. One that is not is counted for the readers."""
         now = time.monotonic()
         with self._changed:
             if not self._readers and now > self._until:
@@ -152,10 +150,8 @@ class Reader:
         self._closed = False
 
     def read(self, seconds):
-        """([Records], how many messages were missed before or between them).
-
-        Both are empty if none come in time. None once it is closed and all is read.
-        """
+        """([Records], how many messages were missed before or between them), both empty if none
+        come in time. None once it is closed and all is read."""
         tap = self._tap
         with tap._changed:
             tap._asleep = True

@@ -18,11 +18,6 @@ log = logging.getLogger("router")
 MOST_BYTES = 64 * 2**20     # of one file
 
 
-def begin_trace(path):
-    """Begin the trace; returns the function that ends it. Raises ValueError."""
-    return Trace(path).close
-
-
 class Trace:
     """Writes from now on; `close` it once."""
 
@@ -46,7 +41,7 @@ class Trace:
     def _write(self):
         """Run by trace-writer."""
         try:
-            while (found := self._reader.read(None)) is not None:
+            while found := self._reader.read(None):
                 records, missed = found
                 lines = [encode({"missed": missed})] if missed else []
                 self._write_lines([*lines, *(record.line() for record in records)])

@@ -178,7 +178,7 @@ def asked(http, session):
     """The question that a server asks on behalf of its only call: on which stream is it?"""
     server = http.world.own("a", types.SimpleNamespace(session=session))
     server.says(id="q", method="roots/list")
-    return "own" if session.outbox.has_news() else "of its call"
+    return "own" if session.outbox.last else "of its call"
 
 
 CAN_BE_ASKED = {**HELLO, "params": {**HELLO["params"], "capabilities": {"roots": {}}}}

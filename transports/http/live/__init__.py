@@ -11,6 +11,5 @@ In reading order:
 
 
 def live_page(*arguments):
-    """See LivePage."""
     from .live_page import LivePage  # only now: stdio needs no Flask
     return LivePage(*arguments)

@@ -10,6 +10,5 @@ In reading order:
 
 
 def streamable_http(*arguments):
-    """See StreamableHttp."""
     from .streamable import StreamableHttp  # only now: stdio needs no Flask
     return StreamableHttp(*arguments)

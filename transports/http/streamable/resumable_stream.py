@@ -30,11 +30,8 @@ KEPT_BYTES = 4 * 2**20
 
 
 class ResumableStream:
-    """Numbered messages, from any thread that sends to one reader at a time.
-
-    With `answers`, the stream of a POST: it is complete with that many responses. `send` never
-    blocks and never raises. A reader that falls too far behind is disconnected.
-    """
+    """Numbered messages, from any thread, for one reader at a time, which is disconnected if it
+    falls too far behind. With `answers`, the stream of a POST: it is complete with that many."""
 
     def __init__(self, name, number, answers=None):
         self.name, self.number = name, number
@@ -47,7 +44,7 @@ class ResumableStream:
         self.last_read = 0          # the highest number that a reader has got
         self.size = 0               # of the messages that are kept, in bytes
         self._kept = collections.deque()    # (number, bytes)
-        self._last = 0              # the number of the newest message
+        self.last = 0              # the number of the newest message
         self._answers = answers     # that are still to come
         self._answered = False      # whether the last of them has come
         self._closed = False        # whether nothing more will come
@@ -64,9 +61,9 @@ class ResumableStream:
                 return
             reader, unread = self.reader, self._kept and self._kept[0][0] > self.last_read
             behind = reader is not None and too_far_behind(
-                self._last - self.last_read, self.size if unread else 0)
-            self._last += 1
-            self._kept.append((self._last, data))
+                self.last - self.last_read, self.size if unread else 0)
+            self.last += 1
+            self._kept.append((self.last, data))
             self.size += len(data)
             self._forget()
             if self._answers and "method" not in message:
@@ -105,7 +102,6 @@ class ResumableStream:
         self.on_news()
 
     def _drop_unreadable(self):
-        """Requires _changed."""
         if self._is_for_one_reader and self.reader is None:
             self._kept.clear()
             self.size = 0
@@ -114,17 +110,11 @@ class ResumableStream:
         """Whether nothing more will come."""
         return self._closed
 
-    def has_news(self):
-        """Whether there is something to read, or nothing more will come."""
-        return self._last > 0 or self._closed
-
     def sole_answer(self, reader):
-        """The answer as bytes, if nothing else is or will be in it and this reader has it; else
-        None."""
+        """The answer as bytes, if nothing else is in it and this reader has it; else None."""
         with self._changed:
-            if self._answered and self._last == 1 and self.reader is reader:
-                return self._kept[0][1]
-            return None
+            is_sole = self._answered and self.last == 1 and self.reader is reader
+            return self._kept[0][1] if is_sole else None
 
     # -- for the reader, whose thread feeds the HTTP response
 
@@ -144,17 +134,15 @@ class ResumableStream:
                 self._changed.notify_all()
 
     def read(self, after, reader, seconds):
-        """The messages after that number, as [(number, bytes)]; [] if none come in time.
-
-        CLOSE when there will be no more, or when another reader has taken over.
-        """
+        """The messages after that number, as [(number, bytes)]; [] if none come in time; CLOSE
+        when there will be no more, or when another reader has taken over."""
         with self._changed:
-            self._changed.wait_for(lambda: self._last > after or self._closed
+            self._changed.wait_for(lambda: self.last > after or self._closed
                                    or self.reader is not reader, seconds)
             if self.reader is not reader:
                 return CLOSE
             found = [kept for kept in self._kept if kept[0] > after]
-            self.last_read = max(self.last_read, self._last)
+            self.last_read = max(self.last_read, self.last)
             return found or (CLOSE if self._closed else [])
 
 
@@ -176,7 +164,7 @@ class WaitingPost:
         self.session.streams[self.stream.number] = self.stream
         self.stream.post, self.stream.on_news = self, self.ready
         self.connection.when_gone(self.gone)
-        if self.stream.has_news():  # it came before the lines above
+        if self.stream.last or self.stream.is_complete():   # before the lines above
             self.ready()
 
     def ready(self):
@@ -194,8 +182,7 @@ class WaitingPost:
         self.connection.answer(Reply(answer, "200 OK", [JSON, *self.headers()]))
 
     def as_stream(self):
-        """The response. If there is no room for a stream, the client hears that; the call goes
-        on."""
+        """The response. The call goes on even if there is no room for a stream."""
         try:
             return self._open_stream(self)
         except StreamsUsedUp as problem:
@@ -210,7 +197,7 @@ class WaitingPost:
         return is_first
 
     def gone(self):
-        """The client has hung up. It has no number to resume from, so nobody will ever ask for what
+        """The client has hung up. It has no number to resume from, so nobody will ask for what
         comes now; nor for the session, if the POST is its first."""
         log.debug("%s: the client of a POST has hung up", self.session.name)
         self._decides()
@@ -222,5 +209,5 @@ class WaitingPost:
             self._router.leave(self.session)
 
     def headers(self):
-        """For its answer or stream: the session's id, if the client does not know it yet."""
+        """The session's id, if the client does not know it yet."""
         return [("Mcp-Session-Id", self.session.id)] if self._is_first else []

@@ -48,7 +48,6 @@ class StreamableHttp:
         self._look()
 
     def views(self):
-        """A Flask blueprint."""
         routes = flask.Blueprint("streamable_http", __name__)
         for path in ("/mcp", "/mcp/", "/mcp/<name>"):
             # The rule of POST is for the 405 of others: see `post`.
@@ -58,11 +57,9 @@ class StreamableHttp:
         return routes
 
     def takes(self, request):
-        """Whether a POST carries a message for us."""
         return request.path == "/mcp" or request.path.startswith("/mcp/")
 
     def session_of(self, request):
-        """The session that a request names, or None."""
         return self._router.sessions.find(request.header("Mcp-Session-Id"))
 
     def post(self, request, connection):
@@ -91,8 +88,7 @@ class StreamableHttp:
         return None
 
     def _session_for(self, message, request):
-        """(the session that the message belongs to, whether it is new). Raises HttpError and
-        SessionsUsedUp."""
+        """(the session that the message belongs to, whether it is new)."""
         name = request.path.lstrip("/")[len("mcp/"):] or None
         if not isinstance(message, dict) or message.get("method") != "initialize" \
                 or "id" not in message or request.header("Mcp-Session-Id") is not None:
@@ -105,7 +101,6 @@ class StreamableHttp:
         return session, True
 
     def _as_stream(self, post):
-        """See WaitingPost."""
         response = self._open(post.session, post.stream, post.connection, 0, post.headers())
         # Its last message may come while nobody reads it.
         post.stream.on_news = functools.partial(_forget_oldest, post.session)
@@ -132,7 +127,6 @@ class StreamableHttp:
     # -- streams
 
     def _open(self, session, stream, reader, after, headers=()):
-        """The response to this reader: what comes after the message with that number."""
         return self._workers.open_stream(
             reader, self._events(session, stream, reader, after),
             functools.partial(_release, session, stream, reader),
@@ -149,7 +143,6 @@ class StreamableHttp:
         _forget_oldest(session)
 
     def _events(self, session, stream, reader, after):
-        """Run by the worker that feeds the stream."""
         # An id to resume from before anything has come (2025-11-25, Sending Messages, item 6).
         # Older clients take an event without data for a broken message.
         yield (b"id: %d-%d\nretry: %d\ndata: \n\n" % (stream.number, after, RETRY)
@@ -189,7 +182,7 @@ class StreamableHttp:
         for session in self._router.sessions.all():
             for post in [stream.post for stream in list(session.streams.values())]:
                 if post and time.monotonic() - post.since >= self._heartbeat \
-                        and self._workers.has_room():
+                        and self._workers.streams < self._workers.most_streams:
                     post.ready()
             silent = session.seconds_silent()
             if silent >= idle or silent >= gone and session.outbox.had_reader:
