@@ -108,6 +108,7 @@ class ClientConnection:
     def send_more(self):
         with self._lock:
             self._send(b"")
+            self._lock.notify_all()
         self._next_turn()
 
     def close(self):
@@ -141,8 +142,8 @@ class ClientConnection:
     def _way(self):
         """The way of a POST with a message; None for a request that has a view."""
         request = self._request
-        return next((way for way in self.server.ways if not request.refused
-                     and request.command == "POST" and way.takes(request)), None)
+        ways = self.server.ways if request.command == "POST" and not request.refused else ()
+        return next((way for way in ways if way.takes(request)), None)
 
     def _begin(self):
         """Its answer: a Reply, or a WSGI application; None if it comes later."""
@@ -232,7 +233,6 @@ class ClientConnection:
         try:
             del self.unsent[:self.socket.send(self.unsent)]
             self._looks = 0
-            self._lock.notify_all()
         except BlockingIOError:
             pass
         except OSError:
