@@ -35,7 +35,7 @@ Options:
 
 Threads; each line of the log names the one that wrote it:
   MainThread     http: reads sockets, begins POSTs    stdio: reads our stdin
-  waitress-N     runs what may take long: a Flask view, initialize; or feeds one open stream
+  worker-N       runs what may take long: a Flask view, initialize; or feeds one open stream
   stdout-writer  stdio only: feeds our stdout with what a sender could not write at once
   signals        wakes MainThread when a signal comes
   clock          deadlines of starts, lists and calls; pauses; the steps of ending a server

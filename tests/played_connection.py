@@ -4,7 +4,7 @@ import json
 
 from waitress.adjustments import Adjustments
 
-from transports.http.engine.request import Request
+from transports.http.request import Request
 from transports.http.workers import Workers
 
 from by_hand import BOTH
@@ -24,13 +24,18 @@ class Connection:
 
     def answer(self, reply):
         self.answers.append(reply)
-        self.on_disconnect, self.connected = None, not self.closes
+        self.connected = not self.closes
+        self.is_answered()
+
+    def is_answered(self):
+        self.on_disconnect = None
 
     def disconnect(self):
         self.connected = False
 
-    def end_if_gone(self):
-        if not self.connected and self.on_disconnect:
+    def when_gone(self, call):
+        self.on_disconnect = call
+        if not self.connected:
             self.breaks()
 
     def breaks(self):
@@ -38,12 +43,9 @@ class Connection:
         gone, self.on_disconnect = self.on_disconnect, None
         gone()
 
-    def is_gone(self):
-        return not self.connected
-
     def environ(self):
-        """Where a view finds its connection, see `client_connection_of`."""
-        return {"waitress.client_disconnected": self.is_gone}
+        """Where a view finds its connection."""
+        return {"router.connection": self}
 
 
 class Streams(Workers):
@@ -52,8 +54,8 @@ class Streams(Workers):
     def __init__(self):
         super().__init__(10)
 
-    def set_thread_count(self, count):
-        pass
+    def _count(self, change):
+        self.streams += change
 
 
 def waiting_posts(router):

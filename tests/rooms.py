@@ -22,15 +22,13 @@ CORE = {
     "upstreams/connections/process": set(),
     "upstreams/config": set(),
     "transports": {"transports/program"},
-    "transports/http": {"transports/program", "transports/http/engine"},
-    "transports/http/engine": {"transports/program"},
+    "transports/http": {"transports/program"},
     "transports/program": set(),
     "transports/fabric": set(),     # which everybody may import
 }
 ROOMS = {
-    "transports/http/streamable": {"transports/http", "transports/http/engine",
-                                   "transports/program"},
-    "transports/http/live": {"transports/http", "transports/http/engine", "transports/tap"},
+    "transports/http/streamable": {"transports/http"},
+    "transports/http/live": {"transports/http", "transports/tap"},
     "transports/tap": set(),
     "upstreams/advice": {"upstreams/server", "upstreams/config"},
     "upstreams/config/dialects": {"upstreams/config"},

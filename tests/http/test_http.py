@@ -1,4 +1,4 @@
-"""transports/http with its engine: TCP connections by hand, byte by byte."""
+"""transports/http: TCP connections by hand, byte by byte."""
 
 import http.client
 import re
@@ -108,7 +108,7 @@ def test_a_stream_whose_client_does_not_read_does_not_hold_up_the_end(start_rout
         assert wait_until(lambda: '"callsInFlight":0' in get(f"{running.url}/health")[1])
         begun = time.monotonic()
         assert running.stop() == 0
-        assert time.monotonic() - begun < 4  # waitress's patience with its workers is 5 seconds
+        assert time.monotonic() - begun < 4  # the patience with workers is 5 seconds
     assert not any("still running" in line for line in running.lines)
 
 

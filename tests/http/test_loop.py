@@ -1,4 +1,4 @@
-"""transports/http/engine/loop.py: which socket is watched, for what, and when it is asked again.
+"""transports/http/loop.py: which socket is watched, for what, and when it is asked again.
 
 The sockets are real; what the connections want is played here.
 """
@@ -9,8 +9,8 @@ import socket
 
 import pytest
 
-from transports.http.engine import loop as loop_module
-from transports.http.engine.loop import Loop
+from transports.http import loop as loop_module
+from transports.http.loop import Loop
 
 READ, WRITE, CLOSE = selectors.EVENT_READ, selectors.EVENT_WRITE, loop_module.CLOSE
 

@@ -1,23 +1,20 @@
 """transports/http/workers.py: the number of workers follows the number of streams."""
 
+import queue
 import threading
 
-import flask
 import pytest
 
 from transports.http.workers import SPARE, StreamsUsedUp, Workers
+
+from processes import wait_until
 
 
 class Connection:
     """What a ClientConnection is to `open_stream`."""
 
-    on_disconnect = None
-
-    def end_if_gone(self):
-        pass
-
-    def check(self):
-        pass
+    def when_gone(self, call):
+        self.gone = call
 
 
 @pytest.fixture
@@ -29,64 +26,92 @@ def workers():
 
 
 def open_stream(workers):
-    connection = Connection()
-    environ = {"waitress.client_disconnected": connection.check}
-    with flask.Flask("test").test_request_context(environ_overrides=environ):
-        return workers.open_stream([], None, lambda: None)
+    return workers.open_stream(Connection(), [], None, lambda: None)
 
 
-def threads(workers):
-    return len(workers.threads) - workers.stop_count
+def feed(workers, streams):
+    """A task: open a stream, and feed it until it is told to end."""
+    opened, end = threading.Event(), threading.Event()
+
+    def task():
+        stream = open_stream(workers)
+        opened.set()
+        end.wait()
+        stream.close()
+    workers.do(task)
+    assert opened.wait(10)
+    streams.append(end)
 
 
 def test_some_workers_are_always_spare_and_few_more(workers):
-    assert threads(workers) == SPARE
+    assert len(workers.threads) == SPARE
     streams = []
     for change in 100 * [1] + 99 * [-1] + 30 * [1]:
         if change > 0:
-            streams.append(open_stream(workers))
+            feed(workers, streams)
         else:
-            streams.pop().close()
-        assert workers.streams() == len(streams)
-        assert SPARE <= threads(workers) - len(streams) <= 4 * SPARE
+            streams.pop().set()
+        assert wait_until(lambda: workers.streams == len(streams) and
+                          SPARE <= len(workers.threads) - len(streams) <= 4 * SPARE)
+    for end in streams:
+        end.set()
+
+
+def test_a_task_that_fails_takes_no_worker_with_it(workers, caplog):
+    for _ in range(2 * SPARE):
+        workers.do(lambda: 1 / 0)
+    done = queue.SimpleQueue()
+    workers.do(lambda: done.put(True))
+    assert done.get(timeout=10)
+    assert wait_until(lambda: caplog.text.count("ZeroDivisionError: ") == 2 * SPARE)
 
 
 def test_where_the_system_has_no_thread_left_a_stream_is_refused_and_nothing_is_counted(
         workers, monkeypatch):
-    for _ in range(SPARE):
-        open_stream(workers)
-
     def start(thread):
         raise RuntimeError("can't start new thread")
+    before, ended = workers.threads.copy(), []
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", start)
-        while threads(workers) >= workers.streams() + 1 + SPARE:
-            open_stream(workers)
-        before = threads(workers), workers.streams()
         for _ in range(3):
             with pytest.raises(StreamsUsedUp, match="no thread left"):
-                open_stream(workers)
-        assert (threads(workers), workers.streams()) == before
+                workers.open_stream(Connection(), [], None, lambda: ended.append(True))
+        assert (workers.threads, workers.streams, len(ended)) == (before, 0, 3)
     open_stream(workers)
-    assert threads(workers) > before[0]
+    assert len(workers.threads) > len(before)
 
 
 def test_of_too_many_streams_the_last_is_refused(workers):
     workers.most_streams = 1
     stream = open_stream(workers)
-    assert not workers.has_room()
     with pytest.raises(StreamsUsedUp, match="1 streams are open already"):
         open_stream(workers)
     stream.close()
-    assert workers.has_room()
     open_stream(workers)
 
 
-def test_a_stream_that_has_ended_is_told_once_and_its_connection_may_live_on(workers):
+def test_a_stream_that_has_ended_is_told_once(workers):
     connection, ended = Connection(), []
-    environ = {"waitress.client_disconnected": connection.check}
-    with flask.Flask("test").test_request_context(environ_overrides=environ):
-        stream = workers.open_stream([], "gone", lambda: ended.append(True))
-    assert connection.on_disconnect == "gone" and ended == []
+    stream = workers.open_stream(connection, [], "gone", lambda: ended.append(True))
+    assert connection.gone == "gone" and ended == []
     stream.close()
-    assert connection.on_disconnect is None and ended == [True]
+    assert ended == [True]
+
+
+def test_what_is_not_begun_in_the_end_is_not_done(workers):
+    begun, go_on, done = queue.SimpleQueue(), threading.Event(), []
+
+    def task():
+        begun.put(True)
+        go_on.wait()
+    for _ in range(SPARE):
+        workers.do(task)
+    for _ in range(SPARE):
+        begun.get(timeout=10)
+    workers.do(lambda: done.append(True))
+    ending = threading.Thread(target=workers.end)
+    ending.start()
+    assert wait_until(lambda: workers.ended)
+    go_on.set()
+    ending.join()
+    assert done == []

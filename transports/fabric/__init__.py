@@ -5,8 +5,8 @@ Knows no HTTP, no process and no method of MCP beyond the few that carry ids and
 The rule of locks, here and everywhere: a lock protects one table, for a few lines. Nothing is
 called, sent or written while it is held, so locks need no order. The exceptions; rooms list their
 own, and a test finds any other:
-    the pen of an outbox    held during a write; its order with other locks: http/engine
-    ClientConnection._lock  held while the socket takes bytes, without waiting: http/engine
+    the pen of an outbox    held during a write; its order with other locks: http/connection.py
+    ClientConnection._lock  held while the socket takes bytes, without waiting
     Workers._count_lock     held while threads are started, or told to end
     Guardian._lock          held while one short line is written to the guardian, or it ends
     Process._lock           held while a process is signalled or reaped, so that it is the one

@@ -1,16 +1,16 @@
 """Who may talk to us over HTTP: every request passes here first, whatever its path.
 
-A page in a browser can send requests to a server on this machine, under a name that was made to
-point here (DNS rebinding). What gives it away is its Host and its Origin, so both are checked
-(2025-11-25, Transports, Security Warning). A page that opens us as an image sends no Origin, but
-Sec-Fetch-Site. Web clients are let in by naming their origin.
+A page in a browser can send requests to this machine, under a name that was made to point here
+(DNS rebinding). Its Host and its Origin give it away (2025-11-25, Transports, Security Warning);
+one that opens us as an image sends no Origin, but Sec-Fetch-Site.
 """
 
 import hmac
 import re
 
-from transports.http.engine.reply import Reply, plain
 from transports.program.options import LOOPBACK, host_of, host_of_origin
+
+from .replies import Reply, plain
 
 METHODS = "GET, POST, DELETE, OPTIONS"
 REQUEST_HEADERS = ["Content-Type", "Accept", "Authorization", "Last-Event-ID", "Mcp-Session-Id",
@@ -23,46 +23,38 @@ class AccessCheck:
     """Judges every request when its header is complete, before anything else of it is read."""
 
     def __init__(self, access, open_paths=()):
-        """`access`: see program/options.py. If we listen on more than this machine's addresses,
-        our name can be anything, and the token keeps strangers out instead.
-
-        `open_paths` can be read without the token: pages without data. A browser has no token to
-        send when it opens a page."""
-        self._open_paths = frozenset(open_paths)
+        """`access`: see program/options.py. `open_paths` can be read without the token: pages
+        without data. A browser has no token to send when it opens a page."""
+        self._open_paths, self._token = frozenset(open_paths), access.token
         self._origins = {origin.rstrip("/").lower() for origin in access.origins}
-        self._hosts = LOOPBACK | {access.host.lower()} | {
-            host_of_origin(origin) for origin in self._origins} - {None}
+        self._hosts = LOOPBACK | {access.host.lower(), *map(host_of_origin, self._origins)}
+        # Then our name can be anything, and the token keeps strangers out instead.
         self._any_host = access.host not in LOOPBACK
-        self._token = access.token
 
     def judge(self, method, path, header):
         """(the Reply that refuses the request, or None; CORS headers for any answer to it).
-
-        403 for a wrong Host or Origin, 401 without the token. `header(name, default=None)` looks
-        up a header of the request.
-        """
+        `header(name, default=None)` looks up a header of the request."""
         origin = header("Origin")
         is_open = method in ("GET", "HEAD") and path in self._open_paths
-        if origin is None:
-            is_allowed = is_open or header("Sec-Fetch-Site") != "cross-site"
-        else:
-            is_allowed = self._is_origin(origin)
-        if not self._any_host and host_of(header("Host", "")) not in self._hosts:
+        if not self._any_host and (host_of(header("Host", "")) or "") not in self._hosts:
             return plain(403, "This Host is not served here."), []
-        if not is_allowed:
+        if not (self._is_origin(origin) if origin is not None
+                else is_open or header("Sec-Fetch-Site") != "cross-site"):
             return plain(403, "This Origin is not allowed here; --allow-origin allows one."), []
-        cors = _cors(origin)
-        if method == "OPTIONS" and origin is not None:
+        cors = [] if origin is None else [
+            ("Access-Control-Allow-Origin", origin), ("Vary", "Origin"),
+            ("Access-Control-Expose-Headers", "Mcp-Session-Id")]
+        if method == "OPTIONS" and cors:
             # A preflight carries no token: it is answered before that is asked for.
             wanted = PARAM_HEADER.findall(header("Access-Control-Request-Headers", ""))
             return Reply(b"", "204 No Content", [
                 ("Access-Control-Allow-Methods", METHODS),
                 ("Access-Control-Allow-Headers", ", ".join([*REQUEST_HEADERS, *wanted])),
                 ("Access-Control-Max-Age", "600")]), cors
-        if not is_open and not self._has_token(header("Authorization", "")):
-            return plain(401, "The header Authorization: Bearer … is missing, or its token is "
-                              "wrong.",
-                         ("WWW-Authenticate", 'Bearer realm="MCP Local Router"')), cors
+        if not (is_open or self._has_token(header("Authorization", ""))):
+            words = "The header Authorization: Bearer … is missing, or its token is wrong."
+            realm = ("WWW-Authenticate", 'Bearer realm="MCP Local Router"')
+            return plain(401, words, realm), cors
         return None, cors
 
     def _is_origin(self, origin):
@@ -70,15 +62,7 @@ class AccessCheck:
             origin.startswith(("http://", "https://")) and host_of_origin(origin) in LOOPBACK)
 
     def _has_token(self, authorization):
-        if self._token is None:
-            return True
         scheme, _, given = authorization.partition(" ")
         given = given.strip().encode("latin-1", "replace")
-        return scheme.lower() == "bearer" and hmac.compare_digest(given, self._token)
-
-
-def _cors(origin):
-    if origin is None:
-        return []
-    return [("Access-Control-Allow-Origin", origin), ("Vary", "Origin"),
-            ("Access-Control-Expose-Headers", "Mcp-Session-Id")]
+        return self._token is None or (
+            scheme.lower() == "bearer" and hmac.compare_digest(given, self._token))

@@ -1,17 +1,18 @@
-"""What our HTTP answers say: JSON-RPC errors and server-sent events; and the headers of both."""
+"""What our HTTP answers say, and how they become bytes: whole replies, errors, events."""
 
+import email.utils
+import typing
 from http import HTTPStatus
 
 from transports.fabric.messages import encode, error
-from transports.http.engine.reply import Reply, plain
 
+TEXT = ("Content-Type", "text/plain; charset=utf-8")
+JSON = ("Content-Type", "application/json")
 STREAM_HEADERS = [
     ("Content-Type", "text/event-stream; charset=utf-8"),
     ("Cache-Control", "no-cache, no-transform"),
     ("X-Accel-Buffering", "no"),  # nginx holds events back otherwise
 ]
-STILL_HERE = b": still here\n\n"  # a comment: keeps proxies from ending an idle stream
-
 PAGE_HEADERS = [
     ("Content-Security-Policy",
      "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -20,20 +21,55 @@ PAGE_HEADERS = [
     ("Referrer-Policy", "no-referrer"),
     ("Cache-Control", "no-cache"),
 ]
-
-JSON = ("Content-Type", "application/json")
-ACCEPTED = Reply(b"", "202 Accepted")
+STILL_HERE = b": still here\n\n"  # a comment: keeps proxies from ending an idle stream
 NO_JSON = "The body must be one JSON-RPC message, with the header Content-Type: application/json."
 
 
+class Reply(typing.NamedTuple):
+    """A whole answer. A Flask view may return it: Flask takes a tuple of these three."""
+
+    body: bytes
+    status: str
+    headers: list = []
+
+    def to_bytes(self, request, is_last):
+        """The answer to this Request; `is_last`: the connection ends after it."""
+        length = ("Content-Length", len(self.body))
+        headers = self.headers if self.status.startswith("204") else [length, *self.headers]
+        begin = head(request, self.status, headers, is_last)    # for 204 see RFC 9110, 8.6
+        return begin if request.command == "HEAD" else begin + self.body
+
+
+def head(request, status, headers, is_last):
+    """The beginning of an answer, as bytes."""
+    version = "1.1" if request.version == "1.1" else "1.0"
+    lines = [f"HTTP/{version} {status}"]
+    lines += [f"{name}: {value}" for name, value in [*headers, *request.cors]]
+    if is_last:
+        lines.append("Connection: close")
+    elif version == "1.0":
+        lines.append("Connection: Keep-Alive")
+    lines += [f"Date: {email.utils.formatdate(usegmt=True)}", "", ""]
+    return "\r\n".join(lines).encode("latin-1")
+
+
+def plain(status, text, *headers):
+    """A reply for people to read."""
+    return Reply(f"{text}\n".encode(), f"{status} {HTTPStatus(status).phrase}", [TEXT, *headers])
+
+
 def json_error(status, code, text):
-    """An HTTP error whose body is a JSON-RPC error without an id."""
+    """An HTTP error, as a JSON-RPC error without an id."""
     return Reply(encode(error(None, code, text)), f"{status} {HTTPStatus(status).phrase}", [JSON])
 
 
 def used_up(problem):
     """503, and when to try again."""
     return plain(503, problem, ("Retry-After", "5"))
+
+
+ACCEPTED = Reply(b"", "202 Accepted")
+BUG = plain(500, "A bug in the router; its log says more.")
 
 
 def is_json(content_type):

@@ -1,26 +1,14 @@
 """HTTP: the start of the server, and its end.
 
-    MainThread     reads every request, and begins the POSTs that carry messages
-    waitress-N     a worker: runs what may take long (a Flask view, `initialize`, a large message),
-                   or feeds one open stream
+A client that closes its connection is seen at once. One that vanishes without that (a laptop that
+sleeps, a cable) is found by the heartbeat: what an idle stream is sent is never acknowledged, and
+after about 15 minutes the system says that the connection is broken. A client that does not read
+what we send is ended after 30 seconds.
 
-A client that closes its connection is seen by MainThread at once. One that vanishes without that
-(a laptop that sleeps, a cable) is found by the heartbeat: what is written to an idle stream is
-never acknowledged, and after about 15 minutes the system says that the connection is broken. A
-POST that waits in silence becomes a stream, so that holds for it too. One that stays, but does not
-read what we send, is ended after 30 seconds: it would keep its bytes here, and a worker if it is a
-stream.
-
-The end: a signal raises SystemExit in MainThread, out of the socket loop. Then
-
-    1. every session ends: its calls are answered with an error, its streams are closed; so are
-       those of pages
-    2. no worker waits any more for a client that does not read: without the loop, what is unsent
-       stays here
-    3. so the workers that feed streams return from their views, and are idle
-    4. the workers end; we wait for them, but no more than five seconds. A worker that still fed a
-       stream would cost all five; that is why steps 1 and 2 come first
-    5. the sockets are closed
+The end: a signal raises SystemExit in MainThread, out of the socket loop. Then every session ends:
+its calls are answered with an error, its streams are closed, as are those of pages. No worker
+waits any more for a client that does not read; so the workers that feed streams return, and all
+end, for which we wait five seconds. Last the sockets are closed.
 """
 
 import functools
@@ -35,12 +23,10 @@ LOOK_SECONDS = 10.0         # how often connections are looked at, see ClientCon
 
 
 def serve(router, options):
-    """Serve HTTP clients until a signal raises SystemExit. Called by the main thread.
-
-    Raises CannotServe if the address is not to be had.
-    """
-    # glibc gives a large block back to the system when it is freed, and a new one for each message
-    # of 1 MB cost 1.3 ms (measured). It keeps blocks as large as one that it has given back.
+    """Serve HTTP clients until a signal raises SystemExit in the main thread, which calls this.
+    Raises CannotServe if the address is not to be had."""
+    # A new large block of memory for each message of 1 MB cost 1.3 ms (measured). glibc keeps
+    # blocks as large as one that has been given back.
     bytes(4 * 2**20)
     listening = options.access.listen()
     url = options.access.url(listening[0])
@@ -51,40 +37,37 @@ def serve(router, options):
 
 
 class Server:
-    """Our connections, put together with waitress's workers and a Flask application."""
-
-    # waitress puts these into the environment of a view, for a request without Host.
-    server_name, effective_port = "localhost", 0
+    """What all connections share."""
 
     def __init__(self, router, options, listening):
-        # Flask and waitress are imported only now, which takes 0.1 s: the servers start meanwhile,
-        # and clients that come in this time wait in the backlog of the listening sockets.
+        # Imported only now, which takes 0.1 s: the servers start meanwhile, and clients wait in
+        # the backlog of the listening sockets.
         from waitress.adjustments import Adjustments
 
         from .access_check import AccessCheck
         from .app import create_app
-        from .engine.loop import Loop
-        from .engine.request import Request
+        from .connection import ClientConnection
+        from .loop import Loop
+        from .request import Request
         from .workers import Workers
 
         self._router = router
-        # A body that is too large is answered with 413 by waitress, before it is read.
-        self.adj = Adjustments(
-            sockets=listening, ident=None, max_request_header_size=MOST_HEADER,
-            max_request_body_size=router.limits.message)
         self.workers = Workers(2 * router.limits.sessions)
         self.ways = [make(router, router.clock, self.workers, HEARTBEAT)
                      for make in options.ways.values()]
         self._pages = [make(router, self.workers, HEARTBEAT) for make in options.pages.values()]
-        open_paths = {path for page in self._pages for path in page.open_paths()}
+        files = {path for page in self._pages for path in page.open_paths()}
+        self.application = create_app(router, self.workers, self.ways,
+                                      [*self.ways, *self._pages], files)
         self.new_request = functools.partial(
-            Request, AccessCheck(options.access, open_paths).judge, {}, self.adj)
-        self.application = create_app(router, self.workers, self.ways, self._pages)
-        self.loop = Loop(listening, router.limits.make_room_for_connections(), self)
+            Request, AccessCheck(options.access, files).judge, {},
+            Adjustments(max_request_header_size=MOST_HEADER,
+                        max_request_body_size=router.limits.message))   # else 413
+        self.loop = Loop(listening, router.limits.make_room_for_connections(),
+                         functools.partial(ClientConnection, self))
         self._look()
 
     def run(self):
-        """Serve until a signal raises SystemExit in the main thread."""
         try:
             self.loop.run()
         finally:
@@ -98,7 +81,6 @@ class Server:
             self.loop.close()
 
     def _look(self):
-        """Called by the clock."""
         self._router.clock.after(LOOK_SECONDS, self._look)
         for connection in list(self.loop.connections):
             connection.look()

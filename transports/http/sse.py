@@ -4,21 +4,19 @@
                                 a server's or a group's
     POST /message?sessionId=…   one message from the client; 202, the answer goes out above
 
-A session lives as long as its stream. The worker that runs the view of the stream is the feeder of
-the session's outbox. A message that can be written at once is written by the thread that sends it,
-see fabric/outbox.py.
+A session lives as long as its stream. The worker that sends the stream is the feeder of the
+session's outbox, see fabric/outbox.py.
 """
 
+import functools
 import re
 
 import flask
 
 from transports.fabric.messages import InvalidMessage, decode
 from transports.fabric.outbox import CLOSE
-from transports.http.engine.connection import client_connection_of
-from transports.http.engine.reply import plain
 
-from .replies import ACCEPTED, NO_JSON, STILL_HERE, event, is_json, json_error
+from .replies import ACCEPTED, NO_JSON, STILL_HERE, event, is_json, json_error, plain
 
 TRANSPORT = "sse"   # what our sessions say of themselves
 
@@ -35,15 +33,11 @@ class HttpSse:
         self._router, self._workers, self._heartbeat = router, workers, heartbeat
 
     def views(self):
-        """A Flask blueprint."""
         routes = flask.Blueprint("sse", __name__)
         for path in ("/sse", "/sse/", "/sse/<name>"):
             routes.add_url_rule(path, path, self.get)
-        # For its 405: a POST does not come to a view.
-        routes.add_url_rule("/message", "/message", methods=["POST"])
+        routes.add_url_rule("/message", "/message", methods=["POST"])   # for the 405 of others
         return routes
-
-    # -- GET
 
     def get(self, name=None):
         """A new session and its stream: 200, 404 for an unknown name, 503 for one too many."""
@@ -51,39 +45,26 @@ class HttpSse:
             session = self._router.open(TRANSPORT, name)
         except LookupError as problem:
             return plain(404, problem)
-        outbox = session.outbox
-        outbox.on_behind = client_connection_of(flask.request.environ).disconnect
-
-        def ended():
-            self._router.leave(session)
-            outbox.write_at_once = lambda data: False   # cuts a cycle, through this
-        try:
-            response = self._workers.open_stream(self._events(session), outbox.close, ended)
-        except Exception:
-            ended()
-            raise
-        outbox.write_at_once = response.write_at_once
-        return response
+        connection = flask.request.environ["router.connection"]
+        session.outbox.on_behind = connection.disconnect
+        session.outbox.write_at_once = lambda data: connection.write(event(data), at_once=True)
+        return self._workers.open_stream(connection, self._events(session), session.outbox.close,
+                                         functools.partial(self._router.leave, session))
 
     def _events(self, session):
-        """Run by the worker that feeds the stream. The first yield sends the headers."""
         yield event(f"/message?sessionId={session.id}".encode(), b"endpoint")
         while (found := session.outbox.get(self._heartbeat)) is not CLOSE:
             yield b"".join(map(event, found)) or STILL_HERE
 
-    # -- POST
-
     def takes(self, request):
-        """Whether a POST carries a message for us."""
         return request.path.strip("/") == "message"
 
     def session_of(self, request):
-        """The session that a request names, or None."""
         id = SESSION_ID.search(request.query)
         session = id and self._router.sessions.find(id[1])
         return session if session and session.transport == TRANSPORT else None
 
-    def post(self, request, _client_connection):
+    def post(self, request, _connection):
         """The reply to a message: 202, or a 4xx that says what was wrong; the session lives on."""
         session = self.session_of(request)
         if session is None:

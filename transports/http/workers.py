@@ -4,16 +4,18 @@ A worker feeds a stream for as long as it is open. If all workers did, the next 
 no answer. So their number follows the number of streams: some are always spare.
 """
 
+import functools
+import itertools
 import logging
+import queue
 import threading
+import time
 
 import flask
-from waitress.channel import ClientDisconnected
-from waitress.task import ThreadedTaskDispatcher
 
-from transports.http.engine.connection import LONG, client_connection_of
+from .replies import STREAM_HEADERS
 
-from .replies import STREAM_HEADERS, event
+log = logging.getLogger("router")
 
 SPARE = 8
 
@@ -22,110 +24,71 @@ class StreamsUsedUp(Exception):
     """No further stream may be opened now; answered with 503."""
 
 
-class Workers(ThreadedTaskDispatcher):
-    """waitress's pool of threads, as many as the open streams need. Any thread."""
-
-    # It warns whenever a request waits for a moment, which is no news.
-    queue_logger = logging.getLogger("waitress.queue")
-    queue_logger.setLevel("ERROR")
+class Workers:
+    """Threads that run what may wait. Any thread may call anything here."""
 
     def __init__(self, most_streams):
-        super().__init__()
-        self.most_streams = most_streams
+        self.most_streams, self.ended = most_streams, False
+        self._tasks, self._numbers = queue.SimpleQueue(), itertools.count()
+        self.do = self._tasks.put   # do(task): one of the threads calls task()
         self._count_lock = threading.Lock()
-        # protected by _count_lock:
-        self._streams = 0
-        self._wanted = 0        # threads; None: it has ended, and none is started or stopped
-        self._have(SPARE)
+        # written under _count_lock:
+        self.streams, self.threads = 0, set()
+        self._count(0)
 
-    def open_stream(self, events, on_gone, on_end, headers=()):
-        """The response to the request that this thread serves: a stream of what `events` yields.
-
-        on_gone() is called if the client hangs up, and on_end() always, when the response has
-        ended. Raises StreamsUsedUp, and calls neither then.
-        """
-        client_connection = client_connection_of(flask.request.environ)
-        self._count(1)
-
-        def ended():
-            self._count(-1)
-            client_connection.on_disconnect = None  # it may live on, for other requests
+    def open_stream(self, connection, events, on_gone, on_end, headers=()):
+        """The response, a WSGI application: a stream of what `events` yields. on_gone() is called
+        if the client hangs up; on_end() always, when it has ended. Raises StreamsUsedUp, after
+        on_end()."""
+        try:
+            self._count(1)
+        except StreamsUsedUp:
             on_end()
-
-        response = EventResponse(events, client_connection, headers)
+            raise
+        response = flask.Response(events, headers=[*STREAM_HEADERS, *headers])
         # Not in a `finally` of the generator: one that was never begun runs none.
-        response.call_on_close(ended)
-        client_connection.on_disconnect = on_gone
-        client_connection.end_if_gone()
+        response.call_on_close(functools.partial(self._count, -1))
+        response.call_on_close(on_end)
+        connection.when_gone(on_gone)
         return response
 
-    def streams(self):
-        """How many are open."""
-        with self._count_lock:
-            return self._streams
-
-    def has_room(self):
-        """Whether another stream may be opened."""
-        return self.streams() < self.most_streams
-
     def end(self):
-        """Wait for the threads to end, for five seconds."""
-        with self._count_lock:
-            self._wanted = None
-        self.shutdown(cancel_pending=False)
+        """Wait five seconds for the threads to end; what they have not begun is not done."""
+        self.ended, deadline = True, time.monotonic() + 5
+        threads = list(self.threads)
+        for _ in threads:
+            self.do(None)
+        for thread in threads:
+            thread.join(max(0, deadline - time.monotonic()))
 
     def _count(self, change):
         with self._count_lock:
-            streams = self._streams + change
+            streams = self.streams + change
             if streams > self.most_streams:
                 raise StreamsUsedUp(f"{self.most_streams} streams are open already.")
-            # In steps: starting and stopping a thread for every stream would cost more.
-            if self._wanted is not None and not (
-                    streams + SPARE <= self._wanted <= streams + 4 * SPARE):
-                # With the lock held: else an older count may win. Nobody waits for a thread.
-                self._have(streams + 2 * SPARE)
-            self._streams = streams
+            while len(self.threads) < streams + SPARE and not self.ended:
+                thread = threading.Thread(target=self._work, name=f"worker-{next(self._numbers)}")
+                thread.daemon = True
+                try:
+                    thread.start()
+                except RuntimeError:
+                    raise StreamsUsedUp("The system has no thread left for a stream.") from None
+                self.threads.add(thread)
+            self.streams = streams
 
-    def _have(self, threads):
-        try:
-            self.set_thread_count(threads)
-        except RuntimeError:
-            raise StreamsUsedUp("The system has no thread left for a stream.") from None
-        self._wanted = threads
-
-    def start_new_thread(self, target, thread_no):
-        """Called by set_thread_count, which has counted it already. Raises RuntimeError."""
-        try:
-            super().start_new_thread(target, thread_no)
-        except RuntimeError:
-            self.threads.discard(thread_no)
-            raise
-
-
-class EventResponse(flask.Response):
-    """Its events come from a generator, or from any thread that has one to send."""
-
-    def __init__(self, events, client_connection, headers):
-        super().__init__(events, headers=[*STREAM_HEADERS, *headers])
-        self._client_connection = client_connection
-
-    def __call__(self, environ, start_response):
-        def begin(*arguments):
-            self._write = start_response(*arguments)
-            return self._write
-        return super().__call__(environ, begin)
-
-    def write_at_once(self, data):
-        """Write an event, if that needs no waiting. Any thread that holds the outbox's pen, once
-        the generator has yielded something.
-
-        False if it could wait, because the client has not read what was before or the event is
-        long; or if the client has gone.
-        """
-        if self._client_connection.unsent or len(data) > LONG:
-            return False
-        try:
-            self._write(event(data))
-        except (ClientDisconnected, OSError):
-            return False  # the worker that feeds the stream will meet the same
-        return True
+    def _work(self):
+        """Run by each thread. It ends when many more than SPARE are spare: to start and end one
+        for every stream would cost more."""
+        is_wanted = True
+        while is_wanted:
+            task = self._tasks.get()
+            try:
+                if not self.ended:
+                    task()
+            except Exception:  # a bug of ours
+                log.exception("a worker could not do its task")
+            del task    # with all that it refers to
+            with self._count_lock:
+                is_wanted = not self.ended and len(self.threads) <= self.streams + 4 * SPARE
+                if not is_wanted:
+                    self.threads.discard(threading.current_thread())

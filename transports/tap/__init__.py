@@ -8,6 +8,9 @@ In reading order:
     trace.py    each message that passes, in a file
 """
 
-from .trace import begin_trace
+from .trace import Trace
 
-__all__ = ["begin_trace"]
+
+def begin_trace(path):
+    """Begin the trace; returns the function that ends it. Raises ValueError."""
+    return Trace(path).close

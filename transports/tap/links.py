@@ -1,12 +1,13 @@
 """Which messages belong together: a request of a client, what it became, and all that follows.
 
-They get the same number. It is found by the ids and tokens that pass: an answer has the id of its
-request, and comes the other way. The request that we send to a server has a new id, so whoever
+They get the same number, which is found by the ids and tokens that pass: an answer has the id of
+its request, and comes the other way. The request that we send to a server has a new id, so whoever
 sends it tells the tap which client's request was the cause.
 """
 
 import itertools
 import threading
+import typing
 
 from transports.fabric.messages import dig, is_id
 
@@ -19,24 +20,22 @@ MOST_LINKS = 20_000     # the oldest are forgotten
 LONGEST_ID = 200        # characters; of a longer one only its hash is kept
 
 
-class Link:
+class Link(typing.NamedTuple):
     """What is known of a request."""
 
-    __slots__ = ("number", "method", "session")
-
-    def __init__(self, number=None, method=None, session=None):
-        self.number, self.method, self.session = number, method, session
+    number: int = None
+    method: str = None
+    session: str = None
 
 
 NO_LINK = Link()
 
 
 def key(place, peer, id, *more):
-    """The key of a request that passes at this place, by its id; of a token with "token" behind
-    it; None if that is neither."""
-    if not is_id(id):
-        return None
-    return (place, peer, hash(id) if isinstance(id, str) and len(id) > LONGEST_ID else id, *more)
+    """The key of a request that passes at this place, by its id, or its token with "token" behind
+    it; None if it is neither."""
+    id = hash(id) if isinstance(id, str) and len(id) > LONGEST_ID else id
+    return (place, peer, id, *more) if is_id(id) else None
 
 
 def call_key(call):
@@ -68,7 +67,7 @@ class Links:
         self._remember(key(place, peer, token, "token"), link)
         return link
 
-    def follow(self, request, cause):
+    def caused(self, request, cause):
         """The request with this key, which will pass soon, belongs to that cause."""
         self._remember(request, Link(self._of(cause).number))
 
@@ -77,30 +76,27 @@ class Links:
 
     def _key_in_notification(self, place, peer, message, cause):
         """The key of the request whose id or token it names."""
-        if message["method"] == "notifications/progress":
+        kind = message["method"]
+        if kind == "notifications/progress":
             return key(BACK[place], peer, dig(message, "params", "progressToken"), "token")
-        if message["method"] == "notifications/cancelled":
+        if kind == "notifications/cancelled":
             return key(place, peer, dig(message, "params", "requestId"))
-        if message["method"] != "notifications/message":
-            return None
         # A log line goes to the client in the thread that brings it here.
         line = key("log line", None, threading.get_ident())
-        if place == FROM_SERVER:
+        if kind == "notifications/message" and place == FROM_SERVER:
             self._remember(line, self._of(cause) if cause else NO_LINK)
-        return line
+        return line if kind == "notifications/message" else None
 
     def _of(self, cause):
         """The Link of the cause. A new one if that was not seen, or if there is none."""
-        link = self._links.get(cause)
-        if link is None:
-            link = Link(next(self._numbers))
-            self._remember(cause, link)
-        return link
+        if cause not in self._links:
+            self._remember(cause, link := Link(next(self._numbers)))
+            return link
+        return self._links[cause]
 
     def _remember(self, key, link):
-        if key is None:
-            return
-        self._links.pop(key, None)
-        self._links[key] = link
-        if len(self._links) > MOST_LINKS:
-            del self._links[next(iter(self._links))]
+        if key is not None:
+            self._links.pop(key, None)
+            self._links[key] = link
+            if len(self._links) > MOST_LINKS:
+                del self._links[next(iter(self._links))]

@@ -31,9 +31,8 @@ class Record:
     __slots__ = ("n", "size", "_fields", "_line")
 
     def __init__(self, n, fields):
-        self.n = n
+        self.n, self._fields, self._line = n, fields, None
         self.size = sum(len(str(fields[key])) for key in ("text", "id", "method"))
-        self._fields, self._line = fields, None
 
     def line(self):
         """Its JSON as bytes. The readers share it, and the first one makes it."""
@@ -44,13 +43,12 @@ class Record:
 
 def _brief(value):
     """An id or a method as it is kept and shown."""
-    if isinstance(value, str):
-        return redacted(hidden.texts, value, LONGEST_ID)
-    return value if is_id(value) else None
+    text = redacted(hidden.texts, value, LONGEST_ID) if isinstance(value, str) else value
+    return text if is_id(text) else None
 
 
 class Tap:
-    """The last messages, for any number of Readers. Any thread may call anything here."""
+    """The last messages. Any thread may call anything here."""
 
     def __init__(self):
         self._changed = threading.Condition()
@@ -64,8 +62,6 @@ class Tap:
         self._kept = collections.deque()        # Records
         self._bytes = 0             # of their texts
         self._links = Links()
-
-    # -- the four places
 
     def from_client(self, session, message):
         self._take(FROM_CLIENT, session.name, message, session=session.name)
@@ -89,9 +85,7 @@ class Tap:
 
     def asked(self, session, our_id, question):
         with self._changed:
-            self._links.follow(key(TO_CLIENT, session.name, our_id), question_key(question))
-
-    # -- taking
+            self._links.caused(key(TO_CLIENT, session.name, our_id), question_key(question))
 
     def _take(self, place, peer, message, cause=None, data=None, session=None, **more):
         """Keep one message, unless too many come."""
@@ -111,15 +105,23 @@ class Tap:
             fields.update(call=link.number, session=session or link.session,
                           method=method or link.method)
             self._n += 1
-            self._keep(Record(self._n, fields))
+            record = Record(self._n, fields)
+            self._kept.append(record)
+            self._bytes += record.size
+            while len(self._kept) > KEPT_MESSAGES or self._bytes > KEPT_BYTES:
+                self._bytes -= self._kept.popleft().size
+            if self._asleep:
+                self._asleep = False
+                self._changed.notify_all()
 
     def _is_wanted(self):
-        """Whether one more message is kept now. One that is not is counted, so that readers can
-        be told how many they have missed."""
+        """Whether one more message is kept now. One that is not is counted for the readers."""
         now = time.monotonic()
         with self._changed:
             if not self._readers and now > self._until:
-                self._forget()
+                passing.watched, self._bytes = False, 0
+                self._kept.clear()
+                self._links.clear()
                 return False
             if now - self._second >= 1:
                 self._second, self._taken = now, 0
@@ -128,24 +130,6 @@ class Tap:
                 return False
             self._taken += 1
             return True
-
-    def _keep(self, record):
-        """Requires _changed."""
-        self._kept.append(record)
-        self._bytes += record.size
-        while len(self._kept) > KEPT_MESSAGES or self._bytes > KEPT_BYTES:
-            self._bytes -= self._kept.popleft().size
-        if self._asleep:
-            self._asleep = False
-            self._changed.notify_all()
-
-    def _forget(self):
-        """Requires _changed."""
-        passing.watched, self._bytes = False, 0
-        self._kept.clear()
-        self._links.clear()
-
-    # -- for readers
 
     def open(self, wants_all=False):
         """A new Reader, which begins with the last messages. It must be closed."""
@@ -157,45 +141,38 @@ class Tap:
             self._all_wanted = self._all_wanted or wants_all
         return reader
 
-    def close(self, reader):
-        with self._changed:
-            reader.closed = True
-            if reader in self._readers:
-                self._readers.remove(reader)
-            self._all_wanted = any(each.wants_all for each in self._readers)
-            self._until = time.monotonic() + LINGER
-            self._changed.notify_all()
-
-    def read(self, reader, seconds):
-        with self._changed:
-            self._asleep = True
-            self._changed.wait_for(lambda: self._n > reader.after or reader.closed, seconds)
-            if self._n > reader.after:
-                self._changed.wait_for(lambda: reader.closed, COLLECT)
-            found = list(itertools.takewhile(lambda record: record.n > reader.after,
-                                             reversed(self._kept)))[::-1]
-            missed = self._n - reader.after - len(found)
-            reader.after = self._n
-        return None if reader.closed and not (found or missed) else (found, missed)
-
 
 class Reader:
     """One look at the tap, by one thread."""
 
     def __init__(self, tap, after, wants_all):
-        self._tap, self.after, self.wants_all = tap, after, wants_all
-        self.closed = False
+        self._tap, self._after, self.wants_all = tap, after, wants_all
+        self._closed = False
 
     def read(self, seconds):
-        """([Records], how many messages were missed before or between them).
-
-        Both are empty if none come in time. None once it is closed and all is read.
-        """
-        return self._tap.read(self, seconds)
+        """([Records], how many messages were missed before or between them), both empty if none
+        come in time. None once it is closed and all is read."""
+        tap = self._tap
+        with tap._changed:
+            tap._asleep = True
+            tap._changed.wait_for(lambda: tap._n > self._after or self._closed, seconds)
+            if tap._n > self._after:
+                tap._changed.wait_for(lambda: self._closed, COLLECT)
+            found = list(itertools.takewhile(lambda record: record.n > self._after,
+                                             reversed(tap._kept)))[::-1]
+            missed = tap._n - self._after - len(found)
+            self._after = tap._n
+        return None if self._closed and not (found or missed) else (found, missed)
 
     def close(self):
         """Any thread, any number of times."""
-        self._tap.close(self)
+        tap = self._tap
+        with tap._changed:
+            self._closed = True
+            tap._readers = [other for other in tap._readers if other is not self]
+            tap._all_wanted = any(other.wants_all for other in tap._readers)
+            tap._until = time.monotonic() + LINGER
+            tap._changed.notify_all()
 
 
 tap = Tap()

@@ -1,7 +1,7 @@
 """--trace FILE: each message that passes, as a line of JSON. README.md here tells of them.
 
-A thread of its own writes the lines, so that no message waits for the disk. If it cannot keep up,
-a line {"missed": n} stands where messages are missing.
+A thread of its own writes the lines, so that no message waits for the disk; where it could not
+keep up, there is a line {"missed": n}.
 """
 
 import logging
@@ -16,11 +16,6 @@ from .tap import tap
 log = logging.getLogger("router")
 
 MOST_BYTES = 64 * 2**20     # of one file
-
-
-def begin_trace(path):
-    """Begin the trace; returns the function that ends it. Raises ValueError."""
-    return Trace(path).close
 
 
 class Trace:
@@ -46,7 +41,7 @@ class Trace:
     def _write(self):
         """Run by trace-writer."""
         try:
-            while (found := self._reader.read(None)) is not None:
+            while found := self._reader.read(None):
                 records, missed = found
                 lines = [encode({"missed": missed})] if missed else []
                 self._write_lines([*lines, *(record.line() for record in records)])

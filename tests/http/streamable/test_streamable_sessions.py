@@ -56,15 +56,20 @@ class HttpClients:
 
     def listen(self, session, **headers):
         """The response to a GET; `close` is what happens when its connection breaks."""
-        return self._views.get("/mcp", headers={
+        connection = Connection()
+        response = self._views.get("/mcp", headers={
             "Mcp-Session-Id": session.id, "Accept": "text/event-stream", **headers},
-            environ_overrides=Connection().environ())
+            environ_overrides=connection.environ())
+        response.call_on_close(connection.is_answered)
+        return response
 
     def become_stream(self, connection):
         """The response to a POST that was silent for so long that it became a stream."""
         waiting_posts(self.router)[0].ready()
-        with self._app.test_request_context(environ_overrides=connection.environ()):
-            return connection.streams.pop().as_stream()
+        response = connection.streams.pop().as_stream()
+        if isinstance(response, flask.Response):
+            response.call_on_close(connection.is_answered)
+        return response
 
     def pass_time(self, session, seconds):
         """So many seconds without a message; the clock looks whether the session has ended."""
@@ -172,7 +177,7 @@ def asked(http, session):
     """The question that a server asks on behalf of its only call: on which stream is it?"""
     server = http.world.own("a", types.SimpleNamespace(session=session))
     server.says(id="q", method="roots/list")
-    return "own" if session.outbox.has_news() else "of its call"
+    return "own" if session.outbox.last else "of its call"
 
 
 CAN_BE_ASKED = {**HELLO, "params": {**HELLO["params"], "capabilities": {"roots": {}}}}

@@ -1,4 +1,4 @@
-"""transports/http/streamable/waiting_post.py: what becomes of a POST.
+"""transports/http/streamable/resumable_stream.py: what becomes of a POST.
 
 The TCP connection is played here.
 """
@@ -66,7 +66,7 @@ def test_silence_makes_a_stream_of_the_post_too(world, call):
     (post,) = waiting_posts(world.router)
     world.clock.advance(HEARTBEAT)
     assert call.streams == []
-    post._since -= HEARTBEAT  # the post's own clock is the real one
+    post.since -= HEARTBEAT  # the post's own clock is the real one
     world.clock.advance(HEARTBEAT)
     assert call.streams == [post] and waiting_posts(world.router) == []
     world["a"].says(id=call.id, result={})
@@ -76,7 +76,7 @@ def test_silence_makes_a_stream_of_the_post_too(world, call):
 def test_a_post_goes_on_waiting_in_silence_if_no_stream_may_be_opened(world, call):
     world.transport._workers.most_streams = 0
     (post,) = waiting_posts(world.router)
-    post._since -= HEARTBEAT
+    post.since -= HEARTBEAT
     world.clock.advance(HEARTBEAT)
     assert call.streams == []
     world["a"].says(id=call.id, result={})

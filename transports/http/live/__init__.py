@@ -1,7 +1,7 @@
 """The room for the live page: which servers and sessions there are, and each message as it passes.
 
-Comes in by router.py, as a set of views. May import: transports.fabric, transports.http,
-transports.http.engine, transports.tap.
+Comes in by router.py, as a set of views. May import: transports.fabric, transports.http and
+transports.tap.
 
 In reading order:
     live_page.py    the views
@@ -11,6 +11,5 @@ In reading order:
 
 
 def live_page(*arguments):
-    """See LivePage."""
     from .live_page import LivePage  # only now: stdio needs no Flask
     return LivePage(*arguments)

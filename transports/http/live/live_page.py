@@ -19,8 +19,7 @@ import flask
 from transports.fabric.messages import encode
 from transports.fabric.session import SILENT_SECONDS
 from transports.fabric.text import outline
-from transports.http.engine.reply import Reply
-from transports.http.replies import PAGE_HEADERS, STILL_HERE, event
+from transports.http.replies import PAGE_HEADERS, STILL_HERE, Reply, event
 from transports.tap.tap import tap
 
 FOLDER = Path(__file__).parent
@@ -40,19 +39,19 @@ class LivePage:
         self._state = (0.0, b"")    # when it was made, and the event; replaced by one assignment
         self._closed = False
         # Path → reply. No other file can be asked for, whatever the path is.
-        self._files = {f"/live/{path.name}": _reply(path) for path in sorted(FOLDER.iterdir())
-                       if path.suffix in TYPES}
+        self._files = {f"/live/{path.name}": Reply(path.read_bytes(), "200 OK", [
+            ("Content-Type", f"{TYPES[path.suffix]}; charset=utf-8"), *PAGE_HEADERS])
+            for path in sorted(FOLDER.iterdir()) if path.suffix in TYPES}
         self._files["/live"] = self._files.pop("/live/live.html")
 
     def open_paths(self):
-        """Those that need no token."""
         return set(self._files)
 
     def views(self):
-        """A Flask blueprint."""
         routes = flask.Blueprint("live", __name__)
         for path in self._files:
-            routes.add_url_rule(path, path.replace(".", "_"), self.file)  # an endpoint has no dots
+            routes.add_url_rule(path, path.replace(".", "_"),     # an endpoint has no dots
+                                lambda: self._files[flask.request.path])
         routes.add_url_rule("/live/events", "/live/events", self.events)
         return routes
 
@@ -60,30 +59,21 @@ class LivePage:
         """The streams end, within STATE_SECONDS."""
         self._closed = True
 
-    def file(self):
-        return self._files[flask.request.path]
-
     def events(self):
         hello = {"version": self._router.version, "url": flask.request.host_url.rstrip("/")}
         reader = tap.open()
-        try:
-            return self._workers.open_stream(self._events(hello, reader), reader.close,
-                                             reader.close)
-        except Exception:
-            reader.close()
-            raise
+        return self._workers.open_stream(flask.request.environ["router.connection"],
+                                         self._events(hello, reader), reader.close, reader.close)
 
     def _events(self, hello, reader):
-        """Run by the worker that feeds the stream. The first yield sends the headers."""
+        """Run by the worker that feeds the stream."""
         yield event(encode(hello), b"hello")
         told, last = None, time.monotonic()
         while not self._closed:
             state = self._current_state()
-            found = state if state != told else b""
-            told = state
-            if found or time.monotonic() - last >= self._heartbeat:
-                yield found or STILL_HERE
-                last = time.monotonic()
+            if state != told or time.monotonic() - last >= self._heartbeat:
+                yield state if state != told else STILL_HERE
+                told, last = state, time.monotonic()
             found = reader.read(STATE_SECONDS)
             if found is None:
                 return
@@ -126,8 +116,3 @@ def _messages(records, missed):
     for first in range(0, len(records), MOST_IN_EVENT):
         lines = [record.line() for record in records[first:first + MOST_IN_EVENT]]
         yield event(b"[" + b",".join(lines) + b"]", b"messages")
-
-
-def _reply(path):
-    return Reply(path.read_bytes(), "200 OK", [
-        ("Content-Type", f"{TYPES[path.suffix]}; charset=utf-8"), *PAGE_HEADERS])

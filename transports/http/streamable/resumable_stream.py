@@ -1,9 +1,15 @@
-"""A stream that can break and be resumed: Streamable HTTP has one for each POST that is answered,
-and one for each session.
+"""A stream that can break and be resumed: each POST with a request has one, and each session.
 
 An Outbox forgets what it has handed out. A ResumableStream numbers its messages and keeps the last
 of them, so that a client whose connection broke can say which number it has, and read on
 (2025-11-25, Transports, Resumability and Redelivery).
+
+The first thing that the call of a POST brings decides about the POST; until then it holds no
+thread. A connection that breaks is no cancellation (Sending Messages to the Server, item 6).
+
+    the answer, and nothing else    it is answered with that, as JSON, by the thread that brings it
+    anything else, or silence       it becomes a stream of events, which a worker feeds
+    its client hangs up             it is forgotten, but its call goes on
 """
 
 import collections
@@ -16,6 +22,8 @@ from transports.fabric.messages import encode
 from transports.fabric.outbox import CLOSE, too_far_behind
 from transports.fabric.peers import passing
 from transports.fabric.session import Session
+from transports.http.replies import JSON, Reply, used_up
+from transports.http.workers import StreamsUsedUp
 
 log = logging.getLogger("router")
 
@@ -24,11 +32,8 @@ KEPT_BYTES = 4 * 2**20
 
 
 class ResumableStream:
-    """Numbered messages, from any thread that sends to one reader at a time.
-
-    With `answers`, the stream of a POST: it is complete with that many responses. `send` never
-    blocks and never raises. A reader that falls too far behind is disconnected.
-    """
+    """Numbered messages, from any thread, for one reader at a time, which is disconnected if it
+    falls too far behind. With `answers`, the stream of a POST: it is complete with that many."""
 
     def __init__(self, name, number, answers=None):
         self.name, self.number = name, number
@@ -41,7 +46,7 @@ class ResumableStream:
         self.last_read = 0          # the highest number that a reader has got
         self.size = 0               # of the messages that are kept, in bytes
         self._kept = collections.deque()    # (number, bytes)
-        self._last = 0              # the number of the newest message
+        self.last = 0              # the number of the newest message
         self._answers = answers     # that are still to come
         self._answered = False      # whether the last of them has come
         self._closed = False        # whether nothing more will come
@@ -56,12 +61,14 @@ class ResumableStream:
         with self._changed:
             if self._closed:
                 return
-            reader, behind = self.reader, self._is_behind()
-            self._last += 1
-            self._kept.append((self._last, data))
+            reader, unread = self.reader, self._kept and self._kept[0][0] > self.last_read
+            behind = reader is not None and too_far_behind(
+                self.last - self.last_read, self.size if unread else 0)
+            self.last += 1
+            self._kept.append((self.last, data))
             self.size += len(data)
             self._forget()
-            if self._answers is not None and "method" not in message:
+            if self._answers and "method" not in message:
                 self._answers -= 1
                 self._answered = self._answers == 0
             self._closed = behind or self._answered
@@ -70,12 +77,6 @@ class ResumableStream:
         if behind:
             log.warning("%s: a stream was closed, because its client is too far behind", self.name)
             reader.disconnect()
-
-    def _is_behind(self):
-        """Requires _changed."""
-        unread = self._kept and self._kept[0][0] > self.last_read
-        return self.reader is not None and too_far_behind(
-            self._last - self.last_read, self.size if unread else 0)
 
     def _forget(self):
         """Forget the oldest messages; of those that the reader has not read, none. Requires
@@ -103,7 +104,6 @@ class ResumableStream:
         self.on_news()
 
     def _drop_unreadable(self):
-        """Requires _changed."""
         if self._is_for_one_reader and self.reader is None:
             self._kept.clear()
             self.size = 0
@@ -112,22 +112,16 @@ class ResumableStream:
         """Whether nothing more will come."""
         return self._closed
 
-    def has_news(self):
-        """Whether there is something to read, or nothing more will come."""
-        return self._last > 0 or self._closed
-
     def sole_answer(self, reader):
-        """The answer as bytes, if nothing else is or will be in it and this reader has it; else
-        None."""
+        """The answer as bytes, if nothing else is in it and this reader has it; else None."""
         with self._changed:
-            if self._answered and self._last == 1 and self.reader is reader:
-                return self._kept[0][1]
-            return None
+            is_sole = self._answered and self.last == 1 and self.reader is reader
+            return self._kept[0][1] if is_sole else None
 
     # -- for the reader, whose thread feeds the HTTP response
 
     def take_over(self, reader):
-        """From now on this one reads; another that does gets CLOSE."""
+        """From now on this ClientConnection reads; another that does gets CLOSE."""
         with self._changed:
             self.reader, self.had_reader = reader, True
             self._changed.notify_all()
@@ -142,17 +136,15 @@ class ResumableStream:
                 self._changed.notify_all()
 
     def read(self, after, reader, seconds):
-        """The messages after that number, as [(number, bytes)]; [] if none come in time.
-
-        CLOSE when there will be no more, or when another reader has taken over.
-        """
+        """The messages after that number, as [(number, bytes)]; [] if none come in time; CLOSE
+        when there will be no more, or when another reader has taken over."""
         with self._changed:
-            self._changed.wait_for(lambda: self._last > after or self._closed
+            self._changed.wait_for(lambda: self.last > after or self._closed
                                    or self.reader is not reader, seconds)
             if self.reader is not reader:
                 return CLOSE
             found = [kept for kept in self._kept if kept[0] > after]
-            self.last_read = max(self.last_read, self._last)
+            self.last_read = max(self.last_read, self.last)
             return found or (CLOSE if self._closed else [])
 
 
@@ -178,3 +170,70 @@ class StreamableSession(Session):
         if any(stream.reader for stream in [self.outbox, *list(self.streams.values())]):
             return 0.0
         return time.monotonic() - self.last_used
+
+
+class WaitingPost:
+    """A POST whose answer is still to come; its call sends to the ResumableStream."""
+
+    def __init__(self, router, session, stream, connection, is_first, open_stream):
+        """`is_first`: the POST is the `initialize` that the session began with. open_stream(this):
+        the response that is a stream of events. Raises StreamsUsedUp."""
+        self.session, self.stream = session, stream
+        self._router, self._is_first, self._open_stream = router, is_first, open_stream
+        self.connection = connection
+        self.since = time.monotonic()
+        self._decided = threading.Lock()    # acquired once, by the thread that decides
+
+    def wait(self):
+        """Called once, when the message is under way. From now on any thread may call what is
+        below; here already, if something has come."""
+        self.session.streams[self.stream.number] = self.stream
+        self.stream.post, self.stream.on_news = self, self.ready
+        self.connection.when_gone(self.gone)
+        if self.stream.last or self.stream.is_complete():   # before the lines above
+            self.ready()
+
+    def ready(self):
+        """Something has come, or its end, or another reader; or a sign of life is needed."""
+        if not self._decides():
+            return
+        answer = self.stream.sole_answer(self.connection)
+        if answer is None:
+            self.connection.become_stream(self)
+            return
+        self.session.streams.pop(self.stream.number, None)
+        if self._is_first and self.session.version is None:  # initialize was refused
+            self._router.leave(self.session)
+            self._is_first = False
+        self.connection.answer(Reply(answer, "200 OK", [JSON, *self.headers()]))
+
+    def as_stream(self):
+        """The response. The call goes on even if there is no room for a stream."""
+        try:
+            return self._open_stream(self)
+        except StreamsUsedUp as problem:
+            self.gone()
+            return used_up(problem)
+
+    def _decides(self):
+        """True for the first thread that calls it."""
+        is_first = self._decided.acquire(blocking=False)
+        if is_first:
+            self.stream.post, self.stream.on_news = None, lambda: None
+        return is_first
+
+    def gone(self):
+        """The client has hung up. It has no number to resume from, so nobody will ask for what
+        comes now; nor for the session, if the POST is its first."""
+        log.debug("%s: the client of a POST has hung up", self.session.name)
+        self._decides()
+        self.session.streams.pop(self.stream.number, None)
+        self.session.last_used = time.monotonic()
+        self.stream.release(self.connection)
+        self.stream.close()
+        if self._is_first:
+            self._router.leave(self.session)
+
+    def headers(self):
+        """The session's id, if the client does not know it yet."""
+        return [("Mcp-Session-Id", self.session.id)] if self._is_first else []

@@ -1,13 +1,11 @@
 """Streamable HTTP with sessions, the transport of revisions 2025-03-26, 2025-06-18, 2025-11-25.
 
-    POST   /mcp, /mcp/{name}   one message; a request is answered on the POST itself
+    POST   /mcp, /mcp/{name}   one message; a request is answered on the POST itself, with JSON or
+                               a stream of events, see resumable_stream.py
     GET    …                   the session's own stream, or, with Last-Event-ID, a broken one
     DELETE …                   the end of the session
 
 {name} is a server's or a group's.
-
-A POST that carries a request waits for the first thing that its call brings, see waiting_post.py:
-it is answered with JSON, or becomes a stream of events.
 """
 
 import functools
@@ -19,13 +17,10 @@ from transports.fabric.messages import (INVALID_REQUEST, REQUEST, REVISIONS, SER
                                         InvalidMessage, decode, kind_of)
 from transports.fabric.outbox import CLOSE
 from transports.fabric.session import SessionsUsedUp
-from transports.http.engine.connection import client_connection_of
-from transports.http.engine.reply import plain
 from transports.http.replies import (ACCEPTED, NO_JSON, STILL_HERE, event, is_json, json_error,
-                                     used_up)
+                                     plain, used_up)
 
-from .resumable_stream import ResumableStream, StreamableSession
-from .waiting_post import WaitingPost
+from .resumable_stream import ResumableStream, StreamableSession, WaitingPost
 
 TRANSPORT = "streamable-http"   # what our sessions say of themselves
 RETRY = 1000                # milliseconds before a client resumes a broken stream
@@ -53,7 +48,6 @@ class StreamableHttp:
         self._look()
 
     def views(self):
-        """A Flask blueprint."""
         routes = flask.Blueprint("streamable_http", __name__)
         for path in ("/mcp", "/mcp/", "/mcp/<name>"):
             # The rule of POST is for the 405 of others: see `post`.
@@ -62,27 +56,27 @@ class StreamableHttp:
         routes.register_error_handler(HttpError, lambda problem: problem.reply)
         return routes
 
-    # -- POST
-
     def takes(self, request):
-        """Whether a POST carries a message for us."""
         return request.path == "/mcp" or request.path.startswith("/mcp/")
 
     def session_of(self, request):
-        """The session that a request names, or None."""
         return self._router.sessions.find(request.header("Mcp-Session-Id"))
 
-    def post(self, request, client_connection):
+    def post(self, request, connection):
         """Begin what a POST asks for. Returns the Reply; None if it comes later."""
         try:
-            message = self._message(request)
+            if not _accepts(request.header("Accept"), "application/json", "text/event-stream"):
+                raise HttpError(406, "Accept both application/json and text/event-stream.")
+            if not is_json(request.header("Content-Type", "")):
+                raise HttpError(415, NO_JSON)
+            message = decode(request.body())
             answers = _count_answers(message)
             session, is_first = self._session_for(message, request)
             if not answers:
                 self._router.handle(session, message, session.outbox)
                 return ACCEPTED
             stream = ResumableStream(session.name, next(session.numbers), answers)
-            stream.take_over(client_connection)
+            stream.take_over(connection)
             self._router.handle(session, message, stream)
         except HttpError as problem:
             return problem.reply
@@ -90,21 +84,11 @@ class StreamableHttp:
             return json_error(400, problem.code, str(problem))
         except SessionsUsedUp as problem:
             return used_up(problem)
-        WaitingPost(self._router, session, stream, client_connection, is_first,
-                    self._post_as_stream).wait()
+        WaitingPost(self._router, session, stream, connection, is_first, self._as_stream).wait()
         return None
 
-    def _message(self, request):
-        """The body of the POST. Raises HttpError and InvalidMessage."""
-        if not _accepts(request.header("Accept"), "application/json", "text/event-stream"):
-            raise HttpError(406, "Accept both application/json and text/event-stream.")
-        if not is_json(request.header("Content-Type", "")):
-            raise HttpError(415, NO_JSON)
-        return decode(request.body())
-
     def _session_for(self, message, request):
-        """(the session that the message belongs to, whether it is new). Raises HttpError and
-        SessionsUsedUp."""
+        """(the session that the message belongs to, whether it is new)."""
         name = request.path.lstrip("/")[len("mcp/"):] or None
         if not isinstance(message, dict) or message.get("method") != "initialize" \
                 or "id" not in message or request.header("Mcp-Session-Id") is not None:
@@ -115,15 +99,11 @@ class StreamableHttp:
             raise HttpError(404, str(problem)) from None
         return session, True
 
-    def _post_as_stream(self, post):
-        """See WaitingPost."""
-        reader = client_connection_of(flask.request.environ)
-        response = self._open(post.session, post.stream, reader, 0, post.headers())
+    def _as_stream(self, post):
+        response = self._open(post.session, post.stream, post.connection, 0, post.headers())
         # Its last message may come while nobody reads it.
         post.stream.on_news = functools.partial(_forget_oldest, post.session)
         return response
-
-    # -- GET
 
     def get(self, name=None):
         """The session's own stream, or what a broken one had after Last-Event-ID."""
@@ -133,15 +113,21 @@ class StreamableHttp:
                                  "are POSTed here; the older HTTP+SSE is at /sse.")
         session = self._session(name, header)
         stream, after = _stream_to_read(session, header("Last-Event-ID"))
-        reader = client_connection_of(flask.request.environ)
+        reader = flask.request.environ["router.connection"]
         response = self._open(session, stream, reader, after)
         stream.take_over(reader)  # only now: refused with 503, the old reader goes on
         return response
 
+    def delete(self, name=None):
+        """End the session: what is under way is answered with an error."""
+        self._router.leave(self._session(name, flask.request.headers.get))
+        return plain(200, "The session has ended.")
+
+    # -- streams
+
     def _open(self, session, stream, reader, after, headers=()):
-        """The response to this reader: what comes after the message with that number."""
         return self._workers.open_stream(
-            self._events(session, stream, reader, after),
+            reader, self._events(session, stream, reader, after),
             functools.partial(_release, session, stream, reader),
             functools.partial(self._ended, session, stream, reader), headers)
 
@@ -156,24 +142,14 @@ class StreamableHttp:
         _forget_oldest(session)
 
     def _events(self, session, stream, reader, after):
-        """Run by the worker that feeds the stream. The first yield sends the headers."""
         # An id to resume from before anything has come (2025-11-25, Sending Messages, item 6).
         # Older clients take an event without data for a broken message.
         yield (b"id: %d-%d\nretry: %d\ndata: \n\n" % (stream.number, after, RETRY)
                if session.version == REVISIONS[-1] else STILL_HERE)
         while (found := stream.read(after, reader, self._heartbeat)) is not CLOSE:
-            if not found:
-                yield STILL_HERE
-                continue
-            after = found[-1][0]
-            yield b"".join(event(data, id=f"{stream.number}-{number}") for number, data in found)
-
-    # -- DELETE
-
-    def delete(self, name=None):
-        """End the session: what is under way is answered with an error."""
-        self._router.leave(self._session(name, flask.request.headers.get))
-        return plain(200, "The session has ended.")
+            after = found[-1][0] if found else after
+            yield b"".join(event(data, id=f"{stream.number}-{number}")
+                           for number, data in found) or STILL_HERE
 
     # -- sessions
 
@@ -205,9 +181,10 @@ class StreamableHttp:
         for session in self._router.sessions.all():
             if session.transport != TRANSPORT:
                 continue
-            for stream in list(session.streams.values()):
-                if (post := stream.post) and self._workers.has_room():
-                    post.hurry(self._heartbeat)
+            for post in [stream.post for stream in list(session.streams.values())]:
+                if post and time.monotonic() - post.since >= self._heartbeat \
+                        and self._workers.streams < self._workers.most_streams:
+                    post.ready()
             silent = session.seconds_silent()
             if silent >= idle or silent >= gone and session.outbox.had_reader:
                 self._router.leave(session)

@@ -1,11 +1,11 @@
-"""transports/http/engine: what it uses of waitress, and the headers that it knows already."""
+"""transports/http/connection.py and request.py: what they use of waitress, and the headers that
+they know already."""
 
 import http.client
 import re
 import select
 import socket
 import threading
-import types
 
 import flask
 import pytest
@@ -13,13 +13,12 @@ from hypothesis import given, strategies
 from waitress.adjustments import Adjustments
 from waitress.parser import HTTPRequestParser
 from waitress.receiver import ChunkedReceiver
-from waitress.task import ThreadedTaskDispatcher, WSGITask
 
-from transports.http import engine, http_sse
-from transports.http.engine import request as request_module
-from transports.http.engine.connection import STUCK_LOOKS
-from transports.http.engine.reply import Reply
-from transports.http.engine.request import Request
+from transports.http import http_sse
+from transports.http import request as request_module
+from transports.http.connection import STUCK_LOOKS
+from transports.http.replies import Reply
+from transports.http.request import Request
 from transports.http.server import LOOK_SECONDS, Server
 from transports.program.options import Access, Options
 from transports.program.signals import interruptible
@@ -29,28 +28,27 @@ from processes import ROOT, wait_until
 from world import World, offers
 
 # [(class, attribute)]: those that are explained, and those that are only named
-USED = re.findall(r"^    ([A-Z]\w+)\.(\w+)  ", engine.__doc__, re.MULTILINE) + [
+LIST = request_module.__doc__
+USED = re.findall(r"^    ([A-Z]\w+)\.(\w+)  ", LIST, re.MULTILINE) + [
     (kind, name) for kind, names in re.findall(
-        r"^    ([A-Z]\w+)  +(\w+(?: \w+)*(?:\n {9,}\w+(?: \w+)*)*)$", engine.__doc__, re.MULTILINE)
+        r"^    ([A-Z]\w+)  +(\w+(?: \w+)*(?:\n {9,}\w+(?: \w+)*)*)$", LIST, re.MULTILINE)
     for name in names.split()]
 
 
-def test_waitress_has_every_private_part_that_the_engine_uses():
+def test_waitress_has_every_private_part_that_we_use():
     request = HTTPRequestParser(Adjustments())
     data = post("/message", HELLO)
     while not request.completed:
         data = data[request.received(data):]
-    channel = types.SimpleNamespace(adj=request.adj)
     found = {type(one).__name__: dir(one) for one in (
-        request, request.body_rcv, ChunkedReceiver(None), WSGITask(channel, request),
-        ThreadedTaskDispatcher())}
+        request, request.body_rcv, ChunkedReceiver(None))}
     missing = [f"{kind}.{name}" for kind, name in USED if name not in found[kind]]
     assert len(USED) > 20 and missing == []
 
 
 def test_each_part_in_that_list_is_used():
-    code = "".join(path.read_text("utf-8") for path in (ROOT / "transports/http").rglob("*.py")
-                   if path.name != "__init__.py")
+    code = "".join(path.read_text("utf-8").replace(LIST, "")
+                   for path in (ROOT / "transports/http").glob("*.py"))
     assert [name for _, name in USED if not re.search(rf"\b{name}\b", code)] == []
 
 
@@ -130,10 +128,10 @@ def test_a_client_that_reads_nothing_for_a_while_is_ended_and_a_slow_one_is_not(
             poll.register(rude, select.POLLRDHUP)
             for _ in range(STUCK_LOOKS):
                 assert not poll.poll(0)
-                sent = [one.last_activity for one in behind()]
+                unsent = [len(one.unsent) for one in behind()]
                 for _ in range(50):
                     assert slow.recv(2**16, socket.MSG_WAITALL)
-                assert wait_until(lambda: sent != [one.last_activity for one in behind()])
+                assert wait_until(lambda: unsent != [len(one.unsent) for one in behind()])
                 world.clock.advance(LOOK_SECONDS)
             world.clock.advance(LOOK_SECONDS)
             assert poll.poll(10_000)
@@ -177,13 +175,14 @@ class EchoWay:
         if request.header("X-Way") == "bug":
             raise ValueError("a bug")
         if request.header("X-Way") == "stream":
-            self._body = request.body()
+            self._connection, self._body = connection, request.body()
             connection.become_stream(self)
             return None
         return Reply(request.body(), "200 OK")
 
     def as_stream(self):
-        return self._workers.open_stream([b"data: 1\n\n", self._body], None, lambda: None)
+        return self._workers.open_stream(
+            self._connection, [b"data: 1\n\n", self._body], None, lambda: None)
 
 
 def test_another_way_in_may_share_a_path_and_answer_at_once_or_with_a_stream(serve):

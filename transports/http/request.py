@@ -1,17 +1,32 @@
 """One HTTP request: waitress's parser, which judges before it stores and knows headers again.
 
-Whether a request is let in is decided when its header is complete: of one that is refused, no
-body is read, and nothing is kept.
+Of a request that is refused no body is read, and nothing is kept. A header that is known byte for
+byte, as that of most messages, is neither parsed nor judged again; that was 10 % of the time of a
+call (measured).
 
-A client sends the same few headers with all its messages, so a header that is known byte for byte
-is neither parsed nor judged again. What is kept is what came out of the same bytes before.
-Measured: parsing takes 10 % of the time of a call.
+What we use of waitress that it does not document, beside what is imported here;
+tests/http/test_connection.py checks that each name is there:
+
+    HTTPRequestParser.received      takes bytes, and returns how many belong to the request
+    HTTPRequestParser.parse_header  called once, with all bytes before the body; only sets
+                                    attributes, and a new body_rcv
+    HTTPRequestParser.empty         True: these were blank lines, and no request
+    HTTPRequestParser.body_rcv      a FixedStreamReceiver(content_length, buffer), if there is a
+                                    Content-Length; completed is True when all is here
+    HTTPRequestParser               adj body_bytes_received chunked close command completed
+                                    content_length error expect_continue get_body_stream headers
+                                    headers_finished path query version
+    ChunkedReceiver                 control_line trailer
 """
+
+import sys
 
 from waitress.buffers import OverflowableBuffer
 from waitress.parser import HTTPRequestParser, ParsingError, get_header_lines
 from waitress.receiver import FixedStreamReceiver
 from waitress.utilities import BadRequest
+
+from .replies import Reply
 
 KNOWN_HEADERS = 500
 LONGEST_KNOWN = 2000    # bytes
@@ -22,13 +37,12 @@ class Request(HTTPRequestParser):
     """Filled by MainThread; when it is complete, any thread may read it."""
 
     command = ""    # POST, for example; waitress sets it when it knows
-    refused = None  # the Reply, if it is refused
+    refused = None  # the Reply, if it is not let in or no proper request
     cors = ()       # headers for any answer to it
 
     def __init__(self, judge, known, adj):
         """`judge(method, path, header)`: see AccessCheck. `known`: header → the attributes that
-        parsing it has set; one dictionary for all requests with the same judge, used by MainThread
-        only."""
+        parsing it has set; one dictionary for all requests with the same judge."""
         super().__init__(adj)
         self._judge, self._known = judge, known
 
@@ -38,6 +52,16 @@ class Request(HTTPRequestParser):
     def body(self):
         """The whole body as bytes."""
         return self.get_body_stream().read()
+
+    def environ(self, connection):
+        """For a WSGI application."""
+        return {"REQUEST_METHOD": self.command, "SCRIPT_NAME": "", "QUERY_STRING": self.query,
+                "PATH_INFO": "/" + self.path.lstrip("/"), "SERVER_PROTOCOL": "HTTP/1.1",
+                "SERVER_NAME": "localhost", "SERVER_PORT": "0",     # for one without Host
+                "wsgi.version": (1, 0), "wsgi.url_scheme": "http", "wsgi.multithread": True,
+                "wsgi.multiprocess": False, "wsgi.run_once": False, "wsgi.errors": sys.stderr,
+                "wsgi.input": self.get_body_stream(), "router.connection": connection,
+                **{f"HTTP_{name}": value for name, value in self.headers.items()}}
 
     def is_cut_off(self):
         """Whether it is answered without its whole body: where the next request would begin is
@@ -56,12 +80,14 @@ class Request(HTTPRequestParser):
     def received(self, data):
         """How many of the bytes belong to this request."""
         consumed = super().received(data)
-        if self.refused:
-            self.completed = True
-        elif self.chunked and not self.completed and max(
+        if self.chunked and not self.completed and max(
                 len(self.body_rcv.control_line), len(self.body_rcv.trailer)) > LONGEST_CONTROL:
             # waitress would search all of it again with each piece that comes.
-            self.error, self.completed = BadRequest("A chunk's size or trailer is too long"), True
+            self.error = BadRequest("A chunk's size or trailer is too long")
+        if self.error:
+            status, headers, body = self.error.to_response()
+            self.refused = Reply(body, status, headers)
+        self.completed = self.completed or self.refused is not None
         return len(data) if self.completed and self.is_cut_off() else consumed
 
     def parse_header(self, header):
@@ -71,19 +97,17 @@ class Request(HTTPRequestParser):
             self.body_rcv = FixedStreamReceiver(self.content_length,
                                                 OverflowableBuffer(self.adj.inbuf_overflow))
             return
-        before = {*vars(self), "body_rcv"} - {"headers"}
         super().parse_header(header)
         self._check_encoding(header)
         if "close" in map(str.strip, self.header("Connection", "").lower().split(",")):
-            self.headers["CONNECTION"] = "close"    # waitress wants it to stand alone
+            self.headers["CONNECTION"] = "close"    # so that it stands alone, see is_last
         self.refused, self.cors = self._judge(self.command, self.path, self.header)
         # Only a header with Content-Length is kept, since that is what a message has.
         if self.refused is None and len(header) <= LONGEST_KNOWN \
                 and isinstance(self.body_rcv, FixedStreamReceiver):
             if len(self._known) >= KNOWN_HEADERS:
                 self._known.clear()
-            self._known[header] = {name: value for name, value in vars(self).items()
-                                   if name not in before}
+            self._known[header] = {**vars(self), "body_rcv": None}
 
     def _check_encoding(self, header):
         """Where a body ends must not be in doubt (RFC 9112, 6.1 and 11.2): what we took for a
