@@ -15,9 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from transports.fabric.outbox import CLOSE
 from upstreams.config.entries import Entry
 from upstreams.server.life import STARTING
-from upstreams.sharing.pool import CALL_PATIENCE, LATE_SECONDS
-from upstreams.sharing.processes import IDLE_SECONDS
 from upstreams.sharing.tables import COMMON, OWN
+from upstreams.sharing.waiting import CALL_PATIENCE, IDLE_SECONDS, LATE_SECONDS
 
 from world import Client, World, offers
 

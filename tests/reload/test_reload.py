@@ -10,8 +10,7 @@ from upstreams.eras import open_life
 from upstreams.reload.reload import reload as reload_router
 from upstreams.reload.reload import reload_servers
 from upstreams.server.life import FAILED
-from upstreams.sharing.pool import CALL_PATIENCE
-from upstreams.sharing.processes import IDLE_SECONDS
+from upstreams.sharing.waiting import CALL_PATIENCE, IDLE_SECONDS
 
 from world import World, offers
 
@@ -308,7 +307,7 @@ def test_a_server_that_changes_while_it_starts_is_not_taken_for_what_it_was_to_b
     reload(world, entry("a", timeout=5), "b")
     late = world.made[0]
     late.says(id=late.handshake[0]["id"], error={"code": -32601, "message": "not here"})
-    assert not world.pool.has_run(entry("a", timeout=5))
+    assert not world.pool.tables.servers["a"].has_run
     late.dies()
     world.clock.advance(1)
     assert client.session.upstreams["a"].state == "running"

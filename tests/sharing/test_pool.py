@@ -8,8 +8,8 @@ from transports.fabric.outbox import CLOSE
 from transports.fabric.session import SILENT_SECONDS
 from upstreams.config.entries import Entry
 from upstreams.server.lists import INITIALIZE_PATIENCE
-from upstreams.sharing.pool import CALL_PATIENCE, LATE_SECONDS
-from upstreams.sharing.processes import DIGEST_SECONDS, IDLE_SECONDS, LOOK_AGAIN
+from upstreams.sharing.processes import DIGEST_SECONDS, LOOK_AGAIN
+from upstreams.sharing.waiting import CALL_PATIENCE, IDLE_SECONDS, LATE_SECONDS
 
 from world import World, offers
 

@@ -217,7 +217,7 @@ def task_id_in(response):
 
 def request(method, params=None):
     """A request of our own, which gets its id when it is passed on: PendingRequests.add."""
-    return {"jsonrpc": "2.0", "id": 0, "method": method, "params": params or {}}
+    return {"jsonrpc": "2.0", "id": None, "method": method, "params": params or {}}
 
 
 def notification(method, params=None):

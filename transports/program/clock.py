@@ -1,7 +1,6 @@
 """The clock: one thread that calls functions later, so that no other thread has to wait. They
 must not block there; they may send messages, as any thread may."""
 
-import contextlib
 import logging
 import sched
 import threading
@@ -24,14 +23,20 @@ class Clock:
 
     def after(self, seconds, function, *arguments):
         """Call the function in so many seconds; returns what `forget` needs."""
-        event = self._schedule.enter(seconds, 0, function, arguments)
+        event = [(function, arguments)]
+        self._schedule.enter(seconds, 0, self._call, (event,))
         self._wake.set()
         return event
 
+    def _call(self, event):
+        for function, arguments in event:
+            function(*arguments)
+
     def forget(self, event):
-        """Do not call it after all; no error if it was called already."""
-        with contextlib.suppress(ValueError):
-            self._schedule.cancel(event)
+        """Do not call it after all; no error if it was called already, or is None. To take it out
+        of the schedule would take long if there is much in it."""
+        if event:
+            event.clear()
 
     def close(self):
         self._closed = True

@@ -129,6 +129,9 @@ class Audience:
             if count >= MOST_SUBSCRIPTIONS:
                 raise Refused(SERVER_UNAVAILABLE, f"this session has {count} subscriptions here, "
                                                   "and no more are possible: end some of them")
+            if session not in self._sessions:
+                raise Refused(SERVER_UNAVAILABLE, f'server "{self._upstream.name}" has just been '
+                                                  "replaced: try again")
             is_first = uri not in self._subscriptions
             subscription = self._subscriptions.setdefault(uri, Subscription(waiting=[]))
             subscription.sessions.add(session)

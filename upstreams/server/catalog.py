@@ -89,32 +89,30 @@ class Catalog:
         self._own = {TOOLS: set(), PROMPTS: set()}  # own names, of hidden tools as well
         self._lists = {}            # method → its items, for when the process rests
 
-    def learn(self, method, items):
-        """Remember a whole list; returns it as clients of all servers together see it, without
-        what no client sees and what has no proper name or URI."""
+    def learn(self, method, items, is_new=True):
+        """Remember a whole list, if it is new; returns it as clients of all servers together see
+        it, without what no client sees and what has no proper name or URI."""
         key = LISTS[method][2]
         items = [item for item in items if isinstance(item, dict)
                  and isinstance(item.get(key), str)]
         if method == TASKS:     # they come and go: each session remembers its own
             return items
-        small = len(encode(items)) <= LONGEST_REMEMBERED
-        self._lists = {**self._lists, method: items if small else None}
-        if method in self._own:
-            known, items = self._learn_names(method, items)
-        else:
-            known = {item[key]: item[key] for item in items}
-        self.known = {**self.known, method: known}
-        return items
-
-    def _learn_names(self, method, items):
         known, seen = {}, []
         for item in items:
-            if shown := self.shown(method, item):
+            if method not in self._own:
+                known[item[key]] = item[key]
+                seen.append(item)
+            elif shown := self.shown(method, item):
                 name = outer_name(method, self._prefix, shown["name"])
                 known[name] = item["name"]
                 seen.append({**shown, "name": name})
-        self._own = {**self._own, method: {item["name"] for item in items}}
-        return known, seen
+        if is_new:
+            small = len(encode(items)) <= LONGEST_REMEMBERED
+            self._lists = {**self._lists, method: items if small else None}
+            self.known = {**self.known, method: known}
+            if method in self._own:
+                self._own = {**self._own, method: {item["name"] for item in items}}
+        return seen
 
     def remembered(self, method):
         """The result of a list as the server gave it last; None if the server must be asked."""

@@ -21,6 +21,8 @@ log = logging.getLogger("router")
 def route(life, message):
     """Send a request or notification of the server to the session that it is for."""
     try:
+        if life is not life.upstream.life:
+            raise Refused(METHOD_NOT_FOUND, "this process is told to end")
         message = life.era.heard(message)
         if message is not None:
             params, other = params_of(message), _question if "id" in message else _news

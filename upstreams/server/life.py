@@ -168,7 +168,7 @@ class Life:
             self.connection.start(self.receive, self.lost)
         except StartFailed as problem:
             # Later the reason may pass: its command is being updated, the system is out of files.
-            self._end(str(problem), hopeless=not upstream.pool.has_run(self.entry))
+            self._end(str(problem), hopeless=not upstream.use.server.has_run)
         else:
             self.opening.start()
         if self.state == CLOSING:  # close() may have come before there was a process to close
@@ -182,7 +182,7 @@ class Life:
         upstream.info, upstream.problem, upstream.restarts.spared = era.info, None, False
         upstream.pool.is_of_era(upstream, era.name)
         if self.skipped:  # and so perhaps its answer to server/discover
-            upstream.pool.forget_era(self.entry)
+            upstream.pool.forget_era(upstream)
         if not self.advance(OPENED):
             return
         if self.entry.timeout:
@@ -245,7 +245,7 @@ class Life:
                  'a %s one; "protocol" in its config saves that', self.label, self.next_protocol)
         self._clock.forget(self._deadline)
         self.pending.close(reason)
-        restarts.begin(failed=False)
+        restarts.begin(self, failed=False)
 
     def closed(self, at_once):
         """We end it. What waits for it fails now if that must be, or if the connection will not
@@ -272,7 +272,7 @@ class Life:
                 question.within.fail(SERVER_UNAVAILABLE, text)
         self.settled_gate.open()
         if before == STARTING:  # it may have become one of the other era
-            upstream.pool.forget_era(self.entry)
+            upstream.pool.forget_era(upstream)
         if before:
             upstream.restarts.plan(self, hopeless, pause)
             upstream.pool.failed(upstream)

@@ -53,6 +53,7 @@ class Pages:
     def ask(self, cursor=None):
         """Ask for the first page, or for the one at the cursor."""
         message = request(self._method, {} if cursor is None else {"cursor": cursor})
+        self._is_new = not self._upstream.is_resting()  # else it is answered from memory
         try:
             self._upstream.request(message, reply_to=self, call=self._call)
         except Refused as problem:
@@ -68,7 +69,7 @@ class Pages:
         if self._upstream.life.era.name == LEGACY:
             cursor = cursor or None     # some of them end a list with ""
         if cursor is None or str(cursor) in self._cursors or len(self._cursors) >= MOST_PAGES:
-            self._done(self._upstream.catalog.learn(self._method, self._items))
+            self._done(self._upstream.catalog.learn(self._method, self._items, self._is_new))
         else:
             self._cursors.add(str(cursor))
             self.ask(cursor)
@@ -76,7 +77,8 @@ class Pages:
     def _failed(self, problem):
         upstream, method = self._upstream, self._method
         other = self._call and self._call.asker.upstreams.get(upstream.name)
-        if other not in (None, upstream):  # which has ended; the session lists here now
+        if other and (other is not upstream or upstream.is_resting()):
+            # This process has ended. The session lists from another now, or from memory.
             self._upstream, self._items, self._cursors = other, [], set()
             if other.is_settling():
                 other.when_settled(self.ask)

@@ -70,8 +70,13 @@ class Upstream:
 
     @property
     def capabilities(self):
-        """The same, but {} while it neither runs nor rests."""
-        return self.offered if self.life.state in (RUNNING, RESTING) else {}
+        """The same, but {} while it neither runs nor rests or comes back from there."""
+        return self.offered if self.life.state == RUNNING or self.is_resting() else {}
+
+    def is_resting(self):
+        """Whether what it has listed stays while it is away, or comes back."""
+        life = self.life
+        return life.state == RESTING or life.state == STARTING and life.known is not None
 
     # -- called by any thread
 
@@ -88,13 +93,13 @@ class Upstream:
         elif self.info:
             life.known = self.catalog.known  # from before it was put to rest
         if self.life is life:
-            life.start(before.next_protocol or self.pool.protocol_of(self.entry))
+            life.start(before.next_protocol or self.use.server.protocol())
 
     def request(self, message, reply_to, call=None):
         """Pass a request on; reply_to.send(response) gets the answer, under the asker's id. When
         `call` ends, the Call on whose behalf we ask, the server is told. Raises Refused."""
         life = self.life
-        if life.state == RESTING:
+        if self.is_resting():
             self.pool.at_rest(self, message, reply_to, call)
         elif life.state == STARTING:
             raise Refused(SERVER_UNAVAILABLE, f'server "{self.name}" is still starting')
@@ -141,7 +146,8 @@ class Upstream:
 
     def last_lines(self):
         """The last lines of its stderr, oldest first."""
-        return self.life.connection.last_lines() if self.life.connection else []
+        connection = self.life.connection
+        return connection.last_lines() if connection else []
 
 
 class Restarts:
@@ -170,7 +176,7 @@ class Restarts:
         upstream, now = self._upstream, time.monotonic()
         if least_pause == 0 and now - self._last_at_once > SOON:
             self._last_at_once = now
-            self.begin(failed=False)
+            self.begin(life, failed=False)
             return
         if life.running_since and now - life.running_since >= upstream.entry.healthy:
             self.begin_anew()
@@ -178,7 +184,7 @@ class Restarts:
         if not hopeless and upstream.pool.stops(upstream):
             return
         if not hopeless and self._failures <= upstream.entry.restart_attempts:
-            self.begin(max(self._pause.next(), least_pause or 0))
+            self.begin(life, max(self._pause.next(), least_pause or 0))
             return
         self.given_up = True
         if self.count:
@@ -192,17 +198,16 @@ class Restarts:
         self._failures = 0
         self._pause.reset()
 
-    def begin(self, seconds=0, failed=True):
-        """Let the clock begin the next life after so many seconds."""
-        self._upstream.clock.after(seconds, self._restart, failed)
+    def begin(self, life, seconds=0, failed=True):
+        """Let the clock begin the life after this one after so many seconds."""
+        self._upstream.clock.after(seconds, self._restart, life, failed)
 
-    def _restart(self, failed):
+    def _restart(self, life, failed):
         upstream = self._upstream
-        if failed and upstream.pool.stops(upstream):
-            return
-        connection = upstream.life.connection
-        if connection and not connection.join(0):
-            self.begin(LOOK_AGAIN, failed)  # never two lives at once: they may share files
+        if upstream.life is not life or failed and upstream.pool.stops(upstream):
+            return  # something else has begun it, or nobody uses it
+        if life.connection and not life.connection.join(0):
+            self.begin(life, LOOK_AGAIN, failed)  # never two lives at once: they may share files
             return
         self.count += failed
         upstream.pool.start_again(upstream)

@@ -53,6 +53,8 @@ def plan(tables, most_starts=4):
 def for_one(tables, server, key, session, waiting=1):
     """What is to be done for this session, the first of so many whose calls wait."""
     policy, use = server.policy(key), server.of(session)
+    if use and use.can_ask and policy is COMMON and not use.busy:
+        use = None      # it became modern: this process is not needed any more
     if use is None and policy in (COMMON, None):
         use = server.listers[PLAIN]
     mine = [use for use in server.uses if use.key == key and use.is_free()]
@@ -80,7 +82,8 @@ def _not_needed(server):
         return [Step(END, use) for use in over if use.state in (RUNNING, FAILED) and not use.busy]
     if all(use.is_lister() or use.state not in UP for use in server.uses):
         return []
-    return [Step(REST, use) for use in server.uses if use.state == RUNNING and use.yields_to(None)]
+    return [Step(REST, use) for use in server.uses
+            if use.state == RUNNING and not use.busy and use.yields_to(None)]
 
 
 def _unused(uses, session):
@@ -107,7 +110,7 @@ def _starts(tables, most, steps):
             continue
         busy.add(server)
         if before := [other for other in server.uses
-                      if other is not use and other.yields_to(use.session)]:
+                      if other is not use and other.yields_to(use.owner or use.session)]:
             starts += [Step(REST, other) for other in before
                        if other.state == RUNNING and not other.busy]
         elif free > 0:
@@ -118,10 +121,12 @@ def _starts(tables, most, steps):
 
 def _make_way(tables):
     """A call waits for room: a process of its server rests that has only listed, and does nothing
-    now. Or of the processes that take turns, the one that nobody has used for the longest time ends;
-    the last one of its kind stays."""
+    now. Or of the processes that take turns, the one that nobody has used for the longest time
+    ends; the last one of its kind stays."""
     servers = tables.servers.values()
-    wait = [server for server in servers if any(server.waiting.values())]
+    wait = [server for server in servers if any(
+        not server.of(first) and not tables.has_room(server, first)
+        for queue in server.waiting.values() for first in list(queue)[:1])]
     if not wait or any(server.ending for server in servers):
         return []
     for server in wait:
@@ -137,5 +142,5 @@ def is_idle(use):
     """Whether it takes turns, nobody has it, and another one can serve those who took turns
     there."""
     kin = [other for other in use.server.uses if other.key == use.key and other.owner is None
-           and not other.given_up and other.state != RESTING and not other.is_lister()]
-    return use in kin and use.state == RUNNING and use.is_free() and len(kin) > 1
+           and other.state == RUNNING and not other.is_lister()]
+    return use in kin and use.is_free() and len(kin) > 1

@@ -13,7 +13,7 @@ from upstreams.server.audience import lists_changed
 from upstreams.server.life import RESTING, RUNNING, STARTING
 from upstreams.server.upstream import Upstream
 
-from .plan import END, GIVE, NEW, REST, START, WANT, is_idle, plan
+from .plan import END, GIVE, NEW, REST, START, WANT, plan
 from .tables import OWN, PLAIN, TURNS, Server, Tables, Use
 
 log = logging.getLogger("router")
@@ -21,7 +21,6 @@ log = logging.getLogger("router")
 STARTS_AT_ONCE = 2 * (os.cpu_count() or 1)
 SLOW_START = 10.0       # seconds, after which a start does not count among those at once
 LOOK_AGAIN = 0.05       # seconds, while a process is ending or waits to start
-IDLE_SECONDS = 60.0     # after which a process that nobody holds ends, except the last of its kind
 QUESTION_LOOKS = 40     # of LOOK_AGAIN, while the first call waits for answers to the server
 DIGEST_SECONDS = 0.1    # after these, for the server to make use of them
 
@@ -47,7 +46,7 @@ class Processes:
         self.tables = Tables(limit)
         self.sessions = {}      # {session: its key} that see servers
         self._look = []         # (sessions, Server, whether they are told that it lists otherwise)
-        self._tending = self._changed = self._tick_planned = False
+        self._tending = self._changed = self._tick_planned = self.closed = False
         self.replace(entries)
 
     # -- carrying out the plan
@@ -72,10 +71,7 @@ class Processes:
                     self._tick_planned = self._tick_planned or tick
                     break
                 self._changed = False
-            try:
-                self._tend_once()
-            except Exception:  # a bug of ours must not stop the pool for good
-                log.exception("a change of the processes failed")
+            self._tend_once()
         if tick:
             self.clock.after(LOOK_AGAIN, self._tick)
 
@@ -87,15 +83,14 @@ class Processes:
 
     def _tend_once(self):
         with self.lock:
-            ending = [(server, life) for server in self.all_servers() for life in server.ending]
-        ended = [(server, life) for server, life in ending if life.connection.join(0)]
+            ending = [life for server in self.all_servers() for life in server.ending]
+        ended = [life for life in ending if life.connection.join(0)]
         with self.lock:
-            for server, life in ended:
-                if life in server.ending:
-                    server.ending.remove(life)
+            for server in self.all_servers():
+                server.ending[:] = [life for life in server.ending if life not in ended]
             self.tables.gone = [server for server in self.tables.gone if server.ending]
             self.refresh(self.tables.uses())
-            steps = plan(self.tables, STARTS_AT_ONCE)
+            steps = [] if self.closed else plan(self.tables, STARTS_AT_ONCE)
             effects = [self._apply(step) for step in steps]
             look, self._look = self._look, []
             self._changed = bool(self._changed or ended or steps or look)
@@ -103,14 +98,19 @@ class Processes:
             for session in sessions:
                 self._list_elsewhere(session, server, tell)
         for effect in filter(None, effects):
-            effect()
+            try:
+                effect()
+            except Exception:  # a bug of ours must not stop the other processes
+                log.exception("a change of the processes failed")
 
     def refresh(self, uses):
         """See how these are now. Requires the lock."""
         for use in uses:
             use.state = use.upstream.state
             use.given_up = use.upstream.restarts.given_up
-            use.busy = bool(use.upstream.life.pending.calls())
+            life = use.upstream.life
+            use.busy = use.state == RUNNING and not life.settled or any(
+                row.call or row.id is not None for _, row in life.pending.rows())
             use.subscribed = bool(use.upstream.audience.uris())
 
     def _apply(self, step):
@@ -158,30 +158,33 @@ class Processes:
                     session for session, key in use.server.sessions.items() if key == use.key],
                     use.server)
         if use.upstream.state == RUNNING:
-            self._get_ready(use)
+            self._get_ready(use, use.upstream.life)
             self.look_if_idle(use)
         self._started(use)
 
-    def _get_ready(self, use, looks=QUESTION_LOOKS):
+    def _get_ready(self, use, life, looks=QUESTION_LOOKS):
         """The first call of a process waits until what the process has asked by now is answered:
         mostly for roots, without which it would work wrongly. Some clients never answer."""
-        more = looks and len(use.upstream.life.calls)
+        more = looks and len(life.calls)
         if use.asked and looks is not None:
-            self.clock.after(LOOK_AGAIN if more else DIGEST_SECONDS, self._get_ready, use,
+            self.clock.after(LOOK_AGAIN if more else DIGEST_SECONDS, self._get_ready, use, life,
                              looks - 1 if more else None)
-            return
-        use.ready = True
-        self.changed()
+        elif use.upstream.life is life:
+            use.ready = True
+            self.changed()
 
     def _compare(self, use):
         """What it lists at its start, beside what the process with empty capabilities lists: if
         that is something else, it is because of the capabilities. Requires the lock."""
-        server = use.server
-        plain, lister = server.listers.get(PLAIN), server.listers.get(use.key)
+        server, names = use.server, use.upstream.catalog.names()
+        lister = server.listers.get(use.key)
         if lister and lister is not use and not lister.upstream.info:
             lister.upstream.remember(use.upstream)
-        if use.can_ask and plain and plain.upstream.info and not server.lists_by_capabilities \
-                and use.upstream.catalog.names() != plain.upstream.catalog.names():
+        if use.upstream.unlisted:
+            return  # who knows
+        if not use.can_ask:
+            server.plain_names = names
+        elif server.plain_names not in (None, names) and not server.lists_by_capabilities:
             log.info('server "%s" lists by what its clients can be asked', server.entry.name)
             server.lists_by_capabilities = True
             self.look_again(list(server.sessions), server, True)
@@ -204,19 +207,6 @@ class Processes:
         for session in list(use.listeners):
             self._list_elsewhere(session, use.server, True)
         use.upstream.close()
-
-    def look_if_idle(self, use):
-        """If nobody uses it until some time has passed, it ends."""
-        if use.can_ask and not use.owner:
-            self.clock.after(IDLE_SECONDS, self._end_if_idle, use, use.used)
-
-    def _end_if_idle(self, use, used):
-        """Called by the clock."""
-        with self.lock:
-            self.refresh(use.server.uses)
-            over = use.used == used and is_idle(use)
-        if over:
-            self.end(use)
 
     # -- the tables. All of this requires the lock
 
@@ -258,6 +248,8 @@ class Processes:
         server, key = self.tables.servers[name], self.sessions[session]
         server.sessions[session] = key
         use = server.lister(session)
+        if use is None and self.share and not self.tables.has_room(server, session):
+            use = server.listers[PLAIN]
         if use is None:
             use = self._make(server, key, session)
             if self.share:
@@ -268,7 +260,8 @@ class Processes:
         restarts = use.upstream.restarts
         if restarts.stopped:
             restarts.begin_anew()
-            server.ending.append(use.upstream.life)     # which may not have ended yet
+            if use.upstream.life.connection:    # which may not have ended yet
+                server.ending.append(use.upstream.life)
             self.want(use)
         elif use.upstream.state == RESTING and not use.upstream.info:
             self.want(use)
@@ -276,18 +269,20 @@ class Processes:
 
     def leave(self, session, server):
         """The session does not see this server any more. Returns the Uses that are to be told to
-        end: nobody else may have them, or nobody else has such capabilities."""
+        end, since nobody else may have them or has such capabilities; and the calls that wait."""
         key = server.sessions.pop(session)
-        server.waiting.get(key, {}).pop(session, None)
+        calls = server.waiting.get(key, {}).pop(session, [])
         for use in server.uses:
             use.listeners.pop(session, None)
             use.session = None if use.session is session else use.session
         alone = key != PLAIN and key not in server.sessions.values()
+        if alone:
+            server.waiting.pop(key, None)
         over = [use for use in server.uses
                 if use.owner is session or alone and use.key == key and use.owner is None]
         for use in over:
             self.forget(use)
-        return over
+        return over, calls
 
     def give(self, use, session, policy, calls=()):
         """The session owns this process from now on, or holds it for these calls."""
@@ -329,15 +324,20 @@ class Processes:
             before.use.listeners.pop(session, None)
             session.upstreams = {**session.upstreams, name: upstream}
         self.arrive(session, upstream, before.audience.leave(session))
-        if (tell or not before.info) and upstream.info:
+        if upstream.info and (tell or before.catalog.known != upstream.catalog.known):
             lists_changed(session, upstream.offered)
 
-    def arrive(self, session, upstream, uris):
+    def arrive(self, session, upstream, uris=()):
         """It lists for the session from now on, which is subscribed to these URIs there. Without
         the lock."""
         upstream.audience.join(session, uris)
-        if session.upstreams.get(upstream.name) is not upstream or session not in self.sessions:
-            upstream.audience.leave(session)    # it has left meanwhile
+        now = session.upstreams.get(upstream.name)
+        if session not in self.sessions:    # it has left meanwhile
+            upstream.audience.leave(session)
+        elif now is not upstream:           # it lists elsewhere by now
+            uris = upstream.audience.leave(session)
+            if now:
+                self.arrive(session, now, uris)
 
     def want(self, use):
         """It is to be started as soon as it may."""

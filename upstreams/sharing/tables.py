@@ -67,6 +67,7 @@ class Use:
     used: int = 0               # when it was let go of last: a number that only grows
     last_user: str = None       # the id of the session that held it last
     late: set = field(default_factory=set)      # our ids that were withdrawn while it was held
+    idle: object = None         # when it ends because nobody uses it: an event of the clock
     spoilt: bool = False        # whether one of these was not answered in time
     listeners: dict = field(default_factory=dict)   # {session: None} that list from it
 
@@ -98,6 +99,7 @@ class Server:
     era: str = None             # that it was found to be of last; None: not known yet
     asks_again: bool = False    # whether its next life is asked for its era although that is known
     has_run: bool = False       # whether it was ever up
+    plain_names: object = None  # what it listed at its start to a client that cannot be asked
     lists_by_capabilities: bool = False
     uses: list = field(default_factory=list)        # without those that were told to end
     ending: list = field(default_factory=list)      # lives that were told to end, and may not have
@@ -115,6 +117,13 @@ class Server:
         if era != LEGACY:   # a modern server keeps nothing of a client
             return None if era == AUTO else COMMON
         return TURNS if self.entry.shared else OWN
+
+    def protocol(self):
+        """What its next life begins with: AUTO, or an era."""
+        if not self.has_eras:
+            return LEGACY
+        known = self.entry.protocol == AUTO and not self.asks_again and self.era
+        return known or self.entry.protocol
 
     def of(self, session):
         """The process that the session owns, else the one that it holds; None without one."""

@@ -1,0 +1,212 @@
+"""The way of a call to its process, and of the process from one session to the next.
+
+A call runs at once if its process is up and free. Else it waits in a queue of its server, and
+plan.py says when its session's turn has come. No thread waits for that.
+"""
+
+import functools
+import logging
+
+from transports.fabric.messages import SERVER_UNAVAILABLE, Refused
+from upstreams.server.life import RUNNING, STARTING
+
+from .plan import GIVE, for_one, is_idle
+from .processes import Processes
+from .tables import COMMON, OWN, PLAIN, TURNS, WaitingCall
+
+log = logging.getLogger("router")
+
+CALL_PATIENCE = 30.0    # seconds that a call waits for a process that is free
+LATE_SECONDS = 2.0      # in which a server must answer a call that was withdrawn from it
+IDLE_SECONDS = 60.0     # after which a process that nobody holds ends, except the last of its kind
+
+
+class Waiting(Processes):
+    """The calls that wait, and those for which a session holds a process."""
+
+    def run(self, session, name, call, function, reply_to):
+        """Call function(upstream) with the process that runs this call.
+
+        At once, in this thread, if there is one that is up; then it may raise Refused. Else in
+        the thread that makes it so; then an error goes to `reply_to`, as it does if there is no
+        process in time.
+        """
+        upstream = session.upstreams.get(name)
+        if upstream is None:
+            raise Refused(SERVER_UNAVAILABLE, f'there is no server "{name}" here any more')
+        use = upstream.use
+        if use.called and upstream.life.state == RUNNING and (
+                use.owner is session or use.key == PLAIN and use.server.policy(
+                    use.server.sessions.get(session, PLAIN)) is COMMON):
+            function(upstream)
+            return
+        server, waiting = use.server, WaitingCall(session, call, function, reply_to)
+        with self.lock:
+            key = server.sessions.get(session)
+            if key is None or self.tables.servers.get(name) is not server:
+                raise Refused(SERVER_UNAVAILABLE, f'server "{name}" has just been changed in '
+                              "the config: try again" if session in self.sessions
+                              else "this session has ended")
+            use = self._use_now(server, key, session)
+            if use:
+                self.give(use, session, server.policy(key), [waiting])
+            else:
+                server.waiting[key].setdefault(session, []).append(waiting)
+        if use:
+            self.look_now()
+            self.begin(use, [waiting])
+        else:
+            self._wait(server, key, waiting)
+
+    def _use_now(self, server, key, session):
+        """The process that a call of this session gets at once: a session that has one waits
+        behind nobody, and without a queue nobody waits. Requires the lock."""
+        if server.waiting.setdefault(key, {}) and not server.of(session):
+            return None
+        self.refresh(server.uses)
+        steps = for_one(self.tables, server, key, session)
+        return steps[0].use if steps and steps[0].what is GIVE else None
+
+    def _wait(self, server, key, waiting):
+        """This call waits from now on. If it is the first of its session and waits for room,
+        another session may have to end; the only process of a server makes no room."""
+        waiting.deadline = self.clock.after(CALL_PATIENCE, self._patience_ends, server, key,
+                                            waiting)
+        waiting.call.on_end(functools.partial(self._withdrawn, server, key, waiting))
+        self.changed()
+        session, owners = waiting.session, set()
+        with self.lock:
+            if server.waiting.get(key, {}).get(session) == [waiting] and not server.of(session) \
+                    and not self.tables.has_room(server, session):
+                owners = {use.owner for each in self.tables.servers.values() for use in each.uses
+                          if each is server or each.count() > 1} - {None}
+        if owners:
+            self.make_room(owners)
+            self.changed()
+
+    def _waits(self, server, key, waiting):
+        """Requires the lock."""
+        return waiting in server.waiting.get(key, {}).get(waiting.session, ())
+
+    def _withdrawn(self, server, key, waiting):
+        """The call has ended: it waits no more, if it did."""
+        self.clock.forget(waiting.deadline)
+        with self.lock:
+            self._take_back(server, key, waiting)
+
+    def _take_back(self, server, key, waiting):
+        """It waits no more, if it did. Requires the lock."""
+        if self._waits(server, key, waiting):
+            calls = server.waiting[key][waiting.session]
+            calls.remove(waiting)
+            if not calls:
+                del server.waiting[key][waiting.session]
+
+    def _patience_ends(self, server, key, waiting):
+        """Called by the clock: the call has waited for long. It goes on waiting while a process
+        that it could have is starting, or is about to and waits for nothing that may last."""
+        with self.lock:
+            if not self._waits(server, key, waiting):
+                return
+            self.refresh(server.uses)
+            blocked = server.ending or any(
+                use.busy and use.yields_to(waiting.session) for use in server.uses)
+            keys = {key} if server.policy(key) in (OWN, TURNS) else {key, PLAIN}
+            more = any(use.state == STARTING or use.state == RUNNING and not use.ready
+                       or use.wanted and not blocked for use in server.uses
+                       if use.key in keys and use.owner in (None, waiting.session))
+            if not more:
+                self._take_back(server, key, waiting)
+            users = [use.owner or use.holder for use in self.tables.uses()]
+        if more:
+            waiting.deadline = self.clock.after(CALL_PATIENCE, self._patience_ends, server, key,
+                                                waiting)
+            return
+        users = [session for session in users if session]
+        idle = sum(not len(session.calls) for session in set(users))
+        text = (f'server "{server.entry.name}": no process was free within {CALL_PATIENCE:g} '
+                f"seconds; {len(users)} belong to {len(set(users))} clients, of which {idle} are "
+                f"idle, and {self.tables.limit} are allowed: close a client, raise "
+                '--max-processes, or set "shared": true for servers that keep nothing of a '
+                "client between two calls")
+        log.warning("%s", text)
+        waiting.fail(Refused(SERVER_UNAVAILABLE, text))
+
+    def begin(self, use, calls):
+        """These calls begin at this process, or fail if it is not running."""
+        for waiting in calls:
+            self.clock.forget(waiting.deadline)
+            if waiting.holds:
+                waiting.call.on_end(functools.partial(self._call_ended, use, waiting.call))
+                use.upstream.audience.tell_server(waiting.session)
+            if waiting.call.ended:
+                continue
+            use.called = True
+            try:
+                waiting.function(use.upstream)
+            except Refused as problem:
+                waiting.fail(problem)
+
+    def _call_ended(self, use, call):
+        """A call for which its session holds this process has ended.
+
+        If it was withdrawn, the server may still ask or log something that belongs to it. So the
+        process is free only when that late answer arrives, and is ended if it does not arrive in
+        LATE_SECONDS.
+        """
+        ids = [our_id for our_id, row in use.upstream.life.pending.rows() if row.call is call]
+        with self.lock:
+            use.holds -= 1
+            use.late.update(ids)
+        if ids:
+            self.clock.after(LATE_SECONDS, self._too_late, use, ids)
+        else:
+            self._let_go(use)
+
+    def answered_late(self, upstream, our_id):
+        """The server has answered a request that was withdrawn. Its reader thread."""
+        use = upstream.use
+        if our_id in use.late:
+            with self.lock:
+                use.late.discard(our_id)
+            self._let_go(use)
+
+    def _too_late(self, use, ids):
+        """Called by the clock."""
+        with self.lock:
+            use.spoilt = use.spoilt or not use.late.isdisjoint(ids)
+            use.late.difference_update(ids)
+        self._let_go(use)
+
+    def _let_go(self, use):
+        """If nothing of its holder is under way there any more, the process is free."""
+        with self.lock:
+            if use.holder is None or use.holds or use.late:
+                return
+            use.holder, use.used = None, next(self.numbers)
+            spoilt = use.spoilt and not use.owner and use in use.server.uses
+            wanted = any(queue for server in self.tables.servers.values()
+                         for queue in server.waiting.values())
+        if spoilt:
+            self.end(use)
+        elif wanted:
+            self.changed()
+        self.look_if_idle(use)
+
+    def look_if_idle(self, use):
+        """If nobody uses it until some time has passed, it ends."""
+        if use.can_ask and not use.owner:
+            with self.lock:
+                self.clock.forget(use.idle)
+                use.idle = self.clock.after(IDLE_SECONDS, self._end_if_idle, use, use.used)
+
+    def _end_if_idle(self, use, used):
+        """Called by the clock."""
+        with self.lock:
+            self.refresh(use.server.uses)
+            over = use.used == used and is_idle(use)
+            if over:
+                self.forget(use)
+        if over:
+            self._close(use)
+            self.changed()
