@@ -183,7 +183,8 @@ class Pool(Waiting):
         use = upstream.use
         with self.lock:
             kin = not use.is_lister() and use.key in use.server.sessions.values()
-            upstream.restarts.stopped = not (use.owner or use.holder or use.listeners or kin)
+            listeners = any(use.server.of(session) in (None, use) for session in use.listeners)
+            upstream.restarts.stopped = not (use.owner or use.holder or listeners or kin)
             return upstream.restarts.stopped
 
     def start_again(self, upstream):

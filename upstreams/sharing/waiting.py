@@ -117,6 +117,7 @@ class Waiting(Processes):
                        if use.key in keys and use.owner in (None, waiting.session))
             if not more:
                 self._take_back(server, key, waiting)
+            has_room = self.tables.has_room(server, waiting.session)
             users = [use.owner or use.holder for use in self.tables.uses()]
         if more:
             waiting.deadline = self.clock.after(CALL_PATIENCE, self._patience_ends, server, key,
@@ -124,11 +125,13 @@ class Waiting(Processes):
             return
         users = [session for session in users if session]
         idle = sum(not len(session.calls) for session in set(users))
+        why = ("another one of it has not ended, or is busy with a request that it does not answer"
+               if has_room else
+               f"{len(users)} belong to {len(set(users))} clients, of which {idle} are idle, and "
+               f"{self.tables.limit} are allowed: close a client, raise --max-processes, or set "
+               '"shared": true for servers that keep nothing of a client between two calls')
         text = (f'server "{server.entry.name}": no process was free within {CALL_PATIENCE:g} '
-                f"seconds; {len(users)} belong to {len(set(users))} clients, of which {idle} are "
-                f"idle, and {self.tables.limit} are allowed: close a client, raise "
-                '--max-processes, or set "shared": true for servers that keep nothing of a '
-                "client between two calls")
+                f"seconds; {why}")
         log.warning("%s", text)
         waiting.fail(Refused(SERVER_UNAVAILABLE, text))
 
