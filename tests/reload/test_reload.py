@@ -417,3 +417,13 @@ def test_nothing_is_left_of_what_was_there_before():
 
 def test_every_field_of_an_entry_is_compared():
     assert [field.name for field in dataclasses.fields(Entry) if not field.compare] == ["clear"]
+
+
+def test_a_call_that_waits_for_a_server_that_leaves_its_group_ends():
+    world = World(a=offers(tools=["t"]), b=offers(tools=["t"]), groups={"g": ["a", "b"]})
+    client = world.client("g", capabilities=ASKABLE)
+    world.offers["b"]["slow"] = True
+    client.sends(id="c", method="tools/call", params={"name": "b__t"})
+    assert client.gets() == []
+    reload(world, *world.pool.entries.values(), groups={"g": ["a"]})
+    assert "not here any more" in client.gets()[-1]["error"]["message"]

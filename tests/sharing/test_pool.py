@@ -1038,3 +1038,172 @@ def test_a_server_that_was_given_up_is_tried_again_for_a_client_that_comes():
     client = world.client()
     call(client)
     assert alive(world) == ["a"] and take_call(world, "a")
+
+
+# -- what a reviewer found
+
+
+def test_what_rests_still_lists_while_it_comes_back_and_whoever_needs_it_waits():
+    world = world_of(a=offers(tools=["t"], resources=["a:/"]))
+    call(world.client(capabilities=ASKABLE))
+    world.offers["a"]["slow"] = True
+    other = world.client("a")
+    other.asks("resources/subscribe", id="s", uri="a:/")
+    assert other.gets() == [] and "a" in alive(world)
+    other.asks("tools/list", id="l")
+    assert other.get()["result"]["tools"] == [{"name": "t"}]
+    world["a"].answer_initialize()
+    assert "resources/subscribe" in [message["method"] for message in world["a"].takes()]
+
+
+def test_a_list_that_a_resting_server_does_not_have_starts_nothing():
+    world = world_of()
+    call(world.client(capabilities=ASKABLE))
+    before, other = alive(world), world.client("a", capabilities=ASKABLE)
+    other.asks("prompts/list")
+    assert other.get()["error"]["code"] == -32601 and alive(world) == before
+
+
+def test_a_page_that_nobody_remembers_is_fetched_from_the_server():
+    world = world_of()
+    call(world.client(capabilities=ASKABLE))
+    world.offers["a"]["slow"] = True
+    other = world.client("a")
+    other.asks("tools/list", cursor="2")
+    assert other.gets() == [] and "a" in alive(world)
+
+
+def test_a_subscription_while_the_own_process_of_the_client_starts_starts_no_other():
+    world = world_of(a=offers(tools=["t"], resources=["a:/"]))
+    client = world.client(capabilities=ASKABLE)
+    world.offers["a"]["slow"] = True
+    call(client)
+    (own,) = alive(world)
+    client.asks("resources/subscribe", id="s", uri="a:/")
+    assert alive(world) == [own] != ["a"]
+    world[own].answer_initialize()
+    assert "resources/subscribe" in [message["method"] for message in world[own].takes()]
+
+
+def test_a_lister_that_died_does_not_come_back_beside_the_own_process_of_its_only_client():
+    world = world_of()
+    client = world.client(capabilities=ASKABLE)
+    world["a"].dies()
+    world.offers["a"]["slow"] = True
+    call(client)
+    assert len(alive(world)) == 1 and alive(world) != ["a"]
+    world.clock.advance(CALL_PATIENCE)
+    assert len(alive(world)) == 1
+
+
+@pytest.mark.parametrize("shared", [None, True])
+def test_a_call_that_only_waits_for_its_start_ends_nothing(shared):
+    world = world_of(shared, a=offers(tools=["t"]), b=offers(tools=["t"]))
+    clients = [world.client(capabilities=ASKABLE) for _ in range(3)]
+    for client in clients:
+        call(client)
+        answer_call(world, world.own("a", client))
+        client.gets()
+    world.offers["b"]["slow"] = True
+    before = {*alive(world)}
+    call(clients[0], name="b__t")
+    world.clock.advance(5)
+    assert before <= {*alive(world)}
+
+
+def test_when_all_processes_of_a_server_die_at_once_it_goes_on_for_those_who_come_later():
+    world = world_of(shared=True, a=offers(tools=["t"], resources=["a:/"]))
+    plain, client = world.client(), world.client(capabilities=ASKABLE)
+    call(client)
+    own = world.own("a", client)
+    answer_call(world, own)
+    client.asks("resources/subscribe", id="s", uri="a:/")
+    world["a"].dies()
+    own.dies()
+    assert alive(world) == []   # there is a pause
+    world.clock.advance(2)
+    plain.leaves()
+    world.clock.advance(5)
+    later = world.client()
+    call(later)
+    world.clock.advance(1)
+    assert take_call(world, later.session.upstreams["a"].label)
+
+
+def test_a_call_that_gave_up_waiting_is_not_sent_later():
+    world = world_of(limit=0, a=offers(resources=["x:/1"], templates=["x:/{id}"]),
+                     b=offers(templates=["x:/{id}"]))
+    plain, client = world.client(), world.client(capabilities=ASKABLE)
+    plain.asks("resources/read", id="p", uri="x:/1")
+    client.asks("resources/read", id="r", uri="x:/2")
+    world.clock.advance(CALL_PATIENCE + 1)
+    plain.leaves()
+    world.clock.advance(1)
+    reads = [message for server in world.made for message in server.takes()
+             if message.get("params", {}).get("uri") == "x:/2"]
+    assert len(reads) == 1
+
+
+def test_calls_wait_for_as_long_as_their_process_waits_for_its_start_or_its_lists():
+    names = [f"s{number}" for number in range(40)]
+    world = world_of(**{name: offers(tools=["t"]) for name in names})
+    client = world.client(capabilities=ASKABLE)
+    for name in names:
+        world.offers[name]["slow"] = True
+        call(client, name, f"{name}__t")
+    world.clock.advance(CALL_PATIENCE + 1)
+    assert client.gets() == []
+
+
+def test_a_process_of_which_the_lists_are_unknown_does_not_rest_nor_make_its_server_dynamic():
+    world = world_of()
+    client = world.client(capabilities=ASKABLE)
+    world.offers["a"] = offers(capabilities={"tools": {}})
+    world.offers["a"]["lists"].clear()      # it does not answer
+    call(client)
+    own = world.own("a", client)
+    own.says(id=own.take()["id"], error={"code": -32603, "message": "busy"})
+    assert not world.pool.tables.servers["a"].lists_by_capabilities
+
+
+def test_connecting_starts_no_more_processes_than_there_may_be():
+    world = World(limit=1, a=offers(tools=["t"]), entries={
+        "a": Entry("a", "-", prefix="a__", lists_by_capabilities=True)})
+    for number in range(5):
+        world.client(capabilities={**ASKABLE, "experimental": {"number": number}})
+    assert len(alive(world)) == 2
+
+
+def test_other_resources_of_the_own_process_are_news():
+    world = world_of(a=offers(tools=["t"], resources=["plain:/"]))
+    client = world.client(capabilities=ASKABLE)
+    client.asks("resources/list")
+    client.gets()
+    world.offers["a"] = offers(tools=["t"], resources=["by-roots:/"])
+    call(client)
+    assert {message["method"] for message in client.gets()} == {
+        "notifications/tools/list_changed", "notifications/resources/list_changed"}
+
+
+def test_the_last_process_that_runs_stays_whatever_others_failed():
+    world = world_of(shared=True)
+    clients = [world.client(capabilities=ASKABLE), world.client(capabilities=ASKABLE)]
+    for client in clients:
+        call(client)
+    one, two = [world.own("a", client) for client in clients]
+    answer_call(world, one)
+    answer_call(world, two)
+    world.clock.advance(IDLE_SECONDS - 2)
+    world.offers["a"]["initializes"] = "dies"
+    one.dies()
+    world.clock.advance(3)
+    assert alive(world) == [two.label]
+
+
+def test_nothing_is_kept_of_capabilities_that_no_client_has_any_more():
+    world = world_of()
+    for number in range(5):
+        client = world.client(capabilities={**ASKABLE, "experimental": {"number": number}})
+        call(client)
+        client.leaves()
+    assert world.pool.tables.servers["a"].waiting == {}

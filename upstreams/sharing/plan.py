@@ -75,15 +75,16 @@ def for_one(tables, server, key, session, waiting=1):
 
 
 def _not_needed(server):
-    """A server that became modern needs no process but the one that lists. And beside a process
-    that somebody has, one rests from which nobody lists."""
+    """A server that became modern needs no process but the one that lists. And a lister rests if
+    everybody who lists from it has a process that is up or coming, and there is such a process."""
     over = [use for use in server.uses if use.can_ask and server.policy(use.key) is COMMON]
     if over:
         return [Step(END, use) for use in over if use.state in (RUNNING, FAILED) and not use.busy]
     if all(use.is_lister() or use.state not in UP for use in server.uses):
         return []
-    return [Step(REST, use) for use in server.uses
-            if use.state == RUNNING and not use.busy and use.yields_to(None)]
+    have = {use.owner or use.holder for use in server.uses if use.state in UP}
+    return [Step(REST, use) for use in server.uses if use.state == RUNNING and use.is_lister()
+            and use.is_free() and not use.busy and use.listeners.keys() <= have]
 
 
 def _unused(uses, session):
