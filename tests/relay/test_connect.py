@@ -54,7 +54,7 @@ def connected(url, *options):
 def test_the_tour_of_a_remote_server_is_that_of_the_same_server_over_stdio(
         start_router, direct, mode, path):  # noqa: F811
     with everything_over_http(mode, path) as url:
-        running = start_router({"everything": {"url": url}})
+        running = start_router({"everything": {"url": url, "listsByCapabilities": True}})
         seen = travel(over_http(running.url + "/mcp/everything"))
         same(unsigned(seen), unsigned(expected_from(direct[True], "")))
 
@@ -77,7 +77,7 @@ def test_a_router_behind_a_router_behind_a_router_gives_the_same(
     with contextlib.ExitStack() as stack:
         for name in "abc":
             (tmp_path / name).mkdir()
-            server = {"url": f"{url}/mcp"} if url else everything()
+            server = {"url": f"{url}/mcp", "listsByCapabilities": True} if url else everything()
             running = processes.Running(tmp_path / name, {"everything": {**server, "prefix": ""}})
             stack.callback(running.stop)
             url = running.url
