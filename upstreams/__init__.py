@@ -2,7 +2,7 @@
 
 May import: transports.fabric and transports.program. Never the transports themselves.
 
-In reading order; each imports only those after it:
+Each imports only those after it. In reading order:
     routing/        what a client says and sees
     sharing/        which process serves whom
     server/         our half of one server

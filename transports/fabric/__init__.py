@@ -12,7 +12,6 @@ own, and a test finds any other:
     Process._lock           held while a process is signalled or reaped, so that it is the one
     Processes.lock          held while plan.py decides and the tables of sharing are written
     Pool.lock               the same lock
-    Upstream.lock           held while a life, which has not begun, takes the place of another
     Stderr.lock             of the log, held during a write to stderr, which never blocks
 
 May import: nothing but the standard library.

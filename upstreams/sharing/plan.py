@@ -83,7 +83,7 @@ def _not_needed(server):
     if all(use.is_lister() or use.state not in UP for use in server.uses):
         return []
     have = {use.owner or use.holder for use in server.uses if use.state in UP}
-    return [Step(REST, use) for use in server.uses if use.state == RUNNING and use.is_lister()
+    return [Step(REST, use) for use in server.uses if use.state in UP and use.is_lister()
             and use.is_free() and not use.busy and use.listeners.keys() <= have]
 
 

@@ -14,7 +14,7 @@ from upstreams.server.life import RESTING, RUNNING, STARTING
 from upstreams.server.upstream import Upstream
 
 from .plan import END, GIVE, NEW, REST, START, WANT, plan
-from .tables import OWN, PLAIN, TURNS, Server, Tables, Use
+from .tables import OWN, PLAIN, TURNS, Server, Tables, Use, refresh
 
 log = logging.getLogger("router")
 
@@ -89,7 +89,7 @@ class Processes:
             for server in self.all_servers():
                 server.ending[:] = [life for life in server.ending if life not in ended]
             self.tables.gone = [server for server in self.tables.gone if server.ending]
-            self.refresh(self.tables.uses())
+            refresh(self.tables.uses())
             steps = [] if self.closed else plan(self.tables, STARTS_AT_ONCE)
             effects = [self._apply(step) for step in steps]
             look, self._look = self._look, []
@@ -102,16 +102,6 @@ class Processes:
                 effect()
             except Exception:  # a bug of ours must not stop the other processes
                 log.exception("a change of the processes failed")
-
-    def refresh(self, uses):
-        """See how these are now. Requires the lock."""
-        for use in uses:
-            use.state = use.upstream.state
-            use.given_up = use.upstream.restarts.given_up
-            life = use.upstream.life
-            use.busy = use.state == RUNNING and not life.settled or any(
-                row.call or row.id is not None for _, row in life.pending.rows())
-            use.subscribed = bool(use.upstream.audience.uris())
 
     def _apply(self, step):
         """Write a step into the tables; returns what is to be done without the lock, or None."""

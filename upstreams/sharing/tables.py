@@ -53,7 +53,7 @@ class Use:
     capabilities: dict = field(default_factory=dict)    # that it is opened with
     state: str = RESTING        # of the Upstream, as the Pool has seen it last
     given_up: bool = False      # likewise: whether it has failed for good
-    busy: bool = False          # likewise: whether a client's request is under way there
+    busy: bool = False          # likewise: whether it answers a client, or is asked for its lists
     subscribed: bool = False    # likewise: whether any session is subscribed to something there
     wanted: int = 0             # its place in the order of starts; 0 if it need not start
     counts: bool = False        # whether it counts among those that start at the same time
@@ -87,6 +87,16 @@ class Use:
         """Whether it is up only to list, and for nobody but this session."""
         return (self.state in UP and self.is_lister() and self.is_free()
                 and self.listeners.keys() <= {session})
+
+
+def refresh(uses):
+    """See how the Upstreams of these are now."""
+    for use in uses:
+        upstream, life = use.upstream, use.upstream.life
+        use.state, use.given_up = life.state, upstream.restarts.given_up
+        use.busy = use.state == RUNNING and not life.settled or any(
+            row.call or row.id is not None for _, row in life.pending.rows())
+        use.subscribed = bool(upstream.audience.uris())
 
 
 @dataclass(eq=False)

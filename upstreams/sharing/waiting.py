@@ -12,7 +12,7 @@ from upstreams.server.life import RUNNING, STARTING
 
 from .plan import GIVE, for_one, is_idle
 from .processes import Processes
-from .tables import COMMON, OWN, PLAIN, TURNS, WaitingCall
+from .tables import COMMON, OWN, PLAIN, TURNS, WaitingCall, refresh
 
 log = logging.getLogger("router")
 
@@ -63,7 +63,7 @@ class Waiting(Processes):
         behind nobody, and without a queue nobody waits. Requires the lock."""
         if server.waiting.setdefault(key, {}) and not server.of(session):
             return None
-        self.refresh(server.uses)
+        refresh(server.uses)
         steps = for_one(self.tables, server, key, session)
         return steps[0].use if steps and steps[0].what is GIVE else None
 
@@ -108,7 +108,7 @@ class Waiting(Processes):
         with self.lock:
             if not self._waits(server, key, waiting):
                 return
-            self.refresh(server.uses)
+            refresh(server.uses)
             blocked = server.ending or any(
                 use.busy and use.yields_to(waiting.session) for use in server.uses)
             keys = {key} if server.policy(key) in (OWN, TURNS) else {key, PLAIN}
@@ -199,14 +199,13 @@ class Waiting(Processes):
     def look_if_idle(self, use):
         """If nobody uses it until some time has passed, it ends."""
         if use.can_ask and not use.owner:
-            with self.lock:
-                self.clock.forget(use.idle)
-                use.idle = self.clock.after(IDLE_SECONDS, self._end_if_idle, use, use.used)
+            self.clock.forget(use.idle)
+            use.idle = self.clock.after(IDLE_SECONDS, self._end_if_idle, use, use.used)
 
     def _end_if_idle(self, use, used):
         """Called by the clock."""
         with self.lock:
-            self.refresh(use.server.uses)
+            refresh(use.server.uses)
             over = use.used == used and is_idle(use)
             if over:
                 self.forget(use)
