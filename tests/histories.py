@@ -445,8 +445,10 @@ class History(RuleBasedStateMachine):
 
     def one_client_means_one_process_of_each_server(self):
         """With "shared": true, a process that nobody holds is found within two minutes. One that
-        ends may keep others from their start."""
-        if len(self.clients) != 1 or any(server.closing for server in self.alive()):
+        ends may keep others from their start, and one that lists must answer before it rests."""
+        asked = [row for use in self.pool.tables.uses() if use.is_lister()
+                 for _, row in use.upstream.life.pending.rows() if row.id is not None]
+        if len(self.clients) != 1 or asked or any(server.closing for server in self.alive()):
             self.alone_since = self.clock.now
         else:
             names = [server.label[0] for server in self.alive()]
