@@ -7,6 +7,7 @@ a thread says `changed`. To ask all of them at every turn, as waitress does, cos
 
 import collections
 import contextlib
+import errno
 import functools
 import logging
 import selectors
@@ -77,10 +78,18 @@ class Loop:
     def _accept(self, listening):
         try:
             accepted, _ = listening.accept()
-        except OSError:
-            return  # the client has gone already
-        accepted.setblocking(False)
-        accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except OSError as problem:  # mostly: the client has gone already
+            if problem.errno in (errno.EMFILE, errno.ENFILE) and self.connections:
+                log.warning("no more files can be open: further clients wait until others have "
+                            "gone")
+                self._be_full(True)
+            return
+        try:
+            accepted.setblocking(False)
+            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except OSError:     # some systems say so if the client has gone
+            accepted.close()
+            return
         connection = self._new_connection(accepted)
         self.connections.add(connection)
         self._changed.append(connection)

@@ -60,7 +60,8 @@ class Stderr(logging.Handler):
         except OSError:
             pass  # closed, or its reader is gone: no more to be done than if it were full
         self._dropped = self._dropped + 1 if rest else 0
-        self._in_line = 0 < len(rest) < len(data)
+        if len(rest) < len(data):
+            self._in_line = bool(rest)
 
 
 def _log_end_of_thread(problem):

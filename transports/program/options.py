@@ -164,7 +164,7 @@ def _origin(text):
 
 def _token(path):
     if path is None:
-        return os.environ.get("MCP_ROUTER_TOKEN", "").encode() or None
+        return os.environ.get("MCP_ROUTER_TOKEN", "").strip().encode() or None
     try:
         token = Path(path).read_bytes().strip()
     except OSError as problem:

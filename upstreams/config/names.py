@@ -63,9 +63,9 @@ def groups_of(stated, servers, off):
                               'and ".", the first one not "."')
         if group in servers:
             raise ConfigError(f"{place}: a server has this name: give the group another")
-        found[group] = list(dict.fromkeys(segment(name) for name in members if name not in off))
+        found[group] = [name for name in dict.fromkeys(map(segment, members)) if name in servers]
         for name in members:
-            if name not in off and segment(name) not in servers:
+            if segment(name) not in {*servers, *map(segment, off)}:
                 known = ", ".join(server.name for server in servers.values())
                 raise ConfigError(f'{place}: there is no server "{name}"; there are: {known}')
     return found

@@ -66,7 +66,7 @@ class Values:
         if path := keys.get("envFile"):
             place = self.server.place("envFile")
             found = parse_env_file(f"{place}: {path}", self.read(place, path))
-            self.keep(*found.values())
+            self.keep(*(value for name, value in found.items() if name not in WELL_KNOWN))
             keys["env"] = {**found, **keys["env"]}
         if "url" in keys:
             if not re.match("https?://[^/]", keys["url"], re.IGNORECASE):
@@ -85,7 +85,7 @@ class Values:
         secret = section in ("env", "headers")
         expand = self.expand_bare if secret and BARE.fullmatch(value) else self.expand
         text = expand(self.server.place(key), value)
-        if secret:
+        if secret and key.partition(".")[2] not in WELL_KNOWN:
             self.keep(text)
         if section == "headers":
             self.keep(text.rpartition(" ")[2])      # of "Bearer …"

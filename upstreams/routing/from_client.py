@@ -13,6 +13,7 @@ from transports.fabric.messages import (INTERNAL_ERROR, INVALID_REQUEST, LATEST,
                                         InvalidMessage, Refused, is_id, kind_of, params_of, result,
                                         task_id_in)
 from transports.fabric.peers import passing
+from transports.fabric.session import Gate
 from upstreams.server.lists import when_session_settled
 
 log = logging.getLogger("router")
@@ -94,8 +95,7 @@ class FromClient:
             return
         if session.initialized:
             session.ready_gate.open()  # some clients forget to say `initialized`
-        if not session.answered_gate.do(self._attempt, session.surface.request, session, message,
-                                        call):
+        if not session.answered_gate.do(self._attempt, _ask_surface, session, message, call):
             call.fail(SERVER_UNAVAILABLE, "too much waits for the answer to initialize already: "
                                           "wait for that first")
 
@@ -153,7 +153,10 @@ class FromClient:
             session.version, session.initialized = None, False
             self._pool.release(session)
             call.send(problem.answer(call.id))
-        session.answered_gate.open()
+            before, session.answered_gate = session.answered_gate, Gate()   # it may try again
+            before.open()
+        else:
+            session.answered_gate.open()
 
     # -- notifications that the router understands
 
@@ -167,3 +170,9 @@ class FromClient:
         for upstream in self._pool.owned(session):
             if upstream.asked_for_roots:
                 upstream.send(message)
+
+
+def _ask_surface(session, message, call):
+    if session.version is None:
+        raise Refused(SERVER_UNAVAILABLE, "initialize was refused; its error says why")
+    session.surface.request(session, message, call)

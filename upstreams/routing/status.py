@@ -100,17 +100,18 @@ def table(upstreams, urls=(), groups=()):
 
 
 def _row(upstream):
-    row = {"server": upstream.name, "state": upstream.state}
-    if upstream.state != RUNNING:
+    life = upstream.life    # once: it may be replaced meanwhile
+    row = {"server": upstream.name, "state": life.state}
+    if life.state != RUNNING:
         return row
     for heading, method in _COUNTED.items():
         row[heading] = ("-" if LISTS[method][0] not in upstream.capabilities else "?"
                         if method in upstream.unlisted else str(upstream.catalog.count(method)))
-    for_all = upstream.life.era.keeps_nothing and upstream.entry.shared is not False
+    for_all = life.era.keeps_nothing and upstream.entry.shared is not False
     what = [str(dig(upstream.info, "serverInfo", key) or "?") for key in ("name", "version")]
     if upstream.entry.url:
         what += ["at", _origin(upstream.entry.url)]
-    return {**row, "seconds": f"{upstream.life.seconds_to_start():.1f}",
+    return {**row, "seconds": f"{life.seconds_to_start():.1f}",
             "revision": upstream.info["protocolVersion"], "is": printable(" ".join(what)),
             "process": "one for all" if for_all else _PROCESS[upstream.entry.shared]}
 

@@ -126,7 +126,8 @@ class Audience:
         uri, id = message["params"]["uri"], message["id"]
         with self._lock:
             count = sum(session in each.sessions for each in self._subscriptions.values())
-            if count >= MOST_SUBSCRIPTIONS:
+            there = self._subscriptions.get(uri)
+            if count >= MOST_SUBSCRIPTIONS and not (there and session in there.sessions):
                 raise Refused(SERVER_UNAVAILABLE, f"this session has {count} subscriptions here, "
                                                   "and no more are possible: end some of them")
             if session not in self._sessions:
@@ -166,11 +167,14 @@ class Audience:
             is_last = self._is_last(session, uri)
             if is_last:
                 life.told_uris.discard(uri)
-        if is_last:
-            self._upstream.request(message, reply_to=call, call=call)
-            self._subscribe(life, [uri])
-        else:
-            call.send(result(call.id, {}))
+        try:
+            if is_last:
+                self._upstream.request(message, reply_to=call, call=call)
+                self._subscribe(life, [uri])
+                return
+        except Refused as problem:
+            log.debug("%s: %s", life.entry.name, problem)   # its next life will not know the URI
+        call.send(result(call.id, {}))
 
     def _is_last(self, session, uri):
         """Take the session out of this subscription; whether none is left. Requires the lock."""

@@ -178,13 +178,17 @@ class Life:
         """It is ready for requests. Called by the opening, in the reader thread."""
         upstream = self.upstream
         self._clock.forget(self._deadline)
-        self.era, self.running_since = era, time.monotonic()
-        upstream.info, upstream.problem, upstream.restarts.spared = era.info, None, False
+        if self.state != STARTING:
+            return
         upstream.pool.is_of_era(upstream, era.name)
         if self.skipped:  # and so perhaps its answer to server/discover
             upstream.pool.forget_era(upstream)
-        if not self.advance(OPENED):
-            return
+        with upstream.lock:     # the clock may give it up just now
+            if self.state != STARTING:
+                return
+            self.era, self.running_since = era, time.monotonic()
+            upstream.info, upstream.problem, upstream.restarts.spared = era.info, None, False
+            self.advance(OPENED)
         if self.entry.timeout:
             self._end_silent_calls()
         methods = [method for method, (capability, _, _) in LISTS.items()

@@ -181,6 +181,7 @@ class Restarts:
         if life.running_since and now - life.running_since >= upstream.entry.healthy:
             self.begin_anew()
         self._failures += 1
+        hopeless = hopeless or not upstream.entry.restart_attempts
         if not hopeless and upstream.pool.stops(upstream):
             return
         if not hopeless and self._failures <= upstream.entry.restart_attempts:

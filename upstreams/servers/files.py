@@ -20,7 +20,8 @@ server = Server("files", f"The text files in {FOLDER}, to list, search and read.
 def text_of(path):
     """The text of a file in the folder. Raises Problem."""
     whole = (FOLDER / path).resolve()
-    if FOLDER not in whole.parents or not whole.is_file():
+    hidden = any(part.startswith(".") for part in Path(path).parts)
+    if hidden or FOLDER not in whole.parents or not whole.is_file():
         raise Problem(f"There is no file {path} here.")
     if whole.stat().st_size > LARGEST:
         raise Problem(f"{path} is larger than {LARGEST} bytes.")
@@ -34,7 +35,8 @@ def names(pattern):
     """The files that fit the pattern, without hidden ones: sorted names relative to the folder."""
     if ".." in pattern or pattern.startswith("/"):
         raise Problem("The pattern must stay inside the folder.")
-    found = (path.relative_to(FOLDER) for path in FOLDER.glob(pattern) if path.is_file())
+    found = (path.relative_to(FOLDER) for path in FOLDER.glob(pattern)
+             if path.is_file() and FOLDER in path.resolve().parents)    # not by a link
     return sorted(path.as_posix() for path in found
                   if not any(part.startswith(".") for part in path.parts))
 

@@ -45,7 +45,8 @@ class Pool(Waiting):
             self.sessions[session] = key
             session.upstreams = {name: self.see(session, name) for name in names}
             for upstream in session.upstreams.values():     # what has run once may do so again
-                if upstream.restarts.given_up and upstream.info:
+                may = upstream.info and upstream.entry.restart_attempts
+                if upstream.restarts.given_up and may:
                     upstream.restarts.begin_anew()
                     self.want(upstream.use)
         for upstream in session.upstreams.values():

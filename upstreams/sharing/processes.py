@@ -71,7 +71,10 @@ class Processes:
                     self._tick_planned = self._tick_planned or tick
                     break
                 self._changed = False
-            self._tend_once()
+            try:
+                self._tend_once()
+            except Exception:  # a bug of ours must not stop the pool for good
+                log.exception("a change of the processes failed")
         if tick:
             self.clock.after(LOOK_AGAIN, self._tick)
 
@@ -84,7 +87,7 @@ class Processes:
     def _tend_once(self):
         with self.lock:
             ending = [life for server in self.all_servers() for life in server.ending]
-        ended = [life for life in ending if life.connection.join(0)]
+        ended = [life for life in ending if not life.connection or life.connection.join(0)]
         with self.lock:
             for server in self.all_servers():
                 server.ending[:] = [life for life in server.ending if life not in ended]
