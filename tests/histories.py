@@ -484,7 +484,8 @@ class History(RuleBasedStateMachine):
                 self.one_answer(server, message)
 
     def nothing_is_left(self):
-        assert self.open_questions() == [] and self.world.router.sessions.all() == []
+        assert all(question.server.closed for question in self.open_questions())
+        assert self.world.router.sessions.all() == []
         assert not self.pool.sessions
         names = [server.label[0] for server in self.alive()]    # one may have become a lister
         assert set(names) <= set(SERVERS) and len(names) == len(set(names))
