@@ -397,3 +397,17 @@ def test_the_examples_on_the_page_can_be_used(write, monkeypatch):
 def test_the_limits_on_the_page_are_those_of_the_program():
     assert f"at most {LONGEST_PREFIX} characters" in PAGE
     assert SCHEMA["$defs"]["server"]["properties"]["prefix"]["maxLength"] == LONGEST_PREFIX
+
+
+def test_a_group_has_a_server_that_another_file_disables(tmp_path):
+    one, two = tmp_path / "one.json", tmp_path / "two.json"
+    one.write_text(json.dumps(servers(time={"command": "x", "disabled": True})))
+    two.write_text(json.dumps({**servers(time={"command": "y"}, b={"command": "z"}),
+                               "groups": {"desk": ["time", "b"]}}))
+    assert load([one, two]).groups == {"desk": ["time", "b"]}
+
+
+def test_where_programs_are_looked_for_is_no_secret(write):
+    entry = entries_of(write(servers(a={"command": "x", "env": {
+        "PATH": "/opt/programs:/usr/bin", "KEY": "s3cret-value"}})))["a"]
+    assert entry.redact("/opt/programs:/usr/bin s3cret-value") == "/opt/programs:/usr/bin ***"

@@ -80,6 +80,18 @@ def test_lines_that_nobody_reads_are_dropped_and_counted(pipe):
     assert b"\n(%d lines were dropped here" % (10_000 - len(whole)) in written
 
 
+def test_a_line_that_was_cut_off_ends_before_the_next_whatever_was_dropped_meanwhile(
+        pipe, monkeypatch):
+    takes = iter([True, False, False, True, True])  # a part of the first, nothing of the second
+    monkeypatch.setattr(log_module, "_is_ready", lambda: next(takes))
+    stderr = Stderr()
+    stderr.show("x" * log_module.CHUNK)
+    stderr.show("dropped")
+    stderr.show("last")
+    *_, note, last = os.read(pipe, 10**6).splitlines()
+    assert note.startswith(b"(2 lines were dropped here") and last == b"last"
+
+
 def test_a_router_whose_stderr_nobody_reads_ends_when_it_is_told_to(config):
     with subprocess.Popen([*ROUTER, "--config", config(fake=fake()), "--log-level", "debug"],
                           stdin=subprocess.PIPE, stdout=subprocess.PIPE,

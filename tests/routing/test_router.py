@@ -481,3 +481,20 @@ def test_a_completion_goes_to_the_server_with_this_very_template():
     client = world.client()
     client.asks("completion/complete", ref={"type": "ref/resource", "uri": "doc://{y}"})
     assert world["a"].takes() == [] and world["b"].take()["method"] == "completion/complete"
+
+
+def test_what_was_asked_before_a_refusal_of_initialize_is_refused_too_and_another_may_follow():
+    world = World(a=offers(tools=["t"], slow=True))
+    client = world.new_client("a")
+    initialize = {"method": "initialize", "params": {"protocolVersion": "2025-11-25"}}
+    client.sends(id=1, **initialize)
+    client.asks("tools/list", id=2)
+    world["a"].dies()
+    refused, answer = client.gets()
+    assert "out of luck" in refused["error"]["message"]
+    assert "initialize was refused" in answer["error"]["message"]
+    world.offers["a"]["slow"] = False
+    world.clock.advance(60)
+    client.sends(id=3, **initialize)
+    client.asks("tools/list", id=4)
+    assert [message["id"] for message in client.gets() if "result" in message] == [3, 4]

@@ -298,3 +298,12 @@ def test_what_fails_as_it_comes_back_from_its_rest_is_news_when_it_is_up():
     world.offers["a"] = offers(tools=["t"])
     world.clock.advance(2)
     assert other.get()["method"] == "notifications/tools/list_changed"
+
+
+def test_a_server_that_is_not_to_be_started_again_is_not_whoever_comes():
+    world = World(a=offers(tools=["t"], config={"restart_attempts": 0}))
+    world["a"].dies()
+    world.clock.advance(60)
+    world.client()
+    world.clock.advance(60)
+    assert [server.label for server in world.made] == ["a"]

@@ -147,11 +147,16 @@ def test_only_files_of_the_folder_are_shown(pipe, tmp_path):
     (folder / "a.txt").write_text("one\ntwo")
     (tmp_path / "secret.txt").write_text("secret")
     (folder / "link.txt").symlink_to(tmp_path / "secret.txt")
+    (folder / "link").symlink_to(tmp_path)
+    (folder / ".env").write_text("two")
     server = pipe(FILES, str(folder))
     assert server.ask("resources/read", MODERN, uri="folder:///a.txt")["contents"] == [
         {"uri": "folder:///a.txt", "mimeType": "text/plain", "text": "one\ntwo"}]
-    for path in ("../secret.txt", "link.txt", "%2e%2e/secret.txt", str(tmp_path / "secret.txt")):
+    for path in ("../secret.txt", "link.txt", "link/secret.txt", ".env", "%2e%2e/secret.txt",
+                 str(tmp_path / "secret.txt")):
         problem = server.ask("resources/read", MODERN, uri=f"folder:///{path}")
         assert problem["code"] == -32602 and "no file" in problem["message"]
     found = server.ask("tools/call", MODERN, name="search", arguments={"text": "two"})
     assert found["content"][0]["text"] == "a.txt:2: two"
+    found = server.ask("tools/call", MODERN, name="find", arguments={"pattern": "link/*"})
+    assert found["content"][0]["text"] == "No file fits."
