@@ -26,7 +26,7 @@ class Call:
     the request is sent to it and goes on to `reply_to`, and nothing after the answer."""
 
     def __init__(self, asker, message, reply_to, within=None):
-        self.asker = asker          # the Session or Upstream that asked
+        self.asker = asker          # the Session, or the Life of a server, that asked
         self.id, self.method = message["id"], message["method"]
         self.reply_to = reply_to    # a Peer: where the answer goes
         self.within = within        # for a server's question: the client's call it belongs to

@@ -1,5 +1,5 @@
 """The clock: one thread that calls functions later, so that no other thread has to wait. They
-must not block there; they may send messages, as any thread may."""
+must not wait there; they may send messages and start processes, as any thread may."""
 
 import logging
 import sched

@@ -49,7 +49,7 @@ class Limits:
 
     sessions: int = 1000
     calls: int = 1000           # of one session that are not answered yet
-    processes: int = 100        # that belong to single sessions
+    processes: int = 100        # beside the first one of each server
     message: int = 64 * 2**20   # bytes of one message, from a client or a server
     list_wait: float = 20.0     # seconds that a session's first list waits for slow servers
     idle: float = 1800.0        # seconds without a stream, a waiting POST or a message

@@ -2,5 +2,5 @@
 
 In reading order:
     process/    a child process
-    remote/     a server that is reached by URL
+    remote/     a server that is reached by URL: a room
 """

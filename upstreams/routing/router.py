@@ -110,7 +110,7 @@ class Router:
         seconds, longest = max(silent, key=lambda each: each[0], default=(0.0, None))
         if seconds < SILENT_SECONDS:
             return False
-        log.warning("%s ends to make room: there are %s already", longest.name, option)
+        log.warning("%s ends to make room: there are as many as %s allows", longest.name, option)
         self.leave(longest)
         return True
 
