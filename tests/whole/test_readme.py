@@ -38,7 +38,7 @@ def section(title, page=README):
 
 
 TROUBLE = section("When something does not work")
-CORE = section("The core in one evening")
+CORE = section("The core in two evenings")
 
 
 def blocks(language, text):
