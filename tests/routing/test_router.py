@@ -489,10 +489,12 @@ def test_what_was_asked_before_a_refusal_of_initialize_is_refused_too_and_anothe
     initialize = {"method": "initialize", "params": {"protocolVersion": "2025-11-25"}}
     client.sends(id=1, **initialize)
     client.asks("tools/list", id=2)
+    client.sends(id=5, method="tools/call", params={"name": "t"})
     world["a"].dies()
-    refused, answer = client.gets()
+    refused, *answers = client.gets()
     assert "out of luck" in refused["error"]["message"]
-    assert "initialize was refused" in answer["error"]["message"]
+    assert "out of luck" in answers[0]["error"]["message"]
+    assert "initialize was refused" in answers[1]["error"]["message"]
     world.offers["a"]["slow"] = False
     world.clock.advance(60)
     client.sends(id=3, **initialize)

@@ -95,7 +95,8 @@ class FromClient:
             return
         if session.initialized:
             session.ready_gate.open()  # some clients forget to say `initialized`
-        if not session.answered_gate.do(self._attempt, _ask_surface, session, message, call):
+        if not session.answered_gate.do(self._attempt, session.surface.request, session, message,
+                                        call):
             call.fail(SERVER_UNAVAILABLE, "too much waits for the answer to initialize already: "
                                           "wait for that first")
 
@@ -170,9 +171,3 @@ class FromClient:
         for upstream in self._pool.owned(session):
             if upstream.asked_for_roots:
                 upstream.send(message)
-
-
-def _ask_surface(session, message, call):
-    if session.version is None:
-        raise Refused(SERVER_UNAVAILABLE, "initialize was refused; its error says why")
-    session.surface.request(session, message, call)

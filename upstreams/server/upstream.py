@@ -99,12 +99,14 @@ class Upstream:
         """Pass a request on; reply_to.send(response) gets the answer, under the asker's id. When
         `call` ends, the Call on whose behalf we ask, the server is told. Raises Refused."""
         life = self.life
-        if self.is_resting():
+        if life.state == RUNNING:
+            life.era.ask(message, reply_to, call)
+        elif self.is_resting():
             self.pool.at_rest(self, message, reply_to, call)
         elif life.state == STARTING:
             raise Refused(SERVER_UNAVAILABLE, f'server "{self.name}" is still starting')
         else:
-            life.era.ask(message, reply_to, call)
+            life.era.ask(message, reply_to, call)   # which says why it is not running
 
     def send(self, message):
         """Send a notification as it is, if the server is there to hear it."""

@@ -46,7 +46,7 @@ class Waiting(Processes):
             if key is None or self.tables.servers.get(name) is not server:
                 raise Refused(SERVER_UNAVAILABLE, f'server "{name}" has just been changed in '
                               "the config: try again" if session in self.sessions
-                              else "this session has ended")
+                              else "this session has ended, or its initialize was refused")
             use = self._use_now(server, key, session)
             if use:
                 self.give(use, session, server.policy(key), [waiting])
