@@ -67,6 +67,7 @@ from transports.program.log import Stderr, replace_closed_files
 from transports.program.options import CannotServe, read_options
 from transports.program.signals import end_on_signals, interruptible, signals_wake_the_main_thread
 from upstreams.config.entries import load
+from upstreams.config.reading import refuse_circle
 from upstreams.connections.process.guardian import Guardian
 from upstreams.connections.process.process import Process
 from upstreams.routing import status
@@ -143,7 +144,7 @@ def main():
         stderr.show(f"router.py: {problem}")
         return 1
     except SystemExit:  # a signal came, see transports/program/signals.py
-        return 0
+        return 1 if given["--check"] else 0
     finally:
         clock.close()
         end_trace()
@@ -167,6 +168,7 @@ def _routing(options, stderr):
     transport = importlib.import_module(TRANSPORTS[options.given["--transport"]])
     if not transport.ONE_CLIENT:
         options.access.check()
+    refuse_circle(options.given["--config"])
     read = functools.partial(load, options.given["--config"], options.given["--group"],
                              CONNECTIONS, ROOMS.get("dialects"), "open_life" in ROOMS)
     config = read()

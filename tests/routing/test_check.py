@@ -2,6 +2,7 @@
 
 import json
 import logging
+import subprocess
 import sys
 
 import pytest
@@ -63,3 +64,27 @@ def test_clients_get_an_empty_list_from_a_server_that_announced_it_and_does_not_
 def test_json_without_check_is_refused(run):
     done = run(sys.executable, ROOT / "router.py", "--json")
     assert done.returncode == 2 and b"--json goes with --check" in done.stderr
+
+
+def test_a_config_that_starts_this_router_with_itself_is_refused(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"mcpServers": {"router": {
+        "command": sys.executable, "args": [str(ROOT / "router.py"), "--config", str(path)]}}}))
+    done = subprocess.run([sys.executable, str(ROOT / "router.py"), "--config", str(path),
+                           "--check"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and "would start routers without end" in done.stdout
+
+
+def test_a_check_that_is_ended_has_not_succeeded(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"mcpServers": {"slow": {
+        "command": sys.executable, "args": ["-c", "import time; print(1); time.sleep(60)"]}}}))
+    running = subprocess.Popen([sys.executable, str(ROOT / "router.py"), "--config", str(path),
+                                "--check", "--log-level", "debug"], stderr=subprocess.PIPE)
+    for line in running.stderr:
+        if b"slow" in line:     # it has begun
+            running.terminate()
+            break
+    with running.stderr:
+        running.stderr.read()
+    assert running.wait(30) == 1

@@ -9,6 +9,7 @@ import re
 import stat
 from pathlib import Path
 
+WITHIN = "MCP_ROUTER_WITHIN"    # an environment variable: the files that routers above us read
 TAKEN_OUT = "needs a room of this program that was taken out"
 
 _STRING = r'("(?:\\.|[^"\\\n])*")'
@@ -97,3 +98,14 @@ def _no_key_twice(pairs):
 def _no_constant(name):
     """Python's JSON reader takes NaN and Infinity for numbers."""
     raise ValueError(f"{name} is no number there")
+
+
+def refuse_circle(paths):
+    """Raise ConfigError if a router that reads one of these files has started this one: the two
+    would start routers without end. The environment of our servers says which files we read."""
+    above = [name for name in os.environ.get(WITHIN, "").split(os.pathsep) if name]
+    paths = [os.path.realpath(path) for path in paths]
+    for path in set(paths) & set(above):
+        raise ConfigError(f"{path}: a server that it names is this router with the same config, "
+                          "which would start routers without end: remove that entry")
+    os.environ[WITHIN] = os.pathsep.join([*above, *paths])

@@ -245,8 +245,9 @@ class Life:
         if self.next_protocol is None or not self.advance(REPLACED):
             self._end(reason, hopeless=pause == math.inf, pause=pause)
             return
-        log.info('server "%s" did not bear how it was asked for its era, and is started again as '
-                 'a %s one; "protocol" in its config saves that', self.label, self.next_protocol)
+        log.info('server "%s" ended when it was asked for its era, perhaps because of that: it is '
+                 'started again as a %s one; "protocol" in its config saves the question',
+                 self.label, self.next_protocol)
         self._clock.forget(self._deadline)
         self.pending.close(reason)
         restarts.begin(self, failed=False)
