@@ -15,6 +15,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from transports.http.workers import SPARE
+
 from by_hand import HELLO, Sse, call, get
 from processes import Running, children, fake, wait_until
 from streamable_by_hand import Http
@@ -158,7 +160,10 @@ def main(minutes, seed):
                           ready=False)
         stays = Sse(running.url)  # else nobody would need a server at rest
         try:
-            work(running, min(30, minutes * 15), seed, Counter())  # to warm up
+            # To warm up: as many workers as are ever kept without a stream, and then some work.
+            for stream in [Sse(running.url) for _ in range(4 * SPARE)]:
+                stream.close()
+            work(running, min(30, minutes * 15), seed, Counter())
             before = at_rest(running)
             print("before:", before, flush=True)
             work(running, minutes * 60, seed + 1, counts)
