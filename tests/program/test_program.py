@@ -45,7 +45,7 @@ def test_help_is_the_docstring_and_version_is_a_version(run):
     (["--port", "x"], b"--port is a number from 0 to 65535"),
     (["--port", "65536"], b"--port is a number from 0 to 65535"),
     (["--log-level", "loud"], b"--log-level is one of"),
-    (["--nonsense"], b"Usage:"),
+    (["--nonsense"], b"there is no option --nonsense"),
     (["--config", "no-such-file.json"], b"no-such-file.json: there is no such file"),
     (["--config", "."], b"is a directory"),
 ])
