@@ -310,6 +310,7 @@ def test_the_end_is_clean_and_quick_with_streams_open(start_router, how):
         left = children(running.process.pid)
         assert running.stop(how, seconds=5) == 0
         assert client.response.read() == b""  # the stream was ended, not cut
+    assert "told to end by a signal" in "\n".join(running.lines)
     assert not left & set(processes.processes())
     assert "Traceback" not in "\n".join(running.lines)
 

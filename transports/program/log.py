@@ -12,7 +12,8 @@ import threading
 from transports.fabric.text import hidden, printable, redacted
 
 STDERR = 2
-CHUNK = 4096    # bytes; a pipe that is ready takes so many without blocking (POSIX, PIPE_BUF)
+# Bytes that a pipe that is ready takes without blocking (POSIX): 4096 on Linux, 512 on macOS.
+CHUNK = getattr(select, "PIPE_BUF", 4096)
 
 
 class Stderr(logging.Handler):
