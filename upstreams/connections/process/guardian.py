@@ -43,6 +43,7 @@ class Guardian:
     def __init__(self):
         self._lock = threading.Lock()
         self._process = None
+        self._gone = False      # and the log says so
 
     def tell(self, change):
         """A process group has started (its number), or ended (less than 0). Any thread."""
@@ -58,8 +59,10 @@ class Guardian:
                 self._process.stdin.write(b"%+d\n" % change)
                 self._process.stdin.flush()
             except (OSError, ValueError):  # ValueError: the pipe is closed
-                log.warning("the guardian process is gone: if the router is killed outright, "
-                            "servers may go on running")
+                if not self._gone:
+                    log.warning("the guardian process is gone: if the router is killed outright, "
+                                "servers may go on running")
+                self._gone = True
 
     def close(self):
         """Let the process end, and wait until it has. Call it when all servers have ended."""

@@ -22,6 +22,7 @@ import shutil
 import signal
 import subprocess
 import threading
+import time
 
 from transports.fabric.messages import (INTERNAL_ERROR, InvalidMessage, behind_a_banner, decode,
                                         each_line, encode, error, id_of_answer)
@@ -37,6 +38,7 @@ GRACE = 2.0             # seconds between two steps of the end
 DRAIN = 0.5             # seconds for the last lines to arrive after the process has ended
 STDERR_LINES = 20
 SHOWN = 80              # characters of a skipped line in the log
+RECENT = 5.0            # seconds for which such a line may be the reason of the end
 OWN_GROUP = ({"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if WINDOWS
              else {"start_new_session": True})
 
@@ -67,6 +69,7 @@ class Process:
         self._last_lines = collections.deque(maxlen=STDERR_LINES)
         self._unended = b""     # the beginning of a line of stderr that has not come to its end
         self._skipped = 0       # lines of stdout
+        self._just_skipped = None   # (when, why, its beginning), if no message came after it
         self._end = threading.Lock()    # acquired once, by the thread that reports the end
         self._lock = threading.Lock()
         self._reaped = False    # then its id may be that of another process; protected by _lock
@@ -172,6 +175,7 @@ class Process:
             if tail is not None:
                 raise InvalidMessage(INTERNAL_ERROR, f"longer than {self._longest} bytes")
             self._on_message(decode(line))
+            self._just_skipped = None
         except InvalidMessage as problem:
             message = behind_a_banner(line)
             if message is None:
@@ -187,6 +191,7 @@ class Process:
     def _skip(self, line, problem):
         """A line is no message. Of many, only the 1st, 10th, 100th, … is told in the log."""
         self._skipped += 1
+        self._just_skipped = time.monotonic(), problem, line[:20 * SHOWN]
         if str(self._skipped).strip("0") == "1":
             count = "a line" if self._skipped == 1 else f"{self._skipped} lines"
             said = f"skipped {count} of its output: {problem}: {self._shown(line, SHOWN)}"
@@ -231,10 +236,20 @@ class Process:
             signals = {number.value: number.name for number in signal.Signals}
             reason = (f"was ended by {signals.get(-status, f'signal {-status}')}" if status < 0
                       else f"exited with status {status}")
-            reason = ": ".join([reason, *self.last_lines()[-1:]])
+            reason = ": ".join([reason, *self._last_words()])
         finally:  # whatever fails above
             self._report(reason)
             self._end_group()
+
+    def _last_words(self):
+        """What may be the reason of its end: its last line on stderr, or on stdout if that was no
+        message and has just come. [] if there is neither."""
+        said = list(filter(None, [*self._last_lines, self._shown(self._unended)]))
+        if said or not self._just_skipped:
+            return said[-1:]
+        when, problem, line = self._just_skipped
+        return [f"skipped a line of its output: {problem}: {self._shown(line, SHOWN)}"
+                ][time.monotonic() - when > RECENT:]
 
     def _wait(self):
         """Wait for the process to exit; returns its status as Popen has it. It is not reaped yet
