@@ -12,6 +12,7 @@ import urllib.request
 
 import pytest
 
+from transports.program import options as options_module
 from transports.program.options import Limits
 
 import processes
@@ -82,6 +83,12 @@ def test_a_limit_of_files_that_cannot_be_raised_does_not_stop_the_start(monkeypa
     monkeypatch.setattr(resource, "setrlimit", refuse)
     assert Limits().make_room_for_connections() == 128
     assert "no more than 256 files can be open" in caplog.text
+
+
+def test_where_files_have_no_limit_there_are_as_many_connections_as_select_takes(monkeypatch):
+    monkeypatch.setattr(options_module, "resource", None)
+    assert Limits().make_room_for_connections() == 500      # of the 512 of Windows
+    assert Limits(sessions=50).make_room_for_connections() == 300
 
 
 def test_a_port_that_is_taken_is_a_sentence_and_status_1(run, config):

@@ -17,8 +17,8 @@ import threading
 import time
 
 GRACE = 2.0  # seconds from SIGTERM to SIGKILL
-WINDOWS = sys.platform == "win32"
-KILL = -1 if WINDOWS else signal.SIGKILL
+WINDOWS = not hasattr(os, "killpg")     # there are no process groups
+KILL = getattr(signal, "SIGKILL", -1)
 
 log = logging.getLogger("router")
 
@@ -47,7 +47,7 @@ class Guardian:
 
     def tell(self, change):
         """A process group has started (its number), or ended (less than 0). Any thread."""
-        if WINDOWS:  # no process groups there, see the README
+        if WINDOWS:  # see the README
             return
         with self._lock:  # also while we write: the guardian always reads, so that does not block
             try:

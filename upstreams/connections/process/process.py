@@ -17,8 +17,6 @@ import collections
 import contextlib
 import logging
 import os
-import re
-import shutil
 import signal
 import subprocess
 import threading
@@ -31,6 +29,7 @@ from transports.fabric.peers import StartFailed
 from transports.fabric.text import printable
 
 from .guardian import KILL, WINDOWS, signal_group
+from .program import command_line, environment, find
 
 log = logging.getLogger("router")
 
@@ -41,17 +40,6 @@ SHOWN = 80              # characters of a skipped line in the log
 RECENT = 5.0            # seconds for which such a line may be the reason of the end
 OWN_GROUP = ({"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if WINDOWS
              else {"start_new_session": True})
-
-_NODE, _PYTHON = "Node.js (https://nodejs.org)", "Python (https://python.org)"
-_UV, _BUN = "uv (https://docs.astral.sh/uv)", "Bun (https://bun.sh)"
-_DOTNET = ".NET (https://dotnet.microsoft.com)"
-_COMES_WITH = {
-    "node": _NODE, "npm": _NODE, "npx": _NODE, "python": _PYTHON, "python3": _PYTHON,
-    "py": _PYTHON, "uv": _UV, "uvx": _UV, "pipx": "pipx (https://pipx.pypa.io)",
-    "bun": _BUN, "bunx": _BUN, "deno": "Deno (https://deno.com)",
-    "docker": "Docker (https://docs.docker.com/get-docker)", "go": "Go (https://go.dev)",
-    "java": "a JDK (https://adoptium.net)", "dotnet": _DOTNET, "dnx": _DOTNET,
-}
 
 
 class Process:
@@ -284,26 +272,13 @@ def _wait_for(threads, seconds):
 
 def _open(entry):
     """A new process. Raises StartFailed."""
-    variables = {**os.environ, **dict(entry.env)}
-    variables.pop("MCP_ROUTER_TOKEN", None)     # that of our own clients
-    command = _find(entry.command, variables.get("PATH", os.defpath))
+    variables = environment(entry)
+    command = find(entry.command, variables.get("PATH", os.defpath))
     if not os.path.isdir(entry.cwd):
         raise StartFailed(f'the working directory "{entry.cwd}" does not exist')
     try:
-        return subprocess.Popen([command, *entry.args], env=variables, cwd=entry.cwd,
+        return subprocess.Popen(command_line(command, entry.args), env=variables, cwd=entry.cwd,
                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                 stderr=subprocess.PIPE, bufsize=2**16, **OWN_GROUP)
     except (OSError, ValueError) as problem:
         raise StartFailed(f"{command} could not be started: {problem}") from None
-
-
-def _find(command, path):
-    """The whole path of a command. Raises StartFailed, which tells what to install for it."""
-    if found := shutil.which(command, path=path):
-        return found
-    name = re.split(r"[/\\]", command)[-1]
-    program = _COMES_WITH.get(re.sub(r"\.(exe|cmd)$", "", name.lower()))
-    raise StartFailed(f'the command "{command}" was not found or may not be run; '
-                      + (f"it comes with {program}; " if program else "")
-                      + (f"searched PATH={path}" if os.path.basename(command) == command
-                         else "it is a path, so PATH was not searched"))
