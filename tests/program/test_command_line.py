@@ -11,14 +11,13 @@ from processes import ROOT, fake
 
 @pytest.mark.parametrize("options, sentence", [
     (["--prot", "80"], "there is no option --prot; did you mean --port?"),
-    (["--max", "80"], "there is no option --max; did you mean --max-sessions, --max-calls, "
+    (["--max", "80"], "there is no option --max; did you mean --max-sessions or --max-calls or "
                       "--max-processes or --max-message?"),
-    (["--nonsense"], "there is no option --nonsense; --help lists them all"),
-    (["-x"], "there is no option -x; --help lists them all"),
-    (["--insecure", "--"], "-- is no option, and there are no other arguments: --help lists "
-                           "what there is"),
-    (["config.json"], "config.json is no option, and there are no other arguments: --help lists "
-                      "what there is"),
+    (["--nonsense"], "there is no option --nonsense; --help lists all options"),
+    (["-x"], "there is no option -x; --help lists all options"),
+    (["--insecure", "--"], "-- is no option, and there is nothing else: --help lists all options"),
+    (["config.json"], "config.json is no option, and there is nothing else: --help lists all "
+                      "options"),
     (["--port"], "--port needs a value: --port PORT"),
     (["--port", "1", "--po=2"], "--port is given twice"),
     (["--json", "--json"], "--json is given twice"),

@@ -58,13 +58,11 @@ def _wrong(usage, words):
         near = [each for each in options if each.startswith(name)]
         name = near[0] if len(near) == 1 else name      # docopt takes a beginning, too
         if not word.startswith("-") or word == "--":
-            return f"{word} is no option, and there are no other arguments: --help lists what " \
-                   "there is"
+            return f"{word} is no option, and there is nothing else: --help lists all options"
         if name not in options:
-            *others, last = near or difflib.get_close_matches(name, options, 1, 0.7) or [""]
+            near = " or ".join(near or difflib.get_close_matches(name, options, 1, 0.7))
             return f"there is no option {name}; " + (
-                f"did you mean {' or '.join(filter(None, [', '.join(others), last]))}?" if last
-                else "--help lists them all")
+                f"did you mean {near}?" if near else "--help lists all options")
         if name in given.difference(often):
             return f"{name} is given twice"
         if equals and not options[name]:
