@@ -17,7 +17,7 @@ VERSION, CAPABILITIES, SERVER = (f"io.modelcontextprotocol/{name}" for name in (
 # method → the key of its list
 LISTS = {"tools/list": "tools", "prompts/list": "prompts", "resources/list": "resources",
          "resources/templates/list": "resourceTemplates"}
-END_SECONDS = 1.0       # after the end of stdin: for the answers that are still under way
+END_SECONDS = 0.8       # after the end of stdin: for the answers that are still under way
 TYPES = {"string": str, "number": (int, float)}     # of arguments
 # How many milliseconds a modern client may keep an answer (2026-07-28, Caching)
 KEEP = {**dict.fromkeys(["server/discover", *LISTS], 3_600_000), "resources/read": 0}
@@ -114,13 +114,12 @@ class Server:
 
     def _end(self, threads):
         """The client has left. A slow tool must not keep the process alive."""
-        deadline = time.monotonic() + END_SECONDS
-        for thread in threads:
-            thread.join(max(0, deadline - time.monotonic()))
-        for request in list(self._requests.values()):
-            request.cancelled.set()
-        with self._lock:    # nobody writes a line meanwhile
-            sys.stdout.flush()
+        for _ in range(2):
+            deadline = time.monotonic() + END_SECONDS
+            for thread in threads:
+                thread.join(max(0, deadline - time.monotonic()))
+            for request in list(self._requests.values()):
+                request.cancelled.set()     # and so it says nothing any more
 
     def _answer(self, id, request):
         try:
