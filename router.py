@@ -58,8 +58,7 @@ import functools
 import importlib
 import sys
 
-import docopt
-
+import transports.program.command_line as command_line  # first: it says what is not installed
 from transports.fabric.text import hidden
 from transports.http import http_sse
 from transports.program.clock import Clock
@@ -125,15 +124,15 @@ def main():
     replace_closed_files()
     stderr = Stderr()
     try:
-        given = docopt.docopt(__doc__, version=VERSION)
+        given = command_line.read(__doc__, VERSION)
         options = read_options(given, TRANSPORTS, WAYS, PAGES)
         stderr.begin_log(given["--log-level"])
         run = _passing_on if given["--connect"] else _routing
         run = run(options, stderr)
         end_trace = _room("--trace")(given["--trace"]) if given["--trace"] else lambda: None
-    except (docopt.DocoptExit, ValueError) as problem:
+    except (ValueError, CannotServe) as problem:
         stderr.show(f"router.py: {problem}")
-        return 2
+        return 2 if isinstance(problem, ValueError) else 1
     clock = Clock()
     clock.start()
     end_on_signals()
@@ -198,7 +197,7 @@ def _run(config, read, transport, options, stderr, clock):
             pool.start()
             with interruptible:
                 text, exit_status = status.check(pool, clock, given["--json"], ROOMS.get("advise"))
-            print(text if given["--json"] else stderr.clean(text))
+            command_line.say(text if given["--json"] else stderr.clean(text))
             return exit_status
         router = Router(pool, clock, options.limits, stderr.show, config.groups)
         follow = ROOMS.get("follow", lambda *_arguments: contextlib.nullcontext())

@@ -5,6 +5,7 @@ its end. The thread `stdout-writer` is the output's feeder. When the input ends,
 are still open are answered before we exit.
 """
 
+import contextlib
 import logging
 import os
 import sys
@@ -30,9 +31,10 @@ def serve(router, _options):
                           "a client starts the router with both; for others use --transport http")
     source, sink = sys.stdin.buffer, sys.stdout.buffer
     sys.stdout = sys.stderr  # a stray print must not end up between the messages
-    if hasattr(os, "set_blocking"):     # not on Windows before Python 3.12
-        for pipe in source, sink:
-            os.set_blocking(pipe.fileno(), True)  # some hosts hand over non-blocking pipes
+    for pipe in source, sink:
+        # Some hosts hand over non-blocking pipes. Windows has this since Python 3.12, for pipes.
+        with contextlib.suppress(AttributeError, OSError):
+            os.set_blocking(pipe.fileno(), True)
     log.info("waiting for a client of these servers on standard input: %s",
              ", ".join(router.names()))
     serve_pipes(router, source, sink)

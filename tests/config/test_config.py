@@ -185,6 +185,25 @@ def test_a_missing_config_and_a_directory_are_refused(tmp_path):
     assert "is a directory" in refusal(tmp_path)
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "latin-1"])
+def test_a_config_in_another_encoding_is_refused_with_what_to_do(tmp_path, encoding):
+    path = tmp_path / "config.json"
+    path.write_text('{"mcpServers": {"a": {"command": "ü"}}}', encoding)
+    assert refusal(path) == f"{path}: cannot be read: it is not UTF-8: save it as UTF-8"
+
+
+def test_a_number_with_too_many_digits_is_refused_without_advice_to_programmers(write):
+    path = write('{"mcpServers": {"a": {"command": "x", "timeout": %s}}}' % ("9" * 6000))
+    assert refusal(path) == f"{path}: not JSON: a number has too many digits"
+
+
+def test_a_config_that_is_named_twice_is_read_once(write, tmp_path):
+    path = write(servers(a={"command": "x"}))
+    (tmp_path / "link").symlink_to(path)
+    config = load([path, tmp_path / "link", path])
+    assert [*config.entries] == ["a"] and len(config.files) == 1
+
+
 def pipe_in(folder):
     """A named pipe that nobody writes to: whoever opens it to read would wait for ever."""
     os.mkfifo(folder / "pipe")

@@ -39,6 +39,11 @@ def test_what_is_no_json_is_refused(data):
     assert problem.value.code == PARSE_ERROR
 
 
+def test_a_number_with_too_many_digits_is_refused_without_advice_to_programmers():
+    with pytest.raises(InvalidMessage, match="^not JSON: a number has too many digits$"):
+        decode(b'{"id":%b}' % (b"9" * 6000))
+
+
 def test_a_wide_message_is_not_a_deep_one():
     wide = json.dumps([{} for _ in range(10 * DEEPEST)]).encode()
     assert len(decode(wide)) == 10 * DEEPEST

@@ -232,6 +232,19 @@ def test_a_wrong_method_is_told_the_right_one(start_router, method, path, allowe
     assert '"streams":0' in get(f"{running.url}/health")[1]
 
 
+def test_the_front_page_names_the_addresses_and_what_may_stand_behind_them(start_router):
+    running = start_router({"fake": fake(), "other": fake()}, groups={"both": ["fake", "other"]})
+    text = get(f"{running.url}/")[1]
+    assert "put its name behind it: fake, other, both\n" in text
+    assert f"HTTP+SSE, its predecessor: {running.url}/sse\n" in text
+    connection = http.client.HTTPConnection(running.url.split("/")[2], timeout=20)
+    connection.request("GET", "/", headers={"Accept": "text/html"})
+    page = connection.getresponse().read().decode()
+    connection.close()
+    assert "put its name behind it: fake, other, both</p>" in page
+    assert f'<a href="{running.url}/sse">' in page
+
+
 @pytest.mark.parametrize("options, files", [(["--max-sessions", "1"], None), ([], 100)])
 def test_more_connections_than_allowed_wait_until_others_have_gone(start_router, options, files):
     running = start_router({"fake": fake()}, *options, files=files)

@@ -5,7 +5,10 @@ The sockets are real; what the connections want is played here.
 
 import contextlib
 import selectors
+import signal
 import socket
+import threading
+import time
 
 import pytest
 
@@ -13,6 +16,20 @@ from transports.http import loop as loop_module
 from transports.http.loop import Loop
 
 READ, WRITE, CLOSE = selectors.EVENT_READ, selectors.EVENT_WRITE, loop_module.CLOSE
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs pthread_kill")
+def test_a_signal_that_does_not_end_the_wait_wakes_the_loop_by_a_byte(monkeypatch):
+    """As on Windows. Here one that another thread gets does not end it."""
+    monkeypatch.setattr(loop_module, "WAKE", None)
+    loop = Loop([socket.create_server(("127.0.0.1", 0))], 10, None)
+    sender = threading.Timer(0.2, lambda: signal.pthread_kill(sender.ident, signal.SIGTERM))
+    sender.start()
+    began = time.monotonic()
+    with contextlib.closing(loop), pytest.raises(SystemExit):
+        loop.run()
+    sender.join()
+    assert time.monotonic() - began < 10
 
 
 class Wisher:

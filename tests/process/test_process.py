@@ -191,6 +191,38 @@ def test_rubbish_on_stdout_is_skipped_and_logged(start, caplog):
     assert "Hello!" in process.last_lines()[0]  # where one looks if a server does not start
 
 
+SAYS_SKIPPED = "exited with status 3: skipped a line of its output: not JSON: "
+
+
+@pytest.mark.parametrize("program, reason", [
+    ("print('Welcome!'); print('{}'); exit(3)", "exited with status 3"),
+    ("print('Welcome!'); print('{}'); print('No key!'); exit(3)", SAYS_SKIPPED + ".*: No key!"),
+    ("print('Welcome!'); print('No key!'); exit(3)", SAYS_SKIPPED + ".*: No key!"),
+])
+def test_only_what_was_printed_last_can_be_the_reason_of_an_end(start, program, reason):
+    process = start(command=sys.executable, args=["-c", program])
+    while (said := says(process)) == {}:
+        pass
+    assert re.fullmatch(reason, said[1])
+
+
+def test_a_line_that_was_skipped_long_ago_is_not_the_reason_of_an_end(start, monkeypatch):
+    monkeypatch.setattr(process_module, "RECENT", -1)
+    process = start(command=sys.executable, args=["-c", "print('Welcome!'); exit(3)"])
+    assert says(process) == ("closed", "exited with status 3")
+
+
+def test_that_the_guardian_is_gone_is_said_once(caplog):
+    guardian = Guardian()
+    guardian.tell(2**22 + 1)    # no process can have this number
+    guardian._process.kill()
+    guardian._process.wait()
+    for number in range(3):
+        guardian.tell(-number - 1)
+    guardian.close()
+    assert [text.split(":")[0] for text in caplog.messages] == ["the guardian process is gone"]
+
+
 def test_of_many_lines_that_are_skipped_only_a_few_are_told(start, caplog):
     process = start(command=sys.executable, args=["-c", "print('no {\"J\": 1}\\n' * 250)"])
     assert says(process) == ("closed", "exited with status 0: skipped a line of its output: "

@@ -67,6 +67,12 @@ def test_a_secret_is_hidden_in_its_escaped_forms_as_well(pipe, secret, show):
     assert "<***>" in os.read(pipe, 10_000).decode()
 
 
+def test_a_window_gets_the_encoding_that_it_has(pipe, monkeypatch):
+    monkeypatch.setattr(os, "device_encoding", lambda _number: "cp437")
+    Stderr().show("née €")
+    assert os.read(pipe, 100) == b"n\x82e \\u20ac\n"
+
+
 def test_lines_that_nobody_reads_are_dropped_and_counted(pipe):
     stderr = Stderr()
     for number in range(10_000):

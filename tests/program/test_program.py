@@ -12,6 +12,7 @@ import urllib.request
 
 import pytest
 
+from transports.program import options as options_module
 from transports.program.options import Limits
 
 import processes
@@ -45,7 +46,7 @@ def test_help_is_the_docstring_and_version_is_a_version(run):
     (["--port", "x"], b"--port is a number from 0 to 65535"),
     (["--port", "65536"], b"--port is a number from 0 to 65535"),
     (["--log-level", "loud"], b"--log-level is one of"),
-    (["--nonsense"], b"Usage:"),
+    (["--nonsense"], b"there is no option --nonsense"),
     (["--config", "no-such-file.json"], b"no-such-file.json: there is no such file"),
     (["--config", "."], b"is a directory"),
 ])
@@ -82,6 +83,12 @@ def test_a_limit_of_files_that_cannot_be_raised_does_not_stop_the_start(monkeypa
     monkeypatch.setattr(resource, "setrlimit", refuse)
     assert Limits().make_room_for_connections() == 128
     assert "no more than 256 files can be open" in caplog.text
+
+
+def test_where_files_have_no_limit_there_are_as_many_connections_as_select_takes(monkeypatch):
+    monkeypatch.setattr(options_module, "resource", None)
+    assert Limits().make_room_for_connections() == 500      # of the 512 of Windows
+    assert Limits(sessions=50).make_room_for_connections() == 300
 
 
 def test_a_port_that_is_taken_is_a_sentence_and_status_1(run, config):
@@ -310,6 +317,7 @@ def test_the_end_is_clean_and_quick_with_streams_open(start_router, how):
         left = children(running.process.pid)
         assert running.stop(how, seconds=5) == 0
         assert client.response.read() == b""  # the stream was ended, not cut
+    assert "told to end by a signal" in "\n".join(running.lines)
     assert not left & set(processes.processes())
     assert "Traceback" not in "\n".join(running.lines)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from transports.program import signals
 from transports.program.signals import SIGNALS, interruptible
 
 from by_hand import ROUTER
@@ -43,6 +44,15 @@ def test_it_interrupts_once_and_leaves_the_end_alone(number):
             with interruptible:
                 done.append("the end may wait, too")
     assert done == ["the end may wait, too"]
+
+
+@pytest.mark.parametrize("wake", [signals.WAKE, None])
+def test_we_can_end_ourselves_cleanly_with_and_without_a_signal_that_wakes(monkeypatch, wake):
+    monkeypatch.setattr(signals, "WAKE", wake)
+    signals.end_ourselves()
+    with pytest.raises(SystemExit):
+        with interruptible:
+            pass
 
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "tgkill"), reason="needs tgkill, of Linux")

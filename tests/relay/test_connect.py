@@ -179,6 +179,34 @@ def test_what_connect_cannot_do_ends_with_status_2_and_a_sentence(run, options, 
     assert done.returncode == 2 and words in done.stderr and b"Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("path, token, input_ends, words", [
+    ("/mcp", "wrong", False, "needs authorization: answered HTTP 401 Unauthorized "),
+    ("/mcp", "wrong", True, "needs authorization: answered HTTP 401 Unauthorized "),
+    ("/sse", "wrong", False, "needs authorization: answered HTTP 401 Unauthorized "),
+    ("/mcpp", "swordfish", False, "answered HTTP 404 Not Found: There is nothing here. "),
+    ("/mcpp", "swordfish", True, "answered HTTP 404 Not Found: There is nothing here. "),
+    ("/mcp/nosuch", "swordfish", False, "There is no server 'nosuch' here. There are: fake"),
+    ("/x/sse", "swordfish", False, "answered HTTP 404 Not Found: There is nothing here. "),
+])
+def test_with_a_wrong_token_or_path_connect_ends_with_a_sentence_and_status_1(
+        start_router, tmp_path, path, token, input_ends, words):
+    (tmp_path / "token").write_text("swordfish")
+    (tmp_path / "given").write_text(token)
+    running = start_router({"fake": fake()}, "--token-file", str(tmp_path / "token"))
+    with Host("--connect", running.url + path, "--token-file", str(tmp_path / "given")) as host:
+        host.says(HELLO)
+        if input_ends:
+            host.process.stdin.close()
+        answer = host.hears(lambda message: message["id"] == HELLO["id"])
+        assert words in answer["error"]["message"] and ".;" not in answer["error"]["message"]
+        assert host.process.wait(20) == 1
+        *_, last = host.process.stderr.read().decode().splitlines()
+    assert last.startswith(
+        f"router.py: no session could be opened at {running.url}{path}: {words}")
+    assert last.endswith("; correct the URL, or give the token for it with --token-file")
+    assert ".;" not in last
+
+
 def test_connect_sends_the_token_of_the_router_and_shows_it_to_nobody(start_router, tmp_path):
     token = tmp_path / "token"
     token.write_text("swordfish")

@@ -36,6 +36,12 @@ def test_a_server_that_prints_its_arguments_and_dies_gives_no_secret_away(check)
         assert not any(secret in str(said) + check.log for secret in SECRETS)
 
 
+def test_a_program_that_sends_back_what_it_gets_is_said_to_be_no_server(check):
+    for settings in {}, {"protocol": "legacy"}:
+        status, text = check({"one": {"command": "cat", **settings}})
+        assert status == 1 and "\none: sends back what it gets, so it is probably no MCP" in text
+
+
 @pytest.mark.parametrize("command, program", [
     ("npx", "Node.js"), ("uvx", "uv"), ("docker", "Docker"), ("/opt/none/bunx", "Bun")])
 def test_a_missing_command_names_what_to_install(check, command, program):

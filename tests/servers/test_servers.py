@@ -141,6 +141,46 @@ def test_a_request_with_strange_params_is_answered(pipe, params):
     assert answer["id"] == 7 and answer["error"]["code"] in (-32602, -32603)
 
 
+@pytest.mark.parametrize("script, name, arguments, words", [
+    (TIMEKEEPER, "convert", {"time": "9:00"}, "The argument source is missing."),
+    (TIMEKEEPER, "now", {"zone": "UTC"}, "There is no argument zone here; there are: none"),
+    (TIMEKEEPER, "wait", {"seconds": "5"}, "The argument seconds must be a number."),
+    (TIMEKEEPER, "wait", {"seconds": True}, "The argument seconds must be a number."),
+    (TIMEKEEPER, "wait", [5], "The arguments must be an object."),
+    (TIMEKEEPER, "convert", {"time": "noon", "source": "UTC", "target": "UTC"},
+     "'noon' is no time as 2026-03-29T14:30."),
+    (TIMEKEEPER, "convert", {"time": "0001-01-01T00:00", "source": "Asia/Tokyo", "target": "UTC"},
+     "'0001-01-01T00:00' is no time as 2026-03-29T14:30."),
+    (TIMEKEEPER, "convert", {"time": "2026-03-29T14:30", "source": "Nowhere", "target": "UTC"},
+     "Unknown time zone: Nowhere. Use a name like Europe/Paris; the resource time://zones has "
+     "them all."),
+    (FILES, "find", {"pattern": ""}, "'' is no pattern as **/*.py."),
+    (FILES, "find", {"pattern": 5}, "The argument pattern must be a string."),
+    (FILES, "search", {"text": "x", "where": "y"},
+     "There is no argument where here; there are: text, pattern"),
+])
+def test_what_is_wrong_with_the_arguments_is_said_in_a_sentence(
+        pipe, script, name, arguments, words):
+    found = pipe(script).ask("tools/call", MODERN, name=name, arguments=arguments)
+    assert found["isError"] and found["content"][0]["text"] == words
+
+
+def test_the_arguments_of_a_prompt_are_checked_as_well(pipe):
+    problem = pipe(FILES).ask("prompts/get", MODERN, name="explain_file")
+    assert problem == {"code": -32602, "message": "The argument path is missing."}
+    problem = pipe(FILES).ask("prompts/get", MODERN, name="explain_file",
+                              arguments={"path": "a\0b"})
+    assert problem == {"code": -32602, "message": "No file has such a name."}
+
+
+def test_what_is_under_way_is_answered_at_the_end_and_a_slow_tool_does_not_delay_it(pipe):
+    server = pipe(TIMEKEEPER)
+    for seconds in 0.3, 3600:
+        server.start("tools/call", MODERN, name="wait", arguments={"seconds": seconds})
+    answers, complained = server.end()      # within ten seconds
+    assert [answer["id"] for answer in answers] == [1] and complained == ""
+
+
 def test_only_files_of_the_folder_are_shown(pipe, tmp_path):
     folder = tmp_path / "shown"
     folder.mkdir()

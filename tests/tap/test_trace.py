@@ -128,6 +128,38 @@ def test_a_file_that_cannot_be_written_is_told_at_the_start(where, run, config, 
     assert f"router.py: --trace {tmp_path / where}: ".encode() in done.stderr
 
 
+@pytest.mark.parametrize("name", ["trace", "trace.1"])
+@pytest.mark.parametrize("text", ['{"mcpServers": {}}', "{", "secret", " "])
+def test_a_file_that_is_no_trace_stays_as_it_is(run, config, tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    (tmp_path / name).chmod(0o644)
+    done = run(sys.executable, ROOT / "router.py", "--config", config(fake=fake()), "--trace",
+               tmp_path / "trace", input=b"")
+    assert done.returncode == 2
+    assert f"--trace {tmp_path / name}: is there already, and is no trace".encode() in done.stderr
+    assert (tmp_path / name).read_text() == text
+    assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o644
+
+
+def test_the_config_is_no_trace(run, config):
+    path = config(fake=fake())
+    done = run(sys.executable, ROOT / "router.py", "--config", path, "--trace", path, input=b"")
+    assert done.returncode == 2 and b"is no trace" in done.stderr
+
+
+@pytest.mark.parametrize("line", ["", '{"missed":3}\n', None])
+def test_a_trace_goes_on_where_one_ended(tmp_path, line):
+    path = tmp_path / "trace.jsonl"
+    if line is not None:
+        path.write_text(line)
+    for _ in range(2):
+        written = Trace(str(path))
+        say(1)
+        written.close()
+    numbers = [line.get("n") for line in read(path)]
+    assert len(numbers) >= 2 and numbers[-1] is not None
+
+
 def say(count):
     for n in range(count):
         message = {"jsonrpc": "2.0", "method": "test", "params": {"number": n}}

@@ -238,7 +238,8 @@ def test_sessions_beyond_the_limit_are_refused_until_one_ends(start_router):
     clients = [Sse(running.url) for _ in range(3)]
     refused = Sse(running.url)
     assert refused.response.status == 503 and refused.headers["Retry-After"]
-    assert b"--max-sessions" in refused.response.read()
+    assert refused.response.read() == (b"There are as many sessions as --max-sessions allows (3), "
+                                       b"and all of them are in use.\n")
     refused.close()
     clients.pop().close()
     assert wait_until(lambda: get(f"{running.url}/health")[1].count('"sessions":2'))

@@ -77,10 +77,15 @@ def decode(data):
     try:
         value = _decoder.decode(data.decode("utf-8"))
     except (ValueError, RecursionError) as problem:
-        raise InvalidMessage(PARSE_ERROR, f"not JSON: {problem}") from None
+        raise InvalidMessage(PARSE_ERROR, f"not JSON: {why_unreadable(problem)}") from None
     if data.count(b"{") + data.count(b"[") > DEEPEST and _deeper_than(DEEPEST, value):
         raise InvalidMessage(PARSE_ERROR, f"nested more than {DEEPEST} deep")
     return value
+
+
+def why_unreadable(problem):
+    """What an error of Python's JSON reader says, less its advice to programmers."""
+    return "a number has too many digits" if "set_int_max_str_digits" in str(problem) else problem
 
 
 def _deeper_than(depth, value):

@@ -10,7 +10,8 @@ from .replies import BUG, PAGE_HEADERS, TEXT, Reply, plain, used_up
 from .workers import StreamsUsedUp
 
 WORDS = ("This is MCP Local Router, which stands between MCP clients and several MCP servers. "
-         "Give your client one of these URLs; to see one server alone, put its name behind it.")
+         "Give your client one of these URLs; to see one server or group alone, put its name "
+         "behind it: %s")
 PAGE = ('<!doctype html>\n<html lang="en">\n<meta name="color-scheme" content="light dark">\n'
         '<title>MCP Local Router</title>\n<h1>MCP Local Router</h1>\n'
         f"<p>{WORDS}</p>\n<ul>\n%s</ul>\n")
@@ -25,7 +26,8 @@ def create_app(router, workers, ways, parts, files):
     for rule in app.url_map.iter_rules():
         if rule.rule not in files:
             rule.methods.discard("HEAD")    # there is no stream without a body
-    app.add_url_rule("/", "front", lambda: front_page(parts))
+    app.add_url_rule("/", "front", lambda: front_page(
+        parts, ", ".join([*router.names(), *router.groups])))
     app.add_url_rule("/health", "health",
                      lambda: {**router.health(), "streams": workers.streams})
 
@@ -50,13 +52,14 @@ def create_app(router, workers, ways, parts, files):
     return app
 
 
-def front_page(parts):
+def front_page(parts, names):
     """HTML for browsers, text for others."""
     rows = [(part.title, flask.request.host_url + part.path[1:]) for part in parts]
     types = flask.request.accept_mimetypes
     if types.quality("text/html") <= types.quality("text/plain"):
-        return Reply("\n".join([WORDS, *map(": ".join, rows), ""]).encode(), "200 OK", [TEXT])
+        lines = [WORDS % names, *map(": ".join, rows), ""]
+        return Reply("\n".join(lines).encode(), "200 OK", [TEXT])
     items = "".join('<li>{0}: <a href="{1}">{1}</a>\n'.format(what, html.escape(url))
                     for what, url in rows)
-    return Reply((PAGE % items).encode(), "200 OK", [
+    return Reply((PAGE % (html.escape(names), items)).encode(), "200 OK", [
         ("Content-Type", "text/html; charset=utf-8"), *PAGE_HEADERS])

@@ -11,14 +11,15 @@ import errno
 import functools
 import logging
 import selectors
+import signal
 import socket
 import threading
 
-from transports.program.signals import interruptible
+from transports.program.signals import WAKE, interruptible
 
 log = logging.getLogger("router")
 
-LONGEST_WAIT = 30.0     # seconds; Windows tells a waiting thread nothing of a signal
+LONGEST_WAIT = 30.0     # seconds, if nothing else wakes it
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 CLOSE = 4               # what a connection wants when it is over
 
@@ -43,6 +44,8 @@ class Loop:
     def run(self):
         """Serve until a signal raises SystemExit."""
         self._thread = threading.get_ident()
+        if WAKE is None:    # Windows, where a signal does not end a wait: a byte does
+            signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
         while True:
             while self._changed:
                 self._ask(self._changed.popleft())
@@ -62,6 +65,8 @@ class Loop:
         """Called when `run` has ended."""
         for connection in list(self.connections):
             connection.close()
+        if WAKE is None and self._thread:
+            signal.set_wakeup_fd(-1)
         for one in (self._selector, self._waker, self._woken, *self._listening):
             one.close()
 

@@ -70,6 +70,10 @@ class Server:
     def run(self):
         try:
             self.loop.run()
+        except SystemExit:
+            log.info("told to end by a signal: sessions and servers end now; a second signal ends "
+                     "all at once")
+            raise
         finally:
             for session in self._router.sessions.all():
                 self._router.leave(session)

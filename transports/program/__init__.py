@@ -1,8 +1,9 @@
 """What the whole program shares and no single transport owns. May import: transports.fabric.
 
 In reading order:
-    options.py    what the options mean: limits, the address to listen on, access
-    log.py        what is written to standard error, and what never is
-    signals.py    Ctrl+C once, and twice; SIGHUP
-    clock.py      the one thread in which time passes
+    command_line.py  what is wrong with it, what is not installed, and standard output
+    options.py       what the options mean: limits, the address to listen on, access
+    log.py           what is written to standard error, and what never is
+    signals.py       Ctrl+C once, and twice; SIGHUP
+    clock.py         the one thread in which time passes
 """

@@ -12,7 +12,8 @@ import threading
 from transports.fabric.text import hidden, printable, redacted
 
 STDERR = 2
-CHUNK = 4096    # bytes; a pipe that is ready takes so many without blocking (POSIX, PIPE_BUF)
+# Bytes that a pipe that is ready takes without blocking (POSIX): 4096 on Linux, 512 on macOS.
+CHUNK = getattr(select, "PIPE_BUF", 4096)
 
 
 class Stderr(logging.Handler):
@@ -23,6 +24,8 @@ class Stderr(logging.Handler):
         super().__init__()
         self.setFormatter(logging.Formatter(
             "%(asctime)s %(levelname)s [%(threadName)s] %(message)s"))
+        # That of a terminal: a window of Windows has another than UTF-8.
+        self._encoding = os.device_encoding(STDERR) or "utf-8"
         # protected by the handler's lock:
         self._dropped = 0           # lines since the last one that was written
         self._in_line = False       # whether only a part of the last line was written
@@ -53,7 +56,7 @@ class Stderr(logging.Handler):
             text = f"({self._dropped} lines were dropped here: nobody read them)\n{text}"
         if self._in_line:
             text = f"\n{text}"
-        rest = data = text.encode("utf-8", "backslashreplace") + b"\n"
+        rest = data = text.encode(self._encoding, "backslashreplace") + b"\n"
         try:
             while rest and _is_ready():
                 rest = rest[os.write(STDERR, rest[:CHUNK]):]

@@ -16,6 +16,7 @@ except ImportError:  # Windows, where there is no such limit
 log = logging.getLogger("router")
 
 BACKLOG = 1024  # connections that we have not accepted yet
+MOST_WINDOWS = 500  # connections: select() takes 512 sockets there
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
@@ -60,7 +61,7 @@ class Limits:
         Raises this process's own limit as far as it may."""
         wanted, others = 4 * self.sessions + 100, 8 * self.processes + 100
         if resource is None:
-            return wanted
+            return min(wanted, MOST_WINDOWS)
         files, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         enough = wanted + others if most == resource.RLIM_INFINITY else min(wanted + others, most)
         if files != resource.RLIM_INFINITY and files < enough:

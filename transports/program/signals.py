@@ -11,7 +11,9 @@ import signal
 import threading
 import time
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)  # Ctrl+C, and what service managers and hosts send
+# Ctrl+C, what service managers and hosts send, and Ctrl+Break, which is all they can on Windows
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK")
+                if hasattr(signal, name))
 WAKE = getattr(signal, "SIGURG", None)     # of no other use to us; not there on Windows
 
 
@@ -92,5 +94,9 @@ def signals_wake_the_main_thread():
 
 def end_ourselves():
     """Do what a first signal does, from any thread. Nothing happens if one has come before."""
-    if not interruptible.ending:
+    if interruptible.ending:
+        return
+    if WAKE is None:    # os.kill would end us without a handler on Windows
+        signal.raise_signal(signal.SIGTERM)
+    else:
         os.kill(os.getpid(), signal.SIGTERM)

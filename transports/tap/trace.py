@@ -16,6 +16,7 @@ from .tap import tap
 log = logging.getLogger("router")
 
 MOST_BYTES = 64 * 2**20     # of one file
+OURS = b'{"n":', b'{"missed":'  # how each of our lines begins
 
 
 class Trace:
@@ -25,6 +26,8 @@ class Trace:
         """Raises ValueError if the file cannot be written."""
         self._path = path
         try:
+            for each in path, f"{path}.1":
+                _refuse_what_is_no_trace(each)
             self._file = _open(path)
         except OSError as problem:
             raise ValueError(f"--trace {path}: {problem.strerror or problem}: give a file that "
@@ -58,6 +61,16 @@ class Trace:
             self._file.close()
             os.replace(self._path, f"{self._path}.1")
             self._file = _open(self._path)
+
+
+def _refuse_what_is_no_trace(path):
+    """Raises ValueError for a file with something else in it, as the config. A trace is added to
+    the first file, and takes the place of the second."""
+    if os.path.isfile(path):
+        with open(path, "rb") as file:
+            if not (file.read(20) or OURS[0]).startswith(OURS):
+                raise ValueError(f"--trace {path}: is there already, and is no trace: give a "
+                                 "file that is not there yet")
 
 
 def _open(path):

@@ -7,6 +7,7 @@ else that is wrong is a ConfigError, which says where it is and what to do.
 import fnmatch
 import logging
 import math
+import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -118,7 +119,8 @@ def load(paths, group=None, connections=("command", "url"), dialects=None, eras=
     """
     form, files, servers, groups, off = dialects or OurFormat(), {}, {}, [], set()
     try:
-        for path in map(Path, paths):
+        # The same file twice, maybe by two paths, is read once.
+        for path in {os.path.realpath(path): Path(path) for path in paths}.values():
             files[path] = stamp_of(path)
             for server in _servers(path, form, groups, off):
                 check_rooms(server, connections, eras, form.knows_others)

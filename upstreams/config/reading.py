@@ -9,6 +9,8 @@ import re
 import stat
 from pathlib import Path
 
+from transports.fabric.messages import why_unreadable
+
 WITHIN = "MCP_ROUTER_WITHIN"    # an environment variable: the files that routers above us read
 TAKEN_OUT = "needs a room of this program that was taken out"
 
@@ -42,12 +44,18 @@ def read(path, parse):
 
 
 def text_of(path):
-    """What is in a file. Raises OSError or ValueError, also for a pipe or a device: reading it
-    might wait for ever, or never come to an end."""
+    """What is in a file. Raises OSError or ValueError, also for a pipe or a device (reading it
+    might wait for ever, or never come to an end) and for another encoding."""
     mode = os.stat(path).st_mode
     if not stat.S_ISREG(mode) and str(path) != os.devnull:
         raise OSError("it is a directory" if stat.S_ISDIR(mode) else "it is a pipe or a device")
-    return Path(path).read_text("utf-8-sig")
+    try:
+        text = Path(path).read_text("utf-8-sig")
+    except UnicodeDecodeError:
+        text = None
+    if text is None or "\0" in text:    # as there are in UTF-16
+        raise ValueError("it is not UTF-8: save it as UTF-8")
+    return text
 
 
 def stamp_of(path):
@@ -69,7 +77,8 @@ def parse(text):
     except ValueError as problem:       # not always a JSONDecodeError
         where = isinstance(problem, json.JSONDecodeError) and (
             f"line {problem.lineno}, column {problem.colno}: ")
-        raise ConfigError(f"{where or ''}not JSON: {getattr(problem, 'msg', problem)}") from None
+        raise ConfigError(f"{where or ''}not JSON: "
+                          f"{getattr(problem, 'msg', why_unreadable(problem))}") from None
 
 
 def _without_comments(text):

@@ -6,13 +6,14 @@ looked up and nothing renamed, in either era: ids pass as they are.
 The one surprise: when the server forgets the session, as a router does that was restarted, the
 client does not notice. What opened the session is said again on a new connection, and the client
 hears that its lists may have changed. Only the requests that were under way fail, since they may
-have run.
+have run. But what could never be opened, as the URL or the token is wrong, ends the program.
 """
 
 import contextlib
 import functools
 import itertools
 import logging
+import math
 import threading
 import time
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from transports.fabric.pending import Call, cancel_notification
 from transports.fabric.session import Session
 from transports.fabric.text import hidden
 from transports.program.options import CannotServe
+from transports.program.signals import end_ourselves
 from upstreams.config.entries import Entry
 from upstreams.connections.remote.connection import HttpFailed, Origin, ServerConnection
 from upstreams.connections.remote.remote import Remote
@@ -34,6 +36,7 @@ log = logging.getLogger("router")
 FIRST_PAUSE = 0.5       # seconds until a lost session is opened again; doubled with each failure
 LONGEST_PAUSE = 30.0
 HEALTHY = 10.0          # seconds of a session after which earlier failures do not count
+FIRST_TRIES = 4         # connections, if nothing has come of any
 END_SECONDS = 5.0       # for the server to hear that the session has ended
 
 # What a server remembers in a session → the parameter that tells two of a kind apart.
@@ -80,8 +83,16 @@ def _pass_on(entry, options, serve, clock):
     except HttpFailed as problem:
         raise CannotServe(f"nothing answers at {entry.name}: {problem}; start a router there "
                           "first, with --transport http, or correct the URL") from None
-    serve(Relay(entry, lambda: Remote(entry, "server", clock, options.limits.message), clock,
-                options.limits), options)
+    relay = Relay(entry, lambda: Remote(entry, "server", clock, options.limits.message), clock,
+                  options.limits)
+    try:
+        serve(relay, options)
+    except SystemExit:
+        if not relay.hopeless:
+            raise
+    if relay.hopeless:
+        raise CannotServe(f"no session could be opened at {entry.name}: {relay.hopeless}; correct "
+                          "the URL, or give the token for it with --token-file")
     return 0
 
 
@@ -106,10 +117,12 @@ class Relay:
         """`connect()` makes a connection, one for each life of the session."""
         self.limits = limits
         self.name = self.label = entry.name     # the tap shows it as a server
+        self.hopeless = None                # why no session can be opened, in words
         self._connect, self._clock = connect, clock
         self._ids = itertools.count(1)      # of what we ask ourselves
         self._pause = 0.0                   # before the next life
         self._initializes = False           # whether the client has begun a session
+        self._works, self._tries = False, 0     # whether the server has ever given a result
         self._lock = threading.Lock()
         # protected by _lock:
         self._life = None
@@ -231,7 +244,10 @@ class Relay:
         if call.method == "initialize" and isinstance(message.get("result"), dict):
             with self._lock:
                 self._capabilities = message["result"].get("capabilities")
+        self._works = self._works or "result" in message
         call.send(message)
+        if call.method == "initialize" and not self._works:
+            self._give_up(str(dig(message, "error", "message")))
 
     def _opened_again(self, life, answer):
         if "error" in answer:
@@ -278,7 +294,10 @@ class Relay:
     def _ended(self, life, reason, pause=None):
         """The connection has ended, or its session could not be opened. Begin another, after
         `pause` seconds if the server said so."""
-        text = f"{self.name}: {reason}; its session is opened again"
+        self._tries += 1
+        hopeless = not self._works and (pause == math.inf or self._tries >= FIRST_TRIES)
+        reason = reason.rstrip(".")
+        text = f"{self.name}: {reason}" + ("" if hopeless else "; its session is opened again")
         with self._lock:
             if life.ended or self._left:
                 return
@@ -290,10 +309,18 @@ class Relay:
             call.fail(SERVER_UNAVAILABLE, text)
         for question in questions:
             self._session.outbox.send(cancel_notification(question, text))
+        if hopeless:
+            self._give_up(reason)
+            return
         if time.monotonic() - life.began >= HEALTHY:
             self._pause = 0.0
         self._clock.after(max(self._pause, min(pause or 0, LONGEST_PAUSE)), self._begin)
         self._pause = min(2 * self._pause or FIRST_PAUSE, LONGEST_PAUSE)
+
+    def _give_up(self, reason):
+        """No session was ever open, and none can be: the program ends, and says why."""
+        self.hopeless = reason.removeprefix(f'server "{self.name}" ').rstrip(".")
+        end_ourselves()
 
 
 def _param(message, key):

@@ -97,8 +97,8 @@ class Router:
                 log.warning("a new session was refused: %d of the %d that --max-sessions allows "
                             "have no call under way, but their clients are there",
                             sum(not len(other.calls) for other in there), len(there))
-                raise SessionsUsedUp(f"There are {len(there)} sessions already, which is as many "
-                                     "as --max-sessions allows, and all of them are in use.")
+                raise SessionsUsedUp("There are as many sessions as --max-sessions allows "
+                                     f"({len(there)}), and all of them are in use.")
         log.debug("%s begins", session.name)
         return session
 

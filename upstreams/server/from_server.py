@@ -61,6 +61,15 @@ def _question(life, message, _params):
         question.send(problem.answer(question.id))
 
 
+def _ours(life, message, params):
+    """No server asks this: our own request comes back, as from `cat`, or a shell that echoes."""
+    if life.running_since is None:
+        life.give_up("sends back what it gets, so it is probably no MCP server: look at its "
+                     "command and arguments")
+    else:
+        (_question if "id" in message else _news)(life, message, params)
+
+
 def _ping(life, message, _params):
     if "id" in message:
         life.send(result(message["id"], {}))
@@ -110,6 +119,8 @@ def _task_status(life, message, params):
 
 
 _ROUTES = {
+    "initialize": _ours,
+    "server/discover": _ours,
     "ping": _ping,
     "notifications/progress": _progress,
     "notifications/message": _log_line,

@@ -19,6 +19,8 @@ server = Server("files", f"The text files in {FOLDER}, to list, search and read.
 
 def text_of(path):
     """The text of a file in the folder. Raises Problem."""
+    if "\0" in path:
+        raise Problem("No file has such a name.")
     whole = (FOLDER / path).resolve()
     hidden = any(part.startswith(".") for part in Path(path).parts)
     if hidden or FOLDER not in whole.parents or not whole.is_file():
@@ -35,8 +37,11 @@ def names(pattern):
     """The files that fit the pattern, without hidden ones: sorted names relative to the folder."""
     if ".." in pattern or pattern.startswith("/"):
         raise Problem("The pattern must stay inside the folder.")
-    found = (path.relative_to(FOLDER) for path in FOLDER.glob(pattern)
-             if path.is_file() and FOLDER in path.resolve().parents)    # not by a link
+    try:
+        found = [path.relative_to(FOLDER) for path in FOLDER.glob(pattern)
+                 if path.is_file() and FOLDER in path.resolve().parents]    # not by a link
+    except (ValueError, NotImplementedError):
+        raise Problem(f"{pattern!r} is no pattern as **/*.py.")
     return sorted(path.as_posix() for path in found
                   if not any(part.startswith(".") for part in path.parts))
 

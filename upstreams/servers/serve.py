@@ -8,6 +8,7 @@ says once, in `initialize`, who it is and which revision it speaks. A modern cli
 import json
 import sys
 import threading
+import time
 
 LEGACY = ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"]
 MODERN = ["2026-07-28"]
@@ -16,6 +17,8 @@ VERSION, CAPABILITIES, SERVER = (f"io.modelcontextprotocol/{name}" for name in (
 # method → the key of its list
 LISTS = {"tools/list": "tools", "prompts/list": "prompts", "resources/list": "resources",
          "resources/templates/list": "resourceTemplates"}
+END_SECONDS = 0.8       # after the end of stdin: for the answers that are still under way
+TYPES = {"string": str, "number": (int, float)}     # of arguments
 # How many milliseconds a modern client may keep an answer (2026-07-28, Caching)
 KEEP = {**dict.fromkeys(["server/discover", *LISTS], 3_600_000), "resources/read": 0}
 
@@ -88,6 +91,7 @@ class Server:
 
     def run(self):
         """Answer requests until stdin ends, each in a thread: a slow tool delays no other."""
+        threads = []
         for line in sys.stdin.buffer:
             try:
                 message = json.loads(line)
@@ -96,12 +100,26 @@ class Server:
                     # Here and not in the thread, for the requests in the next lines
                     self._initialized |= method == "initialize"
                     request = self._requests[message["id"]] = Request(message, self._send)
-                    threading.Thread(target=self._answer, args=(message["id"], request)).start()
+                    threads = [thread for thread in threads if thread.is_alive()]
+                    threads.append(threading.Thread(
+                        target=self._answer, args=(message["id"], request), daemon=True,
+                        name=f"answer-{message['id']}"))
+                    threads[-1].start()
                 elif method == "notifications/cancelled":
                     if request := self._requests.get(message["params"]["requestId"]):
                         request.cancelled.set()
             except (ValueError, TypeError, KeyError) as problem:  # it is no message
                 print(f"ignored {line!r}: {problem!r}", file=sys.stderr)
+        self._end(threads)
+
+    def _end(self, threads):
+        """The client has left. A slow tool must not keep the process alive."""
+        for _ in range(2):
+            deadline = time.monotonic() + END_SECONDS
+            for thread in threads:
+                thread.join(max(0, deadline - time.monotonic()))
+            for request in list(self._requests.values()):
+                request.cancelled.set()     # and so it says nothing any more
 
     def _answer(self, id, request):
         try:
@@ -155,16 +173,20 @@ class Server:
         method, params = request.method, request.params
         if method in LISTS:
             return {LISTS[method]: self._list(method)}
-        arguments = params.get("arguments") or {}
         if method == "tools/call":
-            function = self._named("tools", params)
+            about, function = self._named("tools", params)
+            schema = about["inputSchema"]
             try:
+                arguments = _checked(params, schema["properties"], schema["required"])
                 text, failed = function(request, **arguments), False
-            except (TypeError, ValueError, OSError) as problem:
+            except (ValueError, OSError) as problem:
                 text, failed = str(problem), True
             return {"content": [{"type": "text", "text": text}], "isError": failed}
         if method == "prompts/get":
-            text = self._named("prompts", params)(**arguments)
+            about, function = self._named("prompts", params)
+            text = function(**_checked(
+                params, {each["name"]: {"type": "string"} for each in about["arguments"]},
+                [each["name"] for each in about["arguments"] if each["required"]]))
             return {"messages": [{"role": "user", "content": {"type": "text", "text": text}}]}
         if method == "resources/read":
             return self._read(str(params.get("uri")), no_resource)
@@ -176,7 +198,7 @@ class Server:
     def _named(self, asked, params):
         for kind, about, function in self._offers:
             if (kind, about["name"]) == (asked, params.get("name")):
-                return function
+                return about, function
         raise Problem(f"Unknown {asked[:-1]}: {params.get('name')}")
 
     def _read(self, uri, no_resource):
@@ -186,3 +208,21 @@ class Server:
                 contents = {"uri": uri, "mimeType": about["mimeType"], "text": function(uri)}
                 return {"contents": [contents]}
         raise Problem("Resource not found", no_resource, uri=uri)
+
+
+def _checked(params, properties, required):
+    """The arguments in these params, as a function can take them. Raises Problem."""
+    arguments = params.get("arguments") or {}
+    if not isinstance(arguments, dict):
+        raise Problem("The arguments must be an object.")
+    for name in required:
+        if name not in arguments:
+            raise Problem(f"The argument {name} is missing.")
+    for name, value in arguments.items():
+        if name not in properties:
+            raise Problem(f"There is no argument {name} here; there are: "
+                          + (", ".join(properties) or "none"))
+        kind = properties[name]["type"]
+        if not isinstance(value, TYPES[kind]) or isinstance(value, bool):
+            raise Problem(f"The argument {name} must be a {kind}.")
+    return arguments

@@ -12,6 +12,8 @@ def zone_of(name):
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):
+        if not available_timezones():   # as on Windows
+            raise Problem("This Python has no time zones: install the package tzdata for it.")
         raise Problem(f"Unknown time zone: {name}. Use a name like Europe/Paris; the resource "
                       "time://zones has them all.")
 
@@ -28,8 +30,12 @@ def now(request):
              source={"type": "string", "description": "the zone it is in, as Europe/Paris"},
              target={"type": "string", "description": "the zone to convert it to"})
 def convert(request, time, source, target):
-    moment = datetime.fromisoformat(time).replace(tzinfo=zone_of(source))
-    return moment.astimezone(zone_of(target)).isoformat(timespec="minutes")
+    source, target = zone_of(source), zone_of(target)
+    try:
+        moment = datetime.fromisoformat(time).replace(tzinfo=source)
+        return moment.astimezone(target).isoformat(timespec="minutes")
+    except (ValueError, OverflowError):
+        raise Problem(f"{time!r} is no time as 2026-03-29T14:30.")
 
 
 @server.tool("Wait, then return. Tells its progress ten times on the way, and can be cancelled.",

@@ -17,8 +17,8 @@ import threading
 import time
 
 GRACE = 2.0  # seconds from SIGTERM to SIGKILL
-WINDOWS = sys.platform == "win32"
-KILL = -1 if WINDOWS else signal.SIGKILL
+WINDOWS = not hasattr(os, "killpg")     # there are no process groups
+KILL = getattr(signal, "SIGKILL", -1)
 
 log = logging.getLogger("router")
 
@@ -43,10 +43,11 @@ class Guardian:
     def __init__(self):
         self._lock = threading.Lock()
         self._process = None
+        self._gone = False      # and the log says so
 
     def tell(self, change):
         """A process group has started (its number), or ended (less than 0). Any thread."""
-        if WINDOWS:  # no process groups there, see the README
+        if WINDOWS:  # see the README
             return
         with self._lock:  # also while we write: the guardian always reads, so that does not block
             try:
@@ -58,8 +59,10 @@ class Guardian:
                 self._process.stdin.write(b"%+d\n" % change)
                 self._process.stdin.flush()
             except (OSError, ValueError):  # ValueError: the pipe is closed
-                log.warning("the guardian process is gone: if the router is killed outright, "
-                            "servers may go on running")
+                if not self._gone:
+                    log.warning("the guardian process is gone: if the router is killed outright, "
+                                "servers may go on running")
+                self._gone = True
 
     def close(self):
         """Let the process end, and wait until it has. Call it when all servers have ended."""

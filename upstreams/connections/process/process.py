@@ -17,11 +17,10 @@ import collections
 import contextlib
 import logging
 import os
-import re
-import shutil
 import signal
 import subprocess
 import threading
+import time
 
 from transports.fabric.messages import (INTERNAL_ERROR, InvalidMessage, behind_a_banner, decode,
                                         each_line, encode, error, id_of_answer)
@@ -30,6 +29,7 @@ from transports.fabric.peers import StartFailed
 from transports.fabric.text import printable
 
 from .guardian import KILL, WINDOWS, signal_group
+from .program import command_line, environment, find
 
 log = logging.getLogger("router")
 
@@ -37,19 +37,9 @@ GRACE = 2.0             # seconds between two steps of the end
 DRAIN = 0.5             # seconds for the last lines to arrive after the process has ended
 STDERR_LINES = 20
 SHOWN = 80              # characters of a skipped line in the log
+RECENT = 5.0            # seconds for which such a line may be the reason of the end
 OWN_GROUP = ({"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if WINDOWS
              else {"start_new_session": True})
-
-_NODE, _PYTHON = "Node.js (https://nodejs.org)", "Python (https://python.org)"
-_UV, _BUN = "uv (https://docs.astral.sh/uv)", "Bun (https://bun.sh)"
-_DOTNET = ".NET (https://dotnet.microsoft.com)"
-_COMES_WITH = {
-    "node": _NODE, "npm": _NODE, "npx": _NODE, "python": _PYTHON, "python3": _PYTHON,
-    "py": _PYTHON, "uv": _UV, "uvx": _UV, "pipx": "pipx (https://pipx.pypa.io)",
-    "bun": _BUN, "bunx": _BUN, "deno": "Deno (https://deno.com)",
-    "docker": "Docker (https://docs.docker.com/get-docker)", "go": "Go (https://go.dev)",
-    "java": "a JDK (https://adoptium.net)", "dotnet": _DOTNET, "dnx": _DOTNET,
-}
 
 
 class Process:
@@ -67,6 +57,7 @@ class Process:
         self._last_lines = collections.deque(maxlen=STDERR_LINES)
         self._unended = b""     # the beginning of a line of stderr that has not come to its end
         self._skipped = 0       # lines of stdout
+        self._just_skipped = None   # (when, why, its beginning), if no message came after it
         self._end = threading.Lock()    # acquired once, by the thread that reports the end
         self._lock = threading.Lock()
         self._reaped = False    # then its id may be that of another process; protected by _lock
@@ -172,6 +163,7 @@ class Process:
             if tail is not None:
                 raise InvalidMessage(INTERNAL_ERROR, f"longer than {self._longest} bytes")
             self._on_message(decode(line))
+            self._just_skipped = None
         except InvalidMessage as problem:
             message = behind_a_banner(line)
             if message is None:
@@ -187,6 +179,7 @@ class Process:
     def _skip(self, line, problem):
         """A line is no message. Of many, only the 1st, 10th, 100th, … is told in the log."""
         self._skipped += 1
+        self._just_skipped = time.monotonic(), problem, line[:20 * SHOWN]
         if str(self._skipped).strip("0") == "1":
             count = "a line" if self._skipped == 1 else f"{self._skipped} lines"
             said = f"skipped {count} of its output: {problem}: {self._shown(line, SHOWN)}"
@@ -231,10 +224,20 @@ class Process:
             signals = {number.value: number.name for number in signal.Signals}
             reason = (f"was ended by {signals.get(-status, f'signal {-status}')}" if status < 0
                       else f"exited with status {status}")
-            reason = ": ".join([reason, *self.last_lines()[-1:]])
+            reason = ": ".join([reason, *self._last_words()])
         finally:  # whatever fails above
             self._report(reason)
             self._end_group()
+
+    def _last_words(self):
+        """What may be the reason of its end: its last line on stderr, or on stdout if that was no
+        message and has just come. [] if there is neither."""
+        said = list(filter(None, [*self._last_lines, self._shown(self._unended)]))
+        if said or not self._just_skipped:
+            return said[-1:]
+        when, problem, line = self._just_skipped
+        return [f"skipped a line of its output: {problem}: {self._shown(line, SHOWN)}"
+                ][time.monotonic() - when > RECENT:]
 
     def _wait(self):
         """Wait for the process to exit; returns its status as Popen has it. It is not reaped yet
@@ -269,26 +272,13 @@ def _wait_for(threads, seconds):
 
 def _open(entry):
     """A new process. Raises StartFailed."""
-    variables = {**os.environ, **dict(entry.env)}
-    variables.pop("MCP_ROUTER_TOKEN", None)     # that of our own clients
-    command = _find(entry.command, variables.get("PATH", os.defpath))
+    variables = environment(entry)
+    command = find(entry.command, variables.get("PATH", os.defpath))
     if not os.path.isdir(entry.cwd):
         raise StartFailed(f'the working directory "{entry.cwd}" does not exist')
     try:
-        return subprocess.Popen([command, *entry.args], env=variables, cwd=entry.cwd,
+        return subprocess.Popen(command_line(command, entry.args), env=variables, cwd=entry.cwd,
                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                 stderr=subprocess.PIPE, bufsize=2**16, **OWN_GROUP)
     except (OSError, ValueError) as problem:
         raise StartFailed(f"{command} could not be started: {problem}") from None
-
-
-def _find(command, path):
-    """The whole path of a command. Raises StartFailed, which tells what to install for it."""
-    if found := shutil.which(command, path=path):
-        return found
-    name = re.split(r"[/\\]", command)[-1]
-    program = _COMES_WITH.get(re.sub(r"\.(exe|cmd)$", "", name.lower()))
-    raise StartFailed(f'the command "{command}" was not found or may not be run; '
-                      + (f"it comes with {program}; " if program else "")
-                      + (f"searched PATH={path}" if os.path.basename(command) == command
-                         else "it is a path, so PATH was not searched"))

@@ -3,14 +3,15 @@ prints. Their values appear in no log, no trace and no error."""
 
 import json
 import logging
-import os
 import re
+import shutil
 import subprocess
 import threading
 
 from transports.fabric.peers import StartFailed
 from transports.fabric.text import hidden, printable, redacted
-from upstreams.connections.process.guardian import KILL, signal_group
+from upstreams.connections.process.guardian import KILL, WINDOWS, signal_group
+from upstreams.connections.process.program import command_line, environment
 
 from .message_headers import TOKEN
 
@@ -83,10 +84,12 @@ class ConfigHeaders:
 
     def _run(self):
         """Run the command; returns its output, its stderr, and its exit status."""
-        environment, pipe = {**os.environ, **dict(self._entry.env)}, subprocess.PIPE
-        environment.pop("MCP_ROUTER_TOKEN", None)   # ours: no other program needs it
+        variables, pipe = environment(self._entry), subprocess.PIPE
+        command, *args = self._entry.headers_command
+        if WINDOWS:     # which itself finds no batch file
+            command = shutil.which(command, path=variables.get("PATH")) or command
         try:
-            with subprocess.Popen(self._entry.headers_command, env=environment,
+            with subprocess.Popen(command_line(command, args), env=variables,
                                   cwd=self._entry.cwd, stdin=subprocess.DEVNULL, stdout=pipe,
                                   stderr=pipe, start_new_session=True) as self._process:
                 if self._stopped:

@@ -1,0 +1,89 @@
+"""The command line: what is wrong with it, in words, and what goes to standard output.
+
+router.py imports this file first of all: it says what must be installed before the program runs.
+So it has to be read by an older Python as well.
+"""
+
+import contextlib
+import difflib
+import importlib.util
+import io
+import os
+import re
+import sys
+
+from .options import CannotServe
+
+OLDEST = 3, 10
+PACKAGES = "docopt", "flask", "jsonschema", "waitress"      # as they are imported
+
+
+def _look_for_what_is_needed():
+    if sys.version_info < OLDEST:
+        sys.exit("router.py: Python {}.{} or later is needed, and {} is {}.{}".format(
+            *OLDEST, sys.executable, *sys.version_info[:2]))
+    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        folder = os.path.dirname(os.path.abspath(__file__ + "/../.."))
+        sys.exit(f"router.py: {', '.join(missing)}: not installed for {sys.executable}; start "
+                 f"the router with the Python of its .venv, or run: {sys.executable} -m pip "
+                 f"install -r {os.path.join(folder, 'requirements.txt')}")
+
+
+_look_for_what_is_needed()
+
+
+def read(usage, version):
+    """The command line as docopt's dictionary. --help and --version end the program. Raises
+    ValueError for a wrong one, and CannotServe."""
+    import docopt  # not before it was looked for
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(printed):
+            return docopt.docopt(usage, version=version)
+    except docopt.DocoptExit as problem:
+        raise ValueError(_wrong(usage, sys.argv[1:]) or str(problem)) from None
+    except SystemExit:
+        say(printed.getvalue().rstrip("\n"))
+        raise
+
+
+def _wrong(usage, words):
+    """The first thing that is wrong in these words of the command line, in a sentence."""
+    options = dict(re.findall(r"^  (--[\w-]+) ?([A-Z]*)", usage, re.MULTILINE))
+    often = re.findall(r"\[(--[\w-]+) \w+\]\.\.\.", usage)
+    given, words = set(), iter(words)
+    for word in words:
+        name, equals, _ = word.partition("=")
+        near = [each for each in options if each.startswith(name)]
+        name = near[0] if len(near) == 1 else name      # docopt takes a beginning, too
+        if not word.startswith("-") or word == "--":
+            return f"{word} is no option, and there is nothing else: --help lists all options"
+        if name not in options:
+            near = " or ".join(near or difflib.get_close_matches(name, options, 1, 0.7))
+            return f"there is no option {name}; " + (
+                f"did you mean {near}?" if near else "--help lists all options")
+        if name in given.difference(often):
+            return f"{name} is given twice"
+        if equals and not options[name]:
+            return f"{name} takes no value"
+        if options[name] and not equals and next(words, None) is None:
+            return f"{name} needs a value: {name} {options[name]}"
+        given.add(name)
+    return None
+
+
+def say(text):
+    """Print on standard output. A reader that has seen enough of it, as `head`, is no error.
+    Raises CannotServe if it cannot be written."""
+    if sys.stdout is None:      # it is closed
+        return
+    try:
+        sys.stdout.reconfigure(errors="backslashreplace")
+        print(text, flush=True)
+    except OSError as problem:
+        # Else Python writes the rest at its end, and shows that this failed.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(problem, BrokenPipeError):
+            raise CannotServe(
+                f"standard output cannot be written: {problem.strerror}") from None
