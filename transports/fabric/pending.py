@@ -251,6 +251,11 @@ class PendingRequests:
         with self._lock:
             return list(self._rows.items())
 
+    def is_for_others(self):
+        """Whether anything here was asked on behalf of somebody, and not by ourselves."""
+        with self._lock:
+            return any(row.call or row.id is not None for row in self._rows.values())
+
     def calls(self):
         """The Calls that have a request here."""
         return [row.call for _, row in self.rows() if row.call]
