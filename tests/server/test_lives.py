@@ -307,3 +307,17 @@ def test_a_server_that_is_not_to_be_started_again_is_not_whoever_comes():
     world.client()
     world.clock.advance(60)
     assert [server.label for server in world.made] == ["a"]
+
+
+def test_of_more_questions_than_a_client_may_have_to_answer_the_last_is_refused(monkeypatch):
+    monkeypatch.setattr("upstreams.server.life.MOST_QUESTIONS", 3)
+    world = World(a=offers(tools=["t"]))
+    client = world.client(capabilities={"sampling": {}})
+    client.sends(id="c", method="tools/call", params={"name": "a__t"})
+    server = world.own("a", client)
+    server.takes()
+    for id in range(4):
+        server.says(id=id, method="sampling/createMessage", params={})
+    assert len(client.gets()) == 3
+    refusal = server.take()
+    assert refusal["id"] == 3 and "wait for an answer already" in refusal["error"]["message"]
