@@ -72,6 +72,25 @@ def test_initialize_waits_for_slow_servers_but_not_for_long():
     assert len(client.get()["result"]["tools"]) == 2
 
 
+def test_a_server_that_asks_its_client_something_before_it_is_up_holds_up_no_initialize():
+    world = World(share=False, a=offers(tools=["t"], slow=True))
+    client = world.new_client()
+    client.sends(id="init", method="initialize", params={
+        "protocolVersion": "2025-11-25", "capabilities": {"roots": {}}})
+    assert client.gets() == []
+    server = world["a"]
+    server.says(id="r", method="roots/list")
+    assert client.get()["id"] == "init"
+    client.sends(method="notifications/initialized")
+    question = client.get()
+    listing = client.asks("tools/list")     # which waits as ever
+    client.sends(id=question["id"], result={"roots": []})
+    assert server.take() == {"id": "r", "result": {"roots": []}} and client.gets() == []
+    server.answer_initialize()
+    (answer,) = [message for message in client.gets() if message.get("id") == listing]
+    assert [tool["name"] for tool in answer["result"]["tools"]] == ["a__t"]
+
+
 def test_a_server_that_is_up_in_time_is_no_news():
     world = World(slow=offers(tools=["s"], slow=True))
     client = world.new_client()

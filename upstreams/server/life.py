@@ -61,6 +61,7 @@ class Life:
         self.era = self.opening = Legacy(self)  # until another is known
         self.next_protocol = None       # by which the next life begins, if that is known
         self.settled_gate = Gate()      # opens when it has started, or has failed to
+        self.asks_gate = Gate()         # opens when it asks its client something before that
         self.settled = False            # whether it has started
         self.started = None             # when, by time.monotonic()
         self.running_since = None       # when it said what it can do
