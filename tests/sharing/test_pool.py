@@ -4,10 +4,12 @@ import json
 
 import pytest
 
+from transports.fabric.messages import Refused
 from transports.fabric.outbox import CLOSE
 from transports.fabric.session import SILENT_SECONDS
 from upstreams.config.entries import Entry
 from upstreams.server.lists import INITIALIZE_PATIENCE
+from upstreams.server.upstream import Upstream
 from upstreams.sharing.processes import DIGEST_SECONDS, LOOK_AGAIN
 from upstreams.sharing.waiting import CALL_PATIENCE, IDLE_SECONDS, LATE_SECONDS
 
@@ -1207,3 +1209,24 @@ def test_nothing_is_kept_of_capabilities_that_no_client_has_any_more():
         call(client)
         client.leaves()
     assert world.pool.tables.servers["a"].waiting == {}
+
+
+def test_a_refusal_keeps_its_data_wherever_a_request_has_waited(monkeypatch):
+    def refuses(*_arguments):
+        raise Refused(-32042, "not yet", {"see": "the page"})
+    world = world_of(a=offers(tools=["t"], resources=["a:/"], slow=True))
+    client = world.new_client()
+    client.asks("initialize", capabilities=ASKABLE)
+    world["a"].answer_initialize()
+    client.gets()
+    client.sends(method="notifications/initialized")
+    for id, ask in enumerate((
+            lambda call: world.pool.run(client.session, "a", call, refuses, call),
+            lambda call: (monkeypatch.setattr(Upstream, "request", refuses),
+                          client.session.upstreams["a"].audience.subscribe(
+                              client.session, {"id": call.id, "params": {"uri": "a:/"}}, call)))):
+        ask(client.session.calls.open({"id": id, "method": "x"}, client.outbox))
+        world.servers[list(world.servers)[-1]].answer_initialize()
+        world.clock.advance(1)
+        assert client.get() == {"id": id, "error": {
+            "code": -32042, "message": "not yet", "data": {"see": "the page"}}}

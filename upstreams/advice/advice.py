@@ -88,8 +88,8 @@ def _about_pages(tools):
         listed = [uri for uri in upstream.catalog.known[RESOURCES] if uri.startswith("ui://")]
         for uri in dict.fromkeys([*listed, *filter(None, map(page_of, items))]):
             found.setdefault(uri, []).append(upstream)
-    return [(_shown(first, uri), f'is a page of "{first.name}" and of {_names(others)}: clients of '
-             f'all servers together are shown that of "{first.name}" for both; a client that shows '
+    return [(_shown(first, uri), f'is a page of "{first.name}" and of {_names(others)}: clients '
+             f'of all servers together see that of "{first.name}" for both; a client that shows '
              "pages can connect to each of them alone")
             for uri, (first, *others) in found.items() if others]
 
