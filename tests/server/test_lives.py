@@ -321,3 +321,17 @@ def test_of_more_questions_than_a_client_may_have_to_answer_the_last_is_refused(
     assert len(client.gets()) == 3
     refusal = server.take()
     assert refusal["id"] == 3 and "wait for an answer already" in refusal["error"]["message"]
+
+
+def test_of_two_levels_at_once_the_server_has_the_later_one_in_the_end():
+    world = World(a=offers(capabilities={"logging": {}}))
+    client, server = world.client(), world["a"]
+    send = server.send
+
+    def send_late(message):     # another thread is faster with what comes after this
+        server.send = send
+        client.asks("logging/setLevel", level="error")
+        send(message)
+    server.send = send_late
+    client.asks("logging/setLevel", level="debug")
+    assert [message["params"]["level"] for message in server.takes()][-1] == "error"
