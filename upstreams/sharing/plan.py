@@ -16,7 +16,6 @@ With "shared": true, sessions that can be asked take turns: each holds a process
 call there. With "shared": false, every session has its own. The README of this folder says more.
 """
 
-from collections import Counter
 from typing import NamedTuple
 
 from upstreams.server.life import FAILED, RESTING, RUNNING, STARTING
@@ -146,5 +145,7 @@ def idle(uses):
     those who took turns there."""
     turns = [use for use in uses
              if use.owner is None and use.state == RUNNING and not use.is_lister()]
-    kin = Counter((use.server, use.key) for use in turns)
-    return [use for use in turns if use.is_free() and kin[use.server, use.key] > 1]
+    kin = {}
+    for use in turns:
+        kin.setdefault((use.server, use.key), []).append(use)
+    return [use for use in turns if use.is_free() and len(kin[use.server, use.key]) > 1]
