@@ -40,6 +40,15 @@ def test_a_tool_of_two_servers_is_told_with_both(check):
 
 def test_a_server_that_lists_a_name_twice_is_told(check):
     assert '"one" lists two tools of this name' in check({"one": listing("search", "search")})[1]
+    _, text = check({"one": listing("search", "search", prefix=""),
+                     "two": listing("search", prefix="")})
+    assert 'is a tool of "one" and of "two":' in text
+
+
+def test_a_page_of_two_servers_is_told_with_both(check):
+    tool = {"name": "clock", "inputSchema": GOOD, "_meta": {"ui": {"resourceUri": "ui://page"}}}
+    _, text = check({"one": listing(tool), "two": listing(tool, "other"), "x": listing("clock")})
+    assert 'ui://page: is a page of "one" and of "two": clients of all servers' in text
 
 
 def test_a_name_that_is_cut_is_told_with_what_clients_see(check):

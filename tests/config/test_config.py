@@ -296,16 +296,41 @@ def test_what_a_package_keeps_of_its_client_is_never_shared_unless_the_server_sa
 
 @pytest.mark.parametrize("command, args", [
     ("npx.cmd", ["-y", "chrome-devtools-mcp@1.2.3"]), ("uvx", ["jupyter-mcp-server[all]==2.0"]),
-    ("docker", ["run", "-i", "mcp/playwright:latest"]), ("/opt/bin/desktop-commander", [])])
+    ("docker", ["run", "-i", "mcp/playwright:latest"]), ("/opt/bin/desktop-commander", []),
+    ("docker", ["run", "-i", "--rm", "mcr.microsoft.com/playwright/mcp"]),
+    ("podman", ["run", "mcr.microsoft.com/playwright/mcp@sha256:0123456789abcdef"]),
+    ("docker", ["run", "docker.io/mcp/puppeteer"]), ("docker", ["run", "ghcr.io/oraios/serena:1"]),
+    ("docker", ["run", "registry.example:5000/mcp/playwright:latest"]),
+    ("npx", ["-y", "--package=@playwright/mcp@latest", "x"]), ("npx", ["-p", "@playwright/mcp"]),
+    ("uvx", ["--from=serena-agent", "x"]), ("deno", ["run", "npm:@playwright/mcp@1"]),
+    ("playwright-mcp", []), ("C:\\tools\\playwright-mcp.cmd", ["--headless"]),
+    ("mcp-server-puppeteer", []), ("python3", ["-m", "jupyter_mcp_server"]),
+    ("python3", ["/opt/venv/bin/jupyter-mcp-server"]),
+    ("node", ["/usr/lib/node_modules/@playwright/mcp/cli.js"]),
+    ("node", ["C:\\npm\\node_modules\\chrome-devtools-mcp\\index.js"]),
+    ("sh", ["-c", "npx -y @playwright/mcp@latest --headless"]),
+    ("/bin/bash", ["-lc", "cd /tmp && exec /opt/bin/desktop-commander"]),
+    ("env", ["A=b", "zsh", "-c", "'npx' \"@playwright/mcp\""]),
+    ("cmd", ["/c", "npx -y chrome-devtools-mcp"])])
 def test_a_known_package_is_found_however_it_is_started(write, command, args):
     assert entries_of(write(servers(a={"command": command, "args": args})))["a"].shared is False
+
+
+@pytest.mark.parametrize("command, args", [
+    ("npx", ["-y", "@example/files", "/home/me/serena"]), ("x", ["--prompt", "use serena now"]),
+    ("docker", ["run", "mcp/fetch"]), ("node", ["/home/me/browser-use/server.js"]),
+    ("sh", ["-c", "npx -y @example/files /home/me/serena"]), ("npx", ["playwright-mcp-tester"])])
+def test_what_only_looks_like_a_known_package_is_none(write, command, args):
+    assert entries_of(write(servers(a={"command": command, "args": args})))["a"].shared is None
 
 
 def test_of_a_known_package_it_is_known_that_it_lists_by_capabilities(write):
     known = {"command": "npx", "args": ["-y", "@modelcontextprotocol/server-everything@2"]}
     entries = entries_of(write(servers(
-        a=known, b={**known, "listsByCapabilities": False}, c={"command": "x"})))
-    assert [entry.lists_by_capabilities for entry in entries.values()] == [True, False, False]
+        a=known, b={**known, "listsByCapabilities": False}, c={"command": "x"},
+        d={"command": "sh", "args": ["-c", "npx @modelcontextprotocol/server-everything -y"]})))
+    assert [entry.lists_by_capabilities for entry in entries.values()] == [
+        True, False, False, True]
 
 
 @pytest.mark.parametrize("name, path, prefix", [

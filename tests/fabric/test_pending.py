@@ -65,7 +65,7 @@ def test_progress_comes_home_under_the_askers_token(token):
     assert peer.sent == [progress(token)]
 
 
-@pytest.mark.parametrize("token", [True, "1", None, [], {}, 2])
+@pytest.mark.parametrize("token", [True, "1.0", None, [], {}, 2])
 def test_progress_for_an_unknown_token_is_dropped(token):
     table = PendingRequests()
     table.add(ask(1, _meta={"progressToken": "t"}), Peer())
@@ -166,3 +166,21 @@ def test_many_late_calls_of_one_asker_do_not_push_out_another():
         call = peer.calls.open(ask(1), peer)
         table.answer(answer(table.add(ask(1), call, call=call)["id"]))
     assert table.askers(60) == {one, other}
+
+
+def test_a_bug_in_what_follows_the_end_of_a_call_does_not_cost_its_answer(caplog):
+    client, done = Peer(), []
+    call = client.calls.open(ask(1), client)
+    call.on_end(lambda: 1 / 0)
+    call.on_end(lambda: done.append(1))
+    call.send(answer(1))
+    assert client.sent == [answer(1)] and done == [1]
+    assert client.calls.wait_until_empty(0)
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_token_that_came_back_as_text_is_that_of_the_request():
+    client, table = Peer(), PendingRequests()
+    sent = table.add(ask(1, _meta={"progressToken": "t"}), client)
+    assert table.progress(progress(str(sent["params"]["_meta"]["progressToken"])))
+    assert client.sent == [progress("t")]

@@ -1,5 +1,6 @@
 """The program as people start it: its options, stdio, HTTP, bad input, its end."""
 
+import ast
 import json
 import re
 import resource
@@ -10,10 +11,11 @@ import sys
 import threading
 import urllib.request
 
+import docopt
 import pytest
 
 from transports.program import options as options_module
-from transports.program.options import Limits
+from transports.program.options import Limits, read_options
 
 import processes
 from by_hand import HELLO, ROUTER, Sse, call, get, lines
@@ -347,3 +349,12 @@ def test_a_slow_server_delays_nobody_and_its_arrival_is_news(start_router, tmp_p
         assert client.get()["method"] == "notifications/tools/list_changed"
         client.post({"id": 3, "method": "tools/list"})
         assert len(client.get()["result"]["tools"]) == 22
+
+
+@pytest.mark.parametrize("command, seconds", [
+    ([], 20), (["--transport", "sse"], 8), (["--transport", "http"], 8),
+    (["--transport", "sse", "--list-wait", "0"], 0), (["--list-wait", "30"], 30)])
+def test_a_first_list_waits_longer_where_hosts_hear_less_of_changes(repository, command, seconds):
+    usage = ast.get_docstring(ast.parse((repository / "router.py").read_text("utf-8")))
+    given = docopt.docopt(usage, command)
+    assert read_options(given, ("stdio", "sse", "http"), {}, {}).limits.list_wait == seconds

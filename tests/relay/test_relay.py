@@ -8,7 +8,9 @@ from transports.fabric.messages import InvalidMessage, decode, encode
 from transports.fabric.peers import StartFailed
 from transports.program.options import Limits
 from transports.tap.tap import tap
-from upstreams.relay.relay import FIRST_PAUSE, LONGEST_PAUSE, Relay, entry_for
+from upstreams.relay import relay
+from upstreams.relay.relay import FIRST_PAUSE, LONGEST_KEPT, LONGEST_PAUSE, Relay, entry_for
+from upstreams.server.audience import MOST_SUBSCRIPTIONS
 
 from world import FakeClock
 
@@ -152,6 +154,54 @@ def test_what_a_client_says_before_initialize_is_answered_waits_for_that(line):
     assert line.far.sent == [HELLO]     # a message without a session would be refused
     line.far.says(id=0, result={"capabilities": {}})
     assert line.far.sent == [HELLO, READY, listing]
+
+
+@pytest.mark.parametrize("early", ["ping", "server/discover"])
+def test_what_is_asked_before_initialize_goes_on_at_once_and_lets_nothing_overtake_that(
+        line, early):
+    first, listing = {"id": "e", "method": early}, {"id": 1, "method": "tools/list"}
+    line.sends(first)
+    assert line.far.sent == [first]
+    line.far.says(id="e", error={"code": -32601, "message": "not here"})
+    line.sends(HELLO, READY, listing)
+    assert line.far.sent == [first, HELLO]
+    line.far.says(id=0, result={"capabilities": {}})
+    assert line.far.sent == [first, HELLO, READY, listing]
+
+
+def test_after_a_refused_initialize_another_one_is_waited_for_too(line):
+    line.sends(HELLO)
+    line.far.says(id=0, error={"code": -32602, "message": "not so"})
+    again, listing = {**HELLO, "id": 1}, {"id": 2, "method": "tools/list"}
+    line.sends(again, listing)
+    assert line.far.sent == [HELLO, again]
+    line.far.says(id=1, result={"capabilities": {}})
+    assert line.far.sent == [HELLO, again, listing]
+
+
+def test_what_is_kept_for_the_next_session_is_bounded(open_line):
+    def subscribes(id, uri):
+        open_line.sends({"id": id, "method": "resources/subscribe", "params": {"uri": uri}})
+        open_line.far.says(id=id, result={})
+    for number in range(MOST_SUBSCRIPTIONS + 10):
+        subscribes(number, f"a:{number}")
+    subscribes("long", "a:" + LONGEST_KEPT * "x")
+    open_line.far.forgets()
+    open_line.clock.advance(0)
+    open_line.far.says(id=open_line.far.sent[0]["id"], result={"capabilities": {}})
+    uris = [message["params"]["uri"] for message in open_line.far.sent
+            if message["method"] == "resources/subscribe"]
+    assert uris == [f"a:{number}" for number in range(10, MOST_SUBSCRIPTIONS + 10)]
+
+
+def test_of_more_questions_than_a_client_may_have_to_answer_the_last_is_refused(
+        open_line, monkeypatch):
+    monkeypatch.setattr(relay, "MOST_QUESTIONS", 3)
+    for id in range(4):
+        open_line.far.says(id=id, method="roots/list")
+    assert [message["id"] for message in open_line.gets()] == [0, 1, 2]
+    (refusal,) = open_line.far.sent
+    assert refusal["id"] == 3 and "too much waits" in refusal["error"]["message"]
 
 
 def test_a_request_that_is_cancelled_while_it_waits_is_not_passed_on(line):

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 import tracemalloc
+import types
 
 import pytest
 from scripted import JSON, ask, default, hangs, initialize, modern, old_server, problem, says, sees
@@ -20,7 +21,8 @@ from upstreams.config.entries import Entry
 from upstreams.connections.remote.config_headers import ConfigHeaders
 from upstreams.connections.remote.connection import HttpFailed, Origin
 from upstreams.connections.remote.event_stream import EventStream
-from upstreams.connections.remote.message_headers import parameters_of
+from upstreams.connections.remote.message_headers import (LONGEST_NAMES, MessageHeaders,
+                                                          parameters_of)
 from upstreams.connections.remote.problem import without_markup
 from upstreams.connections.remote.remote import Remote
 from upstreams.connections.remote.wire import Wire
@@ -391,3 +393,37 @@ def test_the_parameters_of_tools_that_are_gone_are_forgotten(serve, connect):
         for number in range(3):
             ask(remote, "tools/call", **modern(name=f"tool{number}", arguments={"a": "x"}))
             assert ("Mcp-Param-A" in sees(server, "tools/call")[0]) == (number in known)
+
+
+def test_a_tool_of_a_later_page_keeps_its_parameters_while_the_list_is_asked_for_again(
+        serve, connect):
+    def lists(handler):
+        tool = {"name": f"tool{handler.message['params'].get('cursor', 1)}", "inputSchema": {
+            "properties": {"a": {"type": "string", "x-mcp-header": "A"}}}}
+        more = {} if "cursor" in handler.message["params"] else {"nextCursor": "2"}
+        handler.answers({"tools": [tool], **more})
+    server = serve({"tools/list": lists})
+    remote = connect(server.url)
+    for cursor in ({}, {"cursor": "2"}, {}):
+        ask(remote, "tools/list", **modern(**cursor))
+    for name in ("tool1", "tool2"):
+        ask(remote, "tools/call", **modern(name=name, arguments={"a": "x"}))
+        assert sees(server, "tools/call")[0]["Mcp-Param-A"] == "x"
+
+
+def test_what_is_kept_of_the_parameters_of_tools_is_bounded():
+    def page(first, length):
+        return {"id": 1, "result": {"nextCursor": "more", "tools": [
+            {"name": f"{number}", "inputSchema": {"properties": {
+                "a": {"type": "string", "x-mcp-header": "A" * length}}}}
+            for number in range(first, first + 100)]}}
+
+    def call(name):
+        return headers.modern({"method": "tools/call", "params": {
+            **modern(name=name, arguments={"a": "x"})}})
+    headers = MessageHeaders("far")
+    for number in range(20):
+        post = types.SimpleNamespace(method="tools/list", is_modern=True, begins=not number)
+        headers.learn(post, page(100 * number, 10), {})
+    assert len(call("999")) < len(call("1000")) == len(call("1999"))
+    assert headers.learn(post, page(0, LONGEST_NAMES), {})["result"]["tools"] == []

@@ -72,6 +72,25 @@ def test_initialize_waits_for_slow_servers_but_not_for_long():
     assert len(client.get()["result"]["tools"]) == 2
 
 
+def test_a_server_that_asks_its_client_something_before_it_is_up_holds_up_no_initialize():
+    world = World(share=False, a=offers(tools=["t"], slow=True))
+    client = world.new_client()
+    client.sends(id="init", method="initialize", params={
+        "protocolVersion": "2025-11-25", "capabilities": {"roots": {}}})
+    assert client.gets() == []
+    server = world["a"]
+    server.says(id="r", method="roots/list")
+    assert client.get()["id"] == "init"
+    client.sends(method="notifications/initialized")
+    question = client.get()
+    listing = client.asks("tools/list")     # which waits as ever
+    client.sends(id=question["id"], result={"roots": []})
+    assert server.take() == {"id": "r", "result": {"roots": []}} and client.gets() == []
+    server.answer_initialize()
+    (answer,) = [message for message in client.gets() if message.get("id") == listing]
+    assert [tool["name"] for tool in answer["result"]["tools"]] == ["a__t"]
+
+
 def test_a_server_that_is_up_in_time_is_no_news():
     world = World(slow=offers(tools=["s"], slow=True))
     client = world.new_client()
@@ -196,6 +215,26 @@ def test_of_two_equal_uris_the_first_in_the_config_is_read_and_the_log_says_so(c
     client.asks("resources/list")
     assert len(client.get()["result"]["resources"]) == 1
     assert "'x:/' of server \"b\" is left out" in caplog.text
+
+
+@pytest.mark.parametrize("meta", [{"ui": {"resourceUri": "ui://x"}}, {"ui/resourceUri": "ui://x"}])
+def test_tools_of_two_servers_with_pages_of_the_same_uri_are_told_to_the_log(meta, caplog):
+    tools = [{"name": "one", "_meta": meta}, {"name": "two", "_meta": meta}]
+    world = World(a=offers(tools=tools), b=offers(tools=tools))
+    client = world.client()
+    for _ in range(2):
+        client.asks("tools/list")
+        assert len(client.get()["result"]["tools"]) == 4
+    assert [record.getMessage() for record in caplog.records if "ui://x" in record.message] == [
+        'tools/list: the page \'ui://x\' of server "b": a server before it in the config has one '
+        "of this URI, which may be shown in its place"]
+
+
+def test_a_tool_that_a_server_lists_twice_is_said_to_be_that(caplog):
+    client = World(a=offers(tools=["x", "x"])).client()
+    client.asks("tools/list")
+    assert len(client.get()["result"]["tools"]) == 1
+    assert "'a__x' of server \"a\" is left out: it lists that twice" in caplog.text
 
 
 def test_an_over_long_name_is_cut_and_called_by_its_cut_form():

@@ -307,3 +307,31 @@ def test_a_server_that_is_not_to_be_started_again_is_not_whoever_comes():
     world.client()
     world.clock.advance(60)
     assert [server.label for server in world.made] == ["a"]
+
+
+def test_of_more_questions_than_a_client_may_have_to_answer_the_last_is_refused(monkeypatch):
+    monkeypatch.setattr("upstreams.server.life.MOST_QUESTIONS", 3)
+    world = World(a=offers(tools=["t"]))
+    client = world.client(capabilities={"sampling": {}})
+    client.sends(id="c", method="tools/call", params={"name": "a__t"})
+    server = world.own("a", client)
+    server.takes()
+    for id in range(4):
+        server.says(id=id, method="sampling/createMessage", params={})
+    assert len(client.gets()) == 3
+    refusal = server.take()
+    assert refusal["id"] == 3 and "wait for an answer already" in refusal["error"]["message"]
+
+
+def test_of_two_levels_at_once_the_server_has_the_later_one_in_the_end():
+    world = World(a=offers(capabilities={"logging": {}}))
+    client, server = world.client(), world["a"]
+    send = server.send
+
+    def send_late(message):     # another thread is faster with what comes after this
+        server.send = send
+        client.asks("logging/setLevel", level="error")
+        send(message)
+    server.send = send_late
+    client.asks("logging/setLevel", level="debug")
+    assert [message["params"]["level"] for message in server.takes()][-1] == "error"

@@ -188,3 +188,12 @@ def test_starts_are_a_few_at_a_time_and_in_order():
     for number, server in enumerate(reversed(tables.servers.values()), 1):
         server.uses.append(Use(server, wanted=number))
     assert [step.use.server.entry.name for step in plan(tables, 2)] == ["c", "b"]
+
+
+def test_what_ends_of_a_server_that_has_changed_counts_once():
+    ending = ["a life", "another life"]
+    gone = Server(Entry("a", "-"), ending=ending)
+    tables = Tables(3, {"a": Server(Entry("a", "-x"), ending=ending)}, [gone, gone])
+    tables.servers["a"].uses.append(Use(tables.servers["a"], wanted=1))
+    assert tables.beside() == 2
+    assert tables.has_room(tables.servers["a"], session("A"))

@@ -4,10 +4,12 @@ import json
 
 import pytest
 
+from transports.fabric.messages import Refused
 from transports.fabric.outbox import CLOSE
 from transports.fabric.session import SILENT_SECONDS
 from upstreams.config.entries import Entry
 from upstreams.server.lists import INITIALIZE_PATIENCE
+from upstreams.server.upstream import Upstream
 from upstreams.sharing.processes import DIGEST_SECONDS, LOOK_AGAIN
 from upstreams.sharing.waiting import CALL_PATIENCE, IDLE_SECONDS, LATE_SECONDS
 
@@ -1207,3 +1209,78 @@ def test_nothing_is_kept_of_capabilities_that_no_client_has_any_more():
         call(client)
         client.leaves()
     assert world.pool.tables.servers["a"].waiting == {}
+
+
+def test_a_refusal_keeps_its_data_wherever_a_request_has_waited(monkeypatch):
+    def refuses(*_arguments):
+        raise Refused(-32042, "not yet", {"see": "the page"})
+    world = world_of(a=offers(tools=["t"], resources=["a:/"], slow=True))
+    client = world.new_client()
+    client.asks("initialize", capabilities=ASKABLE)
+    world["a"].answer_initialize()
+    client.gets()
+    client.sends(method="notifications/initialized")
+    for id, ask in enumerate((
+            lambda call: world.pool.run(client.session, "a", call, refuses, call),
+            lambda call: (monkeypatch.setattr(Upstream, "request", refuses),
+                          client.session.upstreams["a"].audience.subscribe(
+                              client.session, {"id": call.id, "params": {"uri": "a:/"}}, call)))):
+        ask(client.session.calls.open({"id": id, "method": "x"}, client.outbox))
+        world.servers[list(world.servers)[-1]].answer_initialize()
+        world.clock.advance(1)
+        assert client.get() == {"id": id, "error": {
+            "code": -32042, "message": "not yet", "data": {"see": "the page"}}}
+
+
+def test_a_list_of_a_single_server_is_asked_for_again_when_its_process_rests_just_then():
+    world = world_of()
+    client, upstream = world.client("a"), world.pool.upstreams()["a"][0]
+    upstream.catalog.hear("notifications/tools/list_changed")
+    lists = world["a"].offers.pop("lists")
+    client.asks("tools/list")
+    assert world["a"].take()["method"] == "tools/list"
+    world["a"].offers["lists"] = lists
+    world.pool._rest(upstream.use)  # it was not busy when that was decided
+    world.clock.advance(1)
+    assert client.get()["result"] == {"tools": [{"name": "t"}]}
+
+
+def test_hosts_that_can_be_asked_different_things_list_from_one_process_of_each_server_at_once():
+    world = world_of(**{name: offers(tools=["t"]) for name in "abcdef"})
+    for capabilities in ({}, {"roots": {}}, {"sampling": {}}, {"elicitation": {}}, ASKABLE):
+        client = world.client(capabilities=capabilities)    # and no time passes
+        client.asks("tools/list")
+        assert len(client.get()["result"]["tools"]) == 6
+    assert len(world.made) == 6
+
+
+@pytest.mark.parametrize("shared", [None, False, True])
+def test_what_is_in_the_process_of_one_client_is_listed_and_told_to_no_other(shared):
+    world = world_of(shared, a=offers(tools=["t"], resources=["a:/"]))
+    owner, other = world.client(capabilities=ASKABLE), world.client(capabilities=ASKABLE)
+    other.asks("resources/list")
+    other.asks("resources/subscribe", uri="a:/")
+    call(owner)
+    own = world.own("a", owner)
+    own.says(id="r", method="roots/list")   # it knows this client from now on
+    own.offers = {**own.offers, "lists": {"resources/list": [{"uri": "a:/page"}]}}
+    other.gets()
+    own.says(method="notifications/resources/list_changed")
+    own.says(method="notifications/resources/updated", params={"uri": "a:/"})
+    own.says(method="notifications/resources/updated", params={"uri": "a:/page"})
+    assert other.gets() == []
+    other.asks("resources/list")
+    assert other.get()["result"]["resources"] == [{"uri": "a:/"}]
+
+
+def test_a_session_that_holds_a_process_does_not_wait_while_that_of_another_starts():
+    world = world_of(shared=True)
+    one, two = world.client(capabilities=ASKABLE), world.client(capabilities=ASKABLE)
+    call(one)
+    server = world.own("a", one)
+    world.offers["a"] = offers(tools=["t"], slow=True)
+    call(two)       # waits for a process that starts
+    server.says(id="q", method="elicitation/create", params={})
+    call(one, "within")
+    assert len([message for message in server.takes()
+                if message.get("method") == "tools/call"]) == 2

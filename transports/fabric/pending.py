@@ -10,6 +10,7 @@ server's question is the mirror image.
 """
 
 import itertools
+import logging
 import re
 import threading
 import time
@@ -17,6 +18,8 @@ import weakref
 
 from .messages import (INTERNAL_ERROR, INVALID_REQUEST, SERVER_UNAVAILABLE, Refused, dig, error,
                        is_id, notification, with_params, without_keys)
+
+log = logging.getLogger("router")
 
 LATE_CALLS = 100    # of which it is remembered who asked, for what a server says too late
 
@@ -112,7 +115,10 @@ class Calls:
             call.ended = True
             self._leaving += 1
         for function in call._on_end:  # first: the peer may act on its answer at once
-            function()
+            try:
+                function()
+            except Exception:  # a bug of ours must not cost the answer
+                log.exception("something was not done at the end of %s", call.method)
         if answer is not None:
             call.reply_to.send(answer)
         with self.lock:
@@ -195,10 +201,7 @@ class PendingRequests:
     def answer(self, response):
         """Send a response home under the id that it was asked with. Returns its row, or None if it
         was withdrawn or answered before."""
-        id = response["id"]
-        if isinstance(id, str) and re.fullmatch("[0-9]{1,18}", id):
-            id = int(id)    # some peers turn the number 7 into "7"
-        if row := self.take(id):
+        if row := self.take(_ours(response["id"])):
             row.reply_to.send({**_whole(response), "id": row.id})
         return row
 
@@ -215,7 +218,7 @@ class PendingRequests:
     def progress(self, message):
         """Send a progress notification to the asker of its token, under the asker's token."""
         token = dig(message, "params", "progressToken")
-        row = self.find(token) if is_id(token) else None
+        row = self.find(_ours(token)) if is_id(token) else None
         if row is None or row.token is None:
             return False
         row.heard = time.monotonic()
@@ -251,6 +254,11 @@ class PendingRequests:
         with self._lock:
             return list(self._rows.items())
 
+    def is_for_others(self):
+        """Whether anything here was asked on behalf of somebody, and not by ourselves."""
+        with self._lock:
+            return any(row.call or row.id is not None for row in self._rows.values())
+
     def calls(self):
         """The Calls that have a request here."""
         return [row.call for _, row in self.rows() if row.call]
@@ -266,6 +274,11 @@ class PendingRequests:
 
     def __len__(self):
         return len(self._rows)
+
+
+def _ours(id):
+    """An id or a token as we gave it: some peers turn the number 7 into "7"."""
+    return int(id) if isinstance(id, str) and re.fullmatch("[0-9]{1,18}", id) else id
 
 
 def _whole(response):

@@ -58,9 +58,10 @@ def plain(status, text, *headers):
     return Reply(f"{text}\n".encode(), f"{status} {HTTPStatus(status).phrase}", [TEXT, *headers])
 
 
-def json_error(status, code, text):
+def json_error(status, code, text, data=None):
     """An HTTP error, as a JSON-RPC error without an id."""
-    return Reply(encode(error(None, code, text)), f"{status} {HTTPStatus(status).phrase}", [JSON])
+    body = encode(error(None, code, text, data))
+    return Reply(body, f"{status} {HTTPStatus(status).phrase}", [JSON])
 
 
 def used_up(problem):

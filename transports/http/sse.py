@@ -75,5 +75,5 @@ class HttpSse:
         try:
             self._router.handle(session, decode(request.body()), session.outbox)
         except InvalidMessage as problem:
-            return json_error(400, problem.code, str(problem))
+            return json_error(400, problem.code, str(problem), problem.data)
         return ACCEPTED

@@ -15,6 +15,7 @@ except ImportError:  # Windows, where there is no such limit
 
 log = logging.getLogger("router")
 
+LIST_WAIT = {"stdio": "20"}     # else 8: most hosts that come over HTTP hear what changes later
 BACKLOG = 1024  # connections that we have not accepted yet
 MOST_WINDOWS = 500  # connections: select() takes 512 sockets there
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
@@ -142,15 +143,17 @@ def read_options(options, transports, ways, pages):
     if options["--json"] and not options["--check"]:
         raise ValueError("--json goes with --check: it says how that prints")
 
-    def number(option, least, most):
-        if re.fullmatch("[0-9]{1,6}", options[option]) and least <= int(options[option]) <= most:
-            return int(options[option])
+    def number(option, least, most, otherwise=None):
+        text = options[option] or otherwise
+        if re.fullmatch("[0-9]{1,6}", text) and least <= int(text) <= most:
+            return int(text)
         raise ValueError(f"{option} is a number from {least} to {most}")
 
     limits = Limits(number("--max-sessions", 1, 100_000), number("--max-calls", 1, 100_000),
                     number("--max-processes", 0, 100_000),
                     number("--max-message", 1, 1024) * 2**20,
-                    number("--list-wait", 0, 3600), number("--idle-minutes", 1, 100_000) * 60)
+                    number("--list-wait", 0, 3600, LIST_WAIT.get(options["--transport"], "8")),
+                    number("--idle-minutes", 1, 100_000) * 60)
     access = Access(options["--host"], number("--port", 0, 65535),
                     tuple(map(_origin, options["--allow-origin"])),
                     _token(options["--token-file"]), options["--insecure"])

@@ -9,7 +9,7 @@ import threading
 
 from transports.fabric.gather import Gather
 from transports.fabric.text import printable
-from upstreams.server.catalog import LONGEST_TOOL_NAME, TOOLS
+from upstreams.server.catalog import LONGEST_TOOL_NAME, RESOURCES, TOOLS, page_of
 from upstreams.server.lists import LIST_SECONDS, Pages
 
 from .schemas import refused_schemas
@@ -30,7 +30,7 @@ def advise(upstreams, clock):
     """The lines below the table, and {server's name, or None for all together: [what is said]}."""
     tools = _tools(upstreams, clock)
     found = {upstream.name: _about_server(upstream, items) for upstream, items in tools.items()}
-    found[None] = _about_clashes(tools)
+    found[None] = [*_about_clashes(tools), *_about_pages(tools)]
     lines = [f"{name}: {line}" if name else line for name, pairs in found.items()
              for line in _lines(pairs)]
     return ["", "advice:", *lines] if lines else [], {
@@ -81,10 +81,28 @@ def _about_clashes(tools):
             if len(having) > 1]
 
 
-def _clash(first, *others):
-    if others[0] is first:
+def _about_pages(tools):
+    """Two servers with a page of the same URI: a tool of one is shown with the other's."""
+    found = {}
+    for upstream, items in tools.items():
+        listed = [uri for uri in upstream.catalog.known[RESOURCES] if uri.startswith("ui://")]
+        for uri in dict.fromkeys([*listed, *filter(None, map(page_of, items))]):
+            found.setdefault(uri, []).append(upstream)
+    return [(_shown(first, uri), f'is a page of "{first.name}" and of {_names(others)}: clients '
+             f'of all servers together see that of "{first.name}" for both; a client that shows '
+             "pages can connect to each of them alone")
+            for uri, (first, *others) in found.items() if others]
+
+
+def _names(upstreams):
+    return " and ".join(f'"{upstream.name}"' for upstream in upstreams)
+
+
+def _clash(first, *all_others):
+    others = list(dict.fromkeys(each for each in all_others if each is not first))
+    if not others:
         return f'"{first.name}" lists two tools of this name; clients see one'
-    names = " and ".join(f'"{upstream.name}"' for upstream in others)
+    names = _names(others)
     return (f'is a tool of "{first.name}" and of {names}: clients of all servers together see '
             f'that of "{first.name}"; a "prefix" in the config tells them apart')
 

@@ -18,6 +18,11 @@ _KEPT = {name: what for what, names in json.loads(
     Path(__file__).with_name("stateful.json").read_text("utf-8")).items() for name in names}
 # Known to list other tools to a client that can be asked
 LIST_BY_CAPABILITIES = {"server-everything", "mcp-server-everything"}
+_SHELLS = {"sh", "bash", "zsh", "dash", "ksh", "fish", "cmd", "powershell", "pwsh"}
+_REGISTRY = re.compile(r"(localhost|[\w-]+(?=[.:]))[\w.:-]*/(?=.*/)")     # of an image: ghcr.io/
+# A program, or the package of a script, in the path where it is installed
+_INSTALLED = re.compile(r".*[/\\](?:bin[/\\](?=[^/\\]+$)|node_modules[/\\])"
+                        r"((?:@[^/\\]+[/\\])?[^/\\]+)")
 _SEGMENT = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 
 
@@ -72,11 +77,36 @@ def groups_of(stated, servers, off):
 
 
 def words_of(command, args):
-    """What a command names, as a package is named: without a path, a URL and a version."""
-    program = re.sub(r"\.(exe|cmd)$", "", re.split(r"[/\\]", command)[-1])
-    return [re.sub(r"(?<=.)(@|==|>=|<=|~=|\[|:).*", "", word.lower()) for word in (program, *(
-        word.rstrip("/").removesuffix(".git").rpartition("/")[2]
-        if word.startswith(("git+", "http")) else word for word in args))]
+    """What a command may name, as packages, images and programs are named: without a path, a URL,
+    a registry, an option before it and a version.
+
+    >>> words_of("/usr/bin/npx", ["--package=@playwright/mcp@latest", "playwright-mcp"])
+    ['npx', '@playwright/mcp', 'playwright-mcp']
+    >>> words_of("bash", ["-lc", "exec npx @playwright/mcp --headless"])[3:]
+    ['npx', '@playwright/mcp', '--headless']
+    >>> words_of("docker", ["run", "registry.example:5000/mcp/playwright:latest"])[2:]
+    ['registry.example:5000/mcp/playwright', 'mcp/playwright']
+    """
+    words = [_program(command).lower(), *args]
+    if not _SHELLS.isdisjoint(map(_program, words)):
+        words = [part for word in words for part in re.split(r"[\s;&|()'\"]+", word) if part]
+    return list(dict.fromkeys(name for word in words for name in _names(word.lower())))
+
+
+def _program(path):
+    return re.sub(r"\.(exe|cmd)$", "", re.split(r"[/\\]", path)[-1])
+
+
+def _names(word):
+    word = re.sub(r"^(--?[a-z-]+=)?(npm:)?", "", word)
+    if word.startswith(("git+", "http")):
+        word = word.rstrip("/").removesuffix(".git").rpartition("/")[2]
+    elif found := _INSTALLED.match(word):
+        word = found[1]
+    registry = _REGISTRY.match(word)
+    name = word[registry.end():] if registry else word
+    name = re.sub(r"(?<=.)(@|==|>=|<=|~=|\[|:).*", "", name)
+    return [registry[0] + name, name] if registry else [name]
 
 
 def kept_by(words):
@@ -87,7 +117,8 @@ def kept_by(words):
     >>> kept_by(words_of("uvx", ["--from", "git+https://github.com/oraios/serena", "x"]))
     'a project'
     """
-    return next((_KEPT[word] for word in words if word in _KEPT), None)
+    names = (name for word in words for name in (word, word.replace("_", "-")))
+    return next((_KEPT[name] for name in names if name in _KEPT), None)
 
 
 def lists_by_capabilities(words):
@@ -97,4 +128,4 @@ def lists_by_capabilities(words):
     True
     """
     return any(part in LIST_BY_CAPABILITIES
-               for word in words for part in re.split(r"[/\\@]", word))
+               for word in words for part in re.split(r"[/\\@:=\s]", word))

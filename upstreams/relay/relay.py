@@ -19,17 +19,19 @@ import time
 from dataclasses import dataclass, field
 
 from transports.fabric.messages import (REQUEST, RESPONSE, SERVER_UNAVAILABLE, Refused, dig,
-                                        kind_of, notification)
+                                        encode, error, kind_of, notification)
 from transports.fabric.peers import StartFailed, passing
 from transports.fabric.pending import Call, cancel_notification
-from transports.fabric.session import Session
+from transports.fabric.session import Gate, Session
 from transports.fabric.text import hidden
 from transports.program.options import CannotServe
 from transports.program.signals import end_ourselves
 from upstreams.config.entries import Entry
 from upstreams.connections.remote.connection import HttpFailed, Origin, ServerConnection
 from upstreams.connections.remote.remote import Remote
+from upstreams.server.audience import MOST_SUBSCRIPTIONS
 from upstreams.server.catalog import CHANGED
+from upstreams.server.life import MOST_QUESTIONS
 
 log = logging.getLogger("router")
 
@@ -37,6 +39,7 @@ FIRST_PAUSE = 0.5       # seconds until a lost session is opened again; doubled 
 LONGEST_PAUSE = 30.0
 HEALTHY = 10.0          # seconds of a session after which earlier failures do not count
 FIRST_TRIES = 4         # connections, if nothing has come of any
+LONGEST_KEPT = 100_000  # bytes of a message that is kept for the next session
 END_SECONDS = 5.0       # for the server to hear that the session has ended
 
 # What a server remembers in a session → the parameter that tells two of a kind apart.
@@ -161,13 +164,13 @@ class Relay:
     def _in_turn(self, session, message, call):
         """Over HTTP nothing can follow `initialize` before its answer, which names the session."""
         if call and call.method == "initialize":
-            self._initializes = True
+            self._initializes, session.answered_gate = True, Gate()     # shut for this one
             call.on_end(session.answered_gate.open)
             self._pass_on(message, call)
             return
-        if not self._initializes:
-            session.answered_gate.open()
-        if not session.answered_gate.do(self._pass_on, message, call) and call:
+        if not self._initializes:   # as an early ping, or a client that needs no session
+            self._pass_on(message, call)
+        elif not session.answered_gate.do(self._pass_on, message, call) and call:
             call.fail(SERVER_UNAVAILABLE, "too much waits for the answer to initialize already")
 
     def _pass_on(self, message, call):
@@ -200,7 +203,7 @@ class Relay:
         with self._lock:
             life = self._life
             if method in KEPT:
-                self._kept[method, KEPT[method] and _param(message, KEPT[method])] = message
+                self._keep(message, (method, KEPT[method] and _param(message, KEPT[method])))
             elif method == "resources/unsubscribe":
                 self._kept.pop(("resources/subscribe", _param(message, "uri")), None)
             elif method is None:
@@ -208,6 +211,15 @@ class Relay:
                     return life, "it answers a question of an earlier life"
                 life.questions.discard(message["id"])
             return life, life.problem
+
+    def _keep(self, message, key):
+        """The latest subscriptions: a client may go on for ever. Requires the lock."""
+        self._kept.pop(key, None)
+        if key == OPENING or len(encode(message)) <= LONGEST_KEPT:
+            self._kept[key] = message
+        uris = [key for key in self._kept if key[0] == "resources/subscribe"]
+        for oldest in uris[:-MOST_SUBSCRIPTIONS]:
+            del self._kept[oldest]
 
     # -- called by the connection's reader thread
 
@@ -222,10 +234,15 @@ class Relay:
             passing.observer.asked(self._session, message["id"],
                                     Call(self, message, None, within=self.sole_call()))
         with self._lock:
-            if kind is REQUEST:
+            is_one_more = kind is REQUEST and len(life.questions) >= MOST_QUESTIONS
+            if kind is REQUEST and not is_one_more:
                 life.questions.add(message["id"])
             elif message["method"] == "notifications/cancelled":
                 life.questions.discard(_param(message, "requestId"))
+        if is_one_more:
+            self._send(life.connection, error(
+                message["id"], SERVER_UNAVAILABLE, "too much waits for the client's answers"))
+            return
         self._session.outbox.send(message)
 
     def sole_call(self):

@@ -10,7 +10,7 @@ import logging
 from transports.fabric.gather import Gather, OnAnswer
 from transports.fabric.messages import (INVALID_PARAMS, METHOD_NOT_FOUND, Refused, params_of,
                                         result, text_param)
-from upstreams.server.catalog import LISTED, LISTS, TASKS
+from upstreams.server.catalog import LISTED, LISTS, TASKS, page_of
 from upstreams.server.lists import INITIALIZE_PATIENCE, LIST_SECONDS, Pages, when_session_settled
 
 from .surface import Surface, task_seen, unknown
@@ -106,17 +106,24 @@ class Aggregate(Surface):
     def _merged(self, method, items):
         """In the config's order, or the group's. Of two equal names or URIs the first stays: a
         request for that name or URI goes there too."""
-        key, merged = LISTS[method][2], {}
+        key, merged, pages = LISTS[method][2], {}, {}
+        before = f'a server before it in the {"config" if self.group is None else "group"} has '
         for upstream, item in items:
-            if merged.setdefault(item[key], item) is item:
-                continue
-            clash = (method, item[key], upstream.name)
-            if clash not in self._logged_clashes \
-                    and len(self._logged_clashes) < MOST_LOGGED_CLASHES:
-                self._logged_clashes.add(clash)
-                log.warning('%s: %r of server "%s" is left out: a server before it in the %s has '
-                            "the same", *clash, "config" if self.group is None else "group")
-        return list(merged.values())
+            first, kept = merged.setdefault(item[key], (upstream, item))
+            page = page_of(item)
+            if kept is not item:
+                self._log_clash("%s: %r of server \"%s\" is left out: " + (
+                    "it lists that twice" if first is upstream else before + "the same"),
+                    method, item[key], upstream.name)
+            elif page and pages.setdefault(page, upstream) is not upstream:
+                self._log_clash(f"%s: the page %r of server \"%s\": {before}one of this URI, "
+                                "which may be shown in its place", method, page, upstream.name)
+        return [item for _, item in merged.values()]
+
+    def _log_clash(self, text, *clash):
+        if clash not in self._logged_clashes and len(self._logged_clashes) < MOST_LOGGED_CLASHES:
+            self._logged_clashes.add(clash)
+            log.warning(text, *clash)
 
     # -- requests for one server
 

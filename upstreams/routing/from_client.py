@@ -122,7 +122,8 @@ class FromClient:
 
     def _initialize(self, session, message, call):
         """The answer says what the servers can do, so it waits until they have started; but not
-        for long: hosts give up a server that does not answer within a few seconds."""
+        for long: hosts give up a server that does not answer within a few seconds. What a server
+        asks before it is up can only be answered once the client has its own answer."""
         params = params_of(message)
         asked, capabilities = params.get("protocolVersion"), params.get("capabilities")
         with self._lock:  # two POSTs may carry an `initialize` at the same time
@@ -143,7 +144,7 @@ class FromClient:
         if not self._pool.share:
             self._tell()
         when_session_settled(session, functools.partial(self._opened, session, call), self._clock,
-                             session.surface.patience(session))
+                             session.surface.patience(session), or_asks=True)
 
     def _opened(self, session, call):
         """The session's servers are up, or have failed, or are too slow to wait for."""

@@ -7,7 +7,7 @@ from transports.fabric.messages import SERVER_UNAVAILABLE
 from transports.fabric.session import SILENT_SECONDS, Session, SessionsUsedUp
 from transports.program.options import Limits
 from upstreams.server.life import CLOSING
-from upstreams.server.lists import INITIALIZE_PATIENCE, when_settled
+from upstreams.server.lists import when_settled
 
 from . import status
 from .aggregate import Aggregate
@@ -15,6 +15,7 @@ from .from_client import FromClient
 from .surface import Single
 
 VERSION = "0.1.0"
+TABLE_PATIENCE = 5.0    # seconds that the table waits for the slowest server
 SERVER_INFO = {"name": "mcp-local-router", "title": "MCP Local Router", "version": VERSION}
 
 log = logging.getLogger("router")
@@ -143,7 +144,7 @@ class Router:
         def show():
             there = [upstream for upstream in best if upstream.state != CLOSING]
             self._show(f"\n{status.table(there, self._urls, self.groups)}\n")
-        when_settled(best, show, self.clock, INITIALIZE_PATIENCE)
+        when_settled(best, show, self.clock, TABLE_PATIENCE)
 
     def set_groups(self, groups):
         """A session keeps its surface: a group that stays gets its servers of now."""

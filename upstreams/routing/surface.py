@@ -148,14 +148,27 @@ class Single(Surface):
             return upstream.catalog.shown(method, item)
 
         def answered(answer):
-            if isinstance(items := dig(answer, "result", key), list):
+            now = session.upstreams[self.name]
+            if "error" in answer and (now is not upstream or now.is_resting()):
+                again = functools.partial(self._list_again, session, message, call)
+                now.when_settled(again) if now.is_settling() else again()
+                return  # its process has ended, as in Pages
+            if changes and isinstance(items := dig(answer, "result", key), list):
                 items = [seen for item in items if not isinstance(seen := item, dict)
                          or (seen := show(item)) is not None]
                 answer = {**answer, "result": {**answer["result"], key: items}}
             call.send(answer)
         session.listed.add(method)
         changes = method in (TOOLS, PROMPTS, TASKS)
-        upstream.request(message, OnAnswer(answered, call) if changes else call, call)
+        upstream.request(message, OnAnswer(answered, call), call)
+
+    def _list_again(self, session, message, call):
+        """Where the session lists now, or from memory."""
+        try:
+            if not call.ended:
+                self._list(session, message, call)
+        except Refused as problem:
+            call.send(problem.answer(call.id))
 
     def _find(self, session, listing, name):
         upstream = session.upstreams[self.name]

@@ -98,10 +98,16 @@ class Audience:
             level = min(levels, key=LOG_LEVELS.index, default=life.told_level)
             is_new, life.told_level = level != life.told_level, level
         if is_new and "logging" in self._upstream.offered:
-            self._ask(life, "logging/setLevel", {"level": level})
+            self._set_level(life, level)
         for uri in old:
             self._ask(life, "resources/unsubscribe", {"uri": uri})
         self._subscribe(life, [*new, *old])
+
+    def _set_level(self, life, level):
+        """Tell the server. Another thread may have told it a later level before: then again."""
+        self._ask(life, "logging/setLevel", {"level": level})
+        if (latest := life.told_level) != level:
+            self._set_level(life, latest)
 
     def _subscribe(self, life, uris):
         """Tell the server of these URIs, if anybody is subscribed. That may be news: a session may

@@ -11,7 +11,7 @@ we do not look.
 import hashlib
 import re
 
-from transports.fabric.messages import encode
+from transports.fabric.messages import dig, encode
 
 LONGEST_REMEMBERED = 4 * 2**20     # bytes of one list
 LONGEST_TOOL_NAME = 64  # several hosts refuse a whole session because of one longer name
@@ -70,6 +70,17 @@ def made_from(template, uri):
             return False
         at += len(literal)
     return True
+
+
+def page_of(tool):
+    """The URI of the page that a host shows with the results of a tool (the extension MCP Apps);
+    None if it has none.
+
+    >>> page_of({"_meta": {"ui": {"resourceUri": "ui://clock"}}})
+    'ui://clock'
+    """
+    found = dig(tool, "_meta", "ui", "resourceUri") or dig(tool, "_meta", "ui/resourceUri")
+    return found if isinstance(found, str) else None
 
 
 class Catalog:

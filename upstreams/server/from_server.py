@@ -57,6 +57,8 @@ def _question(life, message, _params):
         upstream.pool.own(upstream, session)
     try:
         session.ask(message, question)
+        if not life.settled:    # it may wait for the answer, and the client for its own start
+            life.asks_gate.open()
     except Refused as problem:
         question.send(problem.answer(question.id))
 

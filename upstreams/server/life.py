@@ -28,6 +28,8 @@ RESTING, STARTING, RUNNING = "resting", "starting", "running"
 FAILED, CLOSING = "failed", "closing"
 BEGUN, OPENED, REPLACED, LOST, CLOSED = "begun", "opened", "replaced", "lost", "closed"
 
+MOST_QUESTIONS = 10_000     # of one life that wait for their answers
+
 CHANGES = "subscriptions/listen"    # what we learn at the start beside the lists: what changes
 
 # state → {what happens: the state after that}. What is not here changes nothing; so of several
@@ -55,10 +57,11 @@ class Life:
         self.state = RESTING            # changed by `advance` alone
         self.over = False               # whether its connection has ended
         self.pending = PendingRequests(upstream.ids)    # what we asked the server
-        self.calls = Calls(self)        # what the server asked and nobody answered yet
+        self.calls = Calls(self, MOST_QUESTIONS)    # what the server asked and nobody answered yet
         self.era = self.opening = Legacy(self)  # until another is known
         self.next_protocol = None       # by which the next life begins, if that is known
         self.settled_gate = Gate()      # opens when it has started, or has failed to
+        self.asks_gate = Gate()         # opens when it asks its client something before that
         self.settled = False            # whether it has started
         self.started = None             # when, by time.monotonic()
         self.running_since = None       # when it said what it can do

@@ -15,18 +15,22 @@ from .legacy import LEGACY
 
 log = logging.getLogger("router")
 
-INITIALIZE_PATIENCE = 5.0  # seconds that a client's initialize waits for the slowest server
+INITIALIZE_PATIENCE = 3.0  # seconds that a client's initialize waits; some give it 5 for all
 LIST_SECONDS = 10.0  # what a list of many servers waits for the slowest of them
 MOST_PAGES = 1000    # of one list; a cursor that comes again ends it before
 
 
-def when_settled(upstreams, function, clock=None, seconds=None):
-    """Call function() once, when all of them have started or failed, or after so many seconds."""
-    Gather(upstreams, lambda _values, _missing: function(), clock, seconds).start(
-        lambda upstream, put: upstream.when_settled(functools.partial(put, None)))
+def when_settled(upstreams, function, clock=None, seconds=None, or_asks=False):
+    """Call function() once, when all of them have started or failed, or after so many seconds.
+    With `or_asks`, one that asks its client something before is not waited for."""
+    def wait(upstream, put):
+        upstream.when_settled(functools.partial(put, None))
+        if or_asks:
+            upstream.life.asks_gate.do(put, None)
+    Gather(upstreams, lambda _values, _missing: function(), clock, seconds).start(wait)
 
 
-def when_session_settled(session, function, clock, seconds):
+def when_session_settled(session, function, clock, seconds, or_asks=False):
     """The same for all processes that the session lists from. The pool may give it another process
     meanwhile: that counts too."""
     def look(session, put, waited_for=frozenset()):
@@ -34,7 +38,7 @@ def when_session_settled(session, function, clock, seconds):
         if now <= waited_for:
             put(None)
         else:
-            when_settled(now, functools.partial(look, session, put, now))
+            when_settled(now, functools.partial(look, session, put, now), or_asks=or_asks)
     Gather([session], lambda _values, _missing: function(), clock, seconds).start(look)
 
 

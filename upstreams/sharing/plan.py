@@ -38,20 +38,21 @@ class Step(NamedTuple):
 
 def plan(tables, most_starts=4):
     """The next steps; [] if there is nothing to do as things are."""
-    steps = []
+    steps, beside, is_made = [], tables.beside(), False
     for server in tables.servers.values():
         for key, waiting in server.waiting.items():
             if waiting:     # in the order in which their calls came
-                more = for_one(tables, server, key, next(iter(waiting)), len(waiting))
+                more = for_one(tables, server, key, next(iter(waiting)), len(waiting), beside)
                 # One that is made may take the last room.
-                steps += [step for step in more if step.what is not NEW or not any(
-                    other.what is NEW for other in steps)]
+                steps += [step for step in more if step.what is not NEW or not is_made]
+                is_made = is_made or any(step.what is NEW for step in more)
         steps += _not_needed(server)
-    return steps + _starts(tables, most_starts, steps) or _make_way(tables)
+    return steps + _starts(tables, most_starts, steps) or _make_way(tables, beside)
 
 
-def for_one(tables, server, key, session, waiting=1):
-    """What is to be done for this session, the first of so many whose calls wait."""
+def for_one(tables, server, key, session, waiting=1, beside=None):
+    """What is to be done for this session, the first of so many whose calls wait. `beside`: see
+    Tables.has_room."""
     policy, use = server.policy(key), server.of(session)
     if use and use.can_ask and policy is COMMON and not use.busy:
         use = None      # it became modern: this process is not needed any more
@@ -69,7 +70,7 @@ def for_one(tables, server, key, session, waiting=1):
         return [Step(GIVE, use, session)] if is_ready and not use.wanted else []
     coming = sum(bool(use.wanted) or use.state in (STARTING, FAILED) or not use.ready
                  for use in mine if not use.given_up and not use.is_lister())
-    if waiting > coming and tables.has_room(server, session):
+    if waiting > coming and tables.has_room(server, session, beside):
         return [Step(NEW, (server, key), session)]
     return []
 
@@ -120,13 +121,13 @@ def _starts(tables, most, steps):
     return starts
 
 
-def _make_way(tables):
+def _make_way(tables, beside):
     """A call waits for room: a process of its server rests that has only listed, and does nothing
     now. Or of the processes that take turns, the one that nobody has used for the longest time
     ends; the last one of its kind stays."""
     servers = tables.servers.values()
     wait = [server for server in servers if any(
-        not server.of(first) and not tables.has_room(server, first)
+        not server.of(first) and not tables.has_room(server, first, beside)
         for queue in server.waiting.values() for first in list(queue)[:1])]
     if not wait or any(server.ending for server in servers):
         return []
@@ -135,13 +136,16 @@ def _make_way(tables):
             if use.state == RUNNING and use.is_lister() and use.is_free() and not (
                     use.called or use.busy or use.subscribed):
                 return [Step(REST, use)]
-    idle = [use for use in tables.uses() if use.used and is_idle(use)]
-    return [Step(END, use) for use in sorted(idle, key=lambda use: use.used)[:1]]
+    found = [use for use in idle(tables.uses()) if use.used]
+    return [Step(END, min(found, key=lambda use: use.used))] if found else []
 
 
-def is_idle(use):
-    """Whether it takes turns, nobody has it, and another one can serve those who took turns
-    there."""
-    kin = [other for other in use.server.uses if other.key == use.key and other.owner is None
-           and other.state == RUNNING and not other.is_lister()]
-    return use in kin and use.is_free() and len(kin) > 1
+def idle(uses):
+    """Those of all these that take turns, that nobody has, and beside which another one can serve
+    those who took turns there."""
+    turns = [use for use in uses
+             if use.owner is None and use.state == RUNNING and not use.is_lister()]
+    kin = {}
+    for use in turns:
+        kin.setdefault((use.server, use.key), []).append(use)
+    return [use for use in turns if use.is_free() and len(kin[use.server, use.key]) > 1]

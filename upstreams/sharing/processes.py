@@ -87,7 +87,7 @@ class Processes:
     def _tend_once(self):
         with self.lock:
             ending = [life for server in self.all_servers() for life in server.ending]
-        ended = [life for life in ending if not life.connection or life.connection.join(0)]
+        ended = {life for life in ending if not life.connection or life.connection.join(0)}
         with self.lock:
             for server in self.all_servers():
                 server.ending[:] = [life for life in server.ending if life not in ended]

@@ -94,8 +94,7 @@ def refresh(uses):
     for use in uses:
         upstream, life = use.upstream, use.upstream.life
         use.state, use.given_up = life.state, upstream.restarts.given_up
-        use.busy = use.state == RUNNING and not life.settled or any(
-            row.call or row.id is not None for _, row in life.pending.rows())
+        use.busy = use.state == RUNNING and not life.settled or life.pending.is_for_others()
         use.subscribed = bool(upstream.audience.uris())
 
 
@@ -174,9 +173,14 @@ class Tables:
         """Those that were not told to end."""
         return [use for server in self.servers.values() for use in server.uses]
 
-    def has_room(self, server, session):
-        """Whether there may be one more process of this server, for this session. The first
-        process of each server is free."""
-        counts = [each.count(session if each is server else None)
-                  for each in [*self.servers.values(), *self.gone]]
-        return not server.count(session) or sum(max(0, n - 1) for n in counts) < self.limit
+    def beside(self):
+        """How many processes there are beside the first one of each server, which is free. What
+        ends of a server that has changed counts once: the one after it has the same list."""
+        servers = {id(each.ending): each for each in [*self.gone, *self.servers.values()]}
+        return sum(max(0, server.count() - 1) for server in servers.values())
+
+    def has_room(self, server, session, beside=None):
+        """Whether there may be one more process of this server, for this session. `beside`: how
+        many there are, if that is known."""
+        beside, count = self.beside() if beside is None else beside, server.count(session)
+        return not count or beside + count - max(1, server.count()) < self.limit

@@ -10,7 +10,7 @@ import logging
 from transports.fabric.messages import SERVER_UNAVAILABLE, Refused
 from upstreams.server.life import RUNNING, STARTING
 
-from .plan import GIVE, for_one, is_idle
+from .plan import GIVE, for_one, idle
 from .processes import Processes
 from .tables import COMMON, OWN, PLAIN, TURNS, WaitingCall, refresh
 
@@ -78,8 +78,8 @@ class Waiting(Processes):
         with self.lock:
             if server.waiting.get(key, {}).get(session) == [waiting] and not server.of(session) \
                     and not self.tables.has_room(server, session):
-                owners = {use.owner for each in self.tables.servers.values() for use in each.uses
-                          if each is server or each.count() > 1} - {None}
+                owners = {use.owner for each in self.tables.servers.values()
+                          if each is server or each.count() > 1 for use in each.uses} - {None}
         if owners:
             self.make_room(owners)
             self.changed()
@@ -206,7 +206,7 @@ class Waiting(Processes):
         """Called by the clock."""
         with self.lock:
             refresh(use.server.uses)
-            over = use.used == used and is_idle(use)
+            over = use.used == used and use in idle(use.server.uses)
             if over:
                 self.forget(use)
         if over:

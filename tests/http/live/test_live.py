@@ -11,8 +11,11 @@ import urllib.request
 
 import pytest
 
+from transports.http.live.live_page import LivePage
+
 from by_hand import Sse, call
 from processes import fake, wait_until
+from world import World, offers
 
 DATA = ("/live/events", "/health")
 
@@ -220,3 +223,17 @@ def test_the_stream_begins_with_hello_and_state(start_router, accept):
         assert page.hello and not page.state
         page.until(lambda page: page.state)
         assert not page.messages
+
+
+def test_a_server_that_goes_while_the_state_is_told_breaks_no_page():
+    world = World(a=offers(tools=["t"]), b=offers(tools=["t"]))
+    page, upstreams = LivePage(world.router, None, 1), world.pool.upstreams
+
+    def upstreams_and_then_a_reload():
+        found = upstreams()
+        with world.pool.lock:
+            world.pool.replace({"b": world.pool.entries["b"]})
+        return found
+    world.pool.upstreams = upstreams_and_then_a_reload
+    assert [[server["name"] for server in page.state()["servers"]] for _ in range(2)] == [
+        ["a", "b"], ["b"]]

@@ -86,11 +86,11 @@ class LivePage:
         made, state = self._state
         if time.monotonic() - made >= STATE_SECONDS:
             self._state = time.monotonic(), state   # first: no other page makes it meanwhile
-            state = event(encode(self._state_now()), b"state")
+            state = event(encode(self.state()), b"state")
             self._state = time.monotonic(), state
         return state
 
-    def _state_now(self):
+    def state(self):
         """It stays the same while nothing happens."""
         servers = [{"name": name, **server}
                    for name, server in self._router.health()["servers"].items()]

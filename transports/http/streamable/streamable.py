@@ -81,7 +81,7 @@ class StreamableHttp:
         except HttpError as problem:
             return problem.reply
         except InvalidMessage as problem:
-            return json_error(400, problem.code, str(problem))
+            return json_error(400, problem.code, str(problem), problem.data)
         except SessionsUsedUp as problem:
             return used_up(problem)
         WaitingPost(self._router, session, stream, connection, is_first, self._as_stream).wait()

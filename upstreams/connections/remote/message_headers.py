@@ -15,6 +15,8 @@ from transports.fabric.text import printable
 
 log = logging.getLogger("router")
 
+MOST_TOOLS = 1000       # of one server that have such parameters
+LONGEST_NAMES = 10_000  # characters: its name, those of its headers, and of where they come from
 SESSION, ANNOTATION = "Mcp-Session-Id", "x-mcp-header"
 
 _VISIBLE = re.compile(r"[!-~]+")
@@ -30,7 +32,9 @@ class MessageHeaders:
         self._name = name       # of the server, for the log
         self.version = None     # a legacy revision, once `initialize` was answered
         self.session = None     # its Mcp-Session-Id, if it has one
-        self._parameters = {}   # tool → [(header, path)]
+        # Of the tools that have any: name → [(header, path)]
+        self._parameters = {}   # as far as they are known
+        self._listing = {}      # in the list of which the server has given a page last
 
     def legacy(self):
         """[(name, value)] for any request to a legacy server."""
@@ -68,23 +72,41 @@ class MessageHeaders:
             self.session, self.version = session, version if is_one else None
         elif post.method == "tools/list" and post.is_modern \
                 and isinstance(result.get("tools"), list):
-            tools = self._learn_tools(result["tools"], {} if post.begins else self._parameters)
-            return {**answer, "result": {**result, "tools": tools}}
+            valid, page = self._tools(result["tools"])
+            self._listing = _latest({} if post.begins else self._listing, page)
+            # A tool of a later page is called by the parameters of the list before, until then.
+            self._parameters = _latest(self._parameters, page) if result.get("nextCursor") \
+                else _latest(self._listing, {})
+            return {**answer, "result": {**result, "tools": valid}}
         return answer
 
-    def _learn_tools(self, tools, known):
-        """Those without an invalid annotation. `known`: the parameters of earlier pages."""
-        valid, parameters = [], {**known}
+    def _tools(self, tools):
+        """Those without an invalid annotation, and the parameters of each by its name."""
+        valid, parameters = [], {}
         for tool in tools:
             try:
                 if isinstance(dig(tool, "name"), str):
-                    parameters[tool["name"]] = parameters_of(tool)
+                    parameters[tool["name"]] = _short(tool["name"], parameters_of(tool))
                 valid.append(tool)
             except ValueError as problem:
                 log.warning('server "%s": its tool %s is left out: %s', self._name,
                             printable(tool["name"]), printable(str(problem)))
-        self._parameters = parameters
-        return valid
+        return valid, parameters
+
+
+def _short(name, found):
+    """These parameters of a tool. Raises ValueError if to keep them would take much."""
+    if found and len(name) + sum(len(part) for header, path in found
+                                 for part in (header, *path)) > LONGEST_NAMES:
+        raise ValueError(f"its name and those of what has {ANNOTATION} are too long")
+    return found
+
+
+def _latest(known, page):
+    """Both together, where the page counts. The oldest go first: a server may go on with pages, of
+    tools that it never had before, for ever."""
+    both = [*((name, found) for name, found in known.items() if name not in page), *page.items()]
+    return dict([(name, found) for name, found in both if found][-MOST_TOOLS:])
 
 
 def parameters_of(tool):
