@@ -40,12 +40,11 @@ class LivePage:
     def __init__(self, running, folder):
         self.url, self.complaints_allowed = running.url, r"$^"
         options = webdriver.ChromeOptions()
-        options.binary_location = debian("chromium", "chromium", "chromium-driver")
+        options.binary_location = debian("chromium")
         for flag in (*FLAGS, f"--user-data-dir={folder}"):
             options.add_argument(flag)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-        self.driver = webdriver.Chrome(options, webdriver.ChromeService(
-            debian("chromedriver", "chromium", "chromium-driver")))
+        self.driver = webdriver.Chrome(options, webdriver.ChromeService(debian("chromedriver")))
         self.resize(*DESKTOP)
         self.driver.get(self.url + "/live")
 
