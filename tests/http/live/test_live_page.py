@@ -71,7 +71,7 @@ class LivePage:
             "return Array.from(document.querySelectorAll(arguments[0]), e => e.innerText)",
             selector)
 
-    def wait(self, condition, seconds=20):
+    def wait(self, condition, seconds=60):
         """Wait until condition() is true; returns what it returned."""
         return WebDriverWait(self.driver, seconds, 0.05).until(lambda _: condition())
 
