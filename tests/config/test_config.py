@@ -7,7 +7,7 @@ import re
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from upstreams.config.checking import SCHEMA
@@ -398,7 +398,6 @@ CONFIG = JSON | st.dictionaries(
     JSON | st.dictionaries(st.text(max_size=4), JSON | ENTRY, max_size=3))
 
 
-@settings(max_examples=300, deadline=None)
 @given(CONFIG.map(lambda value: json.dumps(value).encode()) | st.binary(max_size=100))
 def test_a_config_is_loaded_or_refused_with_a_sentence(tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / "fuzzed.json"

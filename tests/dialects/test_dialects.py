@@ -14,7 +14,7 @@ import shutil
 import sys
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from upstreams.config import entries
@@ -412,7 +412,6 @@ CONFIG = JSON | st.dictionaries(
     JSON | SECTION | st.fixed_dictionaries({"servers": SECTION}))
 
 
-@settings(max_examples=300, deadline=None)
 @given(CONFIG.map(lambda value: json.dumps(value).encode()) | st.binary(max_size=100))
 def test_a_config_is_loaded_or_refused_with_a_sentence(tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / "fuzzed.json"

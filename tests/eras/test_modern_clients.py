@@ -17,7 +17,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 
 from by_hand import get
-from processes import ROOT, children, modern_program
+from processes import ROOT, children, modern_program, wait_until
 
 SDK_SERVER = str(ROOT / "tests" / "sdk_server.py")
 SURFACES = [("/sse/sdk", ""), ("/sse", "sdk__"), ("/mcp/sdk", ""), ("/mcp", "sdk__")]
@@ -213,7 +213,10 @@ def test_popular_servers_of_the_new_revision_start_and_list_without_network(star
     running = start_router({
         "context7": {"command": modern_program("context7-mcp")},
         "mongodb": {"command": modern_program("mongodb-mcp-server")}})
-    servers = json.loads(get(f"{running.url}/health")[1])["servers"]
-    assert {name: (server["state"], server["revision"], server["tools"] > 0)
-            for name, server in servers.items()} == dict.fromkeys(
-                ("context7", "mongodb"), ("running", "2026-07-28", True))
+
+    def seen():
+        return {name: (server["state"], server["revision"], server["tools"] > 0) for name, server
+                in json.loads(get(f"{running.url}/health")[1])["servers"].items()}
+    # The router's table does not wait for slow ones.
+    wait_until(lambda: "starting" not in {state for state, _, _ in seen().values()}, 60)
+    assert seen() == dict.fromkeys(("context7", "mongodb"), ("running", "2026-07-28", True))

@@ -182,4 +182,4 @@ class ModernHistory(RuleBasedStateMachine):
 
 
 TestModernHistory = ModernHistory.TestCase
-TestModernHistory.settings = settings(max_examples=200, stateful_step_count=60, deadline=None)
+TestModernHistory.settings = settings(stateful_step_count=60)

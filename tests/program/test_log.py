@@ -119,6 +119,9 @@ def test_a_closed_stderr_delays_nothing(config, how):
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                           preexec_fn=how) as router:
         router.stderr.close()
+        router.stdin.write(lines({"id": 0, "method": "ping"}))
+        router.stdin.flush()
+        assert json.loads(router.stdout.readline())["result"] == {}     # Python has started
         timer = threading.Timer(4, router.kill)  # initialize took five seconds
         timer.start()
         router.stdin.write(lines(HELLO))

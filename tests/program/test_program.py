@@ -174,7 +174,7 @@ def test_a_signal_is_a_clean_end_of_stdio_too(config, how):
         router.stdin.flush()
         assert b"mcp-local-router" in router.stdout.readline()
         router.send_signal(how)
-        assert router.wait(10) == 0
+        assert router.wait(20) == 0
 
 
 TELLS = """
@@ -209,7 +209,7 @@ def test_a_host_that_ends_in_two_ways_at_once_gets_one_clean_end(config, tmp_pat
             router.stdin.close()
             assert wait_until(lambda: len(children(router.pid)) == 2)  # it has not ended
         router.send_signal(signal.SIGTERM)
-        assert router.wait(10) == 0
+        assert router.wait(20) == 0
         assert told.exists() and b"Traceback" not in router.stderr.read()
 
 
@@ -219,7 +219,7 @@ def test_a_client_that_closes_our_output_ends_us(config):
         router.stdout.close()
         router.stdin.write(lines(HELLO))
         router.stdin.flush()
-        assert router.wait(10) == 0
+        assert router.wait(20) == 0
 
 
 # -- HTTP+SSE

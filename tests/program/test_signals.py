@@ -72,6 +72,6 @@ def test_a_signal_that_the_system_gives_to_another_thread_ends_us_as_well(config
         assert ctypes.CDLL(None).tgkill(
             router.pid, sorted(threads)[which], signal.SIGTERM) == 0
         try:
-            assert router.wait(5) == 0
+            assert router.wait(20) == 0
         finally:
             router.kill()

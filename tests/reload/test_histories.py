@@ -47,4 +47,4 @@ class ReloadHistory(History):
 
 
 TestReloadHistory = ReloadHistory.TestCase
-TestReloadHistory.settings = settings(max_examples=200, stateful_step_count=60, deadline=None)
+TestReloadHistory.settings = settings(stateful_step_count=60)

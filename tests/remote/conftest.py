@@ -54,7 +54,7 @@ def connect():
     for remote in made:
         remote.close()
     for remote in made:
-        assert remote.join(5)
+        assert remote.join(30)
     clock.close()
 
 

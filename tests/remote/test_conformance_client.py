@@ -28,7 +28,7 @@ def test_the_router_passes_the_official_suites_client_scenario(run, revision, sc
     suite = NPM_FOLDER / "node_modules" / ".bin" / "conformance"
     client = f"{sys.executable} {ROOT / 'tests' / 'conformance_client.py'}"
     done = run("node", str(suite), "client", "--command", client, "--scenario", scenario,
-               "--spec-version", revision, timeout=60)
+               "--spec-version", revision, timeout=300)
     report = done.stderr.decode()
     print(report)
     passed, checks = re.search(r"^Passed: (\d+)/(\d+), 0 failed, 0 warnings$", report,

@@ -2,7 +2,7 @@
 
 import json
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from transports.fabric.messages import InvalidMessage, decode, encode
@@ -34,7 +34,6 @@ def new_world():
     return world, world.client(capabilities={"sampling": {}}), world.client(version="2025-03-26")
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.lists(MESSAGES, max_size=8), st.booleans())
 def test_whatever_clients_send_others_are_answered(messages, batched):
     world, one, other = new_world()
@@ -55,7 +54,6 @@ def test_whatever_clients_send_others_are_answered(messages, batched):
             assert message is CLOSE or "id" in message or "method" in message
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.lists(MESSAGES, max_size=8))
 def test_whatever_a_server_says_it_can_still_answer(messages):
     world, one, other = new_world()
@@ -73,7 +71,6 @@ def test_whatever_a_server_says_it_can_still_answer(messages):
         "fine": True}
 
 
-@settings(max_examples=300)
 @given(st.binary(max_size=200) | JSON.map(lambda value: json.dumps(value).encode()))
 @example(b"\xff\xfe{\x00}\x00")
 def test_bytes_are_decoded_or_refused(data):

@@ -5,4 +5,4 @@ from hypothesis import settings
 from histories import History
 
 TestHistory = History.TestCase
-TestHistory.settings = settings(max_examples=300, stateful_step_count=60, deadline=None)
+TestHistory.settings = settings(stateful_step_count=60)

@@ -52,7 +52,7 @@ every_room = pytest.mark.parametrize("left", ROOMS, indirect=True, scope="module
 @every_room
 def test_what_is_left_passes_quick_tests_of_the_core(left):
     with left.popen("-m", "pytest", "-q", "-p", "no:cacheprovider", *QUICK) as tests:
-        printed = tests.communicate(timeout=100)[0]
+        printed = tests.communicate(timeout=300)[0]
     assert tests.returncode == 0, printed
 
 

@@ -40,12 +40,11 @@ class LivePage:
     def __init__(self, running, folder):
         self.url, self.complaints_allowed = running.url, r"$^"
         options = webdriver.ChromeOptions()
-        options.binary_location = debian("chromium", "chromium", "chromium-driver")
+        options.binary_location = debian("chromium")
         for flag in (*FLAGS, f"--user-data-dir={folder}"):
             options.add_argument(flag)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-        self.driver = webdriver.Chrome(options, webdriver.ChromeService(
-            debian("chromedriver", "chromium", "chromium-driver")))
+        self.driver = webdriver.Chrome(options, webdriver.ChromeService(debian("chromedriver")))
         self.resize(*DESKTOP)
         self.driver.get(self.url + "/live")
 
@@ -72,7 +71,7 @@ class LivePage:
             "return Array.from(document.querySelectorAll(arguments[0]), e => e.innerText)",
             selector)
 
-    def wait(self, condition, seconds=20):
+    def wait(self, condition, seconds=60):
         """Wait until condition() is true; returns what it returned."""
         return WebDriverWait(self.driver, seconds, 0.05).until(lambda _: condition())
 

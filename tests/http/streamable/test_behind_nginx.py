@@ -24,7 +24,7 @@ http {{
 @pytest.fixture
 def nginx(tmp_path):
     """nginx(running) puts one in front of a router, and returns something with its URL."""
-    command = debian("nginx", "nginx-light")
+    command = debian("nginx")
     started = []
 
     def start(running):

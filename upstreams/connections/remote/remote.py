@@ -144,11 +144,12 @@ class Remote:
 
     def join(self, seconds):
         deadline = time.monotonic() + seconds
-        for sender in self._senders():
-            if sender.thread is threading.current_thread():
+        # NAME-notes may just be starting NAME-stream: looked up until none is alive.
+        while alive := [each.thread for each in self._senders() if each.thread.is_alive()]:
+            if alive[0] is threading.current_thread() or time.monotonic() > deadline:
                 return False
-            sender.thread.join(max(0, deadline - time.monotonic()))
-        return not any(sender.thread.is_alive() for sender in self._senders())
+            alive[0].join(max(0, deadline - time.monotonic()))
+        return True
 
     def last_lines(self):
         return []
@@ -166,6 +167,8 @@ class Remote:
             sender.put(job)
         sender.start()
         self._stream_sender = sender    # not before: `join` may come at any time
+        if self.closing.is_set():       # `close` has perhaps not seen it
+            sender.wire.abort(sender.wire.user, "was closed")
 
     def take_in(self, data, post=None, whole=True):
         """Pass on what the server said in these bytes; of what was too long they are the ends
