@@ -41,7 +41,7 @@ class Outbox:
 
     def __init__(self, name, on_behind=lambda: None):
         self.name = name
-        self.on_behind = on_behind  # called once, when it is closed for being too far behind
+        self.on_behind = on_behind  # called once, when it is closed for that, or by a bug
         self.write_at_once = lambda data: False     # False if that could block, or has failed
         self._lock = threading.Lock()
         self._news = threading.Condition(self._lock)    # here the feeder waits
@@ -77,14 +77,21 @@ class Outbox:
                         len(self._waiting), self._bytes)
             self.on_behind()
             return
-        written = self.write_at_once(data)
+        broken = False
+        try:
+            written = self.write_at_once(data)
+        except Exception:  # a bug of ours: nobody knows how much of it went out
+            log.exception("%s: closed, because a message could not be written", self.name)
+            written = broken = True
         with self._lock:
-            self._pen = None
+            self._pen, self._closed = None, self._closed or broken
             if not written:
                 self._waiting.appendleft(data)  # before the messages that came meanwhile
                 self._bytes += len(data)
             if self._waiting or self._closed:
                 self._news.notify()
+        if broken:
+            self.on_behind()
 
     def close(self):
         """The feeder gets what is queued, and then CLOSE. May be called any number of times."""

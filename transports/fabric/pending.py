@@ -10,6 +10,7 @@ server's question is the mirror image.
 """
 
 import itertools
+import logging
 import re
 import threading
 import time
@@ -18,6 +19,9 @@ import weakref
 from .messages import (INTERNAL_ERROR, INVALID_REQUEST, SERVER_UNAVAILABLE, Refused, dig, error,
                        is_id, notification, with_params, without_keys)
 
+log = logging.getLogger("router")
+
+BUG = INTERNAL_ERROR, "a bug in the router; its log says more"
 LATE_CALLS = 100    # of which it is remembered who asked, for what a server says too late
 
 
@@ -111,10 +115,15 @@ class Calls:
             del self._open[call.id]
             call.ended = True
             self._leaving += 1
-        for function in call._on_end:  # first: the peer may act on its answer at once
-            function()
-        if answer is not None:
-            call.reply_to.send(answer)
+        try:
+            for function in call._on_end:  # first: the peer may act on its answer at once
+                function()
+            if answer is not None:
+                call.reply_to.send(answer)
+        except Exception:  # a bug of ours: whoever waits gets an answer all the same
+            log.exception("an answer to %s was lost", call.method)
+            if answer is not None:
+                call.reply_to.send(error(call.id, *BUG))
         with self.lock:
             self._leaving -= 1
             if not self._leaving and not self._open:
@@ -199,7 +208,7 @@ class PendingRequests:
         if isinstance(id, str) and re.fullmatch("[0-9]{1,18}", id):
             id = int(id)    # some peers turn the number 7 into "7"
         if row := self.take(id):
-            row.reply_to.send({**_whole(response), "id": row.id})
+            _send_home(row, _whole(response))
         return row
 
     def answer_without_id(self, response, problem):
@@ -244,7 +253,7 @@ class PendingRequests:
             self._closed = reason
             rows, self._rows = self._rows, {}
         for row in rows.values():
-            row.reply_to.send(error(row.id, SERVER_UNAVAILABLE, reason))
+            _send_home(row, error(row.id, SERVER_UNAVAILABLE, reason))
 
     def rows(self):
         """All of them as they are now: [(our id, row)]."""
@@ -266,6 +275,16 @@ class PendingRequests:
 
     def __len__(self):
         return len(self._rows)
+
+
+def _send_home(row, response):
+    """Answer a row that was taken. If a bug of ours is in the way, its call ends with that."""
+    try:
+        row.reply_to.send({**response, "id": row.id})
+    except Exception:
+        log.exception("an answer was lost on its way back")
+        if row.call:
+            row.call.fail(*BUG)
 
 
 def _whole(response):

@@ -172,14 +172,13 @@ class ClientConnection:
         chunked = [("Transfer-Encoding", "chunked")] if (
             is_stream and request.version == "1.1") else []
         try:
-            self.write(head(request, status, [*headers, *chunked], is_last))
-            self._is_chunked = bool(chunked)
-            all(map(self.write, filter(None, pieces)))  # until one cannot be written
+            with contextlib.closing(pieces):
+                self.write(head(request, status, [*headers, *chunked], is_last))
+                self._is_chunked = bool(chunked)
+                all(map(self.write, filter(None, pieces)))  # until one cannot be written
         except Exception:  # a bug of ours
             log.exception("a stream breaks off")
             self.disconnect()
-        finally:
-            pieces.close()
         self._finish(is_last, b"0\r\n\r\n" if chunked else b"")
 
     def _finish(self, is_last, rest):

@@ -102,7 +102,12 @@ class Loop:
         """Ask the connection what it wants, and watch its socket for that."""
         if connection not in self.connections:
             return
-        watched, wanted = connection.watched, connection.next_wish()
+        watched = connection.watched
+        try:
+            wanted = connection.next_wish()
+        except Exception:  # a bug of ours
+            log.exception("a connection ends because of a bug")
+            wanted = CLOSE
         if wanted == watched:
             return
         if watched:

@@ -68,9 +68,9 @@ class MessagePost:
                 self._converse()
         except HttpFailed as problem:
             remote.failed(problem, self)
-        except Exception:
+        except Exception:  # a bug of ours in one message must not end all that follow
+            log.exception("%s: one request was lost", remote.label)
             remote.fail(self, "could not be asked: a bug in the router, whose log says more")
-            raise
         finally:
             remote.release(self)
 

@@ -76,8 +76,8 @@ class Remote:
         self.post_target = self.origin.target   # where messages are posted
         self.config_headers = ConfigHeaders(entry)
         self.redact = self.config_headers.redact
-        self._requests = Senders(f"{self.label}-post", self._wire, MOST_REQUESTS)
-        self._note_sender = Sender(f"{self.label}-notes", self._wire())
+        self._requests = Senders(f"{self.label}-post", self._wire, self._broken, MOST_REQUESTS)
+        self._note_sender = Sender(f"{self.label}-notes", self._wire(), self._broken)
         self._stream_sender = None
         try:
             self._note_sender.start()
@@ -161,11 +161,15 @@ class Remote:
 
     def start_stream(self, run):
         """Start NAME-stream, once. Raises RuntimeError if the system has no thread left."""
-        sender = Sender(f"{self.label}-stream", self._wire())
+        sender = Sender(f"{self.label}-stream", self._wire(), self._broken)
         for job in (run, None):
             sender.put(job)
         sender.start()
         self._stream_sender = sender    # not before: `join` may come at any time
+
+    def _broken(self):
+        """A bug of ours ends one of the threads: what it would have carried is lost."""
+        self.end("was cut off by a bug in the router")
 
     def take_in(self, data, post=None, whole=True):
         """Pass on what the server said in these bytes; of what was too long they are the ends
