@@ -154,6 +154,32 @@ def test_a_connection_on_which_nothing_is_asked_for_two_minutes_is_closed(serve)
     serve(world, talk)
 
 
+@pytest.mark.parametrize("size", [10, 2_000_000], ids=["by a sender", "by its feeder"])
+def test_an_error_while_a_stream_is_written_ends_that_stream_and_its_session(
+        serve, monkeypatch, caplog, size):
+    world = World(a=offers(tools=[{"name": "t", "description": "x" * size}]))
+    really = socket.socket.send
+
+    def send(self, data, *flags):
+        if b"a__t" in data:
+            raise MemoryError("nothing left")
+        return really(self, data, *flags)
+    monkeypatch.setattr(socket.socket, "send", send)
+
+    def talk(_server, address):
+        with Sse(f"http://127.0.0.1:{address[1]}") as broken, \
+                Sse(f"http://127.0.0.1:{address[1]}") as other:
+            assert broken.post({"id": 2, "method": "tools/list"})[0] == 202
+            with pytest.raises((ConnectionError, http.client.IncompleteRead)):
+                assert not broken.response.read()
+                raise ConnectionError
+            assert wait_until(lambda: len(world.router.sessions.all()) == 1)
+            other.post({"id": 2, "method": "ping"})
+            assert other.get()["id"] == 2
+    serve(world, talk)
+    assert "MemoryError: nothing left" in caplog.text
+
+
 class EchoWay:
     """Another way in at the path of HTTP+SSE, for requests that say so in a header."""
 

@@ -1,6 +1,7 @@
 """What must not happen with a remote server, whatever it answers: a call that hangs, memory or
 time without a bound, a secret that is told."""
 
+import http.client
 import json
 import logging
 import socket
@@ -240,6 +241,46 @@ def test_an_endpoint_that_is_not_there_is_told_with_its_address(serve, connect):
 def test_what_is_sent_before_the_start_is_dropped(serve, connect):
     clock = Clock()
     Remote(Entry("far", url=serve().url), "far", clock).send(notification("notifications/x"))
+
+
+@pytest.fixture
+def break_thread(monkeypatch):
+    """break_thread(name): what this thread asks next fails."""
+    broken, really = set(), http.client.HTTPConnection.putrequest
+
+    def putrequest(*arguments, **more):
+        if threading.current_thread().name in broken:
+            raise MemoryError("nothing left")
+        really(*arguments, **more)
+    monkeypatch.setattr(http.client.HTTPConnection, "putrequest", putrequest)
+    return broken.add
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("role, kind", [("notes", None), ("stream", None), ("stream", "sse")])
+def test_an_error_that_ends_one_of_its_threads_ends_the_connection(
+        serve, connect, break_thread, role, kind):
+    break_thread(f"far-{role}")
+    remote = connect(serve({"tools/call": hangs}).url, type=kind)
+    if kind is None:
+        initialize(remote)
+        remote.send({**request("tools/call"), "id": 5})
+    assert says(remote) == ("closed", "was cut off by a bug in the router", None)
+
+
+def test_an_error_over_one_request_fails_that_one_only(serve, connect, break_thread, caplog):
+    remote = connect(serve().url)
+    initialize(remote)
+    break_thread("far-post-1")
+    answers = {}
+    for id in (5, 6):   # at once, so that each has a thread
+        remote.send({**request("ping"), "id": id})
+    for _ in range(2):
+        answer = says(remote)
+        answers[answer["id"]] = answer
+    told = [problem(answer) for answer in answers.values() if "error" in answer]
+    assert told and all('server "far" could not be asked: a bug' in each for each in told)
+    assert "MemoryError: nothing left" in caplog.text
 
 
 # -- nothing without a bound

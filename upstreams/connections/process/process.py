@@ -139,7 +139,8 @@ class Process:
         try:
             work()
         except Exception:
-            self._broken("was cut off by a bug in the router")
+            self._report("was cut off by a bug in the router")
+            self.close()
             raise  # into the log
 
     def _broken(self, reason):
@@ -254,11 +255,13 @@ class Process:
             self._signal(signal.SIGTERM)
             reader.join(GRACE)
         self._signal(KILL)
-        self._guardian.tell(-self.pid)
-        with self._lock:
-            self._reaped = True
-            self._process.wait()  # does not block: it has exited
-        self._ended.set()
+        try:
+            self._guardian.tell(-self.pid)
+        finally:    # whatever fails there
+            with self._lock:
+                self._reaped = True
+                self._process.wait()  # does not block: it has exited
+            self._ended.set()
 
 
 def _wait_for(threads, seconds):
