@@ -120,19 +120,84 @@ def test_what_only_announces_an_answer_is_skipped(serve, connect):
         assert ask(remote, "tools/call", id)["result"] == {"at": "last"}
 
 
-@pytest.mark.parametrize("status, body", [
-    (410, "gone"), (400, "Session not found"), (400, '{"error": "unknown session id"}'),
-    *((400, json.dumps({"jsonrpc": "2.0", "id": "server-error", "error": {
-        "code": code, "message": "Bad Request: Missing session ID"}}))
-      for code in (-32000, -32001, -32600))])
+def missing(words, code=-32001, id=None):
+    return json.dumps({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": words}})
+
+
+FORGOTTEN = "closed", "the server has forgotten our session", 0
+GONE = [
+    (404, "no such"), (410, "gone"), (400, "Session not found"),
+    (400, '{"error": "unknown session id"}'),
+    *((400, missing("Bad Request: Missing session ID", code, "server-error"))
+      for code in (-32000, -32001, -32600)),
+    (401, "Unauthorized: Session not found"), (422, missing("No valid session ID provided")),
+    (500, missing("session does not exist: 5f2b3c4d-aa", -32000, 5)),
+    (200, missing("Session not found")), (200, missing("Invalid session ID", -32600, 5))]
+
+
+@pytest.mark.parametrize("status, body", GONE)
 def test_a_session_that_is_gone_is_found_out_by_status_or_words(serve, connect, status, body):
     remote = connect(serve({"tools/call": lambda handler: handler.sends(status, JSON, body)}).url)
     initialize(remote)
-    assert ask(remote, "tools/call", 5) == ("closed", "the server has forgotten our session", 0)
+    assert ask(remote, "tools/call", 5) == FORGOTTEN
+
+
+def event_of(handler):
+    """The error as an event of the stream that the request is answered with."""
+    handler.begins_events()
+    handler.event(json.loads(missing("Session not found", id=5)))
+
+
+def breaks(handler):
+    handler.begins_events()
+    handler.wfile.write(b"id: 5\nretry: 10\ndata:\n\n")
+
+
+@pytest.mark.parametrize("status, body", [(404, "no such"), (410, "gone"), (400, "no session"),
+                                          (400, missing("No valid session ID provided"))])
+@pytest.mark.parametrize("script", [
+    {"tools/call": hangs, "notifications/x": None}, {"tools/call": hangs, "GET": None},
+    {"tools/call": breaks, "GET": None}, {"tools/call": event_of}],
+    ids=["a notification", "the standalone stream", "a stream that is resumed", "an event"])
+def test_a_session_that_is_gone_is_found_out_whatever_is_sent(
+        serve, connect, script, status, body):
+    def gone(handler):
+        if handler.message["method"] == "GET" and "Last-Event-ID" not in handler.headers:
+            if script["tools/call"] is breaks:
+                default(handler)
+                return
+            sees(handler.server, "tools/call")
+        handler.sends(status, JSON, body)
+    remote = connect(serve({method: act or gone for method, act in script.items()}).url)
+    initialize(remote)
+    remote.send({**request("tools/call"), "id": 5})
+    if "notifications/x" in script:
+        remote.send(notification("notifications/x"))
+    assert says(remote) == FORGOTTEN
+
+
+@pytest.mark.parametrize("status, body", [*GONE[:4], (200, None)])
+def test_a_session_of_http_with_sse_that_is_gone_is_found_out_too(serve, connect, status, body):
+    stream, script = old_server()
+    answers = script["*"]
+
+    def post(handler):
+        if handler.message["method"] != "tools/call":
+            answers(handler)
+        elif body:
+            handler.sends(status, JSON, body)
+        else:
+            handler.sends(202, JSON, "")
+            stream.put(json.loads(missing("Session not found", id=5)))
+    remote = connect(serve({**script, "*": post}).url, type="sse")
+    initialize(remote)
+    assert ask(remote, "tools/call", 5) == FORGOTTEN
+    stream.put(None)
 
 
 @pytest.mark.parametrize("status, body", [
-    (400, "you have no patience"),
+    (400, "you have no patience"), (500, missing("Browser session not found: open a page first")),
+    (200, missing("No session of the debugger", -32000, 5)), (403, "which session?"),
     (400, '{"jsonrpc":"2.0","id":5,"error":{"code":-32602,"message":"which browser session?"}}')])
 def test_a_400_about_something_else_is_no_forgotten_session(serve, connect, status, body):
     remote = connect(serve({"tools/call": lambda handler: handler.sends(status, JSON, body)}).url)
@@ -244,8 +309,8 @@ def test_what_is_sent_before_the_start_is_dropped(serve, connect):
 
 
 @pytest.fixture
-def break_thread(monkeypatch):
-    """break_thread(name): what this thread asks next fails."""
+def broken(monkeypatch):
+    """The names of threads in which the next request fails."""
     broken, really = set(), http.client.HTTPConnection.putrequest
 
     def putrequest(*arguments, **more):
@@ -253,14 +318,14 @@ def break_thread(monkeypatch):
             raise MemoryError("nothing left")
         really(*arguments, **more)
     monkeypatch.setattr(http.client.HTTPConnection, "putrequest", putrequest)
-    return broken.add
+    return broken
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.parametrize("role, kind", [("notes", None), ("stream", None), ("stream", "sse")])
 def test_an_error_that_ends_one_of_its_threads_ends_the_connection(
-        serve, connect, break_thread, role, kind):
-    break_thread(f"far-{role}")
+        serve, connect, broken, role, kind):
+    broken.add(f"far-{role}")
     remote = connect(serve({"tools/call": hangs}).url, type=kind)
     if kind is None:
         initialize(remote)
@@ -268,18 +333,13 @@ def test_an_error_that_ends_one_of_its_threads_ends_the_connection(
     assert says(remote) == ("closed", "was cut off by a bug in the router", None)
 
 
-def test_an_error_over_one_request_fails_that_one_only(serve, connect, break_thread, caplog):
+def test_an_error_over_one_request_fails_that_one_only(serve, connect, broken, caplog):
     remote = connect(serve().url)
     initialize(remote)
-    break_thread("far-post-1")
-    answers = {}
-    for id in (5, 6):   # at once, so that each has a thread
-        remote.send({**request("ping"), "id": id})
-    for _ in range(2):
-        answer = says(remote)
-        answers[answer["id"]] = answer
-    told = [problem(answer) for answer in answers.values() if "error" in answer]
-    assert told and all('server "far" could not be asked: a bug' in each for each in told)
+    broken |= {f"far-post-{number}" for number in range(9)}
+    assert 'server "far" could not be asked: a bug' in problem(ask(remote, "ping", 5))
+    broken.clear()
+    assert ask(remote, "ping", 6)["result"]
     assert "MemoryError: nothing left" in caplog.text
 
 
