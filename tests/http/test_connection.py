@@ -1,6 +1,7 @@
 """transports/http/connection.py and request.py: what they use of waitress, and the headers that
 they know already."""
 
+import contextlib
 import http.client
 import re
 import select
@@ -16,7 +17,7 @@ from waitress.receiver import ChunkedReceiver
 
 from transports.http import http_sse
 from transports.http import request as request_module
-from transports.http.connection import STUCK_LOOKS
+from transports.http.connection import LEAST_BYTES, STUCK_LOOKS
 from transports.http.replies import Reply
 from transports.http.request import Request
 from transports.http.server import LOOK_SECONDS, Server
@@ -178,6 +179,52 @@ def test_an_error_while_a_stream_is_written_ends_that_stream_and_its_session(
             assert other.get()["id"] == 2
     serve(world, talk)
     assert "MemoryError: nothing left" in caplog.text
+
+
+@pytest.mark.parametrize("begun", [b"POST", b"POST /message HTTP/1.1\r\nHost: localhost\r\nX: ",
+                                   b"POST /message HTTP/1.1\r\nHost: localhost\r\n"
+                                   b"Content-Length: 999\r\n\r\n"])
+def test_a_request_that_does_not_come_to_its_end_is_dropped_though_bytes_come(serve, begun):
+    world = World(a=offers())
+
+    def talk(server, address):
+        with socket.create_connection(address) as connection:
+            connection.settimeout(10)
+            connection.sendall(begun)
+            (one,) = wait_for_connections(server, 1)
+            for size in range(2):
+                wait_until(lambda: one._coming)
+                world.clock.advance(LOOK_SECONDS)
+                with contextlib.suppress(ConnectionError):
+                    connection.sendall(b"x")
+            with contextlib.suppress(ConnectionError):
+                assert connection.recv(1) == b""
+            assert wait_until(lambda: not server.loop.connections)
+    serve(world, talk)
+
+
+def test_a_long_body_may_take_its_time(serve):
+    world, piece = World(a=offers()), 2 * LEAST_BYTES
+
+    def talk(server, address):
+        with Sse(f"http://127.0.0.1:{address[1]}") as sse, \
+                socket.create_connection(address) as connection:
+            message = post(sse.endpoint, {"id": 7, "method": "ping", "params": {
+                "x": "x" * 4 * piece}})
+            for start in range(0, 4 * piece, piece):
+                connection.sendall(message[start:start + piece])
+                assert wait_until(lambda: any(
+                    one._coming and one._coming.body_bytes_received > start + piece - 1000
+                    for one in list(server.loop.connections)))
+                world.clock.advance(LOOK_SECONDS)
+            connection.sendall(message[4 * piece:])
+            assert sse.get()["id"] == 7
+    serve(world, talk)
+
+
+def wait_for_connections(server, count):
+    assert wait_until(lambda: len(server.loop.connections) == count)
+    return list(server.loop.connections)
 
 
 class EchoWay:

@@ -6,6 +6,7 @@ import queue
 import threading
 
 import pytest
+from scripted import JSON, Handler, Server, default
 
 from transports.fabric.messages import InvalidMessage, decode, encode
 from transports.fabric.peers import StartFailed
@@ -15,7 +16,6 @@ from transports.tap.tap import tap
 from upstreams.connections.remote.remote import Remote
 from upstreams.relay.relay import FIRST_PAUSE, LONGEST_PAUSE, Relay, entry_for
 
-from scripted import JSON, Handler, Server, default
 from world import FakeClock
 
 URL = "http://127.0.0.1:8080/mcp"
@@ -305,7 +305,8 @@ def test_the_token_of_the_environment_goes_to_this_machine_only(url, is_meant, g
 @contextlib.contextmanager
 def far_server(script):
     with Server(("127.0.0.1", 0), Handler) as server:
-        server.script, server.seen, server.hung_up = script, queue.SimpleQueue(), queue.SimpleQueue()
+        server.script = script
+        server.seen, server.hung_up = queue.SimpleQueue(), queue.SimpleQueue()
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}/mcp"

@@ -77,21 +77,24 @@ class Outbox:
                         len(self._waiting), self._bytes)
             self.on_behind()
             return
-        broken = False
-        try:
-            written = self.write_at_once(data)
-        except Exception:  # a bug of ours: nobody knows how much of it went out
-            log.exception("%s: closed, because a message could not be written", self.name)
-            written = broken = True
+        written = self._try_to_write(data)
         with self._lock:
-            self._pen, self._closed = None, self._closed or broken
+            self._pen = None
             if not written:
                 self._waiting.appendleft(data)  # before the messages that came meanwhile
                 self._bytes += len(data)
             if self._waiting or self._closed:
                 self._news.notify()
-        if broken:
+
+    def _try_to_write(self, data):
+        try:
+            return self.write_at_once(data)
+        except Exception:  # a bug of ours: nobody knows how much of it went out
+            log.exception("%s: closed, because a message could not be written", self.name)
+            with self._lock:
+                self._closed = True
             self.on_behind()
+            return True
 
     def close(self):
         """The feeder gets what is queued, and then CLOSE. May be called any number of times."""

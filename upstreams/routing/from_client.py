@@ -8,10 +8,9 @@ import functools
 import logging
 import threading
 
-from transports.fabric.messages import (INVALID_REQUEST, LATEST, METHOD_NOT_FOUND,
-                                        NOTIFICATION, REQUEST, REVISIONS, SERVER_UNAVAILABLE,
-                                        InvalidMessage, Refused, is_id, kind_of, params_of, result,
-                                        task_id_in)
+from transports.fabric.messages import (INVALID_REQUEST, LATEST, METHOD_NOT_FOUND, NOTIFICATION,
+                                        REQUEST, REVISIONS, SERVER_UNAVAILABLE, InvalidMessage,
+                                        Refused, is_id, kind_of, params_of, result, task_id_in)
 from transports.fabric.peers import passing
 from transports.fabric.pending import BUG
 from transports.fabric.session import Gate

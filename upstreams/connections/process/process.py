@@ -23,11 +23,12 @@ import signal
 import subprocess
 import threading
 
+from transports.fabric.circle import circle
 from transports.fabric.messages import (INTERNAL_ERROR, InvalidMessage, behind_a_banner, decode,
                                         each_line, encode, error, id_of_answer)
 from transports.fabric.outbox import Outbox, feed_pipe
 from transports.fabric.peers import StartFailed
-from transports.fabric.text import printable
+from transports.fabric.text import is_told, printable
 
 from .guardian import KILL, WINDOWS, signal_group
 
@@ -188,7 +189,7 @@ class Process:
     def _skip(self, line, problem):
         """A line is no message. Of many, only the 1st, 10th, 100th, … is told in the log."""
         self._skipped += 1
-        if str(self._skipped).strip("0") == "1":
+        if is_told(self._skipped):
             count = "a line" if self._skipped == 1 else f"{self._skipped} lines"
             said = f"skipped {count} of its output: {problem}: {self._shown(line, SHOWN)}"
             self.skipped = self.skipped or said
@@ -272,7 +273,7 @@ def _wait_for(threads, seconds):
 
 def _open(entry):
     """A new process. Raises StartFailed."""
-    variables = {**os.environ, **dict(entry.env)}
+    variables = {**os.environ, **circle.for_children, **dict(entry.env)}
     variables.pop("MCP_ROUTER_TOKEN", None)     # that of our own clients
     command = _find(entry.command, variables.get("PATH", os.defpath))
     if not os.path.isdir(entry.cwd):

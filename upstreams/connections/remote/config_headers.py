@@ -23,7 +23,7 @@ _COMMAND = "the command for its headers"
 _VALUE = re.compile(r"[\t -~\x80-\xff]*")
 _OURS = {"host", "content-length", "content-type", "transfer-encoding", "connection", "accept",
          "accept-encoding", "last-event-id", "mcp-session-id", "mcp-protocol-version",
-         "mcp-method", "mcp-name"}
+         "mcp-method", "mcp-name", "mcp-router-within"}
 
 
 class ConfigHeaders:

@@ -17,14 +17,14 @@ SHOWN = 200             # characters of it
 LONGEST_PAUSE = 3600.0  # seconds that we wait because a Retry-After says so
 
 # 2025-11-25, Transports, Session Management, demands 404; others answer 400, and say in words
-# that it is the session, alone or in a JSON-RPC error of one of these codes. With any other status,
+# that it is the session, alone or in a JSON-RPC error of one of these codes. With another status,
 # 200 among them, it must say just that: a tool may have sessions of its own.
 _FORGOTTEN_CODES = None, -32000, -32001, -32600
 _FORGOTTEN = re.compile(
     r"(?:[\w ]{1,30}: )?(?:(?:no|missing|invalid|unknown)(?: (?:valid|such|active))?(?: mcp)?[ -]"
     r"session[ -]id(?: provided| header)?|no (?:valid|such|active) session|(?:mcp[ -])?session"
-    r"(?:[ -]id)?(?: is| was)? (?:not found|does not exist|unknown|terminated))(?:\W+[\w-]{8,})?\W*",
-    re.IGNORECASE)
+    r"(?:[ -]id)?(?: is| was)? (?:not found|does not exist|unknown|terminated))"
+    r"(?:\W+[\w-]{8,})?\W*", re.IGNORECASE)
 _HIDES = re.compile(r"<(?:script|style)\b", re.IGNORECASE)
 _SHOWS = re.compile(r"</(?:script|style)[^<>]*>", re.IGNORECASE)
 _TAG = re.compile(r"<[^<>]*>")

@@ -251,6 +251,8 @@ class Remote:
         hopeless = isinstance(problem, Unreachable) and not (post and post.over)
         if problem.forgotten:
             self.end(FORGOTTEN, 0)
+        elif problem.status == 508:     # it is, by way of others, ourselves
+            self.end(str(problem), math.inf)
         elif not self.opened and problem.status in (401, 403):
             # It is final only for a server that has never let us in.
             self.end(f"needs authorization: {problem}",

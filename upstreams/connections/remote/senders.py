@@ -72,7 +72,8 @@ class Senders:
         if len(self._all) >= self._most or threading.active_count() >= MOST_THREADS:
             return None
         self._begun += 1
-        sender = Sender(f"{self._name}-{self._begun}", self._new_wire(), self._on_bug, self._is_free)
+        sender = Sender(f"{self._name}-{self._begun}", self._new_wire(), self._on_bug,
+                        self._is_free)
         try:
             sender.start()
         except RuntimeError:

@@ -11,6 +11,7 @@ import http.client
 import re
 import threading
 
+from transports.fabric.circle import circle
 from transports.fabric.peers import StartFailed
 from transports.fabric.text import printable
 
@@ -85,7 +86,7 @@ class Wire:
                 ours = self._config_headers.pairs(refused)
             except StartFailed as problem:
                 raise HttpFailed(f"could not be asked: {problem}") from None
-            self._follow(method, target, [*ours, *headers], body)
+            self._follow(method, target, [*ours, circle.header, *headers], body)
             if self.status != 401 or not again:
                 break
             refused = ours
