@@ -4,6 +4,7 @@ time without a bound, a secret that is told."""
 import http.client
 import json
 import logging
+import shutil
 import socket
 import subprocess
 import sys
@@ -12,7 +13,8 @@ import time
 import tracemalloc
 
 import pytest
-from scripted import JSON, ask, default, hangs, initialize, modern, old_server, problem, says, sees
+from scripted import (EVENTS, JSON, ask, default, hangs, initialize, modern, old_server, problem,
+                      says, sees)
 
 from transports.fabric.messages import LATEST, notification, request
 from transports.fabric.text import hidden
@@ -251,15 +253,17 @@ def test_a_call_whose_stream_breaks_at_once_again_and_again_fails(serve, connect
     assert "ended the stream" in problem(ask(connect(server.url), "tools/call"))
 
 
-@pytest.mark.parametrize("status", [400, 409, 500])
+@pytest.mark.parametrize("status, headers", [
+    (400, {}), (409, {}), (500, {}), (200, {"Content_Length": "9" * 5000}),
+    (503, {"Retry_After": "Mon, 01 Jan 99999999999 00:00:00 GMT"})])
 def test_a_stream_that_is_refused_for_a_moment_is_opened_later(
-        serve, connect, monkeypatch, status):
+        serve, connect, monkeypatch, status, headers):
     monkeypatch.setattr("upstreams.connections.remote.server_stream.PAUSE", 0.01)
     statuses = iter([status])
 
     def stream(handler):
         if refused := next(statuses, None):
-            handler.sends(refused, "text/plain", "not now")
+            handler.sends(refused, EVENTS, "not now", **headers)
         else:
             handler.begins_events()
             handler.event({"jsonrpc": "2.0", "method": "news"})
@@ -391,6 +395,24 @@ def test_the_text_of_a_page_and_the_headers_of_a_tool_take_linear_time():
     assert time.process_time() - began < 3
 
 
+def test_chunks_of_one_byte_are_no_slower_than_their_number():
+    data = b"data: " + b"x" * 300_000 + b"\n\n"
+    began = time.process_time()
+    (found,) = EventStream(2**26).events(data[n:n + 1] for n in range(len(data)))
+    assert found == (b"message", b"x" * 300_000, True) and time.process_time() - began < 3
+
+
+def test_where_the_program_has_too_many_threads_a_request_fails_at_once(
+        serve, connect, monkeypatch):
+    server = serve({"tools/call": lambda handler: handler.server.release.wait(10)})
+    remote = connect(server.url)
+    remote.send({**request("tools/call"), "id": 1})
+    sees(server, "tools/call")
+    monkeypatch.setattr("upstreams.connections.remote.senders.MOST_THREADS",
+                        threading.active_count())
+    assert "too many requests wait for its answers" in problem(ask(remote, "tools/call", 2))
+
+
 # -- secrets, and who we are
 
 
@@ -427,6 +449,18 @@ def test_what_the_command_for_headers_prints_is_shown_nowhere(caplog):
     assert "using ***" in caplog.text and "hunter2" not in caplog.text
     assert headers.redact("no hunter2hunter2 here") == "no *** here"
     assert "hunter2hunter2" in hidden.texts
+
+
+def test_the_command_for_headers_is_looked_for_as_a_server_is(monkeypatch, tmp_path):
+    """So that Windows finds an npx.cmd, too."""
+    program = tmp_path / "get.cmd"
+    program.write_text("#!/bin/sh\necho '{\"X-A\": \"found\"}'\n")
+    program.chmod(0o700)
+    monkeypatch.setattr(shutil, "which", lambda name, path: str(program) if (
+        name, path) == ("get", "/here") else None)
+    headers = ConfigHeaders(Entry("far", url="http://x", headers_command=("get",),
+                                  env=(("PATH", "/here"),)))
+    assert ("X-A", "found") in headers.pairs()
 
 
 def test_of_two_values_of_a_header_that_of_the_command_counts():

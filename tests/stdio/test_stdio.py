@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -116,3 +117,16 @@ def test_an_error_that_ends_the_thread_of_our_output_ends_us(ending):  # noqa: F
         stdio.serve_pipes(world.router, source, sink)   # the input has no end
     os.close(write)
     assert world.router.sessions.all() == []
+
+
+def test_windows_before_python_3_12_has_no_set_blocking(monkeypatch):
+    monkeypatch.delattr(os, "set_blocking")
+    world, (source, write), (read, sink) = World(a=offers()), os.pipe(), os.pipe()
+    os.write(write, lines(HELLO))
+    os.close(write)
+    with open(source) as source, open(sink, "w") as sink, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdin", source)
+        patch.setattr(sys, "stdout", sink)
+        stdio.serve(world.router, None)
+    with open(read) as read:
+        assert json.loads(read.readline())["id"] == 1

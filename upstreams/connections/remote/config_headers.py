@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import re
+import shutil
 import subprocess
 import threading
 
@@ -85,10 +86,13 @@ class ConfigHeaders:
         """Run the command; returns its output, its stderr, and its exit status."""
         environment, pipe = {**os.environ, **dict(self._entry.env)}, subprocess.PIPE
         environment.pop("MCP_ROUTER_TOKEN", None)   # ours: no other program needs it
+        name, *arguments = self._entry.headers_command
+        # Windows finds an .exe by itself, but no .cmd.
+        program = shutil.which(name, path=environment.get("PATH", os.defpath)) or name
         try:
-            with subprocess.Popen(self._entry.headers_command, env=environment,
-                                  cwd=self._entry.cwd, stdin=subprocess.DEVNULL, stdout=pipe,
-                                  stderr=pipe, start_new_session=True) as self._process:
+            with subprocess.Popen([program, *arguments], env=environment, cwd=self._entry.cwd,
+                                  stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe,
+                                  start_new_session=True) as self._process:
                 if self._stopped:
                     _kill(self._process)
                 try:
