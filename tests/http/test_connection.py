@@ -247,6 +247,10 @@ class EchoWay:
     def post(self, request, connection):
         if request.header("X-Way") == "bug":
             raise ValueError("a bug")
+        if request.header("X-Way") == "late":
+            self.late = threading.Thread(target=connection.answer, args=(Reply(b"", "210 Late"),))
+            self.late.start()
+            return None
         if request.header("X-Way") == "stream":
             self._connection, self._body = connection, request.body()
             connection.become_stream(self)
@@ -277,6 +281,28 @@ def test_another_way_in_may_share_a_path_and_answer_at_once_or_with_a_stream(ser
         status, _, words = ask(address, None)
         assert status == 404 and b"GET /sse" in words
     serve(World(a=offers()), talk, echo=EchoWay)
+
+
+def test_an_error_in_the_thread_that_brings_the_answer_to_a_post_ends_its_connection(
+        serve, monkeypatch, caplog):
+    really = socket.socket.send
+
+    def send(self, data, *flags):
+        if b"210 Late" in data:
+            raise MemoryError("nothing left")
+        return really(self, data, *flags)
+    monkeypatch.setattr(socket.socket, "send", send)
+
+    def talk(server, address):
+        connection = http.client.HTTPConnection(*address, timeout=10)
+        with contextlib.closing(connection):
+            connection.request("POST", "/message", b"", {"X-Way": "late"})
+            with pytest.raises(ConnectionError):
+                connection.getresponse()
+        assert wait_until(lambda: not server.loop.connections)
+        server.ways[0].late.join()
+    serve(World(a=offers()), talk, echo=EchoWay)
+    assert "MemoryError: nothing left" in caplog.text
 
 
 ADJUSTMENTS = Adjustments()

@@ -203,8 +203,12 @@ class ClientConnection:
 
     def answer(self, reply):
         """The whole answer to the request whose turn it is; does not wait. Called once."""
-        is_last = self._request.is_last()
-        self._finish(is_last, reply.to_bytes(self._request, is_last))
+        try:
+            is_last = self._request.is_last()
+            self._finish(is_last, reply.to_bytes(self._request, is_last))
+        except Exception:  # a bug of ours: the client would wait
+            log.exception("an answer could not be written")
+            self.disconnect()
 
     def become_stream(self, post):
         """A worker sends what post.as_stream() returns: a stream, or a Reply that says why not."""
