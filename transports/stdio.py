@@ -56,6 +56,8 @@ def serve_pipes(router, source, sink):
                 router.handle(session, decode(line), session.outbox)
             except InvalidMessage as problem:
                 session.outbox.send(problem.answer(None))
+            except Exception:  # a bug of ours in one message must not end all that follow
+                log.exception("%s: one message was lost", session.name)
         session.pending.close("the client has closed its end: it can answer nothing any more")
         with interruptible:
             all_answered = session.calls.wait_until_empty(DRAIN_SECONDS)
@@ -86,3 +88,6 @@ def _write(outbox, sink):
     except OSError:
         log.info("the client does not read our answers any more")
         end_ourselves()     # the main thread waits for input, and only a signal ends that
+    except Exception:
+        end_ourselves()
+        raise   # into the log

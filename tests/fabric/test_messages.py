@@ -1,12 +1,14 @@
 """transports/messages.py: bytes to messages and back, without losing anything."""
 
+import io
 import json
 
 import pytest
 from hypothesis import given
 
 from transports.fabric.messages import (DEEPEST, INVALID_REQUEST, NOTIFICATION, PARSE_ERROR,
-                                        REQUEST, RESPONSE, InvalidMessage, decode, encode, kind_of)
+                                        REQUEST, RESPONSE, InvalidMessage, decode, each_line,
+                                        encode, id_of_answer, kind_of)
 
 from json_values import JSON
 
@@ -70,3 +72,23 @@ def test_what_is_no_json_rpc_is_refused(message):
     with pytest.raises(InvalidMessage) as problem:
         kind_of(message)
     assert problem.value.code == INVALID_REQUEST
+
+
+def test_a_byte_order_mark_before_a_message_is_passed_over():
+    assert decode(b'\xef\xbb\xbf{"a": 1}') == {"a": 1}
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b""])
+@pytest.mark.parametrize("size, fits", [(899, True), (900, True), (901, False), (5000, False)])
+def test_a_line_may_have_as_many_bytes_as_are_allowed_and_no_more(size, fits, end):
+    line = b"x" * (size - 1) + b"y"
+    found = (line, None) if fits else (b"x" * 400, line[-400:])
+    rest = [(b"next", None)] if end else []
+    assert list(each_line(io.BytesIO(line + end + b"next\n" * bool(end)), 900)) == [found, *rest]
+
+
+def test_a_line_that_is_too_long_is_seen_though_it_begins_with_blanks():
+    long = b" " * 600 + b'{"jsonrpc":"2.0","id":7,"result":"' + b"x" * 900 + b'"}'
+    (start, end), = each_line(io.BytesIO(long + b"\n"), 900)
+    assert id_of_answer(start + end) == 7
+    assert list(each_line(io.BytesIO(b" " * 901 + b"\n \n"), 900)) == [(b"", b" " * 400)]

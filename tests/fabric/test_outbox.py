@@ -193,3 +193,14 @@ def test_a_pipe_takes_at_once_what_is_short_while_it_has_room_and_never_blocks()
 def test_a_file_or_a_terminal_is_left_to_its_thread(tmp_path):
     with open(tmp_path / "log", "wb") as file:
         assert not pipe_writer(file)(b"x")
+
+
+def test_a_bug_in_the_writing_of_a_sender_closes_it_and_its_feeder_ends(caplog):
+    told = []
+    outbox = Outbox("x", on_behind=lambda: told.append(True))
+    drain(outbox)
+    outbox.write_at_once = json.loads   # fails
+    outbox.put(b"no JSON")
+    assert told == [True] and "could not be written" in caplog.text
+    outbox.send({"n": 1})
+    assert drain(outbox) == [CLOSE]

@@ -1,9 +1,12 @@
 """transports/pending.py: ids and tokens, out and home again."""
 
+import json
+
 import pytest
 
 from transports.fabric.messages import Refused
 from transports.fabric.pending import LATE_CALLS, Calls, PendingRequests
+from transports.fabric.session import Session
 
 
 class Peer:
@@ -184,3 +187,34 @@ def test_a_token_that_came_back_as_text_is_that_of_the_request():
     sent = table.add(ask(1, _meta={"progressToken": "t"}), client)
     assert table.progress(progress(str(sent["params"]["_meta"]["progressToken"])))
     assert client.sent == [progress("t")]
+
+
+@pytest.mark.parametrize("asked_on_behalf", [True, False])
+def test_an_answer_that_is_lost_by_a_bug_still_ends_its_call(asked_on_behalf, caplog):
+    """What cannot be encoded stands for any such bug."""
+    client = Session(None, "test")
+    call = client.calls.open(ask("a"), client.outbox)
+    server = PendingRequests()
+    peer = call if asked_on_behalf else Translator(call)
+    sent = server.add(ask("a"), peer, call)
+    assert server.answer({"jsonrpc": "2.0", "id": sent["id"], "result": object()})
+    (found,) = map(json.loads, client.outbox.get(5))
+    assert found["id"] == "a" and found["error"]["message"].startswith("a bug in the router")
+    assert client.calls.wait_until_empty(0)
+    assert "TypeError: Object of type object is not JSON serializable" in caplog.text
+
+
+class Translator:
+    """A peer between a server and a Call that fails itself."""
+
+    def __init__(self, call):
+        self.send = json.dumps
+
+
+def test_one_that_cannot_be_told_of_the_end_does_not_keep_it_from_the_others():
+    server, peer = PendingRequests(), Peer()
+    server.add(ask(1), Translator(None))
+    server.add(ask(2), peer)
+    server.rows()[0][1].id = object()
+    server.close("it has ended")
+    assert peer.sent[0]["error"]["message"] == "it has ended"

@@ -7,6 +7,7 @@ import urllib.request
 
 import pytest
 
+from transports.fabric.circle import MOST_ABOVE, Circle, circle
 from transports.http.access_check import AccessCheck
 from transports.program.options import Access
 
@@ -106,6 +107,25 @@ def test_where_the_network_may_reach_us_any_name_is_ours_and_the_token_decides()
     assert ask(access, host="laptop.lan", origin=EVIL, authorization="Bearer t0ken")[0] == 403
 
 
+@pytest.mark.parametrize("host", ["127.0.0.2", "::1", "localhost"])
+def test_any_address_of_this_machine_may_be_listened_on_without_a_token(host):
+    access = Access(host=host)
+    access.check()
+    assert ask(access, host=f"[{host}]" if ":" in host else host)[0] == 200
+    assert ask(access, host="evil.example")[0] == 403
+
+
+def test_a_request_that_comes_from_ourselves_is_refused():
+    other, ours = "0123456789abcdef", Circle()
+    assert ask(Access(), mcp_router_within=f"{other},{circle.id}")[0] == 508
+    assert ask(Access(), mcp_router_within=other)[0] == 200
+    assert circle.header[1].split(",")[0] == circle.id and other in circle.header[1].split(",")
+    for n in range(1000):
+        assert not ours.closes(f"{n:016x}" + "," * 10_000)
+    assert len(ours.header[1]) == 17 * MOST_ABOVE + 16
+    assert not ours.closes("rubbish, \x00") and not ours.closes(None)
+
+
 def test_a_session_id_is_worth_nothing_without_the_token(start_router, tmp_path):
     file = tmp_path / "token"
     file.write_text("t0ken\n")
@@ -137,14 +157,17 @@ def test_the_token_of_the_environment_is_used_and_no_server_inherits_it(start_ro
     (["--host", "0.0.0.0"], b"lets the whole network in"),
     (["--token-file", "/no/such/file"], b"--token-file /no/such/file: No such file"),
     (["--token-file", os.devnull], b"is empty"),
+    (["--host", "0.0.0.0", "MCP_ROUTER_TOKEN="], b"MCP_ROUTER_TOKEN is empty, which is no token"),
+    (["--port", "0", "MCP_ROUTER_TOKEN= "], b"MCP_ROUTER_TOKEN is empty, which is no token"),
     (["--allow-origin", "app.example"], b"--allow-origin app.example: an origin looks like"),
     (["--allow-origin", "*"], b"--allow-origin *: an origin"),
     (["--allow-origin", "http://["], b"--allow-origin http://[: an origin"),
     (["--allow-origin", "https://app.example/path"], b"an origin looks like https://app.example"),
 ])
 def test_what_would_leave_the_door_open_is_refused(run, tmp_path, options, words, repository):
-    done = run(sys.executable, str(repository / "router.py"),
-               "--transport", "sse", *options)
+    variables = dict(one.split("=") for one in options if "=" in one)
+    done = run(sys.executable, str(repository / "router.py"), "--transport", "sse",
+               *(one for one in options if "=" not in one), env={**os.environ, **variables})
     assert done.returncode == 2 and words in done.stderr
 
 

@@ -1,6 +1,7 @@
 """transports/http/connection.py and request.py: what they use of waitress, and the headers that
 they know already."""
 
+import contextlib
 import http.client
 import re
 import select
@@ -16,7 +17,7 @@ from waitress.receiver import ChunkedReceiver
 
 from transports.http import http_sse
 from transports.http import request as request_module
-from transports.http.connection import STUCK_LOOKS
+from transports.http.connection import LEAST_BYTES, STUCK_LOOKS
 from transports.http.replies import Reply
 from transports.http.request import Request
 from transports.http.server import LOOK_SECONDS, Server
@@ -154,6 +155,78 @@ def test_a_connection_on_which_nothing_is_asked_for_two_minutes_is_closed(serve)
     serve(world, talk)
 
 
+@pytest.mark.parametrize("size", [10, 2_000_000], ids=["by a sender", "by its feeder"])
+def test_an_error_while_a_stream_is_written_ends_that_stream_and_its_session(
+        serve, monkeypatch, caplog, size):
+    world = World(a=offers(tools=[{"name": "t", "description": "x" * size}]))
+    really = socket.socket.send
+
+    def send(self, data, *flags):
+        if b"a__t" in data:
+            raise MemoryError("nothing left")
+        return really(self, data, *flags)
+    monkeypatch.setattr(socket.socket, "send", send)
+
+    def talk(_server, address):
+        with Sse(f"http://127.0.0.1:{address[1]}") as broken, \
+                Sse(f"http://127.0.0.1:{address[1]}") as other:
+            assert broken.post({"id": 2, "method": "tools/list"})[0] == 202
+            with pytest.raises((ConnectionError, http.client.IncompleteRead)):
+                assert not broken.response.read()
+                raise ConnectionError
+            assert wait_until(lambda: len(world.router.sessions.all()) == 1)
+            other.post({"id": 2, "method": "ping"})
+            assert other.get()["id"] == 2
+    serve(world, talk)
+    assert "MemoryError: nothing left" in caplog.text
+
+
+@pytest.mark.parametrize("begun", [b"POST", b"POST /message HTTP/1.1\r\nHost: localhost\r\nX: ",
+                                   b"POST /message HTTP/1.1\r\nHost: localhost\r\n"
+                                   b"Content-Length: 999\r\n\r\n"])
+def test_a_request_that_does_not_come_to_its_end_is_dropped_though_bytes_come(serve, begun):
+    world = World(a=offers())
+
+    def talk(server, address):
+        with socket.create_connection(address) as connection:
+            connection.settimeout(10)
+            connection.sendall(begun)
+            (one,) = wait_for_connections(server, 1)
+            for size in range(2):
+                wait_until(lambda: one._coming)
+                world.clock.advance(LOOK_SECONDS)
+                with contextlib.suppress(ConnectionError):
+                    connection.sendall(b"x")
+            with contextlib.suppress(ConnectionError):
+                assert connection.recv(1) == b""
+            assert wait_until(lambda: not server.loop.connections)
+    serve(world, talk)
+
+
+def test_a_long_body_may_take_its_time(serve):
+    world, piece = World(a=offers()), 2 * LEAST_BYTES
+
+    def talk(server, address):
+        with Sse(f"http://127.0.0.1:{address[1]}") as sse, \
+                socket.create_connection(address) as connection:
+            message = post(sse.endpoint, {"id": 7, "method": "ping", "params": {
+                "x": "x" * 4 * piece}})
+            for start in range(0, 4 * piece, piece):
+                connection.sendall(message[start:start + piece])
+                assert wait_until(lambda: any(
+                    one._coming and one._coming.body_bytes_received > start + piece - 1000
+                    for one in list(server.loop.connections)))
+                world.clock.advance(LOOK_SECONDS)
+            connection.sendall(message[4 * piece:])
+            assert sse.get()["id"] == 7
+    serve(world, talk)
+
+
+def wait_for_connections(server, count):
+    assert wait_until(lambda: len(server.loop.connections) == count)
+    return list(server.loop.connections)
+
+
 class EchoWay:
     """Another way in at the path of HTTP+SSE, for requests that say so in a header."""
 
@@ -174,6 +247,10 @@ class EchoWay:
     def post(self, request, connection):
         if request.header("X-Way") == "bug":
             raise ValueError("a bug")
+        if request.header("X-Way") == "late":
+            self.late = threading.Thread(target=connection.answer, args=(Reply(b"", "210 Late"),))
+            self.late.start()
+            return None
         if request.header("X-Way") == "stream":
             self._connection, self._body = connection, request.body()
             connection.become_stream(self)
@@ -204,6 +281,28 @@ def test_another_way_in_may_share_a_path_and_answer_at_once_or_with_a_stream(ser
         status, _, words = ask(address, None)
         assert status == 404 and b"GET /sse" in words
     serve(World(a=offers()), talk, echo=EchoWay)
+
+
+def test_an_error_in_the_thread_that_brings_the_answer_to_a_post_ends_its_connection(
+        serve, monkeypatch, caplog):
+    really = socket.socket.send
+
+    def send(self, data, *flags):
+        if b"210 Late" in data:
+            raise MemoryError("nothing left")
+        return really(self, data, *flags)
+    monkeypatch.setattr(socket.socket, "send", send)
+
+    def talk(server, address):
+        connection = http.client.HTTPConnection(*address, timeout=10)
+        with contextlib.closing(connection):
+            connection.request("POST", "/message", b"", {"X-Way": "late"})
+            with pytest.raises(ConnectionError):
+                connection.getresponse()
+        assert wait_until(lambda: not server.loop.connections)
+        server.ways[0].late.join()
+    serve(World(a=offers()), talk, echo=EchoWay)
+    assert "MemoryError: nothing left" in caplog.text
 
 
 ADJUSTMENTS = Adjustments()

@@ -1,6 +1,8 @@
 """transports/http: TCP connections by hand, byte by byte."""
 
+import contextlib
 import http.client
+import json
 import re
 import select
 import socket
@@ -245,23 +247,62 @@ def test_the_front_page_names_the_addresses_and_what_may_stand_behind_them(start
     assert f'<a href="{running.url}/sse">' in page
 
 
-@pytest.mark.parametrize("options, files", [(["--max-sessions", "1"], None), ([], 100)])
-def test_more_connections_than_allowed_wait_until_others_have_gone(start_router, options, files):
-    running = start_router({"fake": fake()}, *options, files=files)
-    idle = []
-    for _ in range(110):
-        connection = http.client.HTTPConnection(running.url.split("/")[2], timeout=20)
-        connection.connect()
-        idle.append(connection)
-    last = idle.pop()
-    last.request("GET", "/health")
-    answered = threading.Event()
-    waiter = threading.Thread(target=lambda: last.getresponse().read() and answered.set())
-    waiter.start()
-    assert not answered.wait(0.5)
-    for connection in idle:
-        connection.close()
+def test_more_connections_than_allowed_wait_until_others_have_gone(start_router):
+    running = start_router({"fake": fake()}, files=100)
+    with contextlib.ExitStack() as streams:
+        for _ in range(50):
+            streams.enter_context(Sse(running.url, hello=False))
+        last = http.client.HTTPConnection(running.url.split("/")[2], timeout=20)
+        last.request("GET", "/health")
+        answered = threading.Event()
+        waiter = threading.Thread(target=lambda: last.getresponse().read() and answered.set())
+        waiter.start()
+        assert not answered.wait(0.5)
     assert answered.wait(10)
     waiter.join()
     last.close()
     assert running.stop() == 0 and len(running.lines) < 30  # it was 90,000 a second
+
+
+@pytest.mark.parametrize("options, files", [(["--max-sessions", "1"], None), ([], 100)])
+@pytest.mark.parametrize("begun", [b"", b"POST /message HTTP/1.1\r\nHost: loc",
+                                   b"POST /message HTTP/1.1\r\nHost: localhost\r\n"
+                                   b"Content-Length: 9\r\n\r\n{"])
+def test_connections_that_have_asked_nothing_yet_make_room(start_router, options, files, begun):
+    running = start_router({"fake": fake()}, *options, files=files)
+    with Sse(running.url) as client, contextlib.ExitStack() as unfinished:
+        for _ in range(300):
+            connection, _ = unfinished.enter_context(connected(running))
+            with contextlib.suppress(ConnectionError):
+                connection.sendall(begun)
+        assert get(f"{running.url}/health")[0] == 200
+        client.post(call(2, "fake__echo", text="still here"))
+        assert "still here" in str(client.get())
+    assert running.stop() == 0 and len(running.lines) < 30
+
+
+@pytest.mark.parametrize("line, status", [
+    ("GET http://evil.example/health", 403), ("GET http://localhost:1/health", 200),
+    ("GET http://a@localhost/health", 403), ("GET //evil.example/health", 404)])
+def test_the_host_of_an_absolute_request_line_counts(start_router, line, status):
+    running = start_router({"fake": fake()})
+    with connected(running) as (connection, read):
+        connection.sendall(f"{line} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        assert read()[0] == status
+
+
+def test_a_body_may_begin_with_a_byte_order_mark(start_router):
+    with Sse(start_router({"fake": fake()}).url) as client:
+        status, _ = client.post(b"\xef\xbb\xbf" + json.dumps(
+            {"jsonrpc": "2.0", "id": 2, "method": "ping"}).encode())
+        assert status == 202 and client.get()["id"] == 2
+
+
+def test_many_refusals_for_want_of_sessions_are_few_lines_of_the_log(start_router):
+    running = start_router({"fake": fake()}, "--max-sessions", "1")
+    with Sse(running.url):
+        for _ in range(25):
+            assert get(f"{running.url}/sse")[0] == 503
+    running.stop()
+    told = [line for line in running.lines if "a new session was refused" in line]
+    assert [re.search(r"no\. (\d+)", line)[1] for line in told] == ["1", "10"]

@@ -124,3 +124,12 @@ def test_a_bug_in_one_connection_ends_that_one_only(loop, caplog):
     loop.turns(b"x")
     assert loop.idle.closed and not loop.one.closed
     assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_bug_in_what_a_connection_wants_ends_that_one_only(loop, caplog):
+    loop.turns(b"x")
+    loop.idle.next_wish = lambda: 1 / 0
+    loop.changed(loop.idle)
+    loop.turns(b"x" * 5)
+    assert loop.idle.closed and not loop.one.closed
+    assert "ZeroDivisionError" in caplog.text

@@ -1,10 +1,12 @@
 """upstreams/connections/: real child processes, good and bad."""
 
+import json
 import logging
 import os
 import queue
 import re
 import signal
+import subprocess
 import sys
 import threading
 
@@ -18,8 +20,11 @@ from upstreams.config.entries import Entry
 from upstreams.connections.process import process as process_module
 from upstreams.connections.process.guardian import Guardian
 from upstreams.connections.process.process import Process
+from upstreams.routing.router import Router
+from upstreams.sharing.pool import Pool
 
 import processes
+from by_hand import HELLO
 from processes import FAKE_SERVER, children, wait_until
 
 
@@ -131,11 +136,82 @@ def test_a_bug_in_what_hears_of_the_end_does_not_stop_the_end(make, caplog):
     assert "OverflowError" in caplog.text
 
 
+# thread → the pipe, and what of it fails
+FAILS = {"reader": ("stdout", "readline"), "stderr": ("stderr", "read1"),
+         "writer": ("stdin", "write")}
+
+
+@pytest.fixture
+def break_thread(monkeypatch):
+    """break_thread(role): from now on what this thread calls next fails."""
+    broken = set()
+
+    def fails_in(role, really):
+        def call(*arguments):
+            found = really(*arguments) if role != "exit" or role not in broken else b""
+            if role in broken:
+                raise MemoryError("nothing left")
+            return found
+        return call
+
+    class Popen(subprocess.Popen):
+        def __init__(self, *arguments, **more):
+            super().__init__(*arguments, **more)
+            for role, (end, name) in FAILS.items() if self.stderr else ():     # no guardian
+                pipe = getattr(self, end)
+                setattr(pipe, name, fails_in(role, getattr(pipe, name)))
+    monkeypatch.setattr(subprocess, "Popen", Popen)
+    monkeypatch.setattr(os, "waitid", fails_in("exit", os.waitid))
+    return broken.add
+
+
+DISTURB = {     # what makes the thread go on
+    "reader": ("say", {"line": "x"}), "stderr": ("crash", {}), "exit": ("crash", {}),
+    "writer": ("echo", {"text": "x" * 10_000})}     # more than a sender writes at once
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_bug_that_ends_one_of_its_threads_ends_the_connection(start):
-    talk = "import sys; print('?', file=sys.stderr); sys.stdin.read()"
-    process = start(command=sys.executable, args=["-c", talk], secrets=(None,))
-    assert says(process) == ("closed", "was cut off by a bug in the router")
+@pytest.mark.parametrize("role", DISTURB)
+def test_an_error_that_ends_one_of_its_threads_ends_the_connection(start, break_thread, role):
+    process = start()
+    process.send(call("echo"))
+    assert says(process)["result"]
+    break_thread(role)
+    name, arguments = DISTURB[role]
+    process.send(call(name, 2, **arguments))
+    while not isinstance(found := says(process), tuple):
+        assert found["id"] == 2
+    told = {"exit": "has ended", "stderr": "exited with status 7"}  # the server crashed, too
+    assert found in (("closed", "was cut off by a bug in the router"), ("closed", told.get(role)))
+    assert process.join(5)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("role", ["reader", "writer"])
+def test_the_calls_of_such_a_connection_fail_at_once_and_name_the_server(
+        make, break_thread, role):
+    process = make(prefix="fake__", restart_attempts=0)
+    pool = Pool({"fake": process.entry}, lambda entry, label: process, process._clock,
+                {"name": "router", "version": "0"})
+    pool.start()
+    router = Router(pool, process._clock)
+    session, answers = router.open("test"), []
+
+    def says(*messages, until):
+        for message in messages:
+            router.handle(session, {"jsonrpc": "2.0", **message}, session.outbox)
+        while until not in (found := {one.get("id"): one for one in answers}):
+            answers.extend(map(json.loads, session.outbox.get(5)))
+        return found[until]
+    assert says(HELLO, until=1)["result"]
+    assert says(call("fake__echo", 2), until=2)["result"]
+    break_thread(role)
+    name, arguments = DISTURB[role]
+    failed = says(call("fake__wait", 3), call(f"fake__{name}", 4, **arguments), until=3)
+    assert failed["error"]["message"] == (
+        'server "fake" is not running: was cut off by a bug in the router')
+    router.leave(session)
+    pool.close()
 
 
 def test_no_group_is_signalled_after_its_number_may_be_that_of_another(start, monkeypatch):

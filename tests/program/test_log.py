@@ -131,3 +131,19 @@ def test_a_closed_stderr_delays_nothing(config, how):
         timer.join()
         router.stdin.close()
         assert router.wait(20) == 0
+
+
+def test_an_error_that_ends_the_program_is_a_clean_line_of_the_log(config):
+    program = (
+        "import runpy, selectors, sys\n"
+        "def select(*_arguments):\n"
+        "    raise MemoryError('hunter2hunter2')\n"
+        "selectors.DefaultSelector.select = select\n"
+        "sys.argv = ['router.py', '--transport', 'sse', '--port', '0', '--config', CONFIG]\n"
+        f"runpy.run_path({ROUTER[1]!r}, run_name='__main__')\n")
+    path = config(fake={**fake(), "env": {"KEY": "hunter2hunter2"}})
+    done = subprocess.run([ROUTER[0], "-c", program.replace("CONFIG", repr(path))],
+                          capture_output=True, timeout=30)
+    assert done.returncode == 1 and b"hunter2" not in done.stderr
+    assert b"ERROR [MainThread] a bug in the router has ended it" in done.stderr
+    assert b"MemoryError: ***" in done.stderr

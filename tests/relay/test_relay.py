@@ -1,13 +1,19 @@
 """upstreams/relay.py in one thread: a client, and connections whose other end the test plays."""
 
+import contextlib
 import json
+import queue
+import threading
 
 import pytest
+from scripted import JSON, Handler, Server, default
 
 from transports.fabric.messages import InvalidMessage, decode, encode
 from transports.fabric.peers import StartFailed
+from transports.program.clock import Clock
 from transports.program.options import Limits
 from transports.tap.tap import tap
+from upstreams.connections.remote.remote import Remote
 from upstreams.relay import relay
 from upstreams.relay.relay import FIRST_PAUSE, LONGEST_KEPT, LONGEST_PAUSE, Relay, entry_for
 from upstreams.server.audience import MOST_SUBSCRIPTIONS
@@ -344,3 +350,50 @@ def test_the_token_goes_into_a_header_and_into_no_log():
     ("https://a.example/", True, True)])
 def test_the_token_of_the_environment_goes_to_this_machine_only(url, is_meant, goes):
     assert bool(entry_for(url, b"hunter2", is_meant).headers) == goes
+
+
+@contextlib.contextmanager
+def far_server(script):
+    with Server(("127.0.0.1", 0), Handler) as server:
+        server.script = script
+        server.seen, server.hung_up = queue.SimpleQueue(), queue.SimpleQueue()
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/mcp"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("status, body", [
+    (404, "no such"), (410, "gone"), (400, "Session not found"),
+    (200, '{"jsonrpc": "2.0", "id": null, "error": {"code": -32001, "message": '
+          '"Session not found"}}')])
+def test_a_session_that_is_gone_in_any_words_is_opened_again(status, body):
+    sessions = iter(("s1", "s2"))
+
+    def gone(handler):
+        if handler.headers["Mcp-Session-Id"] == "s1":
+            handler.sends(status, JSON, body)
+        else:
+            default(handler)
+    script = {"tools/call": gone, "initialize": lambda handler: handler.answers(
+        {"capabilities": CAPABILITIES}, Mcp_Session_Id=next(sessions))}
+    clock = Clock()
+    clock.start()
+    with far_server(script) as url, contextlib.closing(clock):
+        entry = entry_for(url)
+        relay = Relay(entry, lambda: Remote(entry, "server", clock), clock, Limits())
+        session, got = relay.open("test"), []
+
+        def says(*messages, until):
+            for message in messages:
+                relay.handle(session, {"jsonrpc": "2.0", **message}, session.outbox)
+            while not any(until in each.items() for each in got):
+                got.extend(map(json.loads, session.outbox.get(5)))
+            return next(each for each in got if until in each.items())
+        says(HELLO, READY, until=("id", 0))
+        failed = says({"id": 1, "method": "tools/call"}, until=("id", 1))
+        assert "has forgotten our session; its session is opened again" in str(failed["error"])
+        says(until=("method", "notifications/tools/list_changed"))
+        assert says({"id": 2, "method": "tools/call"}, until=("id", 2))["result"]
+        relay.leave(session)

@@ -1,8 +1,10 @@
 """What must not happen with a remote server, whatever it answers: a call that hangs, memory or
 time without a bound, a secret that is told."""
 
+import http.client
 import json
 import logging
+import shutil
 import socket
 import subprocess
 import sys
@@ -12,7 +14,8 @@ import tracemalloc
 import types
 
 import pytest
-from scripted import JSON, ask, default, hangs, initialize, modern, old_server, problem, says, sees
+from scripted import (EVENTS, JSON, ask, default, hangs, initialize, modern, old_server, problem,
+                      says, sees)
 
 from transports.fabric.messages import LATEST, notification, request
 from transports.fabric.text import hidden
@@ -121,19 +124,84 @@ def test_what_only_announces_an_answer_is_skipped(serve, connect):
         assert ask(remote, "tools/call", id)["result"] == {"at": "last"}
 
 
-@pytest.mark.parametrize("status, body", [
-    (410, "gone"), (400, "Session not found"), (400, '{"error": "unknown session id"}'),
-    *((400, json.dumps({"jsonrpc": "2.0", "id": "server-error", "error": {
-        "code": code, "message": "Bad Request: Missing session ID"}}))
-      for code in (-32000, -32001, -32600))])
+def missing(words, code=-32001, id=None):
+    return json.dumps({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": words}})
+
+
+FORGOTTEN = "closed", "the server has forgotten our session", 0
+GONE = [
+    (404, "no such"), (410, "gone"), (400, "Session not found"),
+    (400, '{"error": "unknown session id"}'),
+    *((400, missing("Bad Request: Missing session ID", code, "server-error"))
+      for code in (-32000, -32001, -32600)),
+    (401, "Unauthorized: Session not found"), (422, missing("No valid session ID provided")),
+    (500, missing("session does not exist: 5f2b3c4d-aa", -32000, 5)),
+    (200, missing("Session not found")), (200, missing("Invalid session ID", -32600, 5))]
+
+
+@pytest.mark.parametrize("status, body", GONE)
 def test_a_session_that_is_gone_is_found_out_by_status_or_words(serve, connect, status, body):
     remote = connect(serve({"tools/call": lambda handler: handler.sends(status, JSON, body)}).url)
     initialize(remote)
-    assert ask(remote, "tools/call", 5) == ("closed", "the server has forgotten our session", 0)
+    assert ask(remote, "tools/call", 5) == FORGOTTEN
+
+
+def event_of(handler):
+    """The error as an event of the stream that the request is answered with."""
+    handler.begins_events()
+    handler.event(json.loads(missing("Session not found", id=5)))
+
+
+def breaks(handler):
+    handler.begins_events()
+    handler.wfile.write(b"id: 5\nretry: 10\ndata:\n\n")
+
+
+@pytest.mark.parametrize("status, body", [(404, "no such"), (410, "gone"), (400, "no session"),
+                                          (400, missing("No valid session ID provided"))])
+@pytest.mark.parametrize("script", [
+    {"tools/call": hangs, "notifications/x": None}, {"tools/call": hangs, "GET": None},
+    {"tools/call": breaks, "GET": None}, {"tools/call": event_of}],
+    ids=["a notification", "the standalone stream", "a stream that is resumed", "an event"])
+def test_a_session_that_is_gone_is_found_out_whatever_is_sent(
+        serve, connect, script, status, body):
+    def gone(handler):
+        if handler.message["method"] == "GET" and "Last-Event-ID" not in handler.headers:
+            if script["tools/call"] is breaks:
+                default(handler)
+                return
+            sees(handler.server, "tools/call")
+        handler.sends(status, JSON, body)
+    remote = connect(serve({method: act or gone for method, act in script.items()}).url)
+    initialize(remote)
+    remote.send({**request("tools/call"), "id": 5})
+    if "notifications/x" in script:
+        remote.send(notification("notifications/x"))
+    assert says(remote) == FORGOTTEN
+
+
+@pytest.mark.parametrize("status, body", [*GONE[:4], (200, None)])
+def test_a_session_of_http_with_sse_that_is_gone_is_found_out_too(serve, connect, status, body):
+    stream, script = old_server()
+    answers = script["*"]
+
+    def post(handler):
+        if handler.message["method"] != "tools/call":
+            answers(handler)
+        elif body:
+            handler.sends(status, JSON, body)
+        else:
+            handler.sends(202, JSON, "")
+            stream.put(json.loads(missing("Session not found", id=5)))
+    remote = connect(serve({**script, "*": post}).url, type="sse")
+    initialize(remote)
+    assert ask(remote, "tools/call", 5) == FORGOTTEN
+    stream.put(None)
 
 
 @pytest.mark.parametrize("status, body", [
-    (400, "you have no patience"),
+    (400, "you have no patience"), (500, missing("Browser session not found: open a page first")),
+    (200, missing("No session of the debugger", -32000, 5)), (403, "which session?"),
     (400, '{"jsonrpc":"2.0","id":5,"error":{"code":-32602,"message":"which browser session?"}}')])
 def test_a_400_about_something_else_is_no_forgotten_session(serve, connect, status, body):
     remote = connect(serve({"tools/call": lambda handler: handler.sends(status, JSON, body)}).url)
@@ -187,15 +255,17 @@ def test_a_call_whose_stream_breaks_at_once_again_and_again_fails(serve, connect
     assert "ended the stream" in problem(ask(connect(server.url), "tools/call"))
 
 
-@pytest.mark.parametrize("status", [400, 409, 500])
+@pytest.mark.parametrize("status, headers", [
+    (400, {}), (409, {}), (500, {}), (200, {"Content_Length": "9" * 5000}),
+    (503, {"Retry_After": "Mon, 01 Jan 99999999999 00:00:00 GMT"})])
 def test_a_stream_that_is_refused_for_a_moment_is_opened_later(
-        serve, connect, monkeypatch, status):
+        serve, connect, monkeypatch, status, headers):
     monkeypatch.setattr("upstreams.connections.remote.server_stream.PAUSE", 0.01)
     statuses = iter([status])
 
     def stream(handler):
         if refused := next(statuses, None):
-            handler.sends(refused, "text/plain", "not now")
+            handler.sends(refused, EVENTS, "not now", **headers)
         else:
             handler.begins_events()
             handler.event({"jsonrpc": "2.0", "method": "news"})
@@ -242,6 +312,41 @@ def test_an_endpoint_that_is_not_there_is_told_with_its_address(serve, connect):
 def test_what_is_sent_before_the_start_is_dropped(serve, connect):
     clock = Clock()
     Remote(Entry("far", url=serve().url), "far", clock).send(notification("notifications/x"))
+
+
+@pytest.fixture
+def broken(monkeypatch):
+    """The names of threads in which the next request fails."""
+    broken, really = set(), http.client.HTTPConnection.putrequest
+
+    def putrequest(*arguments, **more):
+        if threading.current_thread().name in broken:
+            raise MemoryError("nothing left")
+        really(*arguments, **more)
+    monkeypatch.setattr(http.client.HTTPConnection, "putrequest", putrequest)
+    return broken
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("role, kind", [("notes", None), ("stream", None), ("stream", "sse")])
+def test_an_error_that_ends_one_of_its_threads_ends_the_connection(
+        serve, connect, broken, role, kind):
+    broken.add(f"far-{role}")
+    remote = connect(serve({"tools/call": hangs}).url, type=kind)
+    if kind is None:
+        initialize(remote)
+        remote.send({**request("tools/call"), "id": 5})
+    assert says(remote) == ("closed", "was cut off by a bug in the router", None)
+
+
+def test_an_error_over_one_request_fails_that_one_only(serve, connect, broken, caplog):
+    remote = connect(serve().url)
+    initialize(remote)
+    broken |= {f"far-post-{number}" for number in range(9)}
+    assert 'server "far" could not be asked: a bug' in problem(ask(remote, "ping", 5))
+    broken.clear()
+    assert ask(remote, "ping", 6)["result"]
+    assert "MemoryError: nothing left" in caplog.text
 
 
 # -- nothing without a bound
@@ -292,6 +397,24 @@ def test_the_text_of_a_page_and_the_headers_of_a_tool_take_linear_time():
     assert time.process_time() - began < 3
 
 
+def test_chunks_of_one_byte_are_no_slower_than_their_number():
+    data = b"data: " + b"x" * 300_000 + b"\n\n"
+    began = time.process_time()
+    (found,) = EventStream(2**26).events(data[n:n + 1] for n in range(len(data)))
+    assert found == (b"message", b"x" * 300_000, True) and time.process_time() - began < 3
+
+
+def test_where_the_program_has_too_many_threads_a_request_fails_at_once(
+        serve, connect, monkeypatch):
+    server = serve({"tools/call": lambda handler: handler.server.release.wait(10)})
+    remote = connect(server.url)
+    remote.send({**request("tools/call"), "id": 1})
+    sees(server, "tools/call")
+    monkeypatch.setattr("upstreams.connections.remote.senders.MOST_THREADS",
+                        threading.active_count())
+    assert "too many requests wait for its answers" in problem(ask(remote, "tools/call", 2))
+
+
 # -- secrets, and who we are
 
 
@@ -328,6 +451,18 @@ def test_what_the_command_for_headers_prints_is_shown_nowhere(caplog):
     assert "using ***" in caplog.text and "hunter2" not in caplog.text
     assert headers.redact("no hunter2hunter2 here") == "no *** here"
     assert "hunter2hunter2" in hidden.texts
+
+
+def test_the_command_for_headers_is_looked_for_as_a_server_is(monkeypatch, tmp_path):
+    """So that Windows finds an npx.cmd, too."""
+    program = tmp_path / "get.cmd"
+    program.write_text("#!/bin/sh\necho '{\"X-A\": \"found\"}'\n")
+    program.chmod(0o700)
+    monkeypatch.setattr(shutil, "which", lambda name, path: str(program) if (
+        name, path) == ("get", "/here") else None)
+    headers = ConfigHeaders(Entry("far", url="http://x", headers_command=("get",),
+                                  env=(("PATH", "/here"),)))
+    assert ("X-A", "found") in headers.pairs()
 
 
 def test_of_two_values_of_a_header_that_of_the_command_counts():

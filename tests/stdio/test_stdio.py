@@ -1,13 +1,18 @@
 """transports/stdio.py on pipes of our own: its ends, and bad standard files."""
 
+import json
+import logging
 import os
 import signal
 import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from transports import stdio
+from transports.program.signals import signals_wake_the_main_thread
 from upstreams.routing.router import Router
 
 from by_hand import HELLO, ROUTER, lines
@@ -71,3 +76,57 @@ def test_nothing_but_the_router_holds_our_output_open(config):
         assert os.readlink(f"/proc/{router.pid}/fd/1") not in files
         router.stdin.close()
         assert router.wait(20) == 0
+
+
+@pytest.fixture
+def serve_pipes():
+    """serve_pipes(world, input): what the client has read at the end."""
+    def serve(world, data):
+        (source, write), (read, sink) = os.pipe(), os.pipe()
+        os.write(write, data)
+        os.close(write)
+        with open(read, "rb") as read, open(source, "rb") as source:
+            with open(sink, "wb") as sink:
+                stdio.serve_pipes(world.router, source, sink)
+            return read.read()
+    return serve
+
+
+def test_an_error_over_one_message_does_not_end_the_main_thread(
+        serve_pipes, monkeypatch, caplog):
+    def debug(_log, text, *arguments):
+        if "dropped an answer" in text:
+            raise MemoryError("nothing left")
+    monkeypatch.setattr(logging.Logger, "debug", debug)
+    said = serve_pipes(World(a=offers()), lines(
+        HELLO, {"id": 99, "result": {}}, {"id": 2, "method": "ping"}))
+    assert [json.loads(line)["id"] for line in said.splitlines()] == [1, 2]
+    assert "MemoryError: nothing left" in caplog.text
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_an_error_that_ends_the_thread_of_our_output_ends_us(ending):  # noqa: F811
+    def flush():
+        if threading.current_thread().name == "stdout-writer":
+            raise MemoryError("nothing left")
+    (source, write), world = os.pipe(), World(a=offers())
+    with open(os.devnull, "wb") as sink, open(source, "rb") as source, \
+            pytest.raises(SystemExit), signals_wake_the_main_thread():
+        sink.flush = flush
+        os.write(write, lines(HELLO))
+        stdio.serve_pipes(world.router, source, sink)   # the input has no end
+    os.close(write)
+    assert world.router.sessions.all() == []
+
+
+def test_windows_before_python_3_12_has_no_set_blocking(monkeypatch):
+    monkeypatch.delattr(os, "set_blocking")
+    world, (source, write), (read, sink) = World(a=offers()), os.pipe(), os.pipe()
+    os.write(write, lines(HELLO))
+    os.close(write)
+    with open(source) as source, open(sink, "w") as sink, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdin", source)
+        patch.setattr(sys, "stdout", sink)
+        stdio.serve(world.router, None)
+    with open(read) as read:
+        assert json.loads(read.readline())["id"] == 1

@@ -27,6 +27,7 @@ REQUEST_CANCELLED = -32800   # ours: a server's question whose call was cancelle
 REQUEST, NOTIFICATION, RESPONSE = "request", "notification", "response"
 LOG_LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 DEEPEST = 200       # that containers of a message may be nested
+BOM = b"\xef\xbb\xbf"     # that some editors and languages put before a text
 ENDS = 400          # bytes that are kept of both ends of a line that is too long
 
 
@@ -75,7 +76,7 @@ def decode(data):
     """Bytes → the JSON value in them. Raises InvalidMessage if they are not UTF-8 or not JSON, or
     if the value is nested so deep that encoding it again could fail."""
     try:
-        value = _decoder.decode(data.decode("utf-8"))
+        value = _decoder.decode(data.removeprefix(BOM).decode("utf-8"))
     except (ValueError, RecursionError) as problem:
         raise InvalidMessage(PARSE_ERROR, f"not JSON: {why_unreadable(problem)}") from None
     if data.count(b"{") + data.count(b"[") > DEEPEST and _deeper_than(DEEPEST, value):
@@ -112,15 +113,15 @@ def each_line(pipe, longest, waiting=contextlib.nullcontext()):
         with waiting:
             return pipe.readline(most)
 
-    while line := read(longest):
-        tail = None
-        if len(line) >= longest and not line.endswith(b"\n"):
-            line, tail = line[:ENDS], line[-ENDS:]
-            while rest := read(2**20):
+    while line := read(longest + 2):    # with its end
+        tail, rest = None, line
+        if len(line) > longest and not (
+                line.endswith(b"\n") and len(line.rstrip(b"\r\n")) <= longest):
+            line, tail = line.lstrip()[:ENDS], line.rstrip(b"\r\n")[-ENDS:]
+            while rest and not rest.endswith(b"\n"):
+                rest = read(2**20)
                 tail = (tail + rest.rstrip(b"\r\n"))[-ENDS:]
-                if rest.endswith(b"\n"):
-                    break
-        if line := line.removeprefix(b"\xef\xbb\xbf").strip():
+        if (line := line.removeprefix(BOM).strip()) or tail is not None:
             yield line, tail
 
 

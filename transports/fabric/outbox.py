@@ -41,7 +41,7 @@ class Outbox:
 
     def __init__(self, name, on_behind=lambda: None):
         self.name = name
-        self.on_behind = on_behind  # called once, when it is closed for being too far behind
+        self.on_behind = on_behind  # called once, when it is closed for that, or by a bug
         self.write_at_once = lambda data: False     # False if that could block, or has failed
         self._lock = threading.Lock()
         self._news = threading.Condition(self._lock)    # here the feeder waits
@@ -77,7 +77,7 @@ class Outbox:
                         len(self._waiting), self._bytes)
             self.on_behind()
             return
-        written = self.write_at_once(data)
+        written = self._try_to_write(data)
         with self._lock:
             self._pen = None
             if not written:
@@ -85,6 +85,16 @@ class Outbox:
                 self._bytes += len(data)
             if self._waiting or self._closed:
                 self._news.notify()
+
+    def _try_to_write(self, data):
+        try:
+            return self.write_at_once(data)
+        except Exception:  # a bug of ours: nobody knows how much of it went out
+            log.exception("%s: closed, because a message could not be written", self.name)
+            with self._lock:
+                self._closed = True
+            self.on_behind()
+            return True
 
     def close(self):
         """The feeder gets what is queued, and then CLOSE. May be called any number of times."""

@@ -21,6 +21,7 @@ from .messages import (INTERNAL_ERROR, INVALID_REQUEST, SERVER_UNAVAILABLE, Refu
 
 log = logging.getLogger("router")
 
+BUG = INTERNAL_ERROR, "a bug in the router; its log says more"
 LATE_CALLS = 100    # of which it is remembered who asked, for what a server says too late
 
 
@@ -115,12 +116,9 @@ class Calls:
             call.ended = True
             self._leaving += 1
         for function in call._on_end:  # first: the peer may act on its answer at once
-            try:
-                function()
-            except Exception:  # a bug of ours must not cost the answer
-                log.exception("something was not done at the end of %s", call.method)
-        if answer is not None:
-            call.reply_to.send(answer)
+            _done(function)
+        if answer is not None and not _done(call.reply_to.send, answer):
+            call.reply_to.send(error(call.id, *BUG))
         with self.lock:
             self._leaving -= 1
             if not self._leaving and not self._open:
@@ -202,7 +200,7 @@ class PendingRequests:
         """Send a response home under the id that it was asked with. Returns its row, or None if it
         was withdrawn or answered before."""
         if row := self.take(_ours(response["id"])):
-            row.reply_to.send({**_whole(response), "id": row.id})
+            _send_home(row, _whole(response))
         return row
 
     def answer_without_id(self, response, problem):
@@ -247,7 +245,7 @@ class PendingRequests:
             self._closed = reason
             rows, self._rows = self._rows, {}
         for row in rows.values():
-            row.reply_to.send(error(row.id, SERVER_UNAVAILABLE, reason))
+            _send_home(row, error(row.id, SERVER_UNAVAILABLE, reason))
 
     def rows(self):
         """All of them as they are now: [(our id, row)]."""
@@ -279,6 +277,22 @@ class PendingRequests:
 def _ours(id):
     """An id or a token as we gave it: some peers turn the number 7 into "7"."""
     return int(id) if isinstance(id, str) and re.fullmatch("[0-9]{1,18}", id) else id
+
+
+def _send_home(row, response):
+    """Answer a row that was taken. If a bug of ours is in the way, its call ends with that."""
+    if not _done(row.reply_to.send, {**response, "id": row.id}) and row.call:
+        row.call.fail(*BUG)
+
+
+def _done(function, *arguments):
+    """Call it; False if a bug of ours ended it. Whoever waits gets an answer all the same."""
+    try:
+        function(*arguments)
+    except Exception:
+        log.exception("something was lost at the end of a call")
+        return False
+    return True
 
 
 def _whole(response):

@@ -27,6 +27,11 @@ class Hidden:
 hidden = Hidden()
 
 
+def is_told(count):
+    """Whether this is the 1st, 10th, 100th, … of many equal events, which alone are in the log."""
+    return str(count).strip("0") == "1"
+
+
 def printable(text):
     r"""The text with every control character and line break escaped.
 

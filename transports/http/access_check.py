@@ -8,7 +8,8 @@ one that opens us as an image sends no Origin, but Sec-Fetch-Site.
 import hmac
 import re
 
-from transports.program.options import LOOPBACK, host_of, host_of_origin
+from transports.fabric.circle import HEADER, REFUSED, circle
+from transports.program.options import LOOPBACK, host_of, host_of_origin, is_loopback
 
 from .replies import Reply, plain
 
@@ -29,7 +30,7 @@ class AccessCheck:
         self._origins = {origin.rstrip("/").lower() for origin in access.origins}
         self._hosts = LOOPBACK | {access.host.lower(), *map(host_of_origin, self._origins)}
         # Then our name can be anything, and the token keeps strangers out instead.
-        self._any_host = access.host not in LOOPBACK
+        self._any_host = not is_loopback(access.host)
 
     def judge(self, method, path, header):
         """(the Reply that refuses the request, or None; CORS headers for any answer to it).
@@ -55,6 +56,8 @@ class AccessCheck:
             words = "The header Authorization: Bearer … is missing, or its token is wrong."
             realm = ("WWW-Authenticate", 'Bearer realm="MCP Local Router"')
             return plain(401, words, realm), cors
+        if circle.closes(header(HEADER)):
+            return plain(508, REFUSED), cors
         return None, cors
 
     def _is_origin(self, origin):

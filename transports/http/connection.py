@@ -20,6 +20,7 @@ import os
 import socket
 import struct
 import threading
+import time
 
 from .loop import CLOSE, READ, WRITE
 from .replies import BUG, Reply, head
@@ -30,6 +31,7 @@ MOST_UNSENT = 2**20             # bytes of a stream for one slow client, before 
 LONG = MOST_UNSENT - 2**13      # bytes of a message; a longer one is never work for MainThread
 READ_BYTES = 2**13              # at once
 STUCK_LOOKS, IDLE_LOOKS = 4, 13     # see `look`
+LEAST_BYTES = 100_000           # of a body, from one look to the next
 RESET = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)    # close at once, and drop the rest
 
 
@@ -42,6 +44,9 @@ class ClientConnection:
         self._sends_no_more = False     # the client has closed its side, but may read
         self._on_gone = None        # called once, by MainThread, if the client hangs up
         self._coming = None         # the Request that is being read
+        self._looked_at = None, 0   # that of the last look, and the bytes of its body
+        self._is_known = False      # whether it has brought a whole request …
+        self._since = time.monotonic()  # … and when it brought the last one, or was accepted
         self._is_chunked = False    # whether the answer is sent in chunks
         self._lock = threading.Condition(threading.Lock())
         # written under _lock:
@@ -97,6 +102,7 @@ class ClientConnection:
             data = data[request.received(data):]
             if request.completed:
                 self._coming = None
+                self._is_known, self._since = True, time.monotonic()
                 if not request.empty:
                     self._waiting.append(request)
             elif request.expect_continue and request.headers_finished and not self._request:
@@ -172,14 +178,13 @@ class ClientConnection:
         chunked = [("Transfer-Encoding", "chunked")] if (
             is_stream and request.version == "1.1") else []
         try:
-            self.write(head(request, status, [*headers, *chunked], is_last))
-            self._is_chunked = bool(chunked)
-            all(map(self.write, filter(None, pieces)))  # until one cannot be written
+            with contextlib.closing(pieces):
+                self.write(head(request, status, [*headers, *chunked], is_last))
+                self._is_chunked = bool(chunked)
+                all(map(self.write, filter(None, pieces)))  # until one cannot be written
         except Exception:  # a bug of ours
             log.exception("a stream breaks off")
             self.disconnect()
-        finally:
-            pieces.close()
         self._finish(is_last, b"0\r\n\r\n" if chunked else b"")
 
     def _finish(self, is_last, rest):
@@ -198,8 +203,12 @@ class ClientConnection:
 
     def answer(self, reply):
         """The whole answer to the request whose turn it is; does not wait. Called once."""
-        is_last = self._request.is_last()
-        self._finish(is_last, reply.to_bytes(self._request, is_last))
+        try:
+            is_last = self._request.is_last()
+            self._finish(is_last, reply.to_bytes(self._request, is_last))
+        except Exception:  # a bug of ours: the client would wait
+            log.exception("an answer could not be written")
+            self.disconnect()
 
     def become_stream(self, post):
         """A worker sends what post.as_stream() returns: a stream, or a Reply that says why not."""
@@ -268,10 +277,30 @@ class ClientConnection:
             is_stuck = self._looks == STUCK_LOOKS and (self.unsent or self._drains)
             if self._looks == IDLE_LOOKS and not (self._request or self._waiting):
                 self._ends = True
+            is_late = self._is_late()
         if is_stuck:
             log.info("a client has not read for too long: its connection ends")
+        if is_stuck or is_late:
             self.disconnect()
         self._tell_loop()
+
+    def _is_late(self):
+        """Whether the request that is being read was begun before the last look, and its header
+        is still not whole, or nearly nothing of its body has come since. Requires _lock."""
+        before, size = self._looked_at
+        coming = self._coming
+        self._looked_at = coming, coming.body_bytes_received if coming else 0
+        return coming is not None and coming is before and not self._in_use() \
+            and coming.body_bytes_received < size + LEAST_BYTES
+
+    def _in_use(self):
+        """Whether a request is served or waits for that, or an answer goes out. Requires _lock."""
+        return bool(self._request or self._waiting or self.unsent)
+
+    def spare(self):
+        """None if it is in use; else a key: the connection with the least is needed least."""
+        with self._lock:
+            return None if self._in_use() else (self._is_known, self._since)
 
     def never_wait(self):
         """The loop has ended: no thread waits any more until the client reads."""

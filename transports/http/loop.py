@@ -15,6 +15,7 @@ import signal
 import socket
 import threading
 
+from transports.fabric.text import is_told
 from transports.program.signals import WAKE, interruptible
 
 log = logging.getLogger("router")
@@ -31,6 +32,7 @@ class Loop:
         """`most`: connections at the same time. new_connection(socket) → a ClientConnection."""
         self._listening, self._most, self._new_connection = listening, most, new_connection
         self._is_full = True        # whether clients wait in the backlog until others have gone
+        self._full = 0              # how often that was so
         self._thread = None
         self.connections = set()    # written by MainThread
         self._changed = collections.deque()     # connections to be asked what they want
@@ -98,16 +100,33 @@ class Loop:
         connection = self._new_connection(accepted)
         self.connections.add(connection)
         self._changed.append(connection)
-        if len(self.connections) >= self._most:
-            log.warning("%d connections are open, which is as many as may be: further clients "
-                        "wait until others have gone", self._most)
+        if len(self.connections) >= self._most and not self._make_room(connection):
+            self._full += 1
+            if is_told(self._full):
+                log.warning("%d connections are open and in use, which is as many as may be: "
+                            "further clients wait until others have gone (no. %d)",
+                            self._most, self._full)
             self._be_full(True)
+
+    def _make_room(self, for_this):
+        """End the connection that is needed least, of those that ask for nothing or have not
+        come to the end of asking. False if all are in use."""
+        spare = [(key, id(one), one) for one in self.connections
+                 if one is not for_this and (key := one.spare()) is not None]
+        if spare:
+            min(spare)[2].disconnect()
+        return bool(spare)
 
     def _ask(self, connection):
         """Ask the connection what it wants, and watch its socket for that."""
         if connection not in self.connections:
             return
-        watched, wanted = connection.watched, connection.next_wish()
+        watched = connection.watched
+        try:
+            wanted = connection.next_wish()
+        except Exception:  # a bug of ours
+            log.exception("a connection ends because of a bug")
+            wanted = CLOSE
         if wanted == watched:
             return
         if watched:

@@ -15,7 +15,7 @@ tests/http/test_connection.py checks that each name is there:
                                     Content-Length; completed is True when all is here
     HTTPRequestParser               adj body_bytes_received chunked close command completed
                                     content_length error expect_continue get_body_stream headers
-                                    headers_finished path query version
+                                    headers_finished path proxy_netloc query version
     ChunkedReceiver                 control_line trailer
 """
 
@@ -99,6 +99,8 @@ class Request(HTTPRequestParser):
             return
         super().parse_header(header)
         self._check_encoding(header)
+        if self.proxy_netloc:   # `GET http://host/path`, which counts (RFC 9112, 3.2.2)
+            self.headers["HOST"] = self.proxy_netloc
         if "close" in map(str.strip, self.header("Connection", "").lower().split(",")):
             self.headers["CONNECTION"] = "close"    # so that it stands alone, see is_last
         self.refused, self.cors = self._judge(self.command, self.path, self.header)

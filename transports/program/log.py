@@ -7,6 +7,7 @@ is dropped and counted. It never shows a secret of the config or a control chara
 import logging
 import os
 import select
+import sys
 import threading
 
 from transports.fabric.text import hidden, printable, redacted
@@ -35,6 +36,7 @@ class Stderr(logging.Handler):
         logging.basicConfig(level=level.upper(), handlers=[self])
         logging.getLogger("waitress").setLevel("WARNING")
         threading.excepthook = _log_end_of_thread
+        sys.excepthook = _log_end_of_program
 
     def clean(self, text):
         """Text of several lines, with the secrets hidden and control characters escaped."""
@@ -72,6 +74,11 @@ def _log_end_of_thread(problem):
     if problem.exc_type is not SystemExit:
         logging.getLogger("router").error("a bug in the router has ended this thread", exc_info=(
             problem.exc_type, problem.exc_value, problem.exc_traceback))
+
+
+def _log_end_of_program(*problem):
+    """The same for MainThread, when all has been ended that it had begun."""
+    logging.getLogger("router").error("a bug in the router has ended it", exc_info=problem)
 
 
 def _is_ready():

@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import ipaddress
 import logging
 import os
 import re
@@ -39,6 +40,18 @@ def host_of_origin(text):
     """
     scheme, _, host = text.partition("://")
     return host_of(host) if scheme else None
+
+
+def is_loopback(host):
+    """Whether what listens on this host can be reached from this machine only.
+
+    >>> is_loopback("localhost"), is_loopback("127.0.0.2"), is_loopback("10.0.0.1")
+    (True, True, False)
+    """
+    try:
+        return host in LOOPBACK or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class CannotServe(Exception):
@@ -116,7 +129,7 @@ class Access:
 
     def check(self):
         """Raises ValueError if strangers could reach us, and nothing would keep them out."""
-        if self.host not in LOOPBACK and self.token is None and not self.insecure:
+        if not is_loopback(self.host) and self.token is None and not self.insecure:
             raise ValueError(f"listening on {self.host} lets the whole network in: give a token "
                              "with --token-file or MCP_ROUTER_TOKEN, or say --insecure")
 
@@ -156,7 +169,9 @@ def read_options(options, transports, ways, pages):
                     number("--idle-minutes", 1, 100_000) * 60)
     access = Access(options["--host"], number("--port", 0, 65535),
                     tuple(map(_origin, options["--allow-origin"])),
-                    _token(options["--token-file"]), options["--insecure"])
+                    _token(options["--token-file"],
+                           options["--connect"] or options["--transport"] != "stdio"),
+                    options["--insecure"])
     return Options(limits, access, options, ways, {} if options["--no-live"] else pages)
 
 
@@ -166,9 +181,13 @@ def _origin(text):
     return text
 
 
-def _token(path):
+def _token(path, is_used):
     if path is None:
-        return os.environ.get("MCP_ROUTER_TOKEN", "").strip().encode() or None
+        token = os.environ.get("MCP_ROUTER_TOKEN")
+        if is_used and token is not None and not token.strip():
+            raise ValueError("the environment variable MCP_ROUTER_TOKEN is empty, which is no "
+                             "token: give it one, or unset it to serve without")
+        return token and token.strip().encode()
     try:
         token = Path(path).read_bytes().strip()
     except OSError as problem:

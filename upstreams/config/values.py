@@ -46,6 +46,9 @@ _WORD = re.compile("[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _KNOWN = re.compile(r"\b(?:gh[opsu]_|github_pat_|glpat-|sk-|sk_live_|rk_live_|xox[abprs]-|AKIA"
                     r"|AIza|hf_|npm_|pypi-|(?<![\w-])eyJ[\w-]+\.eyJ)[\w-]{16,}")
 _NAMED = re.compile(r"""(?<![\w-])([\w-]+)["']? ?[=:] ?["']?([^/"'&;\s][^"'&;]*)""")
+# Some vendors put the key into the path: long and with digits, or a UUID.
+_IN_PATH = re.compile(r"/((?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[0-9A-Za-z]{20,}"
+                      r"|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?=[/?#]|$)")
 _PASSWORD_IN_URL = re.compile(r"://[^/@:\s]*:([^/@\s]+)@")
 
 
@@ -197,7 +200,8 @@ def secrets_in_clear(server):
             named.append((f"{section}.{i}", before if option else "", value))
     named.append(("url", "", server.get("url", "")))
     return {where: found for where, name, value in named
-            if (found := value if _is_secret(name, value) else _within(value))}
+            if (found := value if _is_secret(name, value) else _within(value)
+                or where == "url" and next(iter(_IN_PATH.findall(value)), None))}
 
 
 def _is_secret(name, value):

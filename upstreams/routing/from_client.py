@@ -8,11 +8,11 @@ import functools
 import logging
 import threading
 
-from transports.fabric.messages import (INTERNAL_ERROR, INVALID_REQUEST, LATEST, METHOD_NOT_FOUND,
-                                        NOTIFICATION, REQUEST, REVISIONS, SERVER_UNAVAILABLE,
-                                        InvalidMessage, Refused, is_id, kind_of, params_of, result,
-                                        task_id_in)
+from transports.fabric.messages import (INVALID_REQUEST, LATEST, METHOD_NOT_FOUND, NOTIFICATION,
+                                        REQUEST, REVISIONS, SERVER_UNAVAILABLE, InvalidMessage,
+                                        Refused, is_id, kind_of, params_of, result, task_id_in)
 from transports.fabric.peers import passing
+from transports.fabric.pending import BUG
 from transports.fabric.session import Gate
 from upstreams.server.lists import when_session_settled
 
@@ -110,7 +110,7 @@ class FromClient:
             call.send(problem.answer(call.id))
         except Exception:  # a bug of ours
             log.exception("%s: %s failed", session.name, message["method"])
-            call.fail(INTERNAL_ERROR, "a bug in the router; its log says more")
+            call.fail(*BUG)
 
     # -- requests that the router answers
 

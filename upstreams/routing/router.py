@@ -5,6 +5,7 @@ import threading
 
 from transports.fabric.messages import SERVER_UNAVAILABLE
 from transports.fabric.session import SILENT_SECONDS, Session, SessionsUsedUp
+from transports.fabric.text import is_told
 from transports.program.options import Limits
 from upstreams.server.life import CLOSING
 from upstreams.server.lists import when_settled
@@ -60,7 +61,7 @@ class Router:
         """`show(text)` shows the user a table; `groups` is {name: [names of its servers]}."""
         self.pool, self.clock, self.limits, self.version = pool, clock, limits, VERSION
         pool.make_room = self._make_room
-        self._show, self._urls = show, ()
+        self._show, self._urls, self._refused = show, (), 0
         self._aggregates = {}
         self.set_groups(groups or {})
         self.sessions = Sessions(limits.sessions)
@@ -84,6 +85,24 @@ class Router:
         If there are too many, one that nobody seems to use ends for it. Raises LookupError for an
         unknown name, and SessionsUsedUp.
         """
+        session = kind(self.surface(name), transport, name, self.limits.calls)
+        while not self.sessions.add(session):
+            there = self.sessions.all()
+            if not self._make_room(there, "--max-sessions"):
+                self._refused += 1
+                if is_told(self._refused):
+                    log.warning("a new session was refused (no. %d): %d of the %d that "
+                                "--max-sessions allows have no call under way, but their clients "
+                                "are there", self._refused,
+                                sum(not len(other.calls) for other in there), len(there))
+                raise SessionsUsedUp("There are as many sessions as --max-sessions allows "
+                                     f"({len(there)}), and all of them are in use.")
+        log.debug("%s begins", session.name)
+        return session
+
+    def surface(self, name):
+        """What a session of the server or group with this name sees, or, without a name, one of
+        all. Raises LookupError for an unknown one."""
         surface = self._aggregates.get(name)
         if surface is None and name in self.pool.entries:
             surface = Single(self.pool, name)
@@ -91,17 +110,7 @@ class Router:
             groups = f"; groups: {', '.join(self.groups)}" if self.groups else ""
             raise LookupError(f"There is no server{' or group' if groups else ''} {name!r} here. "
                               f"There are: {', '.join(self.names())}{groups}")
-        session = kind(surface, transport, name, self.limits.calls)
-        while not self.sessions.add(session):
-            there = self.sessions.all()
-            if not self._make_room(there, "--max-sessions"):
-                log.warning("a new session was refused: %d of the %d that --max-sessions allows "
-                            "have no call under way, but their clients are there",
-                            sum(not len(other.calls) for other in there), len(there))
-                raise SessionsUsedUp("There are as many sessions as --max-sessions allows "
-                                     f"({len(there)}), and all of them are in use.")
-        log.debug("%s begins", session.name)
-        return session
+        return surface
 
     def _make_room(self, sessions, option="--max-processes"):
         """End the one of these sessions that has no call, and whose client has been silent for

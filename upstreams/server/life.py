@@ -146,6 +146,8 @@ class Life:
         """Called by the clock again and again. The time of a call counts from its request, or from
         its last progress."""
         seconds = self.entry.timeout
+        if not self.over:   # first: whatever happens below, there is another look
+            self._clock.after(min(1.0, seconds / 4), self._end_silent_calls)
         text = f'server "{self.entry.name}" did not answer within {seconds:g} seconds'
         moment = time.monotonic() - seconds
         for our_id, row in self.pending.rows():
@@ -153,8 +155,6 @@ class Life:
             if row.call and row.heard <= moment and self.pending.find(our_id):
                 row.reply_to.send(error(row.id, SERVER_UNAVAILABLE, text))
                 self.withdraw(our_id, text)
-        if not self.over:
-            self._clock.after(min(1.0, seconds / 4), self._end_silent_calls)
 
     # -- the start: called by the thread that starts it, the reader and the clock
 

@@ -101,6 +101,8 @@ def test_every_refusal_has_its_status_and_a_sentence(start_router):
             (nobody.post(ping, **stranger), 404, "Begin anew"),
             (nobody.post(HELLO, **stranger), 404, "Begin anew"),
             (Http(running, "/mcp/nosuch", None).post(HELLO), 404, "There are: fake, dies"),
+            (Http(running, "/mcp/nosuch", None).post(ping), 404, "There are: fake, dies"),
+            (Http(running, "/mcp/nosuch", None).post(ping, **stranger), 404, "Begin anew"),
             (client.post(ping, Origin="http://evil.example"), 403, "Origin"),
             (client.post(ping, Host="evil.example"), 403, "Host")):
         assert (asked[0], words in asked[2]) == (status, True), asked
@@ -112,6 +114,10 @@ def test_every_refusal_has_its_status_and_a_sentence(start_router):
                                     ("PUT", {}, 405)):
         response = client.open(method, **headers)
         assert response.status == status, (method, headers)
+        close(response)
+    for method in ("GET", "DELETE"):
+        response = Http(running, "/mcp/nosuch", None).open(method)
+        assert response.status == 404 and b"There are: fake, dies" in response.read()
         close(response)
     single = Http(running, "/mcp/fake")
     client.path = "/mcp/fake"

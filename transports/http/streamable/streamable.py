@@ -93,11 +93,15 @@ class StreamableHttp:
         if not isinstance(message, dict) or message.get("method") != "initialize" \
                 or "id" not in message or request.header("Mcp-Session-Id") is not None:
             return self._session(name, request.header), False
+        self._surface(name)
+        return self._router.open(TRANSPORT, name, StreamableSession), True
+
+    def _surface(self, name):
+        """Raises HttpError if there is none of this name."""
         try:
-            session = self._router.open(TRANSPORT, name, StreamableSession)
+            self._router.surface(name)
         except LookupError as problem:
             raise HttpError(404, str(problem)) from None
-        return session, True
 
     def _as_stream(self, post):
         response = self._open(post.session, post.stream, post.connection, 0, post.headers())
@@ -157,6 +161,7 @@ class StreamableHttp:
         """The session that the request belongs to, or a HttpError."""
         id = header("Mcp-Session-Id")
         if id is None:
+            self._surface(name)
             raise HttpError(400, "Mcp-Session-Id is missing: begin with initialize, which is "
                                  "POSTed here; the older HTTP+SSE is at /sse.")
         session = self._router.sessions.find(id)

@@ -26,7 +26,7 @@ from transports.fabric.messages import (INTERNAL_ERROR, InvalidMessage, behind_a
                                         each_line, encode, error, id_of_answer)
 from transports.fabric.outbox import Outbox, feed_pipe
 from transports.fabric.peers import StartFailed
-from transports.fabric.text import printable
+from transports.fabric.text import is_told, printable
 
 from .guardian import KILL, WINDOWS, signal_group
 from .program import command_line, environment, find
@@ -130,7 +130,8 @@ class Process:
         try:
             work()
         except Exception:
-            self._broken("was cut off by a bug in the router")
+            self._report("was cut off by a bug in the router")
+            self.close()
             raise  # into the log
 
     def _broken(self, reason):
@@ -180,7 +181,7 @@ class Process:
         """A line is no message. Of many, only the 1st, 10th, 100th, … is told in the log."""
         self._skipped += 1
         self._just_skipped = time.monotonic(), problem, line[:20 * SHOWN]
-        if str(self._skipped).strip("0") == "1":
+        if is_told(self._skipped):
             count = "a line" if self._skipped == 1 else f"{self._skipped} lines"
             said = f"skipped {count} of its output: {problem}: {self._shown(line, SHOWN)}"
             self.skipped = self.skipped or said
@@ -257,11 +258,13 @@ class Process:
             self._signal(signal.SIGTERM)
             reader.join(GRACE)
         self._signal(KILL)
-        self._guardian.tell(-self.pid)
-        with self._lock:
-            self._reaped = True
-            self._process.wait()  # does not block: it has exited
-        self._ended.set()
+        try:
+            self._guardian.tell(-self.pid)
+        finally:    # whatever fails there
+            with self._lock:
+                self._reaped = True
+                self._process.wait()  # does not block: it has exited
+            self._ended.set()
 
 
 def _wait_for(threads, seconds):

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 
+from transports.fabric.circle import circle
 from transports.fabric.peers import StartFailed
 
 from .guardian import WINDOWS
@@ -36,7 +37,7 @@ def environment(entry):
     """The variables of a program that this server needs."""
     # Windows takes Path and PATH for the same, and os.environ has it in capitals.
     its_own = {name.upper() if WINDOWS else name: value for name, value in entry.env}
-    variables = {**os.environ, **its_own}
+    variables = {**os.environ, **circle.for_children, **its_own}
     variables.pop("MCP_ROUTER_TOKEN", None)     # that of our own clients
     return variables
 

@@ -3,6 +3,7 @@ prints. Their values appear in no log, no trace and no error."""
 
 import json
 import logging
+import os
 import re
 import shutil
 import subprocess
@@ -10,7 +11,7 @@ import threading
 
 from transports.fabric.peers import StartFailed
 from transports.fabric.text import hidden, printable, redacted
-from upstreams.connections.process.guardian import KILL, WINDOWS, signal_group
+from upstreams.connections.process.guardian import KILL, signal_group
 from upstreams.connections.process.program import command_line, environment
 
 from .message_headers import TOKEN
@@ -24,7 +25,7 @@ _COMMAND = "the command for its headers"
 _VALUE = re.compile(r"[\t -~\x80-\xff]*")
 _OURS = {"host", "content-length", "content-type", "transfer-encoding", "connection", "accept",
          "accept-encoding", "last-event-id", "mcp-session-id", "mcp-protocol-version",
-         "mcp-method", "mcp-name"}
+         "mcp-method", "mcp-name", "mcp-router-within"}
 
 
 class ConfigHeaders:
@@ -86,8 +87,8 @@ class ConfigHeaders:
         """Run the command; returns its output, its stderr, and its exit status."""
         variables, pipe = environment(self._entry), subprocess.PIPE
         command, *args = self._entry.headers_command
-        if WINDOWS:     # which itself finds no batch file
-            command = shutil.which(command, path=variables.get("PATH")) or command
+        # As a server is looked for; and Windows itself finds no batch file.
+        command = shutil.which(command, path=variables.get("PATH", os.defpath)) or command
         try:
             with subprocess.Popen(command_line(command, args), env=variables,
                                   cwd=self._entry.cwd, stdin=subprocess.DEVNULL, stdout=pipe,

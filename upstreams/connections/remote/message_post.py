@@ -54,7 +54,8 @@ class MessagePost:
         said = self._said if self.is_modern else remote.message_headers.legacy()
         # With HTTP+SSE it does not matter what it says: the answer is on the stream.
         kinds = () if self.id is None or remote.stream.is_old else (JSON, EVENTS)
-        self.wire.ask("POST", remote.post_target, [*_POST, *said], self.body, kinds)
+        self.wire.ask("POST", remote.post_target, [*_POST, *said], self.body, kinds,
+                      remote.stream.is_old and remote.opened)
 
     # -- NAME-post-N
 
@@ -68,9 +69,9 @@ class MessagePost:
                 self._converse()
         except HttpFailed as problem:
             remote.failed(problem, self)
-        except Exception:
+        except Exception:  # a bug of ours in one message must not end all that follow
+            log.exception("%s: one request was lost", remote.label)
             remote.fail(self, "could not be asked: a bug in the router, whose log says more")
-            raise
         finally:
             remote.release(self)
 
@@ -110,6 +111,8 @@ class MessagePost:
             try:
                 remote.stream.get(self.wire, events.last_id)
             except HttpFailed as again:
+                if again.forgotten:
+                    raise
                 raise HttpFailed(f"{problem}, and it could not be resumed: {again}") from None
 
     def _read_events(self, events):

@@ -5,7 +5,8 @@ import datetime
 import email.utils
 import re
 
-from transports.fabric.messages import METHOD_NOT_FOUND, RESPONSE, InvalidMessage, decode, kind_of
+from transports.fabric.messages import (METHOD_NOT_FOUND, RESPONSE, InvalidMessage, decode, dig,
+                                        kind_of)
 from transports.fabric.text import printable
 
 from .connection import HttpFailed
@@ -16,8 +17,14 @@ SHOWN = 200             # characters of it
 LONGEST_PAUSE = 3600.0  # seconds that we wait because a Retry-After says so
 
 # 2025-11-25, Transports, Session Management, demands 404; others answer 400, and say in words
-# that it is the session, alone or in a JSON-RPC error of one of these codes.
+# that it is the session, alone or in a JSON-RPC error of one of these codes. With another status,
+# 200 among them, it must say just that: a tool may have sessions of its own.
 _FORGOTTEN_CODES = None, -32000, -32001, -32600
+_FORGOTTEN = re.compile(
+    r"(?:[\w ]{1,30}: )?(?:(?:no|missing|invalid|unknown)(?: (?:valid|such|active))?(?: mcp)?[ -]"
+    r"session[ -]id(?: provided| header)?|no (?:valid|such|active) session|(?:mcp[ -])?session"
+    r"(?:[ -]id)?(?: is| was)? (?:not found|does not exist|unknown|terminated))"
+    r"(?:\W+[\w-]{8,})?\W*", re.IGNORECASE)
 _HIDES = re.compile(r"<(?:script|style)\b", re.IGNORECASE)
 _SHOWS = re.compile(r"</(?:script|style)[^<>]*>", re.IGNORECASE)
 _TAG = re.compile(r"<[^<>]*>")
@@ -25,7 +32,7 @@ _TAG = re.compile(r"<[^<>]*>")
 
 class Problem(HttpFailed):
     """An HTTP error, or a success with something else than an answer. `in_session`: whether we
-    named a session."""
+    named a session, or, with HTTP+SSE, post to the endpoint of one that has worked."""
 
     def __init__(self, wire, in_session):
         data = bytearray()
@@ -55,8 +62,14 @@ class Problem(HttpFailed):
         code = self.body["error"].get("code") if self.body else None
         if self.status == 404:  # unless it knows us, and lacks the method of this request
             return code != METHOD_NOT_FOUND or self.body.get("id") is None
-        return self.status == 410 or (self.status == 400 and code in _FORGOTTEN_CODES
-                                      and "session" in words.lower())
+        return self.status == 410 or code in _FORGOTTEN_CODES and bool(
+            self.status == 400 and "session" in words.lower() or _FORGOTTEN.fullmatch(words))
+
+
+def says_forgotten(message):
+    """Whether an answer, of whatever status, is an error that says: our session is missing."""
+    return dig(message, "error", "code") in _FORGOTTEN_CODES[1:] \
+        and bool(_FORGOTTEN.fullmatch(str(dig(message, "error", "message"))[:SHOWN]))
 
 
 def error_in(data):

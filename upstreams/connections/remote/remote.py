@@ -24,7 +24,7 @@ from .config_headers import ConfigHeaders
 from .connection import HttpFailed, Origin, Unreachable
 from .message_headers import MessageHeaders
 from .message_post import INITIALIZED, MessagePost
-from .problem import error_in, shown
+from .problem import error_in, says_forgotten, shown
 from .senders import Sender, Senders
 from .server_stream import ServerStream
 from .wire import Wire
@@ -33,6 +33,7 @@ log = logging.getLogger("router")
 
 MOST_REQUESTS = 500     # that wait for an answer of this server; more are refused
 DELETE_SECONDS = 2.0    # to end the session
+FORGOTTEN = "the server has forgotten our session"
 
 
 @functools.lru_cache(1000)
@@ -54,7 +55,7 @@ class Remote:
         self.closing = threading.Event()
         self._clock = clock
         self._started = False
-        self._opened = False        # whether any request was answered with a result
+        self.opened = False         # whether any request was answered with a result
         # Held while on_message runs, which one thread at a time calls. No thread takes it that
         # holds a lock, and on_message does not wait.
         self._delivering = threading.Lock()
@@ -76,8 +77,8 @@ class Remote:
         self.post_target = self.origin.target   # where messages are posted
         self.config_headers = ConfigHeaders(entry)
         self.redact = self.config_headers.redact
-        self._requests = Senders(f"{self.label}-post", self._wire, MOST_REQUESTS)
-        self._note_sender = Sender(f"{self.label}-notes", self._wire())
+        self._requests = Senders(f"{self.label}-post", self._wire, self._broken, MOST_REQUESTS)
+        self._note_sender = Sender(f"{self.label}-notes", self._wire(), self._broken)
         self._stream_sender = None
         try:
             self._note_sender.start()
@@ -162,13 +163,17 @@ class Remote:
 
     def start_stream(self, run):
         """Start NAME-stream, once. Raises RuntimeError if the system has no thread left."""
-        sender = Sender(f"{self.label}-stream", self._wire())
+        sender = Sender(f"{self.label}-stream", self._wire(), self._broken)
         for job in (run, None):
             sender.put(job)
         sender.start()
         self._stream_sender = sender    # not before: `join` may come at any time
         if self.closing.is_set():       # `close` has perhaps not seen it
             sender.wire.abort(sender.wire.user, "was closed")
+
+    def _broken(self):
+        """A bug of ours ends one of the threads: what it would have carried is lost."""
+        self.end("was cut off by a bug in the router")
 
     def take_in(self, data, post=None, whole=True):
         """Pass on what the server said in these bytes; of what was too long they are the ends
@@ -189,14 +194,17 @@ class Remote:
                            post)
 
     def _take_in(self, message, post):
+        if says_forgotten(message) and (self.message_headers.session or self.stream.is_old):
+            self.end(FORGOTTEN, 0)
+            return
         if kind_of(message) is RESPONSE:
             with self._lock:
                 answered = self._posts.get(message["id"])
             if answered:
                 message = self.message_headers.learn(
                     answered, message, post.headers if post else {})
-                if "result" in message and not self._opened:
-                    self._opened = True
+                if "result" in message and not self.opened:
+                    self.opened = True
                     _was_let_in(self.entry).set()
                 answered.over = True
                 with self._lock:
@@ -245,12 +253,14 @@ class Remote:
         ends."""
         hopeless = isinstance(problem, Unreachable) and not (post and post.over)
         if problem.forgotten:
-            self.end("the server has forgotten our session", 0)
-        elif not self._opened and problem.status in (401, 403):
+            self.end(FORGOTTEN, 0)
+        elif problem.status == 508:     # it is, by way of others, ourselves
+            self.end(str(problem), math.inf)
+        elif not self.opened and problem.status in (401, 403):
             # It is final only for a server that has never let us in.
             self.end(f"needs authorization: {problem}",
                      problem.pause if _was_let_in(self.entry).is_set() else math.inf)
-        elif not self._opened and (hopeless or problem.pause is not None):
+        elif not self.opened and (hopeless or problem.pause is not None):
             self.end(str(problem), problem.pause)
         elif post:
             where = (f"names {self.origin.url_of(self.post_target)} as its endpoint, which "

@@ -12,32 +12,35 @@ MOST_THREADS = 2000     # of the whole program, beyond which no Sender is added
 
 class Sender:
     """One thread. `start` it once: RuntimeError if the system has none left. `put` from any
-    thread: it calls job(wire) when it is free, and ends when it finds None."""
+    thread: it calls job(wire) when it is free, and ends when it finds None. on_bug() is called if
+    a bug of ours ends it before."""
 
-    def __init__(self, name, wire, when_free=lambda sender: None):
-        self.wire, self._when_free = wire, when_free
+    def __init__(self, name, wire, on_bug, when_free=lambda sender: None):
+        self.wire, self._on_bug, self._when_free = wire, on_bug, when_free
         self.thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._jobs = queue.SimpleQueue()
         self.start, self.put = self.thread.start, self._jobs.put
 
     def _work(self):
-        while job := self._jobs.get():
-            self.wire.begin(job)
-            try:
+        try:
+            while job := self._jobs.get():
+                self.wire.begin(job)
                 job(self.wire)
-            except Exception:  # a bug of ours in one message must not end all that follow
-                log.exception("%s: one message was lost", self.thread.name)
-            self.wire.end()
-            del job     # which may be large
-            self._when_free(self)
-        self.wire.close()
+                self.wire.end()
+                del job     # which may be large
+                self._when_free(self)
+        except Exception:
+            self._on_bug()
+            raise   # into the log
+        finally:
+            self.wire.close()
 
 
 class Senders:
     """As many as there are messages under way, up to `most`. Any thread may call anything here."""
 
-    def __init__(self, name, new_wire, most):
-        self._name, self._new_wire, self._most = name, new_wire, most
+    def __init__(self, name, new_wire, on_bug, most):
+        self._name, self._new_wire, self._on_bug, self._most = name, new_wire, on_bug, most
         self._lock = threading.Lock()
         # protected by _lock:
         self._all, self._free = set(), []   # the one that was used last is the last
@@ -69,7 +72,8 @@ class Senders:
         if len(self._all) >= self._most or threading.active_count() >= MOST_THREADS:
             return None
         self._begun += 1
-        sender = Sender(f"{self._name}-{self._begun}", self._new_wire(), self._is_free)
+        sender = Sender(f"{self._name}-{self._begun}", self._new_wire(), self._on_bug,
+                        self._is_free)
         try:
             sender.start()
         except RuntimeError:

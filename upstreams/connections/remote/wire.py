@@ -11,6 +11,7 @@ import http.client
 import re
 import threading
 
+from transports.fabric.circle import circle
 from transports.fabric.peers import StartFailed
 from transports.fabric.text import printable
 
@@ -75,7 +76,7 @@ class Wire:
         finally:
             self._clock.forget(event)
 
-    def ask(self, method, target, headers, body=b"", kinds=()):
+    def ask(self, method, target, headers, body=b"", kinds=(), in_session=False):
         """Send a request with these headers and those of the config; once more if they are refused
         and a command can make others. Raises HttpFailed; it is a Problem for an error, and for an
         answer of none of these media types if there are some."""
@@ -85,12 +86,12 @@ class Wire:
                 ours = self._config_headers.pairs(refused)
             except StartFailed as problem:
                 raise HttpFailed(f"could not be asked: {problem}") from None
-            self._follow(method, target, [*ours, *headers], body)
+            self._follow(method, target, [*ours, circle.header, *headers], body)
             if self.status != 401 or not again:
                 break
             refused = ours
         if not 200 <= self.status < 300 or kinds and self.kind() not in kinds:
-            raise Problem(self, any(name == SESSION for name, _ in headers))
+            raise Problem(self, in_session or any(name == SESSION for name, _ in headers))
 
     def _follow(self, method, target, headers, body):
         for _ in range(MOST_REDIRECTS + 1):
