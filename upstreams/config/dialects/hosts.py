@@ -12,7 +12,6 @@ from typing import Callable, NamedTuple
 
 from transports.fabric.messages import dig
 
-
 LONGEST_LINE = 2**14     # characters of a command line
 
 
