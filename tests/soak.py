@@ -71,9 +71,9 @@ class Person(threading.Thread):
 
     def run(self):
         try:
-            while time.monotonic() < self.end:
+            while time.monotonic() < self.end and not self.problems:
                 self.visit()
-            for client in self.left:    # else the end would have to wait until they are idle
+            for client in self.left:    # else the end would wait until they are idle
                 close(client.open("DELETE"))
         except BaseException as problem:
             self.problems.append(f"{self.name}: {problem!r}, with {self.waiting}")
@@ -85,7 +85,7 @@ class Person(threading.Thread):
         self.server = self.random.choice([None, None, None, *STABLE])     # None: all together
         self.askable = self.random.random() < 0.4
         self.counts["sessions"] += 1
-        path = f"/{self.server}" if self.server else ""
+        path = self.server and f"/{self.server}" or ""
         hello = {**HELLO, "params": {**HELLO["params"], "clientInfo": {
             "name": self.me, "version": "1"}, "capabilities": ASKABLE if self.askable else {}}}
         self.random.choice([self.over_sse, self.over_mcp])(path, hello)
@@ -137,9 +137,8 @@ class Person(threading.Thread):
         if what == "wrong":
             self.problems.append(f"wrong: {name} of {text}: {message}")
 
-    # -- HTTP+SSE: many calls at a time
-
     def over_sse(self, path, hello):
+        """HTTP+SSE: many calls at a time."""
         with Sse(self.running.url, f"/sse{path}", hello=False) as client:
             client.post(hello)
             while (message := client.get()).get("id") != 1:
@@ -155,12 +154,10 @@ class Person(threading.Thread):
             while self.waiting and not vanishes:
                 self.hear(client.get(), client.post)
 
-    # -- Streamable HTTP: one after another
-
     def over_mcp(self, path, hello):
+        """Streamable HTTP: one call after another."""
         client = Http(self.running, f"/mcp{path}", hello=None)
-        status, headers, body = client.post(hello)
-        assert status == 200, (status, body)
+        _, headers, body = client.post(hello)
         client.id = headers["Mcp-Session-Id"]
         if "error" in json.loads(body):
             self.counts["no session"] += 1
@@ -302,8 +299,10 @@ def warm_up(near, far):
 def modern_server():
     http = entry("http")
     with subprocess.Popen([http["command"], *http["args"]], stdout=subprocess.PIPE) as server:
-        yield f"http://127.0.0.1:{int(server.stdout.readline())}/"
-        server.kill()
+        try:
+            yield f"http://127.0.0.1:{int(server.stdout.readline())}/"
+        finally:
+            server.kill()
 
 
 @contextlib.contextmanager
