@@ -60,6 +60,20 @@ def test_an_answer_on_the_stream_of_http_with_sse_that_cannot_be_used_fails_its_
     stream.put(None)
 
 
+def test_a_batch_of_many_wrong_members_is_not_read_again_for_each_of_them(serve, connect):
+    wrong = "[" + ",".join(['{"id":5}'] * 20_000) + "]"
+    remote = connect(serve({"tools/call": lambda handler: handler.sends(200, JSON, wrong)}).url)
+    initialize(remote)
+    answer = ask(remote, "tools/call", 5)       # waits five seconds; it took minutes
+    assert "sent an answer that cannot be passed on" in problem(answer)
+
+
+@pytest.mark.parametrize("location", ["http://" + "\u00fc." * 9000, "/" * 9000])
+def test_a_url_that_the_server_names_has_a_longest_length(location):
+    with pytest.raises(HttpFailed, match="named a URL of more than 8192 characters"):
+        Origin("http://127.0.0.1/mcp").target_of(location, "/mcp")
+
+
 def test_an_answer_on_the_standalone_stream_that_cannot_be_used_fails_its_call(serve, connect):
     def stream(handler):
         handler.begins_events()

@@ -51,7 +51,8 @@ def redacted(secrets, text, most=math.inf):
     end = ""
     if len(text) > most:
         text, end = text[:most], "…"
-        begun = max((length for secret in secrets for length in range(1, len(secret) + 1)
+        begun = max((length for secret in secrets
+                     for length in range(1, min(len(secret), len(text)) + 1)
                      if text.endswith(secret[:length])), default=0)
         text = text[:most - begun]
     for secret in secrets:

@@ -9,6 +9,8 @@ import re
 
 from transports.fabric.messages import dig
 
+LONGEST_PLACE = 200     # characters; a long name with much in it would be repeated as often
+
 _MAPS = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
 _LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
 _PLAIN = ("items", "not", "if", "then", "else", "contains", "propertyNames")
@@ -66,7 +68,7 @@ def _parts(where, schema):
     false without harm, and is looked into only if it is an object."""
     yield where, schema
     for key, part in _children(schema) if isinstance(schema, dict) else ():
-        yield from _parts(f"{where}.{key}", part)
+        yield from _parts(f"{where}.{key}"[:LONGEST_PLACE], part)
 
 
 def _children(schema):

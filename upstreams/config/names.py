@@ -36,7 +36,9 @@ def segment(name):
     """
     if _SEGMENT.fullmatch(name):
         return name
-    ascii_only = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    # One character after the other: the order of their marks, which costs quadratic time, is lost.
+    parts = (unicodedata.normalize("NFKD", character) for character in name)
+    ascii_only = "".join(parts).encode("ascii", "ignore").decode()
     return re.sub(r"[^A-Za-z0-9._-]+", "-", ascii_only).strip("-.") or f"server-{_hash(name)}"
 
 

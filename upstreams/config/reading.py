@@ -14,7 +14,9 @@ from transports.fabric.messages import why_unreadable
 WITHIN = "MCP_ROUTER_WITHIN"    # an environment variable: the files that routers above us read
 TAKEN_OUT = "needs a room of this program that was taken out"
 
-_STRING = r'("(?:\\.|[^"\\\n])*")'
+# What has no end stays as it is, up to where it was to come: looking for an end from each quote in
+# it would cost quadratic time.
+_STRING = r'("(?:\\.|[^"\\\n])*"?|/\*(?:(?!\*/).)*\Z)'
 
 
 class ConfigError(ValueError):

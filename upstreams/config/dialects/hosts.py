@@ -12,6 +12,8 @@ from typing import Callable, NamedTuple
 
 from transports.fabric.messages import dig
 
+LONGEST_LINE = 2**14     # characters of a command line
+
 
 class Word(NamedTuple):
     """What a host's key of a server means."""
@@ -54,8 +56,10 @@ def each(change, *types):
 
 def split(line):
     """The words of a command line."""
-    try:
-        return shlex.split(line) if isinstance(line, str) else line
+    if not isinstance(line, str):
+        return line
+    try:    # shlex takes quadratic time for a long word
+        return shlex.split(line) if len(line) <= LONGEST_LINE else [line]
     except ValueError:      # a quote that is not closed
         return [line]
 

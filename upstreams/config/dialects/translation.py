@@ -25,8 +25,9 @@ class Translated(Stated):
 
     def place(self, path=""):
         """Where this is: "env.KEY" → "x.json: mcp.github.environment.KEY"."""
-        for ours in sorted(self.called, key=len, reverse=True):
-            if path == ours or path.startswith(ours + "."):
+        first, _, rest = path.partition(".")
+        for ours in (path, f"{first}.{rest.partition('.')[0]}", first):
+            if ours in self.called:
                 path = self.called[ours] + path[len(ours):]
                 break
         return super().place(path)

@@ -44,7 +44,7 @@ class HostValues(Values):
         if NAME.fullmatch(inside.removeprefix("env:")):
             return super().variable(place, inside.removeprefix("env:"), depth)
         if _SOURCE.fullmatch(inside):
-            return self._first(place, re.split(r"\s*\|\s*", inside))
+            return self._first(place, map(str.strip, inside.split("|")))
         return f"${{{inside}}}"
 
     def _first(self, place, sources):

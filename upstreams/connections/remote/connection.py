@@ -18,6 +18,7 @@ import urllib.request
 
 CONNECT_SECONDS = 10.0  # for each step: an address, the proxy, TLS
 KEPT_SECONDS = 30.0     # that a connection is kept for the next request
+LONGEST_URL = 2**13     # characters of one that the server names
 ONE_PACKET = 2**16      # bytes of a body that leaves together with its head
 # Seconds of silence until the system asks the peer (its name differs), seconds between two such
 # questions, how many go unanswered, milliseconds that sent data waits. Not all systems have all.
@@ -70,6 +71,8 @@ class Origin:
     def target_of(self, location, base):
         """The target of a URL that the server named, relative to a target here. Raises HttpFailed
         if it is of another origin, where our headers do not belong."""
+        if len(location) > LONGEST_URL:
+            raise HttpFailed(f"named a URL of more than {LONGEST_URL} characters")
         try:
             other = Origin(urllib.parse.urljoin(self.url_of(base), location))
         except ValueError:

@@ -144,14 +144,15 @@ def _visit(schema, path, reachable, found):
 
 
 def _check(schema, path, reachable):
-    name = schema[ANNOTATION]
-    where = f"{ANNOTATION} of {'.'.join(path) or 'the root'}"
+    name, problem = schema[ANNOTATION], None
     if not isinstance(name, str) or not TOKEN.fullmatch(name):
-        raise ValueError(f"{where} is no name of a header")
-    if not reachable or not path:
-        raise ValueError(f"{where} is not reached by `properties` alone")
-    if schema.get("type") not in ("string", "integer", "boolean"):
-        raise ValueError(f"{where}: its type is not string, integer or boolean")
+        problem = " is no name of a header"
+    elif not reachable or not path:
+        problem = " is not reached by `properties` alone"
+    elif schema.get("type") not in ("string", "integer", "boolean"):
+        problem = ": its type is not string, integer or boolean"
+    if problem:
+        raise ValueError(f"{ANNOTATION} of {'.'.join(path) or 'the root'}{problem}")
 
 
 def values(parameters, arguments):

@@ -16,7 +16,7 @@ import threading
 import time
 
 from transports.fabric.messages import (RESPONSE, SERVER_UNAVAILABLE, InvalidMessage, decode, dig,
-                                        error, id_of_answer, kind_of)
+                                        encode, error, id_of_answer, kind_of)
 from transports.fabric.outbox import too_far_behind
 from transports.fabric.peers import StartFailed
 
@@ -190,8 +190,10 @@ class Remote:
             try:
                 self._take_in(message, post)
             except (InvalidMessage, ValueError) as problem:
-                self._skip(problem, data, None if dig(message, "method") else dig(message, "id"),
-                           post)
+                # Of a batch this one alone, else all of it is read again for each of its members.
+                spoilt = data if len(found) == 1 else encode(message)
+                id = None if dig(message, "method") else dig(message, "id")
+                self._skip(problem, spoilt, id, post)
 
     def _take_in(self, message, post):
         if says_forgotten(message) and (self.message_headers.session or self.stream.is_old):
