@@ -11,7 +11,7 @@ from upstreams.server.lists import INITIALIZE_PATIENCE
 from upstreams.sharing.processes import DIGEST_SECONDS, LOOK_AGAIN
 from upstreams.sharing.waiting import CALL_PATIENCE, IDLE_SECONDS, LATE_SECONDS
 
-from world import World, offers
+from world import Client, World, offers
 
 ASKABLE = {"roots": {"listChanged": True}, "elicitation": {}}
 
@@ -1207,3 +1207,15 @@ def test_nothing_is_kept_of_capabilities_that_no_client_has_any_more():
         call(client)
         client.leaves()
     assert world.pool.tables.servers["a"].waiting == {}
+
+
+def test_a_process_that_is_wanted_once_more_just_before_it_begins_begins_once():
+    class Busy(World):
+        def _connect(self, entry, label):
+            if not self.made:   # the first of both begins, and the other is about to
+                Client(self).initialize()
+            return super()._connect(entry, label)
+    world = Busy(a=offers(), b=offers())
+    world.clock.advance(5)
+    assert [server.label for server in world.made] == ["a", "b"]
+    assert not any(server.closing for server in world.made)
