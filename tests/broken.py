@@ -222,6 +222,44 @@ http_acts = st.tuples(st.lists(http_says, max_size=2), st.lists(
 over_http = st.tuples(some(["http", "http", "sse"]), eras, script(
     http_acts, "GET", "GET", "note", "DELETE", "subscriptions/listen"), entries)
 
+# -- scripts of which it is known what a call must be told
+
+ANSWER = '{"jsonrpc": "2.0", "id": @id@, "result": '
+TOLD = [
+    ("stdio", {"tools/call": [["exits", 3]]}, "exited with status 3"),
+    ("stdio", {"tools/call": [["complains", "no disk\n"], ["exits", 3]]}, "status 3: no disk"),
+    ("stdio", {"tools/call": [["dies", 9]]}, "SIGKILL"),
+    ("stdio", {"tools/call": [["dies", 19]]}, "did not answer within 1 seconds"),
+    ("stdio", {"tools/call": [["closes", 1], ["hangs"]]}, "closed its output"),
+    ("stdio", {"tools/call": [["says", ANSWER + "NaN}\n"]]}, "cannot be passed on: not JSON"),
+    ("stdio", {"tools/call": [["says", ANSWER + "[" * 300 + "]" * 300 + "}\n"]]},
+     "cannot be passed on: nested"),
+    ("stdio", {"tools/call": [["says", ANSWER + '"' + "x" * HUGE + '"}\n']]}, "longer than"),
+    ("stdio", {"start": [["says", "Who are you?\n"], ["hangs"]]}, "Who are you"),
+    ("stdio", {"start": [["complains", "Login: "], ["hangs"]]}, "Login:"),
+    ("stdio", {"start": [["complains", "no key\n"], ["exits", 4]]}, "status 4: no key"),
+    ("http", {"tools/call": [["refuses", 503]]}, "answered HTTP 503"),
+    ("http", {"tools/call": [["says", "HTTP/1.1 500 No\r\nContent-Length: 5\r\n\r\nwhy??"]]},
+     "answered HTTP 500 No: why"),
+    ("http", {"tools/call": [["says", "HTTP/1.1 200 Y\r\nContent-Type: text/html\r\n"
+                                      "Content-Length: 9\r\n\r\n<p>Log in"]]},
+     "sent text/html in place of an answer.* Log in"),
+    ("http", {"tools/call": [["accepts"]]}, "sent nothing in place of an answer.* 202"),
+    ("http", {"tools/call": [["resets"]]}, "the connection"),
+    ("http", {"tools/call": [["hangs"]]}, "did not answer within 1 seconds"),
+    ("http", {"tools/call": [["says", "HTTP/1.1 200 Y\r\nContent-Type: text/event-stream\r\n\r\n"
+                                      "data: x\n\n"]]}, "cannot be passed on.*: x"),
+    ("http", {"server/discover": [["refuses", 401]], "initialize": [["refuses", 401]]},
+     "needs authorization"),
+    ("sse", {"GET": [["refuses", 500]]}, "answered HTTP 500"),
+    ("sse", {"tools/call": [["refuses", 400]]}, "as its endpoint, which answered HTTP 400"),
+    ("sse", {"GET": [["says", "HTTP/1.1 200 Y\r\nContent-Type: text/event-stream\r\n\r\n"
+                              "event: endpoint\ndata: http://127.0.0.2/\n\n"], ["hangs"]]},
+     "sent us to http://127.0.0.2, which is another origin"),
+]
+told = st.builds(lambda row, era: (row[0], era, {**row[1], "told": row[2]}, {}), some(TOLD), eras)
+both = st.one_of(over_stdio, over_http, over_stdio, over_http, told)
+
 
 # -- the router that they join
 
@@ -293,7 +331,8 @@ class World:
             return {"command": sys.executable, "args": [
                 "-I", "-S", str(ROOT / "tests" / "broken_server.py"), era, str(file)],
                 **ENTRY, **more}
-        self.http.scripts[name] = script, era, kind
+        # HTTP+SSE is of the legacy era.
+        self.http.scripts[name] = script, "legacy" if kind == "sse" else era, kind
         return {"url": self.http.url + name, "type": kind, **ENTRY, **more}
 
     def plays(self, servers):
@@ -306,6 +345,10 @@ class World:
             with Sse(self.running.url, hello=False, timeout=ENDS) as client:
                 self.talk(client, named)
                 self.good_call()
+            if self.count % 3 == 0:
+                name = next(iter(named))
+                with Sse(self.running.url, f"/sse/{name}", hello=False, timeout=ENDS) as client:
+                    self.talk_alone(client, name)
         finally:
             for name in named:
                 self.http.scripts.pop(name, None)
@@ -329,10 +372,27 @@ class World:
                 message["params"]["_meta"] = {"progressToken": f"{turn} {name}"}
                 client.post(message)
             self.good_call()
-            self.answers(client, waits)
+            self.answers(client, waits, {name: script["told"] for name, (_, _, script, _)
+                                         in named.items() if "told" in script})
 
-    def answers(self, client, waits):
-        """Take in what comes, until all that waits has its answer."""
+    def talk_alone(self, client, name):
+        """The server as it is, to which everything is passed on."""
+        client.post(HELLO)
+        if "error" in self.answers(client, {1: name}):
+            return
+        client.post({"method": "notifications/initialized"})
+        asked = {method: name for method in (
+            "ping", "tools/list", "tools/call", "prompts/get", "resources/read", "tasks/list",
+            "completion/complete", "logging/setLevel", "resources/subscribe", "no/such")}
+        for method in asked:
+            client.post({"id": method, "method": method, "params": {
+                "name": "t", "uri": "x:/a", "level": "info", "ref": {"type": "ref/prompt",
+                                                                     "name": "t"}}})
+        self.good_call()
+        self.answers(client, asked)
+
+    def answers(self, client, waits, told={}):
+        """Take in what comes, until all that waits has its answer. Returns the last one."""
         deadline = time.monotonic() + ENDS
         while waits:
             try:
@@ -347,11 +407,14 @@ class World:
                 assert ("result" in message) != ("error" in message), message
                 assert isinstance(message.get("result", {}), dict), message
                 if name and "error" in message:
-                    self.check(name, message["error"])
+                    self.check(name, message["error"], told.get(name, ""))
+                assert not (name in told and "result" in message), message
+        return message
 
-    def check(self, name, error):
+    def check(self, name, error, told):
         """An error names the server, unless it is the server's own, or that of the search for the
-        tool, which the server did not list."""
+        tool, which the server did not list. `told`: what it says beside that."""
+        assert re.search(told, error["message"]), f"not told {told!r}: {error}"
         assert isinstance(error, dict) and isinstance(error.get("code"), (int, float)), error
         text = str(error.get("message"))
         if error.get("code") == -32000 and "broken:" not in text:
@@ -406,7 +469,7 @@ class Find(AssertionError):
     """What went wrong, and the smallest example in which it did."""
 
 
-def try_them(world, examples, seed=None, kind=st.one_of(over_stdio, over_http)):
+def try_them(world, examples, seed=None, kind=both):
     """So many examples; those of a seed, or the same ones each time. Returns how many servers
     were in each. Raises a Find."""
     ran, finds = [], []
