@@ -43,7 +43,7 @@ sys.exit(router.main())
 ENTRY = {"startTimeout": 1.5, "timeout": 1, "restart": {"attempts": 3, "pause": 0.05}}
 ENDS = 20.0         # seconds in which each call ends, on a busy machine; mostly it is one or two
 PROMPT = 5.0        # the same for one to the good server
-MOST_MB = 400       # that the router ever takes
+MOST_MB = 250       # that the router ever takes
 
 # -- texts
 
@@ -548,7 +548,8 @@ def main(minutes, seed):
         finally:
             status = world.stop()
     assert status == 0, f"the router ended with status {status}"
-    early = max(each["MB"] for each in after[:max(1, len(after) // 4)])
+    # What the system's malloc keeps grows at first: threads come and go, each with an arena.
+    early = max(each["MB"] for each in after[:len(after) // 2 or 1])
     assert after[-1]["MB"] <= early * 1.2 + 10, f"memory has grown: {early}, {after[-1]}"
     print(f"{counts[0]} examples, {counts[1]} servers, 0 finds; at the end {after[-1]}")
 
