@@ -41,7 +41,9 @@ import router
 sys.exit(router.main())
 """
 ENTRY = {"startTimeout": 1.5, "timeout": 1, "restart": {"attempts": 3, "pause": 0.05}}
-ENDS = 20.0         # seconds in which each call ends, on a busy machine; mostly it is one or two
+# Seconds in which each call ends, on a busy machine; mostly it is one or two. A stream is never
+# silent for longer than 15 seconds.
+ENDS = 12.0
 PROMPT = 5.0        # the same for one to the good server
 MOST_MB = 250       # that the router ever takes
 
@@ -280,7 +282,7 @@ class World:
         self.running = Running(
             self.folder, {"good": fake()}, "--max-message", "1", "--no-reload", ready=False,
             env={"PYTHONPATH": str(ROOT)}, program=("-c", PROGRAM))
-        self.other = Sse(self.running.url)
+        self.other = Sse(self.running.url, timeout=ENDS)
         self.rests = None       # what it takes with the good server alone
         self._asked = self._checked = 0
         self.good_call()
