@@ -29,8 +29,8 @@ def call(id, name, **arguments):
 class Sse:
     """A client of HTTP+SSE by hand: `get` returns the next message, `post` sends one."""
 
-    def __init__(self, url, path="/sse", hello=True, headers={}):
-        self._connection = http.client.HTTPConnection(url.split("/")[2], timeout=40)
+    def __init__(self, url, path="/sse", hello=True, headers={}, timeout=40):
+        self._connection = http.client.HTTPConnection(url.split("/")[2], timeout=timeout)
         self._connection.request("GET", path, headers=headers)
         self.response = self._connection.getresponse()
         self.headers = self.response.headers

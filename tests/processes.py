@@ -152,13 +152,13 @@ class Running:
     """A router process that serves HTTP, on a free port if none is given."""
 
     def __init__(self, folder, servers, *options, env=None, ready=True, files=None, groups=None,
-                 port=0):
+                 port=0, program=(str(ROOT / "router.py"),)):
         """With `files`, no more than so many can be open in it."""
         self.config = folder / "config.json"
         self.config.write_text(json.dumps({"mcpServers": servers,
                                            **({"groups": groups} if groups else {})}))
         self.process = subprocess.Popen(
-            [sys.executable, str(ROOT / "router.py"), "--config", str(self.config),
+            [sys.executable, *program, "--config", str(self.config),
              "--transport", "sse", "--port", str(port), *options],
             stderr=subprocess.PIPE, text=True, errors="replace",
             env={**os.environ, "PYTHONFAULTHANDLER": "1", **(env or {})}, preexec_fn=files and (

@@ -1095,3 +1095,16 @@ def test_a_subscription_that_is_ended_before_it_has_begun_is_answered():
     server.acknowledges(server.takes()[0])
     world.clock.advance(1)
     assert sorted(message["id"] for message in client.gets()) == [1, 2, 3]
+
+
+def test_a_subscription_that_is_never_acknowledged_fails_after_the_timeout_of_its_server():
+    world = World(a=modern(capabilities=LISTENS, config={"timeout": 3}, listens=True))
+    client = world.client("a")
+    world.offers["a"]["listens"] = False
+    client.asks("resources/subscribe", id=1, uri="a:/1")
+    world.clock.advance(2)
+    assert client.gets() == []
+    world.clock.advance(2)
+    (answer,) = client.gets()
+    assert answer["id"] == 1
+    assert answer["error"]["message"] == 'server "a" did not answer within 3 seconds'

@@ -29,7 +29,7 @@ def ask(id, **params):
 
 
 def answer(id):
-    return {"jsonrpc": "2.0", "id": id, "result": "r"}
+    return {"jsonrpc": "2.0", "id": id, "result": {"r": 1}}
 
 
 def progress(token):
@@ -218,3 +218,23 @@ def test_one_that_cannot_be_told_of_the_end_does_not_keep_it_from_the_others():
     server.rows()[0][1].id = object()
     server.close("it has ended")
     assert peer.sent[0]["error"]["message"] == "it has ended"
+
+
+@pytest.mark.parametrize("members, expected", [
+    ({"error": "no"}, {"code": -32603, "message": 'an answer without a result or an error, but '
+                                                  'with "no"'}),
+    ({"error": ["no"], "result": {}}, {"code": -32603, "message": 'an answer without a result or '
+                                                                  'an error, but with ["no"]'}),
+    ({"result": None}, {"code": -32603, "message": "an answer without a result or an error, but "
+                                                   "with null"}),
+    ({"result": "x" * 1000}, {"code": -32603, "message": "an answer without a result or an error, "
+                                                         'but with "' + "x" * 199}),
+    ({"error": {"code": "E1", "message": "no", "data": 7}},
+     {"code": -32603, "message": "no", "data": 7}),
+    ({"error": {"code": -5}}, {"code": -5, "message": "an answer without a result or an error, "
+                                                      'but with {"code":-5}'})])
+def test_an_answer_that_clients_would_not_take_for_one_becomes_an_error(members, expected):
+    table, asker = PendingRequests(), Peer()
+    id = table.add(ask(1), asker)["id"]
+    table.answer({"jsonrpc": "2.0", "id": id, **members})
+    assert asker.sent == [{"jsonrpc": "2.0", "id": 1, "error": expected}]

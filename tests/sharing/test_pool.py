@@ -13,7 +13,7 @@ from upstreams.server.upstream import Upstream
 from upstreams.sharing.processes import DIGEST_SECONDS, LOOK_AGAIN
 from upstreams.sharing.waiting import CALL_PATIENCE, IDLE_SECONDS, LATE_SECONDS
 
-from world import World, offers
+from world import Client, World, offers
 
 ASKABLE = {"roots": {"listChanged": True}, "elicitation": {}}
 
@@ -1284,3 +1284,15 @@ def test_a_session_that_holds_a_process_does_not_wait_while_that_of_another_star
     call(one, "within")
     assert len([message for message in server.takes()
                 if message.get("method") == "tools/call"]) == 2
+
+
+def test_a_process_that_is_wanted_once_more_just_before_it_begins_begins_once():
+    class Busy(World):
+        def _connect(self, entry, label):
+            if not self.made:   # the first of both begins, and the other is about to
+                Client(self).initialize()
+            return super()._connect(entry, label)
+    world = Busy(a=offers(), b=offers())
+    world.clock.advance(5)
+    assert [server.label for server in world.made] == ["a", "b"]
+    assert not any(server.closing for server in world.made)

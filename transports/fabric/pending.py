@@ -16,8 +16,8 @@ import threading
 import time
 import weakref
 
-from .messages import (INTERNAL_ERROR, INVALID_REQUEST, SERVER_UNAVAILABLE, Refused, dig, error,
-                       is_id, notification, with_params, without_keys)
+from .messages import (INTERNAL_ERROR, INVALID_REQUEST, SERVER_UNAVAILABLE, Refused, dig, encode,
+                       error, is_id, notification, with_params, without_keys)
 
 log = logging.getLogger("router")
 
@@ -296,18 +296,26 @@ def _done(function, *arguments):
 
 
 def _whole(response):
-    """A response as it should be: with a result alone, or with an error alone.
+    """A response as it should be: with a result alone, which is an object, or with an error alone.
+    Clients take nothing else for an answer, and would wait on.
 
     >>> _whole({"id": 7, "result": {}, "error": None})
     {'id': 7, 'result': {}}
+    >>> _whole({"id": 7, "error": "no"})["error"]["message"]
+    'an answer without a result or an error, but with "no"'
     """
-    if "error" not in response:
-        return response
-    if response["error"] is not None:
-        return without_keys(response, "result")
-    if response.get("result") is not None:
-        return without_keys(response, "error")
-    return error(response["id"], INTERNAL_ERROR, "an answer without a result")
+    value, problem = response.get("result"), response.get("error")
+    if problem is None and isinstance(value, dict):
+        return without_keys(response, "error") if "error" in response else response
+    code, text = dig(problem, "code"), dig(problem, "message")
+    is_code = is_id(code) and not isinstance(code, str)
+    if is_code and isinstance(text, str):
+        return without_keys(response, "result") if "result" in response else response
+    said = encode(value if problem is None else problem)[:200].decode()
+    return error(response["id"], code if is_code else INTERNAL_ERROR,
+                 text if isinstance(text, str) and text else
+                 f"an answer without a result or an error, but with {said}",
+                 dig(problem, "data"))
 
 
 def cancel_notification(our_id, reason):

@@ -19,8 +19,8 @@ import logging
 import threading
 
 from transports.fabric.gather import GrowingPause, OnAnswer
-from transports.fabric.messages import (INVALID_PARAMS, METHOD_NOT_FOUND, Refused, dig, error,
-                                        request, result)
+from transports.fabric.messages import (INVALID_PARAMS, METHOD_NOT_FOUND, SERVER_UNAVAILABLE,
+                                        Refused, dig, error, request, result)
 from transports.fabric.pending import cancel_notification
 from upstreams.server.life import RUNNING
 
@@ -70,11 +70,27 @@ class Listening:
 
     def subscribe(self, message, reply_to):
         """Answered when the server has acknowledged it: from then on nothing is missed."""
-        uri = message["params"]["uri"]
+        row = uri, _, _ = message["params"]["uri"], message["id"], reply_to
         with self._lock:
             self._wanted |= {uri}
-            self._waiting.append((uri, message["id"], reply_to))
+            self._waiting.append(row)
         self._look()
+        if self._life.entry.timeout:
+            self._life.upstream.clock.after(self._life.entry.timeout, self._too_late, row)
+
+    def _too_late(self, row):
+        """Called by the clock, for a server that acknowledges nothing."""
+        uri, id, reply_to = row
+        with self._lock:
+            rows = next((rows for rows in (self._waiting, self._next.waiting if self._next else [])
+                         if row in rows), None)
+            if rows is None:
+                return
+            rows.remove(row)
+            self._wanted -= {uri}
+        entry = self._life.entry
+        reply_to.send(error(id, SERVER_UNAVAILABLE, f'server "{entry.name}" did not answer within '
+                                                    f"{entry.timeout:g} seconds"))
 
     def unsubscribe(self, message, reply_to):
         with self._lock:

@@ -94,7 +94,8 @@ def refresh(uses):
     for use in uses:
         upstream, life = use.upstream, use.upstream.life
         use.state, use.given_up = life.state, upstream.restarts.given_up
-        use.busy = use.state == RUNNING and not life.settled or life.pending.is_for_others()
+        if use.state == RUNNING or use.state == STARTING and not life.over:
+            use.wanted = 0      # it was wanted once more just before it began
         use.subscribed = bool(upstream.audience.uris())
 
 
