@@ -197,7 +197,7 @@ def test_an_answer_that_is_lost_by_a_bug_still_ends_its_call(asked_on_behalf, ca
     server = PendingRequests()
     peer = call if asked_on_behalf else Translator(call)
     sent = server.add(ask("a"), peer, call)
-    assert server.answer({"jsonrpc": "2.0", "id": sent["id"], "result": object()})
+    assert server.answer({"jsonrpc": "2.0", "id": sent["id"], "result": {"x": object()}})
     (found,) = map(json.loads, client.outbox.get(5))
     assert found["id"] == "a" and found["error"]["message"].startswith("a bug in the router")
     assert client.calls.wait_until_empty(0)
