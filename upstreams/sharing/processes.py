@@ -340,6 +340,7 @@ class Processes:
     def forget(self, use):
         """It is told to end. Until it has ended, it counts, and no other may take its place."""
         server, use.wanted, use.counts = use.server, 0, False
+        self.clock.forget(use.idle)     # which would keep all of it for so long
         if use in server.uses:
             server.uses.remove(use)
         if use.is_lister():
