@@ -8,6 +8,7 @@ import os
 import re
 import stat
 from pathlib import Path
+from typing import NamedTuple
 
 WITHIN = "MCP_ROUTER_WITHIN"    # an environment variable: the files that routers above us read
 TAKEN_OUT = "needs a room of this program that was taken out"
@@ -50,13 +51,19 @@ def text_of(path):
     return Path(path).read_text("utf-8-sig")
 
 
+class Stamp(NamedTuple):
+    time: int
+    size: int
+    inode: int
+
+
 def stamp_of(path):
     """Something that is another when the file has changed; None if there is none."""
     try:
         found = os.stat(path)
     except (OSError, ValueError):     # or its path has a null byte
         return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    return Stamp(found.st_mtime_ns, found.st_size, found.st_ino)
 
 
 def parse(text):

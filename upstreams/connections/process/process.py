@@ -40,6 +40,8 @@ SHOWN = 80              # characters of a skipped line in the log
 OWN_GROUP = ({"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if WINDOWS
              else {"start_new_session": True})
 
+_OF_WINDOWS = re.compile(r"(?:.*/)?[A-Za-z]:[\\/]")
+_PROGRAMS_OF_WINDOWS = {"cmd", "powershell", "wsl"}
 _NODE, _PYTHON = "Node.js (https://nodejs.org)", "Python (https://python.org)"
 _UV, _BUN = "uv (https://docs.astral.sh/uv)", "Bun (https://bun.sh)"
 _DOTNET = ".NET (https://dotnet.microsoft.com)"
@@ -271,6 +273,8 @@ def _open(entry):
     """A new process. Raises StartFailed."""
     variables = {**os.environ, **dict(entry.env)}
     variables.pop("MCP_ROUTER_TOKEN", None)     # that of our own clients
+    if not WINDOWS:
+        _refuse_windows(entry)
     command = _find(entry.command, variables.get("PATH", os.defpath))
     if not os.path.isdir(entry.cwd):
         raise StartFailed(f'the working directory "{entry.cwd}" does not exist')
@@ -282,13 +286,30 @@ def _open(entry):
         raise StartFailed(f"{command} could not be started: {problem}") from None
 
 
+def _program(command):
+    """The name of a program: without its path, and what Windows puts behind it."""
+    return re.sub(r"\.(exe|cmd)$", "", re.split(r"[/\\]", command)[-1].lower())
+
+
+def _refuse_windows(entry):
+    """Raise StartFailed for a path of Windows, which would lead nowhere here. Arguments may be for
+    another machine, if we do not know the program."""
+    known = _program(entry.command) in _COMES_WITH.keys() - {"docker"}
+    for path in entry.command, entry.cwd, *(entry.args if known else ()):
+        if found := _OF_WINDOWS.match(path):
+            raise StartFailed(f'"{path[found.end() - 3:]}" is a path of Windows, and this system '
+                              "is another: write where that is here")
+
+
 def _find(command, path):
     """The whole path of a command. Raises StartFailed, which tells what to install for it."""
     if found := shutil.which(command, path=path):
         return found
-    name = re.split(r"[/\\]", command)[-1]
-    program = _COMES_WITH.get(re.sub(r"\.(exe|cmd)$", "", name.lower()))
+    program = _COMES_WITH.get(_program(command))
     raise StartFailed(f'the command "{command}" was not found or may not be run; '
                       + (f"it comes with {program}; " if program else "")
+                      + ("it is a program of Windows, and this system is another: write what it "
+                         "starts as the command; " if not WINDOWS
+                         and _program(command) in _PROGRAMS_OF_WINDOWS else "")
                       + (f"searched PATH={path}" if os.path.basename(command) == command
                          else "it is a path, so PATH was not searched"))
