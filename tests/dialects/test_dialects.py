@@ -388,7 +388,8 @@ def test_what_opencode_switches_off_by_pattern_is_off(write, key, rules, hidden)
 
 
 def test_a_pattern_for_one_server_says_nothing_of_another(write):
-    assert off(write(OPENCODE % ("tools", '{"git_hub_*": false}')), "files", "git_hub_x", "x") == []
+    config = OPENCODE % ("tools", '{"git_hub_*": false}')
+    assert off(write(config), "files", "git_hub_x", "x") == []
 
 
 def test_of_tools_and_permission_the_second_counts_more(write):

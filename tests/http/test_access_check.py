@@ -44,7 +44,9 @@ def ask(access, method="GET", path="/sse", **headers):
 ])
 @pytest.mark.parametrize("token", [None, b"t0ken"])
 def test_the_matrix_on_loopback(host, status, origin, allowed, token):
-    expected = status if allowed else 403
+    """With a token any Host is served: a page that was made to point here has no token, and a
+    container calls this machine host.docker.internal."""
+    expected = 403 if not allowed else 200 if token else status
     if token and expected == 200:
         assert ask(Access(token=token), host=host, origin=origin)[0] == 401
     assert ask(Access(token=token), host=host, origin=origin,

@@ -191,7 +191,7 @@ def test_a_server_that_has_changed_has_ended_before_it_starts_again():
     client = listed(world.client())
     call(client, "a__t")
     first = world["a"]
-    reload(world, entry("a", timeout=5), "b")
+    reload(world, entry("a", healthy=5), "b")
     assert client.get()["error"]["message"] == (
         'server "a" is not running: its entry in the config has changed, and it is started again')
     assert first.closing and labels(world) == ["a", "b"] and tools(client) == ["b__t"]
@@ -206,7 +206,7 @@ def test_a_client_hears_what_a_server_that_has_changed_does_not_have_any_more():
     world = world_of("a", "b")
     client = listed(world.client())
     world.offers["a"] = offers(prompts=["p"])
-    reload(world, entry("a", timeout=5), "b")
+    reload(world, entry("a", healthy=5), "b")
     assert [message["method"].split("/")[1] for message in client.gets()] == ["prompts", "tools"]
     world.offers["a"] = offers(missing=True)
     reload(world, "a", "b")
@@ -221,7 +221,7 @@ def test_a_session_of_a_single_server_that_has_changed_stays_with_what_it_wants_
     client.asks("resources/subscribe", uri="a:/")
     world["a"].says(id=world["a"].take()["id"], result={})
     client.asks("logging/setLevel", level="error")
-    reload(world, entry("a", timeout=5))
+    reload(world, entry("a", healthy=5))
     assert [message["method"] for message in world["a"].takes()] == [
         "logging/setLevel", "resources/subscribe"]
     client.gets()
@@ -235,7 +235,7 @@ def test_a_session_that_owned_a_process_there_gets_a_new_one_at_its_next_call():
     for client in clients:
         call(client, "a__t")
     assert len(labels(world)) == 2
-    reload(world, entry("a", timeout=5))
+    reload(world, entry("a", healthy=5))
     assert len(labels(world)) == 1 and all(
         world.pool.owned(client.session) == [] for client in clients)
     for client in clients:
@@ -249,14 +249,14 @@ def test_a_call_that_waits_for_its_turn_at_a_server_that_has_changed_fails_with_
     for client in clients:
         call(client, "a__t")
     assert [client.gets() for client in clients] == [[], [], []]
-    reload(world, entry("a", shared=True, timeout=5))
+    reload(world, entry("a", shared=True, healthy=5))
     for client in clients:
         assert "has changed" in client.get()["error"]["message"]
     world.clock.advance(CALL_PATIENCE)
     assert [client.gets() for client in clients] == [[], [], []]
 
 
-@pytest.mark.parametrize("after", [[], [entry("a", deny=("t",))]])
+@pytest.mark.parametrize("after", [[], [entry("a", healthy=5)]])
 def test_a_call_that_waits_until_the_era_of_a_slow_server_is_known_fails_with_the_reason(after):
     world = World(entries={name: entry(name) for name in "ab"}, b=offers(tools=["t"]),
                   a=offers(tools=["t"], slow=True, discovers="silence"))
@@ -275,7 +275,7 @@ def test_a_list_that_is_under_way_there_is_asked_of_the_new_process():
     del world["a"].offers["lists"]["tools/list"]
     client.asks("tools/list")
     world.offers["a"] = offers(tools=["new"])
-    reload(world, entry("a", timeout=5), "b")
+    reload(world, entry("a", healthy=5), "b")
     names = [[tool["name"] for tool in message["result"]["tools"]]
              for message in client.gets() if "result" in message]
     assert names == [["a__new", "b__t"]]
@@ -287,7 +287,7 @@ def test_what_was_found_out_of_the_server_before_does_not_count_for_the_one_afte
     clients = [world.client(capabilities=ASKABLE) for _ in range(2)]
     world.offers["a"] = offers(tools=["t"])
     (before,) = world.made
-    reload(world, entry("a", timeout=5))
+    reload(world, entry("a", healthy=5))
     assert before.closed and world.made[1].handshake[0]["method"] == "server/discover"
     for client in clients:
         call(client, "a__t")
@@ -304,7 +304,7 @@ def test_a_server_that_changes_while_it_starts_is_not_taken_for_what_it_was_to_b
     client = world.client(capabilities=ASKABLE)
     reload(world, "b")
     world.offers["a"] = offers(tools=["t"])
-    reload(world, entry("a", timeout=5), "b")
+    reload(world, entry("a", healthy=5), "b")
     late = world.made[0]
     late.says(id=late.handshake[0]["id"], error={"code": -32601, "message": "not here"})
     assert not world.pool.tables.servers["a"].has_run
@@ -320,7 +320,7 @@ def test_a_call_of_a_changed_server_fails_if_the_one_before_does_not_end(shared)
     world.offers["a"]["stubborn"] = True
     world.offers["a"] = offers(tools=["t"])
     before = labels(world)
-    reload(world, entry("a", shared=shared, timeout=5))
+    reload(world, entry("a", shared=shared, healthy=5))
     call(client, "a__t")
     world.clock.advance(CALL_PATIENCE)
     assert "no process was free" in client.gets()[-1]["error"]["message"]
@@ -375,7 +375,7 @@ def test_a_server_that_is_the_same_does_not_notice():
         call(client, "b__t")
     before = [(world.own("b", client), client.session.upstreams["b"]) for client in clients]
     for n in range(1, 20):
-        reload(world, *[["c", "b"], ["b", "a"], ["b"], ["b", entry("a", timeout=n)]][n % 4])
+        reload(world, *[["c", "b"], ["b", "a"], ["b"], ["b", entry("a", healthy=n)]][n % 4])
     reload(world, "b")
     assert before == [(world.own("b", client), client.session.upstreams["b"])
                       for client in clients]
@@ -401,7 +401,7 @@ def test_nothing_is_left_of_what_was_there_before():
     for n in range(100):
         for client in clients:
             call(client, "a__t", id=n)
-        reload(world, entry("a", timeout=n % 7), *["b", "c"][:n % 3])
+        reload(world, entry("a", healthy=n % 7), *["b", "c"][:n % 3])
         if n % 10 == 0:
             world.clock.advance(1)
     for client in clients:

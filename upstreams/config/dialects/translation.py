@@ -102,7 +102,7 @@ def _tool_filter(server):
     ours = {"allow": "tools.allow", "block": "tools.deny"}.get(str(mode).lower())
     if ours and tools:
         _set(server, ours, "options.toolFilter.list", patterns(tools))
-    elif stated is not None and not ours:
+    elif stated and not ours:
         server.refuse("options.toolFilter",
                       'must be like {"mode": "allow" or "block", "list": […]}')
 
