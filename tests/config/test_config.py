@@ -188,6 +188,88 @@ def test_what_is_wrong_in_a_server_is_told_with_where_and_what(write, config, wo
     assert words in problem_of(write(config))
 
 
+def test_all_mistakes_of_a_server_and_all_wrong_servers_are_told(write, monkeypatch):
+    monkeypatch.delenv("UNSET", raising=False)
+    entries = entries_of(write(servers(
+        good={"command": "x"}, empty={"url": ""},
+        many={"command": "x", "timeout": -1, "args": ["${UNSET}", "${A}${UNSET}"],
+              "env": {"A": "b"}, "restart": {"pause": 0}, "rename": {"a": "c", "b": "c"}})))
+    assert entries["good"].problem is None and entries["good"].command == "x"
+    assert entries["empty"].problem.endswith("mcpServers.empty.url: must not be empty")
+    for words in ("many.timeout: must be at least 0", "many.args.0: the variable UNSET",
+                  "many.args.1: the variable UNSET", "many.restart.pause: must be more than 0",
+                  'many.rename: "a" and "b" cannot both'):
+        assert words in entries["many"].problem
+
+
+def test_a_server_that_is_wrong_has_a_name_and_a_prefix_like_any_other(write):
+    path = write({**servers(a={"url": "", "prefix": "p"}, b={"url": "", "prefix": "ä"}),
+                  "groups": {"both": ["a", "b"]}})
+    config = load([path])
+    assert [entry.prefix for entry in config.entries.values()] == ["p__", "b__"]
+    assert config.groups == {"both": ["a", "b"]}
+    assert "could produce the same" in refusal(write(servers(
+        a={"url": ""}, b={"command": "x", "prefix": "a"})))
+
+
+def test_no_value_of_a_wrong_server_is_shown(write, monkeypatch):
+    monkeypatch.setenv("KEY", "from-outside")
+    monkeypatch.delenv("UNSET", raising=False)
+    entry = entries_of(write(servers(a={
+        "command": "x", "args": ["--token", "hunter22", "${UNSET}"], "timeout": "hunter33",
+        "env": {"A": "${KEY}", "B": "${UNSET}"}})))["a"]
+    assert not any(value in repr(entry.problem) for value in ("hunter", "from-outside"))
+    assert entry.redact("hunter22 from-outside") == "*** ***"
+
+
+def test_a_variable_may_come_from_the_servers_own_env(write, monkeypatch, tmp_path):
+    monkeypatch.setenv("BOTH", "of-the-router")
+    monkeypatch.delenv("AUTH_HEADER", raising=False)
+    (tmp_path / "more.env").write_text("FROM_FILE=file-value\nBOTH=also-in-the-file\n")
+    entry = entries_of(write(servers(a={
+        "command": "npx", "envFile": "more.env",
+        "args": ["mcp-remote", "--header", "Authorization:${AUTH_HEADER}", "${BOTH}",
+                 "${FROM_FILE}", "${NONE:-${AUTH_HEADER}}"],
+        "env": {"AUTH_HEADER": "Bearer t0ken-value", "BOTH": "of-the-entry"}})))["a"]
+    assert entry.problem is None and entry.args == (
+        "mcp-remote", "--header", "Authorization:Bearer t0ken-value", "of-the-entry",
+        "file-value", "Bearer t0ken-value")
+    assert entry.redact("x t0ken-value, Bearer t0ken-value, file-value") == "x ***, ***, ***"
+
+
+def test_a_variable_of_env_may_name_another_one_and_adds_to_the_routers_own(write, monkeypatch):
+    monkeypatch.setenv("SEARCH", "/bin")
+    for name in ("A", "B", "C"):
+        monkeypatch.delenv(name, raising=False)
+    entry = entries_of(write(servers(a={"command": "x", "env": {
+        "ALL": "${BASE}/all", "BASE": "/base", "SEARCH": "${SEARCH}:${BASE}"}})))["a"]
+    assert dict(entry.env) == {"ALL": "/base/all", "BASE": "/base", "SEARCH": "/bin:/base"}
+    assert "the variable A is not set" in problem_of(write(servers(a={
+        "command": "x", "env": {"A": "${B}", "B": "${A}"}})))
+    chain = {f"N{n}": f"${{N{n + 1}}}" for n in range(500)}
+    assert "is not set" in problem_of(write(servers(a={"command": "x", "env": chain})))
+
+
+@pytest.mark.parametrize("value, sent", [
+    ("", False), ("${UNSET:-}", False), ("Bearer ${UNSET:-}", False), ("bearer  ", False),
+    ("  ", False), ("Bearer x", True), ("Bearer", True), ("basic", True)])
+def test_a_header_without_a_value_is_not_sent(write, monkeypatch, value, sent):
+    monkeypatch.delenv("UNSET", raising=False)
+    entry = entries_of(write(servers(a={"url": "http://x", "headers": {
+        "Authorization": value, "X-Other": "y"}})))["a"]
+    assert [name for name, _ in entry.headers] == ["Authorization"] * sent + ["X-Other"]
+
+
+@pytest.mark.parametrize("keys, same", [
+    ({"describe": {"t": "x"}}, True), ({"rename": {"t": "u"}}, True), ({"timeout": 5}, True),
+    ({"tools": {"deny": ["t"]}}, True), ({"prefix": "p"}, True), ({"args": ["y"]}, False),
+    ({"env": {"A": "b"}}, False), ({"startTimeout": 5}, False), ({"shared": True}, False)])
+def test_a_process_can_go_on_if_only_what_clients_see_is_another(write, keys, same):
+    before = entries_of(write(servers(a={"command": "x"})))["a"]
+    after = entries_of(write(servers(a={"command": "x", **keys})))["a"]
+    assert before != after and after.runs_like(before) is same
+
+
 def test_bare_names_may_stand_beside_others(write):
     entries = entries_of(write(servers(a={"command": "x", "prefix": ""}, b={"command": "x"})))
     assert [entry.prefix for entry in entries.values()] == ["", "b__"]

@@ -68,23 +68,23 @@ class Watch:
     def _has_changed(self):
         """Whether a file is another than the one that was read, and was so at the last look."""
         before, self._last = self._last, self._stamps()
-        new = [stamp for path, stamp in self._last.items() if stamp != before[path]]
+        new = [stamp for path, stamp in self._last.items() if stamp != before.get(path)]
         self._soon = bool(new) and all(stamp and stamp.size for stamp in new)
         return self._last != self._seen and not new
 
     def _read(self, at_once=False):
         """`at_once`: what is wrong is told now, and not only if it is so at the next look too."""
-        seen = self._stamps()
+        known, files = self._seen, self._stamps()
         try:
             config = self._load()
             self._seen = self._last = config.files
             self._use(config)
         except ConfigError as problem:
-            files = {**seen, **problem.files}
+            files = {**files, **problem.files}  # one of these may be mended
             if at_once or files == self._refused:
                 log.error("the config cannot be used, and the one before stays: %s", problem)
-                self._seen = self._last = files     # one may be mended
-            self._refused = files
+                known = self._last = files
+            self._seen, self._refused = known, files
 
 
 def read_again_on_hangup(read_again):
