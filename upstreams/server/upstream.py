@@ -4,7 +4,6 @@ Nothing here waits. A request goes to the connection's outbox. Its answer comes 
 reader thread (life.py) and goes to the peer that the table of pending requests names.
 """
 
-import copy
 import itertools
 import logging
 import math
@@ -137,7 +136,7 @@ class Upstream:
 
     def remember(self, other):
         """Know what this other process of the server has listed."""
-        self.info, self.catalog = other.info, copy.copy(other.catalog)
+        self.info, self.catalog = other.info, other.catalog.under(self.entry)
 
     def close(self, problem=None):
         """Begin to end it. What it was asked may still be answered until it has ended, but if
