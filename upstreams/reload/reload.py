@@ -25,8 +25,11 @@ def reload(router, config):
     groups = router.groups
     router.set_groups(config.groups)
     new, gone, changed, renamed = reload_servers(router.pool, entries)
-    for upstream in [each for name in renamed for each in router.pool.upstreams()[name]]:
-        upstream.take(entries[upstream.name])
+    # Again, if one was made meanwhile and remembers what another has listed
+    while late := [upstream for name in renamed for upstream in router.pool.upstreams()[name]
+                   if upstream.catalog.entry is not entries[name]]:
+        for upstream in late:
+            upstream.take(entries[upstream.name])
     for session in router.sessions.all():
         name = session.surface_name
         if name in gone or name in groups and name not in config.groups:

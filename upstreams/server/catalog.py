@@ -81,7 +81,7 @@ class Catalog:
     """
 
     def __init__(self, entry):
-        self._entry, self._prefix, self._hides = entry, entry.prefix, entry.hides
+        self.entry, self._prefix, self._hides = entry, entry.prefix, entry.hides
         self._ours = dict(entry.rename)             # own name → ours, where they differ
         self._renamed = {ours: own for own, ours in entry.rename}   # the way back
         self._descriptions = dict(entry.describe)   # by our name
@@ -208,7 +208,7 @@ class Catalog:
 
     def _useless_patterns(self):
         """A slip of the pen in `deny` leaves a tool on that was to be off."""
-        for key, patterns in ("allow", self._entry.allow), ("deny", self._entry.deny):
+        for key, patterns in ("allow", self.entry.allow), ("deny", self.entry.deny):
             for pattern in patterns or ():
                 if not fnmatch.filter(self._own[TOOLS], pattern):
                     yield (f'"tools.{key}" in its config is for {pattern.replace("[[]", "[")}, '

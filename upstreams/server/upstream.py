@@ -4,6 +4,7 @@ Nothing here waits. A request goes to the connection's outbox. Its answer comes 
 reader thread (life.py) and goes to the peer that the table of pending requests names.
 """
 
+import copy
 import itertools
 import logging
 import math
@@ -136,7 +137,7 @@ class Upstream:
 
     def remember(self, other):
         """Know what this other process of the server has listed."""
-        self.info, self.catalog = other.info, other.catalog.under(self.entry)
+        self.info, self.catalog = other.info, copy.copy(other.catalog)
 
     def close(self, problem=None):
         """Begin to end it. What it was asked may still be answered until it has ended, but if
