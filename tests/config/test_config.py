@@ -44,6 +44,13 @@ def refusal(path):
     return str(problem.value)
 
 
+def problem_of(path, name="a"):
+    """What is wrong with a server; it has nothing then that could be started."""
+    entry = entries_of(path)[name]
+    assert (entry.command, entry.url, entry.args, entry.env) == (None, None, (), ())
+    return entry.problem
+
+
 def test_the_smallest_config(write):
     (entry,) = entries_of(write(servers(one={"command": "x"}))).values()
     assert (entry.name, entry.command, entry.args, entry.prefix) == ("one", "x", (), "one__")
@@ -69,9 +76,9 @@ def test_variables_are_expanded_in_command_args_env_and_cwd(write, monkeypatch):
     assert entry.cwd == "/t0ken"
 
 
-def test_an_unset_variable_is_an_error_that_names_the_server_and_the_key(write, monkeypatch):
+def test_an_unset_variable_is_a_problem_that_names_the_server_and_the_key(write, monkeypatch):
     monkeypatch.delenv("UNSET", raising=False)
-    text = refusal(write(servers(one={"command": "x", "env": {"KEY": "${UNSET}"}})))
+    text = problem_of(write(servers(one={"command": "x", "env": {"KEY": "${UNSET}"}})), "one")
     assert "mcpServers.one.env.KEY: the variable UNSET is not set" in text
 
 
@@ -121,6 +128,26 @@ def test_what_is_disabled_is_not_validated(write, monkeypatch, caplog):
     ({"mcpServers": []}, "mcpServers: must be an object"),
     (servers(), "must name at least one server"),
     (servers(a={"command": "x", "disabled": True}), "every server in it is disabled"),
+    (servers(a={"command": "x", "timeout": float("nan")}), "not JSON: NaN is no number there"),
+    (servers(a={"command": "x", "timeout": float("inf")}), "not JSON: Infinity is no number"),
+    ('{"mcpServers": ' + "9" * 5000 + "}", "not JSON: "),
+    ({"mcpservers": {}}, 'top level: needs the key "mcpServers"; unknown to this router: "mcp'),
+    ({"mcpServers": {"a/b": {"command": "x"}, "a-b": {"command": "x"}}},
+     "mcpServers.a-b: is called a-b here, as is"),
+    ({**servers(a={"command": "x"}), "groups": []}, "groups: must be an object"),
+    ({**servers(a={"command": "x"}), "groups": {"b": ["c"]}}, 'groups.b: there is no server "c"'),
+    ({**servers(a={"command": "x"}), "groups": {"a": ["a"]}}, "groups.a: a server has this name"),
+    ({**servers(a={"command": "x"}), "groups": {"a b": ["a"]}}, "groups.a b: is part of a path"),
+    ('{"mcpServers": {"a": {"command": "x", "unknown": ' + "[" * 5000 + "]" * 5000 + "}}}",
+     "is nested too deeply"),
+    (servers(a={"command": "x"}, a__b={"command": "x"}), "could produce the same"),
+    (servers(a={"command": "x"}, b={"command": "x", "prefix": "a"}), "could produce the same"),
+])
+def test_a_config_of_which_nobody_can_say_which_servers_it_means_is_refused(write, config, words):
+    assert words in refusal(write(config))
+
+
+@pytest.mark.parametrize("config, words", [
     (servers(a={}), 'mcpServers.a: needs the key "command"'),
     (servers(a={"command": 1}), "mcpServers.a.command: must be a string"),
     (servers(a={"command": ""}), "mcpServers.a.command: must not be empty"),
@@ -133,14 +160,10 @@ def test_what_is_disabled_is_not_validated(write, monkeypatch, caplog):
     (servers(a={"command": "x", "restart": {"attempts": 1e300}}), "must be at most 1000000"),
     (servers(a={"command": "x", "restart": {"pause": 61}}), "restart.pause: must be at most 60"),
     (servers(a={"command": "x", "restart": {"healthy": 1e6}}), "must be at most 86400"),
-    (servers(a={"command": "x", "timeout": float("nan")}), "not JSON: NaN is no number there"),
-    (servers(a={"command": "x", "timeout": float("inf")}), "not JSON: Infinity is no number"),
     ('{"mcpServers": {"a": {"command": "x", "timeout": 1e999}}}', "must be at most 86400"),
-    ('{"mcpServers": ' + "9" * 5000 + "}", "not JSON: "),
     (servers(a={"comand": "x", "args": []}),
      'mcpServers.a: needs the key "command", or "url"; unknown to this router: "comand"'),
     (servers(a={"comand": "x", "arg": []}), '; unknown to this router: "comand", "arg"'),
-    ({"mcpservers": {}}, 'top level: needs the key "mcpServers"; unknown to this router: "mcp'),
     (servers(a={"command": "x", "disabled": "yes"}), "a.disabled: must be a boolean"),
     (servers(a={"command": "x", "prefix": "ä"}), 'prefix: may have letters, digits, "-"'),
     (servers(a={"command": "x", "tools": {"allow": "y"}}), "a.tools.allow: must be an array"),
@@ -150,12 +173,6 @@ def test_what_is_disabled_is_not_validated(write, monkeypatch, caplog):
     (servers(a={"type": "stdio", "url": "http://x"}), 'a.type: "stdio" needs the key "command"'),
     (servers(a={"type": "ws", "url": "ws://x"}), "a.type: must be one of ['stdio'"),
     (servers(a={"command": "x", "prefix": "a.b"}), 'prefix: may have letters, digits, "-" and'),
-    ({"mcpServers": {"a/b": {"command": "x"}, "a-b": {"command": "x"}}},
-     "mcpServers.a-b: is called a-b here, as is"),
-    ({**servers(a={"command": "x"}), "groups": []}, "groups: must be an object"),
-    ({**servers(a={"command": "x"}), "groups": {"b": ["c"]}}, 'groups.b: there is no server "c"'),
-    ({**servers(a={"command": "x"}), "groups": {"a": ["a"]}}, "groups.a: a server has this name"),
-    ({**servers(a={"command": "x"}), "groups": {"a b": ["a"]}}, "groups.a b: is part of a path"),
     (servers(a={"command": "x", "envFile": "none.env"}), "a.envFile: the file "),
     (servers(a={"command": "x", "envFile": "\0"}), "a.envFile: the file "),
     (servers(a={"command": "x", "env": {"K": "x${env:K}"}}), "a.env.K: ${env:K} needs a room of"),
@@ -165,14 +182,92 @@ def test_what_is_disabled_is_not_validated(write, monkeypatch, caplog):
     (servers(a=7), "mcpServers.a: must be an object"),
     (servers(a={"command": "x", "args": ["${A:-" * 500 + "}" * 500]}),
      "a.args.0: has more than 20 defaults within defaults"),
-    ('{"mcpServers": {"a": {"command": "x", "unknown": ' + "[" * 5000 + "]" * 5000 + "}}}",
-     "is nested too deeply"),
     (servers(a={"command": "x", "prefix": "a\n"}), "prefix: may have letters"),
-    (servers(a={"command": "x"}, a__b={"command": "x"}), "could produce the same"),
-    (servers(a={"command": "x"}, b={"command": "x", "prefix": "a"}), "could produce the same"),
 ])
-def test_a_bad_config_is_refused_with_where_and_what(write, config, words):
-    assert words in refusal(write(config))
+def test_what_is_wrong_in_a_server_is_told_with_where_and_what(write, config, words):
+    assert words in problem_of(write(config))
+
+
+def test_all_mistakes_of_a_server_and_all_wrong_servers_are_told(write, monkeypatch):
+    monkeypatch.delenv("UNSET", raising=False)
+    entries = entries_of(write(servers(
+        good={"command": "x"}, empty={"url": ""},
+        many={"command": "x", "timeout": -1, "args": ["${UNSET}", "${A}${UNSET}"],
+              "env": {"A": "b"}, "restart": {"pause": 0}, "rename": {"a": "c", "b": "c"}})))
+    assert entries["good"].problem is None and entries["good"].command == "x"
+    assert entries["empty"].problem.endswith("mcpServers.empty.url: must not be empty")
+    for words in ("many.timeout: must be at least 0", "many.args.0: the variable UNSET",
+                  "many.args.1: the variable UNSET", "many.restart.pause: must be more than 0",
+                  'many.rename: "a" and "b" cannot both'):
+        assert words in entries["many"].problem
+
+
+def test_a_server_that_is_wrong_has_a_name_and_a_prefix_like_any_other(write):
+    path = write({**servers(a={"url": "", "prefix": "p"}, b={"url": "", "prefix": "ä"}),
+                  "groups": {"both": ["a", "b"]}})
+    config = load([path])
+    assert [entry.prefix for entry in config.entries.values()] == ["p__", "b__"]
+    assert config.groups == {"both": ["a", "b"]}
+    assert "could produce the same" in refusal(write(servers(
+        a={"url": ""}, b={"command": "x", "prefix": "a"})))
+
+
+def test_no_value_of_a_wrong_server_is_shown(write, monkeypatch):
+    monkeypatch.setenv("KEY", "from-outside")
+    monkeypatch.delenv("UNSET", raising=False)
+    entry = entries_of(write(servers(a={
+        "command": "x", "args": ["--token", "hunter22", "${UNSET}"], "timeout": "hunter33",
+        "env": {"A": "${KEY}", "B": "${UNSET}"}})))["a"]
+    assert not any(value in repr(entry.problem) for value in ("hunter", "from-outside"))
+    assert entry.redact("hunter22 from-outside") == "*** ***"
+
+
+def test_a_variable_may_come_from_the_servers_own_env(write, monkeypatch, tmp_path):
+    monkeypatch.setenv("BOTH", "of-the-router")
+    monkeypatch.delenv("AUTH_HEADER", raising=False)
+    (tmp_path / "more.env").write_text("FROM_FILE=file-value\nBOTH=also-in-the-file\n")
+    entry = entries_of(write(servers(a={
+        "command": "npx", "envFile": "more.env",
+        "args": ["mcp-remote", "--header", "Authorization:${AUTH_HEADER}", "${BOTH}",
+                 "${FROM_FILE}", "${NONE:-${AUTH_HEADER}}"],
+        "env": {"AUTH_HEADER": "Bearer t0ken-value", "BOTH": "of-the-entry"}})))["a"]
+    assert entry.problem is None and entry.args == (
+        "mcp-remote", "--header", "Authorization:Bearer t0ken-value", "of-the-entry",
+        "file-value", "Bearer t0ken-value")
+    assert entry.redact("x t0ken-value, Bearer t0ken-value, file-value") == "x ***, ***, ***"
+
+
+def test_a_variable_of_env_may_name_another_one_and_adds_to_the_routers_own(write, monkeypatch):
+    monkeypatch.setenv("SEARCH", "/bin")
+    for name in ("A", "B", "C"):
+        monkeypatch.delenv(name, raising=False)
+    entry = entries_of(write(servers(a={"command": "x", "env": {
+        "ALL": "${BASE}/all", "BASE": "/base", "SEARCH": "${SEARCH}:${BASE}"}})))["a"]
+    assert dict(entry.env) == {"ALL": "/base/all", "BASE": "/base", "SEARCH": "/bin:/base"}
+    assert "the variable A is not set" in problem_of(write(servers(a={
+        "command": "x", "env": {"A": "${B}", "B": "${A}"}})))
+    chain = {f"N{n}": f"${{N{n + 1}}}" for n in range(500)}
+    assert "is not set" in problem_of(write(servers(a={"command": "x", "env": chain})))
+
+
+@pytest.mark.parametrize("value, sent", [
+    ("", False), ("${UNSET:-}", False), ("Bearer ${UNSET:-}", False), ("bearer  ", False),
+    ("  ", False), ("Bearer x", True), ("Bearer", True), ("basic", True)])
+def test_a_header_without_a_value_is_not_sent(write, monkeypatch, value, sent):
+    monkeypatch.delenv("UNSET", raising=False)
+    entry = entries_of(write(servers(a={"url": "http://x", "headers": {
+        "Authorization": value, "X-Other": "y"}})))["a"]
+    assert [name for name, _ in entry.headers] == ["Authorization"] * sent + ["X-Other"]
+
+
+@pytest.mark.parametrize("keys, same", [
+    ({"describe": {"t": "x"}}, True), ({"rename": {"t": "u"}}, True), ({"timeout": 5}, True),
+    ({"tools": {"deny": ["t"]}}, True), ({"prefix": "p"}, True), ({"args": ["y"]}, False),
+    ({"env": {"A": "b"}}, False), ({"startTimeout": 5}, False), ({"shared": True}, False)])
+def test_a_process_can_go_on_if_only_what_clients_see_is_another(write, keys, same):
+    before = entries_of(write(servers(a={"command": "x"})))["a"]
+    after = entries_of(write(servers(a={"command": "x", **keys})))["a"]
+    assert before != after and after.runs_like(before) is same
 
 
 def test_bare_names_may_stand_beside_others(write):
@@ -216,7 +311,7 @@ def test_a_config_that_is_a_pipe_is_refused_and_not_read(tmp_path):
 
 def test_an_env_file_that_is_a_pipe_is_refused_and_not_read(write, tmp_path):
     path = write(servers(a={"command": "x", "envFile": str(pipe_in(tmp_path))}))
-    assert "a.envFile: the file" in refusal(path) and "it is a pipe" in refusal(path)
+    assert "a.envFile: the file" in problem_of(path) and "it is a pipe" in problem_of(path)
 
 
 def test_an_env_file_may_be_empty(write):
@@ -233,13 +328,13 @@ def test_keys_in_another_order_are_the_same_entry(write):
     assert entry_of(*names) == entry_of(*reversed(names))
 
 
-def test_what_needs_a_room_that_was_taken_out_is_refused(write):
+def test_a_server_that_needs_a_room_that_was_taken_out_fails(write):
     remote, modern = {"url": "http://x"}, {"command": "x", "protocol": "modern"}
     for server, key, without in ((remote, "url", dict(connections=["command"])),
                                  (modern, "protocol", dict(eras=False))):
-        assert load([write(servers(a=server))])
-        with pytest.raises(ConfigError, match=f"mcpServers.a.{key}: needs a room of this program"):
-            load([write(servers(a=server))], **without)
+        assert entries_of(write(servers(a=server)))["a"].problem is None
+        (entry,) = load([write(servers(a=server))], **without).entries.values()
+        assert f"mcpServers.a.{key}: needs a room of this program" in entry.problem
 
 
 @pytest.mark.parametrize("value", [
@@ -252,7 +347,8 @@ def test_a_long_value_is_searched_for_secrets_in_linear_time(write, value):
 
 
 def test_the_value_of_a_bad_key_is_not_repeated(write):
-    assert "hunter2" not in refusal(write(servers(a={"command": "x", "env": {"K": ["hunter2"]}})))
+    path = write(servers(a={"command": "x", "env": {"K": ["hunter2"]}}))
+    assert "hunter2" not in problem_of(path)
 
 
 def test_secrets_are_taken_out_of_what_is_shown(write, monkeypatch):

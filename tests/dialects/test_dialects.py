@@ -74,6 +74,11 @@ def write(tmp_path):
     return write_it
 
 
+def problem_of(path, name="a"):
+    """What is wrong with this server."""
+    return load([path]).entries[name].problem
+
+
 def in_short(entry):
     """What EXPECTED says of an entry."""
     kinds = {key: type(value) for key, value in NOTHING.items()}
@@ -198,9 +203,12 @@ def test_an_error_names_keys_that_the_file_has(folder, name, monkeypatch):
     for config in damaged(whole):
         monkeypatch.setattr(dialects, "parsers", {path.suffix: lambda text: config})
         try:
-            load([path])
+            problems = [problem for entry in load([path]).entries.values() if entry.problem
+                        for problem in entry.problem.split(f"; {path}: ")]
         except ConfigError as problem:
-            place = str(problem).removeprefix(f"{path}: ").partition(": ")[0]
+            problems = [str(problem)]
+        for problem in problems:
+            place = problem.removeprefix(f"{path}: ").partition(": ")[0]
             assert place in ABOUT_ALL or named(config, place), problem
             wrong += 1
     assert wrong > 5
@@ -254,15 +262,10 @@ def test_other_keys_of_a_settings_file_are_none_of_our_business(write, caplog, o
      "mcp_servers.a.bearer_token_env_var: the variable NONE_SET is not set"),
     ('{"mcp_servers": {"a": {"url": "http://x", "env_http_headers": {"X": []}}}}',
      "mcp_servers.a.env_http_headers.X: must be a string"),
-    ('{"servers": {}, "inputs": []}', "servers: must name at least one server"),
     ('{"mcpServers": {"a": {"command": "x", "enabled": "false"}}}',
      "a.enabled: must be a boolean"),
     ('{"mcpServers": {"a": {"command": "x", "isActive": 0}}}', "a.isActive: must be a boolean"),
-    ('{"mcpServers": []}', "mcpServers: must be an object"),
     ('{"mcpServers": {"a": 7}}', "mcpServers.a: must be an object"),
-    ('{"command": "x", "args": []}', "is a server without a name: write"),
-    ('{"mcpServers": {"a": {"command": "x"}}, "servers": {"a": {"command": "y"}}}',
-     "servers.a: is called a here, as is "),
     ('{"mcpServers": {"a": {"command": "x", "env": {"K": "${file:\\u0000}"}}}}',
      "a.env.K: the file "),
     ('{"mcpServers": {"a": {"command": "x", "env": {"K": "${command:pickFile}"}}}}',
@@ -271,6 +274,17 @@ def test_other_keys_of_a_settings_file_are_none_of_our_business(write, caplog, o
 ])
 def test_what_is_wrong_is_named_as_the_file_names_it(write, words, text, monkeypatch):
     monkeypatch.delenv("NONE_SET", raising=False)
+    assert words in problem_of(write(text))
+
+
+@pytest.mark.parametrize("text, words", [
+    ('{"servers": {}, "inputs": []}', "servers: must name at least one server"),
+    ('{"mcpServers": []}', "mcpServers: must be an object"),
+    ('{"command": "x", "args": []}', "is a server without a name: write"),
+    ('{"mcpServers": {"a": {"command": "x"}}, "servers": {"a": {"command": "y"}}}',
+     "servers.a: is called a here, as is "),
+])
+def test_a_file_of_which_nobody_can_say_which_servers_it_means_is_refused(write, text, words):
     with pytest.raises(ConfigError) as problem:
         load([write(text)])
     assert words in str(problem.value)
@@ -281,18 +295,19 @@ def test_a_file_that_is_no_toml_is_refused(write):
         load([write("[mcp_servers", name="x.toml")])
 
 
-@pytest.mark.parametrize("text, words", [
-    ('{"mcp_servers": [{"name": "a", "command": "x"}, {"name": "a", "command": "y"}]}',
-     'mcp_servers.1.name: is "a", as that of number 0: rename or remove one of the two'),
-    ('{"mcp_servers": [{"name": "a", "command": "x"}, {"command": "y"}]}',
-     'mcp_servers.1: needs the key "name"'),
-    ('{"mcp_servers": [{"name": "a", "command": "x", "args": "y"}]}',
-     "mcp_servers.0.args: must be an array"),
+def test_a_list_of_servers_in_which_two_have_one_name_is_refused(write):
+    with pytest.raises(ConfigError, match='mcp_servers.1.name: is "a", as that of number 0: ren'):
+        load([write('{"mcp_servers": [{"name": "a", "command": "x"}, {"name": "a"}]}')])
+
+
+@pytest.mark.parametrize("second, name, words", [
+    ('{"command": "y"}', "mcp_servers.1", 'mcp_servers.1: needs the key "name", with a name'),
+    ('{"name": 7, "command": "y"}', "mcp_servers.1", 'mcp_servers.1: needs the key "name"'),
+    ('{"name": "b", "command": "x", "args": "y"}', "b", "mcp_servers.1.args: must be an array"),
 ])
-def test_a_list_of_servers_names_each_and_by_its_place_what_is_wrong(write, text, words):
-    with pytest.raises(ConfigError) as problem:
-        load([write(text)])
-    assert words in str(problem.value)
+def test_of_a_list_of_servers_each_is_right_or_wrong_by_itself(write, second, name, words):
+    path = write('{"mcp_servers": [{"name": "a", "command": "x"}, %s]}' % second)
+    assert problem_of(path) is None and words in problem_of(path, name)
 
 
 @pytest.mark.parametrize("number", ["nan", "-nan", "inf", "1e999"])
@@ -308,8 +323,8 @@ def test_a_number_beyond_all_bounds_is_refused(write, caplog):
     caplog.set_level(logging.INFO, "router")
     long = "9" * 400
     for key in ("timeout", "startup_timeout_ms"):
-        with pytest.raises(ConfigError, match=f"a.{key}: must be at most"):
-            load([write(f'{{"mcpServers": {{"a": {{"command": "x", "{key}": {long}}}}}}}')])
+        path = write(f'{{"mcpServers": {{"a": {{"command": "x", "{key}": {long}}}}}}}')
+        assert f"a.{key}: must be at most" in problem_of(path)
 
 
 def test_a_file_of_a_variable_belongs_to_the_config(folder):
@@ -320,8 +335,8 @@ def test_a_file_of_a_variable_belongs_to_the_config(folder):
 
 def test_a_file_of_a_variable_that_is_a_pipe_is_refused_and_not_read(write, tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(ConfigError, match="a.env.K: the file .*pipe cannot be read: it is a pipe"):
-        load([write('{"mcpServers": {"a": {"command": "x", "env": {"K": "${file:pipe}"}}}}')])
+    path = write('{"mcpServers": {"a": {"command": "x", "env": {"K": "${file:pipe}"}}}}')
+    assert "pipe cannot be read: it is a pipe" in problem_of(path)
 
 
 def test_a_config_that_is_nested_too_deeply_is_refused(write):
@@ -343,6 +358,101 @@ def test_a_config_that_is_nested_too_deeply_is_refused(write):
 def test_rarer_forms_of_readmes_are_understood(write, text, server):
     (entry,) = load([write(text)]).entries.values()
     assert (entry.name, entry.command, entry.url, entry.type) == server
+
+
+def off(config, server, *tools):
+    """Which of these tools of the server a config of opencode switches off."""
+    entry = load([config]).entries[server]
+    return [tool for tool in tools if entry.hides(tool)]
+
+
+OPENCODE = """{"mcp": {"git hub": {"type": "local", "command": ["x"]}, "files": {"type": "local",
+               "command": ["x"]}}, "%s": %s}"""
+
+
+@pytest.mark.parametrize("key, rules, hidden", [
+    ("tools", '{"git_hub_*": false}', ["get.it", "get", "drop"]),
+    ("tools", '{"git_hub*": false, "git_hub_get": true}', ["get.it", "drop"]),
+    ("tools", '{"git_hub_get": true, "git_hub*": false}', ["get.it", "get", "drop"]),
+    ("tools", '{"*": false, "*_get*": true, "git_hub_get_it": false}', ["get.it", "drop"]),
+    ("tools", '{"*_drop": false, "files_*": false, "bash": false}', ["drop"]),
+    ("tools", '{"git_hub_?et": false, "git_hub_[d]rop": false}', ["get"]),
+    ("tools", '[false]', []), ("tools", '{"git_hub_*": "no"}', []),
+    ("permission", '{"git_hub_*": "deny", "git_hub_get": "ask"}', ["get.it", "drop"]),
+    ("permission", '"deny"', ["get.it", "get", "drop"]), ("permission", '"allow"', []),
+    ("permission", '{"git_hub_drop": {"*": "deny"}, "git_hub_get": {"*": "deny", "a": "allow"}}',
+     ["drop"]),
+])
+def test_what_opencode_switches_off_by_pattern_is_off(write, key, rules, hidden):
+    assert off(write(OPENCODE % (key, rules)), "git-hub", "get.it", "get", "drop") == hidden
+
+
+def test_a_pattern_for_one_server_says_nothing_of_another(write):
+    config = OPENCODE % ("tools", '{"git_hub_*": false}')
+    assert off(write(config), "files", "git_hub_x", "x") == []
+
+
+def test_of_tools_and_permission_the_second_counts_more(write):
+    config = OPENCODE % ("tools", '{"files_*": false}, "permission": {"files_a": "allow"}')
+    assert off(write(config), "files", "a", "b") == ["b"]
+
+
+def test_a_tool_filter_that_is_not_understood_leaves_no_tool_on(write):
+    for stated in '{"mode": "some", "list": ["x"]}', '["x"]':
+        path = write('{"mcpServers": {"a": {"command": "x", "options": {"toolFilter": %s}}}}'
+                     % stated)
+        assert "mcpServers.a.options.toolFilter: must be like" in problem_of(path)
+
+
+def test_what_mcporter_imports_is_told_and_left_alone(write, caplog):
+    path = write('{"mcpServers": {"a": {"command": "x"}}, "imports": ["cursor", "codex"]}')
+    with caplog.at_level(logging.WARNING, "router"):
+        assert list(load([path]).entries) == ["a"]
+    assert "x.json: imports: configs of other hosts are not read by themselves" in caplog.text
+
+
+@pytest.mark.parametrize("word", ["autoStart", "start_on_launch"])
+@pytest.mark.parametrize("value, start", [("false", "first-use"), ("true", None)])
+def test_a_server_that_its_host_does_not_start_at_once_starts_at_its_first_use(
+        write, word, value, start):
+    path = write('{"mcpServers": {"a": {"command": "x", "%s": %s}}}' % (word, value))
+    (server,), _ = dialects.servers(path, parse(path.read_text("utf-8")))
+    known = "start" in SCHEMA["$defs"]["server"]["properties"]
+    assert server.keys.get("start") == (start if known else None)
+    assert problem_of(path) is None
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "config.yml"])
+def test_a_file_in_yaml_is_told_so(write, name):
+    with pytest.raises(ConfigError, match=f"{name}: is YAML, as Goose and Continue have it"):
+        load([write("extensions:\n  time:\n    cmd: uvx\n", name=name)])
+
+
+def test_settings_without_servers_are_told_where_hosts_have_them(write):
+    settings = json.dumps({f"editor.setting{n}": n for n in range(300)})
+    with pytest.raises(ConfigError) as problem:
+        load([write(settings, ".vscode", name="settings.json")])
+    text = str(problem.value)
+    assert 'needs the key "mcpServers", or that of another host: ' in text and len(text) < 900
+    assert '"servers" (VS Code)' in text and '"context_servers" (Zed)' in text
+    assert text.endswith('"editor.setting9" and 290 more')
+
+
+def test_what_is_wrong_in_one_server_leaves_the_others_as_they_are(write, monkeypatch):
+    """A connector that was not filled in, a number without quotes, what is no server at all."""
+    monkeypatch.delenv("NONE_SET", raising=False)
+    entries = load([write("""{"mcpServers": {
+        "good": {"command": "x", "args": ["a"]}, "empty": {"type": "http", "url": ""},
+        "unset": {"url": "https://${NONE_SET}/mcp", "headers": {"X": "Bearer ${NONE_SET}"}},
+        "comment": "paste your servers here", "also-good": {"url": "https://y.example/mcp"}}}""")
+                    ]).entries
+    assert [name for name, entry in entries.items() if entry.problem is None] == [
+        "good", "also-good"]
+    assert "empty.url: must not be empty" in entries["empty"].problem
+    assert "unset.url: the variable NONE_SET" in entries["unset"].problem
+    assert "unset.headers.X: the variable NONE_SET" in entries["unset"].problem
+    assert "must begin with" not in entries["unset"].problem
+    assert "comment: must be an object" in entries["comment"].problem
 
 
 @pytest.mark.parametrize("host_folder", [".vscode", ".cursor", ".roo"])

@@ -45,7 +45,9 @@ def ask(access, method="GET", path="/sse", **headers):
 ])
 @pytest.mark.parametrize("token", [None, b"t0ken"])
 def test_the_matrix_on_loopback(host, status, origin, allowed, token):
-    expected = status if allowed else 403
+    """With a token any Host is served: a page that was made to point here has no token, and a
+    container calls this machine host.docker.internal."""
+    expected = 403 if not allowed else 200 if token else status
     if token and expected == 200:
         assert ask(Access(token=token), host=host, origin=origin)[0] == 401
     assert ask(Access(token=token), host=host, origin=origin,
@@ -181,3 +183,22 @@ def test_secrets_of_the_config_reach_no_log_no_error_and_no_page(start_router):
         text = response.read().decode()
     assert "died with ***" in text
     assert "s3cret-value" not in text + "\n".join(running.lines)
+
+
+def test_a_container_reaches_the_router_by_its_own_name_for_it_if_there_is_a_token(start_router):
+    running = start_router({"fake": fake()}, env={"MCP_ROUTER_TOKEN": "t0ken-value"})
+    for token, status in ("t0ken-value", 200), ("another", 401):
+        request = urllib.request.Request(f"{running.url}/health", headers={
+            "Host": "host.docker.internal:8080", "Authorization": f"Bearer {token}"})
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                assert answer.status == status
+        except urllib.error.HTTPError as problem:
+            assert problem.code == status
+
+
+def test_without_a_token_the_refusal_of_a_host_says_what_to_do():
+    (body, status, _), _ = AccessCheck(Access()).judge(
+        "GET", "/sse", {"Host": "host.docker.internal"}.get)
+    assert status.startswith("403") and b"use 127.0.0.1 or localhost" in body
+    assert b"--token-file" in body

@@ -6,6 +6,7 @@ import pytest
 
 from transports.fabric.outbox import CLOSE
 from upstreams.config.entries import Config, Entry
+from upstreams.config.reading import ConfigError
 from upstreams.eras import open_life
 from upstreams.reload.reload import reload as reload_router
 from upstreams.reload.reload import reload_servers
@@ -191,7 +192,7 @@ def test_a_server_that_has_changed_has_ended_before_it_starts_again():
     client = listed(world.client())
     call(client, "a__t")
     first = world["a"]
-    reload(world, entry("a", timeout=5), "b")
+    reload(world, entry("a", healthy=5), "b")
     assert client.get()["error"]["message"] == (
         'server "a" is not running: its entry in the config has changed, and it is started again')
     assert first.closing and labels(world) == ["a", "b"] and tools(client) == ["b__t"]
@@ -206,7 +207,7 @@ def test_a_client_hears_what_a_server_that_has_changed_does_not_have_any_more():
     world = world_of("a", "b")
     client = listed(world.client())
     world.offers["a"] = offers(prompts=["p"])
-    reload(world, entry("a", timeout=5), "b")
+    reload(world, entry("a", healthy=5), "b")
     assert [message["method"].split("/")[1] for message in client.gets()] == ["prompts", "tools"]
     world.offers["a"] = offers(missing=True)
     reload(world, "a", "b")
@@ -221,7 +222,7 @@ def test_a_session_of_a_single_server_that_has_changed_stays_with_what_it_wants_
     client.asks("resources/subscribe", uri="a:/")
     world["a"].says(id=world["a"].take()["id"], result={})
     client.asks("logging/setLevel", level="error")
-    reload(world, entry("a", timeout=5))
+    reload(world, entry("a", healthy=5))
     assert [message["method"] for message in world["a"].takes()] == [
         "logging/setLevel", "resources/subscribe"]
     client.gets()
@@ -235,7 +236,7 @@ def test_a_session_that_owned_a_process_there_gets_a_new_one_at_its_next_call():
     for client in clients:
         call(client, "a__t")
     assert len(labels(world)) == 2
-    reload(world, entry("a", timeout=5))
+    reload(world, entry("a", healthy=5))
     assert len(labels(world)) == 1 and all(
         world.pool.owned(client.session) == [] for client in clients)
     for client in clients:
@@ -249,14 +250,14 @@ def test_a_call_that_waits_for_its_turn_at_a_server_that_has_changed_fails_with_
     for client in clients:
         call(client, "a__t")
     assert [client.gets() for client in clients] == [[], [], []]
-    reload(world, entry("a", shared=True, timeout=5))
+    reload(world, entry("a", shared=True, healthy=5))
     for client in clients:
         assert "has changed" in client.get()["error"]["message"]
     world.clock.advance(CALL_PATIENCE)
     assert [client.gets() for client in clients] == [[], [], []]
 
 
-@pytest.mark.parametrize("after", [[], [entry("a", deny=("t",))]])
+@pytest.mark.parametrize("after", [[], [entry("a", healthy=5)]])
 def test_a_call_that_waits_until_the_era_of_a_slow_server_is_known_fails_with_the_reason(after):
     world = World(entries={name: entry(name) for name in "ab"}, b=offers(tools=["t"]),
                   a=offers(tools=["t"], slow=True, discovers="silence"))
@@ -275,7 +276,7 @@ def test_a_list_that_is_under_way_there_is_asked_of_the_new_process():
     del world["a"].offers["lists"]["tools/list"]
     client.asks("tools/list")
     world.offers["a"] = offers(tools=["new"])
-    reload(world, entry("a", timeout=5), "b")
+    reload(world, entry("a", healthy=5), "b")
     names = [[tool["name"] for tool in message["result"]["tools"]]
              for message in client.gets() if "result" in message]
     assert names == [["a__new", "b__t"]]
@@ -287,7 +288,7 @@ def test_what_was_found_out_of_the_server_before_does_not_count_for_the_one_afte
     clients = [world.client(capabilities=ASKABLE) for _ in range(2)]
     world.offers["a"] = offers(tools=["t"])
     (before,) = world.made
-    reload(world, entry("a", timeout=5))
+    reload(world, entry("a", healthy=5))
     assert before.closed and world.made[1].handshake[0]["method"] == "server/discover"
     for client in clients:
         call(client, "a__t")
@@ -304,7 +305,7 @@ def test_a_server_that_changes_while_it_starts_is_not_taken_for_what_it_was_to_b
     client = world.client(capabilities=ASKABLE)
     reload(world, "b")
     world.offers["a"] = offers(tools=["t"])
-    reload(world, entry("a", timeout=5), "b")
+    reload(world, entry("a", healthy=5), "b")
     late = world.made[0]
     late.says(id=late.handshake[0]["id"], error={"code": -32601, "message": "not here"})
     assert not world.pool.tables.servers["a"].has_run
@@ -320,7 +321,7 @@ def test_a_call_of_a_changed_server_fails_if_the_one_before_does_not_end(shared)
     world.offers["a"]["stubborn"] = True
     world.offers["a"] = offers(tools=["t"])
     before = labels(world)
-    reload(world, entry("a", shared=shared, timeout=5))
+    reload(world, entry("a", shared=shared, healthy=5))
     call(client, "a__t")
     world.clock.advance(CALL_PATIENCE)
     assert "no process was free" in client.gets()[-1]["error"]["message"]
@@ -328,6 +329,126 @@ def test_a_call_of_a_changed_server_fails_if_the_one_before_does_not_end(shared)
     world.clock.advance(1)
     assert client.gets() == [] and world.own("a", client).started
     assert not any(server.takes() for server in world.made)
+
+
+# -- what only clients see
+
+
+def described(client):
+    client.asks("tools/list")
+    return [tool.get("description") for tool in client.gets()[-1]["result"]["tools"]]
+
+
+@pytest.mark.parametrize("change, names", [
+    (dict(prefix="p__"), ["p__t", "p__u"]), (dict(deny=("u",)), ["a__t"]),
+    (dict(allow=("u",)), ["a__u"]), (dict(rename=(("t", "z"),)), ["a__z", "a__u"]),
+    (dict(rules=(("a_", "a_t", True),)), ["a__u"]),
+    (dict(describe=(("t", "It."),)), ["a__t", "a__u"])])
+@pytest.mark.parametrize("capabilities", [{}, ASKABLE])
+def test_other_names_and_descriptions_come_to_clients_and_the_server_notices_nothing(
+        change, names, capabilities):
+    world = World(entries={"a": entry("a")}, a=offers(tools=["t", "u"], prompts=["p"]))
+    client = listed(world.client(capabilities=capabilities))
+    call(client, "a__u")
+    server = world.own("a", client)
+    asked = server.take()
+    reload(world, dataclasses.replace(entry("a"), **change))
+    assert TOOLS_CHANGED in client.gets() and tools(client) == names
+    assert ("It." in described(client)) is ("describe" in change)
+    server.says(id=asked["id"], result={"of": "u"})
+    assert client.get() == {"id": "c", "result": {"of": "u"}}
+    call(client, names[0], id="again")
+    assert world.own("a", client) is server
+    assert server.take()["params"]["name"] == ("u" if "allow" in change or "rules" in change
+                                               else "t")
+
+
+def test_a_session_of_a_single_server_hears_of_other_names_too():
+    world = world_of("a")
+    client = listed(world.client("a"))
+    reload(world, entry("a", rename=(("t", "z"),)))
+    assert client.gets() == [TOOLS_CHANGED] and tools(client) == ["z"]
+
+
+def test_a_pattern_that_changes_nothing_is_not_told_to_clients():
+    world = world_of("a")
+    client = listed(world.client())
+    reload(world, entry("a", deny=("nothing_*",)))
+    assert client.gets() == [] and tools(client) == ["a__t"] and len(world.made) == 1
+
+
+def test_calls_under_way_have_the_new_time_for_an_answer(monkeypatch):
+    world = world_of("a")
+    monkeypatch.setattr("time.monotonic", lambda: world.clock.now)
+    client = world.client()
+    call(client, "a__t", id="one")
+    for seconds in (0, 50, 0, 500, 400):    # of several watches the last one counts
+        reload(world, dataclasses.replace(entry("a"), timeout=seconds))
+    world.clock.advance(300)
+    call(client, "a__t", id="two")
+    assert client.gets() == []
+    world.clock.advance(101)
+    (answer,) = client.gets()
+    assert answer["id"] == "one" and "within 400 seconds" in answer["error"]["message"]
+    reload(world, "a")
+    world.clock.advance(10_000)
+    assert client.gets() == [] and world.clock.events == [] and len(world.made) == 1
+
+
+def test_a_server_that_rests_is_known_by_its_new_names():
+    world = world_of("a")
+    client = listed(world.client(capabilities=ASKABLE))
+    call(client, "a__t")    # it gets its own, and the one that lists rests
+    reload(world, entry("a", rename=(("t", "z"),)))
+    assert tools(client) == ["a__z"] and tools(listed(world.client())) == ["a__z"]
+
+
+def test_a_server_with_other_names_does_not_seem_to_list_by_capabilities():
+    world = world_of("a")
+    world.client()
+    reload(world, entry("a", rename=(("t", "z"),)))
+    client = world.client(capabilities=ASKABLE)
+    call(client, "a__z")
+    assert not world.pool.tables.servers["a"].lists_by_capabilities
+
+
+# -- what is wrong
+
+WRONG = Entry("a", prefix="a__", problem="x.json: mcpServers.a.url: must not be empty")
+
+
+def test_a_wrong_entry_keeps_what_it_was_before_and_says_so(caplog):
+    world = world_of("a", "b")
+    client = listed(world.client())
+    call(client, "a__t")
+    reload(world, WRONG, "b", "c")
+    assert 'server "a" stays as it was, since its new entry is wrong: x.json: ' in caplog.text
+    assert tools(client) == ["a__t", "b__t", "c__t"] and labels(world) == ["a", "b", "c"]
+    world["a"].says(id=world["a"].take()["id"], result={})
+    assert client.gets()[-1] == {"id": "c", "result": {}}
+    reload(world, "a", "b", "c")
+    assert labels(world) == ["a", "b", "c"]
+
+
+def test_a_new_wrong_entry_has_failed_and_starts_when_it_is_mended():
+    world = world_of("b")
+    client = listed(world.client())
+    reload(world, "b", WRONG)
+    (upstream,) = world.pool.upstreams()["a"]
+    assert (upstream.state, upstream.problem) == (FAILED, WRONG.problem)
+    reload(world, "b", dataclasses.replace(WRONG, problem="x.json: mcpServers.a.url: another"))
+    (upstream,) = world.pool.upstreams()["a"]
+    assert (upstream.state, upstream.problem) == (FAILED, "x.json: mcpServers.a.url: another")
+    reload(world, "b", "a")
+    assert client.gets()[-1] == TOOLS_CHANGED and tools(client) == ["b__t", "a__t"]
+
+
+def test_what_stays_as_it_was_must_not_clash_with_what_is_new():
+    world = world_of("a", "b")
+    before = world.pool.entries
+    with pytest.raises(ConfigError, match='"a" and "c" could produce the same tool name'):
+        reload(world, WRONG, "b", dataclasses.replace(entry("c"), prefix="a__"))
+    assert world.pool.entries == before and labels(world) == ["a", "b"]
 
 
 # -- groups
@@ -375,7 +496,7 @@ def test_a_server_that_is_the_same_does_not_notice():
         call(client, "b__t")
     before = [(world.own("b", client), client.session.upstreams["b"]) for client in clients]
     for n in range(1, 20):
-        reload(world, *[["c", "b"], ["b", "a"], ["b"], ["b", entry("a", timeout=n)]][n % 4])
+        reload(world, *[["c", "b"], ["b", "a"], ["b"], ["b", entry("a", healthy=n)]][n % 4])
     reload(world, "b")
     assert before == [(world.own("b", client), client.session.upstreams["b"])
                       for client in clients]
@@ -401,7 +522,7 @@ def test_nothing_is_left_of_what_was_there_before():
     for n in range(100):
         for client in clients:
             call(client, "a__t", id=n)
-        reload(world, entry("a", timeout=n % 7), *["b", "c"][:n % 3])
+        reload(world, entry("a", healthy=n % 7), *["b", "c"][:n % 3])
         if n % 10 == 0:
             world.clock.advance(1)
     for client in clients:

@@ -13,6 +13,7 @@ import threading
 import pytest
 
 from upstreams.config.entries import load
+from upstreams.config.reading import ConfigError
 from upstreams.reload import watch
 from upstreams.reload.watch import Watch
 
@@ -215,9 +216,11 @@ def watched(config, monkeypatch):
                  ), path, used
 
 
-def look(watched):
-    if watched._has_changed():
-        watched._read()
+def look(watched, times=2):
+    """As the thread does: a change counts at the look that finds it as the one before did."""
+    for _ in range(times):
+        if watched._has_changed():
+            watched._read()
 
 
 def test_a_file_that_stays_as_it_was_is_not_read_again(watched):
@@ -232,7 +235,7 @@ def test_a_file_that_stays_as_it_was_is_not_read_again(watched):
 def test_a_file_that_is_missing_for_a_moment_is_no_change(watched, caplog):
     watched, path, used = watched
     path.rename(path.with_name("aside"))
-    look(watched)
+    look(watched, times=1)
     assert caplog.text == ""
     write(path, two=fake())
     look(watched)
@@ -275,17 +278,86 @@ def test_files_that_the_config_names_are_looked_at_too(config):
     assert used == [["22", "1"], ["22", "333"]]
 
 
-def test_a_file_that_a_wrong_config_names_is_looked_at_until_it_is_right(watched, caplog):
-    watched, path, used = watched
-    write(path, two={**fake(), "envFile": "variables"})
-    look(watched)
-    assert "variables cannot be read" in caplog.text
+def test_a_file_that_a_wrong_entry_names_is_looked_at_until_it_is_right(config, caplog):
+    path = processes.Path(config(two={**fake(), "envFile": "variables"}))
+    found = []
+    watched = Watch(load([path]), lambda: load([path]),
+                    lambda new: found.append(new.entries["two"].problem))
     for text in "no variable", "A=1":
         path.with_name("variables").write_text(text)
+        look(watched, times=3)
+    assert "line 1: must be like NAME=value" in found[0] and found[1:] == [None]
+    assert caplog.text == ""
+
+
+def test_a_file_that_an_editor_empties_first_is_no_change_until_it_is_written(watched, caplog):
+    watched, path, used = watched
+    for text in "", '{"mcpServers": {"tw':
+        path.write_text(text)
         look(watched)
-        look(watched)
-    assert "line 1: must be like NAME=value" in caplog.text
-    assert used == [["two"]] and len(caplog.records) == 2
+    write(path, two=fake())
+    look(watched)
+    assert used == [["two"]] and caplog.text == ""
+
+
+def test_what_cannot_be_used_is_told_once_if_it_stays_so(watched, caplog):
+    watched, path, used = watched
+    path.write_text("")
+    look(watched)
+    assert caplog.text == ""
+    look(watched, times=5)
+    assert caplog.text.count("is empty") == 1 and len(caplog.records) == 1
+    path.write_text("{")
+    look(watched, times=5)
+    assert caplog.text.count("line 1, column 2") == 1 and len(caplog.records) == 2 and used == []
+
+
+def test_what_would_clash_with_what_stays_as_it_was_is_told_like_any_other(watched, caplog):
+    watched, path, _ = watched
+
+    def refuse(_config):
+        raise ConfigError("two prefixes")
+    watched = Watch(load([path]), lambda: load([path]), refuse)
+    write(path, two=fake())
+    look(watched, times=5)
+    assert caplog.text.count("cannot be used, and the one before stays: two prefixes") == 1
+
+
+def test_an_env_file_that_is_empty_for_a_second_restarts_nothing(start_router, tmp_path):
+    variables = tmp_path / "variables"
+    variables.write_text("A=1")
+    running = start_router({"one": {**fake(), "envFile": str(variables)}})
+    servers = children(running.process.pid)
+    with Sse(running.url) as client:
+        for text in "A=1", "A=2":
+            variables.write_text("")
+            client.post(call(text, "one__sleep", seconds=1))  # for longer than a hurried look
+            assert "result" in client.get()
+            variables.write_text(text)
+        running.wait_for("started again: one")
+    assert sum("started again" in line for line in running.lines) == 1
+    assert wait_until(lambda: not servers <= children(running.process.pid))
+    assert not any("cannot be used" in line for line in running.lines)
+
+
+def test_a_wrong_entry_is_told_once_and_keeps_what_it_was_and_a_new_one_fails(start_router):
+    running = start_router({"one": fake(), "two": fake()})
+    servers = children(running.process.pid)
+    write(running.config, one={"url": ""}, two=fake(), new={**fake(), "env": {"A": "${NO_SUCH}"}})
+    running.wait_for('server "one" stays as it was, since its new entry is wrong: .*one.url: must')
+    running.wait_for("the config was read again: new: new")
+    with Sse(running.url) as client:
+        client.post(call(2, "one__sleep", seconds=2.5))  # for longer than between two looks
+        assert "result" in client.get()
+        states = json.loads(get(f"{running.url}/health")[1])["servers"]
+        assert {name: state["state"] for name, state in states.items()} == {
+            "one": "running", "two": "running", "new": "failed"}
+        assert "new.env.A: the variable NO_SUCH is not set" in states["new"]["lastError"]
+        write(running.config, one=fake(), two=fake(), new=fake())
+        running.wait_for("the config was read again: started again: new")
+        running.wait_for("^new +running")
+    assert sum("stays as it was" in line for line in running.lines) == 1
+    assert servers < children(running.process.pid)
 
 
 def test_a_bug_in_one_reload_does_not_stop_those_that_follow(config, caplog):

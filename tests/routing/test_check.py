@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import subprocess
 import sys
 
@@ -15,6 +16,43 @@ from world import World, offers
 def test_the_exit_status_says_whether_all_is_well(check):
     assert check({"good": listing("search")})[0] == 0
     assert check({"good": listing("search"), "missing": {"command": "no-such"}})[0] == 1
+
+
+def test_one_bad_entry_is_one_failed_server_and_all_that_is_wrong_is_told(check):
+    bad = {"command": "x", "args": ["${NO_SUCH}"], "timeout": -1, "env": {"KEY": "s3cret-value"}}
+    status, text = check({"good": listing("search"), "bad": bad, "empty": {"url": ""}})
+    assert status == 1 and "Traceback" not in check.log
+    assert re.search("^good +running", text, re.MULTILINE)
+    assert re.search("^bad +failed$", text, re.MULTILINE)
+    assert "bad.timeout: must be at least 0" in text and "s3cret" not in text + check.log
+    assert "bad.args.0: the variable NO_SUCH is not set: set it, or write" in text
+    assert "mcpServers.empty.url: must not be empty" in text
+    status, answer = check({"good": listing("search"), "bad": bad}, as_json=True)
+    assert status == 1 and answer["servers"]["good"]["state"] == "running"
+    assert answer["servers"]["bad"]["state"] == "failed"
+    assert "bad.timeout: must be" in answer["servers"]["bad"]["lastError"]
+
+
+def test_a_pattern_that_no_tool_fits_is_told(check):
+    status, text = check({"one": {**listing("search"), "tools": {"deny": ["serach"]}}})
+    assert status == 0
+    assert 'one: "tools.deny" in its config is for serach, which fits no tool of it' in text
+
+
+@pytest.mark.parametrize("command, args, words", [
+    ("cmd", ["/c", "npx", "-y", "x"], "it is a program of Windows, and this system is another"),
+    ("wsl.exe", ["-e", "npx"], "it is a program of Windows, and this system is another"),
+    (r"C:\Tools\node.exe", [], r'"C:\Tools\node.exe" is a path of Windows'),
+    ("C:/Tools/node.exe", [], '"C:/Tools/node.exe" is a path of Windows'),
+    ("node", [r"C:\Users\me\index.js"], r'"C:\Users\me\index.js" is a path of Windows')])
+def test_what_is_of_windows_fails_here_with_a_sentence_and_once(check, command, args, words):
+    status, text = check({"one": {"command": command, "args": args}})
+    assert status == 1 and words in text and check.log.count("is not running") == 1
+
+
+def test_arguments_of_an_unknown_program_may_be_for_a_windows_machine(check):
+    _, text = check({"one": {"command": "ssh-to-there", "args": [r"C:\Tools\server.exe"]}})
+    assert "is a path of Windows" not in text and "was not found" in text
 
 
 def test_json_has_what_health_says(check):

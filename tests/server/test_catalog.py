@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from upstreams.config.entries import Entry
-from upstreams.server.catalog import (LONGEST_TOOL_NAME, PROMPTS, TOOLS, Catalog, made_from,
-                                      outer_name)
+from upstreams.server.catalog import (LONGEST_TOOL_NAME, PROMPTS, RESOURCES, TOOLS, Catalog,
+                                      made_from, outer_name)
 
 NAMES = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=120)
 
@@ -35,6 +35,28 @@ def test_a_name_with_the_prefix_is_the_servers_to_judge_even_if_it_did_not_list_
     assert catalog.inner_name(TOOLS, "s__new") == "new"
     assert catalog.inner_name(TOOLS, "other__new") is None
     assert catalog.inner_name(TOOLS, "s__hidden") is None
+
+
+def test_a_pattern_that_no_tool_fits_is_told():
+    catalog = Catalog(Entry("s", allow=("read_*", "wirte"), deny=("delet_*", "read_[[]x]", "*")))
+    catalog.learn(TOOLS, [{"name": "read_a"}, {"name": "write"}])
+    assert list(catalog.name_problems()) == [
+        '"tools.allow" in its config is for wirte, which fits no tool of it',
+        '"tools.deny" in its config is for delet_*, which fits no tool of it',
+        '"tools.deny" in its config is for read_[x], which fits no tool of it']
+
+
+def test_under_another_entry_everything_has_its_name_by_that():
+    catalog = Catalog(Entry("s", prefix="s__", deny=("b",)))
+    for method in TOOLS, PROMPTS:
+        catalog.learn(method, [{"name": name} for name in "abc"])
+    catalog.learn(RESOURCES, [{"uri": "r:/"}])
+    other = catalog.under(Entry("s", prefix="p__", deny=("c",), rename=(("a", "z"),)))
+    assert other.known[TOOLS] == {"p__z": "a", "p__b": "b"}
+    assert other.known[PROMPTS] == {"p__z": "a", "p__b": "b", "p__c": "c"}
+    assert other.known[RESOURCES] == catalog.known[RESOURCES]
+    assert other.remembered(TOOLS) == catalog.remembered(TOOLS)
+    assert other.names() == catalog.names()
 
 
 def test_a_cut_name_that_was_never_listed_stands_for_no_name():

@@ -8,7 +8,7 @@ from upstreams.server import legacy
 from upstreams.server.life import CLOSED, CLOSING, LOST, NEXT, OPENED, REPLACED
 
 from by_hand import HELLO, Sse, call
-from world import World, offers
+from world import World, entry, offers
 
 ASKABLE = {"elicitation": {}, "roots": {}, "sampling": {}}
 
@@ -335,3 +335,41 @@ def test_of_two_levels_at_once_the_server_has_the_later_one_in_the_end():
     server.send = send_late
     client.asks("logging/setLevel", level="debug")
     assert [message["params"]["level"] for message in server.takes()][-1] == "error"
+
+
+# -- an entry that is wrong
+
+
+WRONG = "x.json: mcpServers.a.url: must not be empty"
+
+
+@pytest.mark.parametrize("share", [True, False])
+@pytest.mark.parametrize("capabilities", [{}, ASKABLE])
+def test_a_server_whose_entry_is_wrong_has_failed_with_that_and_all_others_run(
+        share, capabilities):
+    world = World(share, entries={"a": entry("a", problem=WRONG), "b": entry("b")},
+                  a=offers(tools=["t"]), b=offers(tools=["t"]))
+    client = world.client(capabilities=capabilities)
+    client.asks("tools/list")
+    assert [tool["name"] for tool in client.gets()[-1]["result"]["tools"]] == ["b__t"]
+    calls(client)
+    assert WRONG in client.get()["error"]["message"]
+    assert {server.label.partition("#")[0] for server in world.made} == {"b"}
+    for _ in range(10):
+        world.clock.advance(60)
+    health = world.router.health()["servers"]["a"]
+    assert (health["state"], health["lastError"], health["restarts"]) == ("failed", WRONG, 0)
+    assert {server.label.partition("#")[0] for server in world.made} == {"b"}
+
+
+@pytest.mark.parametrize("shared", [None, True, False])
+@pytest.mark.parametrize("capabilities", [{}, ASKABLE])
+def test_a_call_of_a_server_whose_entry_is_wrong_fails_at_once_with_that(shared, capabilities):
+    world = World(entries={"a": entry("a", problem=WRONG, shared=shared)}, a=offers())
+    client = world.client(capabilities=capabilities)
+    calls(client)
+    assert WRONG in of(client, 1)["error"]["message"]
+    alone = world.new_client("a")
+    alone.sends(id=1, method="initialize", params={"capabilities": capabilities})
+    assert WRONG in of(alone, 1)["error"]["message"]
+    assert world.made == []

@@ -15,7 +15,7 @@ from transports import stdio
 from transports.program.signals import signals_wake_the_main_thread
 from upstreams.routing.router import Router
 
-from by_hand import HELLO, ROUTER, lines
+from by_hand import HELLO, ROUTER, call, lines
 from processes import children, command, fake, wait_until
 from world import World, offers
 
@@ -130,3 +130,17 @@ def test_windows_before_python_3_12_has_no_set_blocking(monkeypatch):
         stdio.serve(world.router, None)
     with open(read) as read:
         assert json.loads(read.readline())["id"] == 1
+
+
+def test_one_bad_entry_leaves_the_only_client_all_other_servers(config):
+    path = config(good=fake(), bad={"url": ""}, unset={**fake(), "env": {"A": "${NO_SUCH_ONE}"}})
+    with subprocess.Popen([*ROUTER, "--config", path], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE) as router:
+        router.stdin.write(lines(HELLO, {"method": "notifications/initialized"},
+                                 {"id": 2, "method": "tools/list"}))
+        router.stdin.flush()
+        got = [router.stdout.readline() for _ in range(2)]
+        said, complained = router.communicate(lines(call(3, "unset__echo", text="x")), timeout=20)
+    assert b"good__echo" in got[1] and b"unset__echo" not in got[1]
+    assert b"the variable NO_SUCH_ONE is not set" in said
+    assert b"mcpServers.bad.url: must not be empty" in complained and router.returncode == 0

@@ -139,17 +139,18 @@ def test_a_missing_config_and_a_port_in_use_are_told_as_the_readme_says(tmp_path
 
 def test_http_errors_are_those_of_the_readme(tmp_path, start_router):
     (tmp_path / "token").write_text("secret")
-    running = start_router({"time": fake(), "files": fake()}, "--token-file",
-                           str(tmp_path / "token"))
+    servers = {"time": fake(), "files": fake()}
+    without = start_router(servers).url
+    url = start_router(servers, "--token-file", str(tmp_path / "token")).url
     let_in = {"Authorization": "Bearer secret"}
     told = []
-    for path, headers in (("/mcp", {**let_in, "Host": "mybox:8080"}),
-                          ("/mcp", {**let_in, "Origin": "https://app.example"}),
-                          ("/mcp", {}),
-                          ("/mcp", {**let_in, "Mcp-Session-Id": "gone"}),
-                          ("/sse/nosuch", let_in)):
+    for path, headers in ((f"{without}/mcp", {"Host": "mybox:8080"}),
+                          (f"{url}/mcp", {**let_in, "Origin": "https://app.example"}),
+                          (f"{url}/mcp", {}),
+                          (f"{url}/mcp", {**let_in, "Mcp-Session-Id": "gone"}),
+                          (f"{url}/sse/nosuch", let_in)):
         with pytest.raises(urllib.error.HTTPError) as problem:
-            urllib.request.urlopen(urllib.request.Request(running.url + path, headers=headers))
+            urllib.request.urlopen(urllib.request.Request(path, headers=headers))
         body = problem.value.read().decode().strip()
         if body.startswith("{"):
             body = json.loads(body)["error"]["message"]

@@ -2,7 +2,8 @@
 
 A page in a browser can send requests to this machine, under a name that was made to point here
 (DNS rebinding). Its Host and its Origin give it away (2025-11-25, Transports, Security Warning);
-one that opens us as an image sends no Origin, but Sec-Fetch-Site.
+one that opens us as an image sends no Origin, but Sec-Fetch-Site. With a token the Host may be any
+name, as that of this machine in a container: such a page has no token.
 """
 
 import hmac
@@ -30,7 +31,7 @@ class AccessCheck:
         self._origins = {origin.rstrip("/").lower() for origin in access.origins}
         self._hosts = LOOPBACK | {access.host.lower(), *map(host_of_origin, self._origins)}
         # Then our name can be anything, and the token keeps strangers out instead.
-        self._any_host = not is_loopback(access.host)
+        self._any_host = not is_loopback(access.host) or self._token is not None
 
     def judge(self, method, path, header):
         """(the Reply that refuses the request, or None; CORS headers for any answer to it).
@@ -38,7 +39,8 @@ class AccessCheck:
         origin = header("Origin")
         is_open = method in ("GET", "HEAD") and path in self._open_paths
         if not self._any_host and (host_of(header("Host", "")) or "") not in self._hosts:
-            return plain(403, "This Host is not served here."), []
+            return plain(403, "This Host is not served here: use 127.0.0.1 or localhost, or give "
+                              "the router a token (--token-file): then any Host is."), []
         if not (self._is_origin(origin) if origin is not None
                 else is_open or header("Sec-Fetch-Site") != "cross-site"):
             return plain(403, "This Origin is not allowed here; --allow-origin allows one."), []

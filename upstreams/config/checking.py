@@ -1,12 +1,13 @@
 """A server as its file states it, and whether that is right: by config.schema.json, and beyond.
 
-A ConfigError says what is allowed and never repeats the value itself, which may be a secret.
+A sentence says what is allowed and never repeats the value itself, which may be a secret. What is
+wrong in one server is kept with it: that server fails, and no other does.
 """
 
 import itertools
 import json
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import jsonschema
@@ -19,8 +20,9 @@ DEFAULTS = {key: part["default"] for key, part in SERVER["properties"].items()
             if "default" in part}
 BESIDE = {"properties": {key: SCHEMA["properties"][key] for key in ("shared", "groups")}}
 OF_SERVERS = {"properties": {"mcpServers": {**SCHEMA["properties"]["mcpServers"],
-                                            "additionalProperties": {"type": "object"}}}}
+                                            "additionalProperties": True}}}
 NOTES = {"$schema", "description"}      # for people and editors
+MOST_NAMED = 10         # unknown keys in one sentence: settings of an editor may have hundreds
 
 log = logging.getLogger("router")
 
@@ -34,13 +36,16 @@ class Stated:
     where: str          # in it: "mcpServers.github"
     name: str
     keys: dict
+    problems: list = field(default_factory=list)    # all that is wrong with it, in sentences
+    rules: list = field(default_factory=list)       # see the Entry
 
     def place(self, path=""):
         """Where this is: "env.KEY" → "x.json: mcpServers.github.env.KEY"."""
         return f"{self.file}: {self.where}" + (f".{path}" if path else "")
 
     def refuse(self, path, text):
-        raise ConfigError(f"{self.place(path)}: {text}")
+        """It cannot be started, because of what is there."""
+        self.problems.append(f"{self.place(path)}: {text}")
 
     def unknown(self):
         return [key for key in self.keys if key not in SERVER["properties"] and key not in NOTES]
@@ -48,9 +53,14 @@ class Stated:
 
 def check(schema, value, place):
     """Refuse what is not as the schema says; place(path) says where that is."""
-    problem = jsonschema.exceptions.best_match(
-        jsonschema.Draft202012Validator(schema).iter_errors(value))
-    if problem:
+    for path, words in _wrong(schema, value):
+        raise ConfigError(f"{place('.'.join(path))}: {words}")
+
+
+def _wrong(schema, value):
+    """Yield (where, what is wrong) for each thing that is not as the schema says."""
+    for problem in jsonschema.Draft202012Validator(schema).iter_errors(value):
+        problem = jsonschema.exceptions.best_match([problem])   # of several that may be meant
         allowed = problem.validator_value
         words = {"type": f"must be {'an' if str(allowed)[0] in 'aeio' else 'a'} {allowed}",
                  "minLength": "must not be empty", "minItems": "must not be empty",
@@ -60,14 +70,20 @@ def check(schema, value, place):
                  "maxLength": f"may have at most {allowed} characters",
                  "pattern": 'may have letters, digits, "-" and "_" only',
                  "enum": f"must be one of {allowed}"}.get(problem.validator, "is not allowed")
-        raise ConfigError(f"{place('.'.join(map(str, problem.absolute_path)))}: {words}")
+        yield [str(key) for key in problem.absolute_path], words
 
 
 def check_server(server):
-    """Whether one server is right by itself."""
+    """Find what is wrong in one server by itself. The keys that stay are as the schema says."""
     keys = server.keys
+    if not isinstance(keys, dict):
+        server.refuse("", "must be an object")
+        server.keys = {}
+        return
     # One without a command and a URL is told so in our words
-    check({**SERVER, "anyOf": [True]}, keys, server.place)
+    for path, words in _wrong({**SERVER, "anyOf": [True]}, keys):
+        server.refuse(".".join(path), words)
+        server.keys = {key: value for key, value in server.keys.items() if key != path[0]}
     if "command" in keys and "url" in keys:
         server.refuse("", 'has a "command" and a URL: remove one of the two, or say by "type" '
                           "which it is")
@@ -76,12 +92,16 @@ def check_server(server):
         server.refuse("type", f'"{keys["type"]}" needs the key "{needed}"')
     if "command" not in keys and "url" not in keys:
         server.refuse("", 'needs the key "command", or "url"' + unknown_to_us(server.unknown()))
+    _check_names(server)
+
+
+def _check_names(server):
     # A tool that the server itself calls so is only known when it lists that, see catalog.py
-    renamed, originals = keys.get("rename", {}), {}
+    renamed, originals = server.keys.get("rename", {}), {}
     for own, ours in renamed.items():
         if originals.setdefault(ours, own) != own:
             server.refuse("rename", f'"{originals[ours]}" and "{own}" cannot both become "{ours}"')
-    for name in keys.get("describe", {}).keys() & renamed.keys() - originals.keys():
+    for name in server.keys.get("describe", {}).keys() & renamed.keys() - originals.keys():
         server.refuse("describe", f'"rename" gives "{name}" another name: describe '
                                   f'"{renamed[name]}"')
 
@@ -97,19 +117,21 @@ def check_rooms(server, connections, eras, units):
                                  "seconds")
 
 
-def check_prefixes(entries, servers):
-    """`a__` and `a__b__` could both produce the name a__b__c. An empty prefix is allowed: of equal
-    names the first server in the config has it."""
+def check_prefixes(entries, place=lambda name: "the config"):
+    """Raise ConfigError if two of these entries could produce the same name, as `a__` and `a__b__`
+    could both produce a__b__c. An empty prefix is allowed: of equal names the first server in the
+    config has it."""
     prefixed = [entry for entry in entries if entry.prefix]
     for one, other in itertools.permutations(prefixed, 2):
         if other.prefix.startswith(one.prefix):
             raise ConfigError(
-                f'{servers[one.name].file}: the servers "{one.name}" and "{other.name}" could '
+                f'{place(one.name)}: the servers "{one.name}" and "{other.name}" could '
                 f'produce the same tool name, because of their prefixes "{one.prefix}" and '
                 f'"{other.prefix}": give one of them another "prefix"')
 
 
 def unknown_to_us(keys):
     """The end of a sentence about a key that is missing: it may be one of these, misspelt."""
-    names = ", ".join(f'"{key}"' for key in keys if key not in NOTES)
-    return f"; unknown to this router: {names}" if names else ""
+    names = [f'"{key}"' for key in keys if key not in NOTES]
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return f"; unknown to this router: {', '.join(names[:MOST_NAMED])}{more}" if names else ""

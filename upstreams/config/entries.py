@@ -1,13 +1,15 @@
 """Config files → a Config: one Entry for each server, checked against the schema, expanded.
 
-Unknown keys are logged and not refused, since a config may be for other hosts as well. Everything
-else that is wrong is a ConfigError, which says where it is and what to do.
+Unknown keys are logged and not refused, since a config may be for other hosts as well. What else
+is wrong in one server is the `problem` of its Entry: it says where and what to do, and the server
+fails with it. A ConfigError is for a config of which nobody can say which servers it means.
 """
 
 import fnmatch
 import logging
 import math
 import os
+import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -20,6 +22,9 @@ from .reading import ConfigError, parse, read, stamp_of
 from .values import Values
 
 log = logging.getLogger("router")
+
+# The fields of an Entry of which the server itself notices nothing
+SEEN = "prefix", "allow", "deny", "rules", "rename", "describe", "timeout"
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,8 @@ class Entry:
     start_timeout: float = 60
     allow: tuple = None         # patterns of the tools that are offered; None: all
     deny: tuple = ()            # patterns of the tools that are not
+    rules: tuple = ()           # (what goes before a tool's name, a pattern of both, whether what
+    #                             fits is off): of those that fit, the last one counts
     rename: tuple = ()          # pairs: the server's name of a tool or prompt, and ours for it
     describe: tuple = ()        # pairs: our name of one, and its description
     timeout: float = 0          # seconds that a call may take; 0: no limit
@@ -54,12 +61,24 @@ class Entry:
     protocol: str = "auto"      # or its era, if it need not be found out: legacy or modern
     clear: tuple = field(default=(), compare=False)     # where secrets stand in the file: args.1
     secrets: tuple = ()         # values that must not be shown, the longest first
+    problem: str = None         # why it cannot be started: then nothing else of it counts
 
     def hides(self, tool):
         """Whether a tool, by the server's name for it, is neither listed nor called."""
         def is_among(patterns):
             return any(fnmatch.fnmatchcase(tool, pattern) for pattern in patterns)
+        if self.rules:
+            name = re.sub("[^A-Za-z0-9_-]", "_", self.rules[0][0] + tool)
+            fit = [is_off for _, pattern, is_off in self.rules
+                   if fnmatch.fnmatchcase(name, pattern)]
+            if fit and fit[-1]:
+                return True
         return self.allow is not None and not is_among(self.allow) or is_among(self.deny)
+
+    def runs_like(self, other):
+        """Whether a process of the other entry can go on as one of this: what differs is only what
+        we make of it for clients."""
+        return self == replace(other, **{name: getattr(self, name) for name in SEEN})
 
     def redact(self, text, most=4000):
         """The first `most` characters of the text without the secrets of this entry."""
@@ -106,13 +125,14 @@ class OurFormat:
         check(OF_SERVERS, config, lambda key: f"{path}: {key}")
         servers = [Stated(path, config, f"mcpServers.{name}", name, keys)
                    for name, keys in config["mcpServers"].items()]
-        off = {server.name for server in servers if server.keys.get("disabled") is True}
+        off = {server.name for server in servers if isinstance(server.keys, dict)
+               and server.keys.get("disabled") is True}
         return [server for server in servers if server.name not in off], off
 
 
 def load(paths, group=None, connections=("command", "url"), dialects=None, eras=True):
     """The Config in these files, merged in their order; or of this group in them alone, and then
-    no other server needs to have its variables set. Raises ConfigError, with its `files`.
+    no other server is looked at further. Raises ConfigError, with its `files`.
 
     What there is in this program: a server needs a key of `connections`; `dialects` is an
     OurFormat that knows other hosts' files; `eras` says whether "protocol" may be "modern".
@@ -131,7 +151,7 @@ def load(paths, group=None, connections=("command", "url"), dialects=None, eras=
         config = Config(servers, groups_of(groups, servers, off), files).only(group)
         entries = {name: _entry(name, server, form.values(server, files))
                    for name, server in config.entries.items()}
-        check_prefixes(entries.values(), servers)
+        check_prefixes(entries.values(), lambda name: servers[name].file)
     except ConfigError as problem:
         problem.files = files
         raise
@@ -170,16 +190,19 @@ def _add(server, servers):
 
 def _entry(name, server, values):
     keys = values.keys()
+    clear, secrets = values.secrets()
+    before = keys.get("prefix", prefix(name))
+    if server.problems:
+        return Entry(name, prefix=before and before + SEPARATOR, clear=clear, secrets=secrets,
+                     problem="; ".join(dict.fromkeys(server.problems)))
     tools, tls, restart = keys["tools"], keys["tls"], keys["restart"]
     if isinstance(restart, bool):
         restart = {} if restart else {"attempts": 0}
-    before = keys.get("prefix", prefix(name))
     words = words_of(keys.get("command", ""), keys["args"])
     keeps = kept_by(words)
     if keeps and keys.get("shared") is not True:
         log.info('server "%s" is known to keep %s of its client: each client gets a process '
                  "of its own", name, keeps)
-    clear, secrets = values.secrets()
     return Entry(
         name=name, command=keys.get("command"), args=tuple(keys["args"]), env=_pairs(keys["env"]),
         cwd=keys["cwd"], url=keys.get("url"), type=keys.get("type"),
@@ -187,7 +210,7 @@ def _entry(name, server, values):
         ca=tls.get("ca"), certificate=tls.get("certificate"), key=tls.get("key"),
         prefix=before and before + SEPARATOR,
         allow=tuple(tools["allow"]) if "allow" in tools else None,
-        deny=tuple(tools.get("deny", ())),
+        deny=tuple(tools.get("deny", ())), rules=tuple(server.rules),
         rename=_pairs(keys["rename"]), describe=_pairs(keys["describe"]),
         start_timeout=keys["startTimeout"], timeout=keys["timeout"],
         restart_attempts=restart.get("attempts", math.inf if "url" in keys else 5),

@@ -8,6 +8,7 @@ import os
 import re
 import stat
 from pathlib import Path
+from typing import NamedTuple
 
 from transports.fabric.messages import why_unreadable
 
@@ -60,13 +61,19 @@ def text_of(path):
     return text
 
 
+class Stamp(NamedTuple):
+    time: int
+    size: int
+    inode: int
+
+
 def stamp_of(path):
     """Something that is another when the file has changed; None if there is none."""
     try:
         found = os.stat(path)
     except (OSError, ValueError):     # or its path has a null byte
         return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    return Stamp(found.st_mtime_ns, found.st_size, found.st_ino)
 
 
 def parse(text):

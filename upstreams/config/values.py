@@ -1,6 +1,7 @@
 """The values of one server as its config means them, and which of them are secrets.
 
-    ${NAME}             a variable of the router's environment; it must be set
+    ${NAME}             a variable of the server's own `env` or `envFile`, or else of the router's
+                        environment; it must be set
     ${NAME:-default}    or else this, in which there may be variables again
 
 What else `${…}` may be, the room `dialects` knows. What stands in the file in clear counts as a
@@ -17,11 +18,11 @@ from urllib.parse import parse_qsl
 from .checking import DEFAULTS
 from .reading import TAKEN_OUT, ConfigError, stamp_of, text_of
 
-DEEPEST = 20    # defaults within defaults
+DEEPEST = 20    # defaults within defaults; variables of `env` that name each other
 # Variables that are no secrets: blanking them would make the log unreadable
 WELL_KNOWN = {"HOME", "USER", "LOGNAME", "USERNAME", "USERPROFILE", "PATH", "PWD", "SHELL", "LANG",
               "HOSTNAME", "TMPDIR", "TEMP", "APPDATA", "LOCALAPPDATA"}
-EXPANDED = "command", "args", "env", "envFile", "cwd", "url", "headers", "headersCommand", "tls"
+EXPANDED = "command", "args", "cwd", "url", "headers", "headersCommand", "tls"   # after `env`
 PATHS = {"envFile", "cwd", "tls"}
 
 NAME = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
@@ -34,7 +35,8 @@ _ASSIGNMENT = re.compile(
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
 
 SHORTEST = 6    # "1", "true" and "oauth" are no secrets; hiding them would make the log unreadable
-BARE = re.compile(r"((?:Bearer |token )?)\$([A-Z_][A-Z0-9_]+)")     # $NAME, as some hosts have it
+# $NAME or $env:NAME, as some hosts have it
+BARE = re.compile(r"((?:Bearer |token )?)\$(?:env:)?([A-Z_][A-Z0-9_]+)")
 
 _SECRET = {"token", "key", "apikey", "secret", "password", "passwd", "passphrase", "auth",
            "authorization", "credential", "credentials", "pat", "bearer", "cookie"}
@@ -49,34 +51,65 @@ _NAMED = re.compile(r"""(?<![\w-])([\w-]+)["']? ?[=:] ?["']?([^/"'&;\s][^"'&;]*)
 # Some vendors put the key into the path: long and with digits, or a UUID.
 _IN_PATH = re.compile(r"/((?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[0-9A-Za-z]{20,}"
                       r"|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?=[/?#]|$)")
+_SCHEME = re.compile("(?:bearer|basic|token) +", re.IGNORECASE)    # of `Authorization`
 _PASSWORD_IN_URL = re.compile(r"://[^/@:\s]*:([^/@\s]+)@")
 
 
 class Values:
-    """What a Stated server says, expanded, and which of it is secret. Methods raise ConfigError
-    for a variable that is not set or a file that cannot be read; `place` says where."""
+    """What a Stated server says, expanded, and which of it is secret. A variable that is not set
+    or a file that cannot be read is refused, see Stated; `where` is its place, as "env.KEY"."""
 
     def __init__(self, server, files):
         """`files`: see Config, which gets those that are read."""
         self.server, self.folder = server, server.file.resolve().parent
         self._files, self._secrets = files, set()
+        self._stated = server.keys.get("env", {})
+        self._of_env, self._of_file = {}, {}    # its own variables, as far as they are known
+        self._open = set()      # those of `env` that are being made
+
+    def refuse(self, where, text):
+        """Returns what takes the place of the value."""
+        self.server.refuse(where, text)
+        return ""
 
     def keys(self):
         """The keys of the server, with defaults, and without variables and relative paths. `env`
         has the variables of `envFile` as well."""
         keys = {**DEFAULTS, **self.server.keys}
+        if "envFile" in keys:
+            self._of_file = self._read_env(self._expanded("envFile", keys["envFile"]))
+        keys["env"] = {**self._of_file, **{name: self._own(name) for name in keys["env"]}}
+        right = len(self.server.problems)
         keys |= {key: self._expanded(key, keys[key]) for key in EXPANDED if key in keys}
-        if path := keys.get("envFile"):
-            place = self.server.place("envFile")
-            found = parse_env_file(f"{place}: {path}", self.read(place, path))
-            self.keep(*(value for name, value in found.items() if name not in WELL_KNOWN))
-            keys["env"] = {**found, **keys["env"]}
+        keys["headers"] = {name: value for name, value in keys["headers"].items()
+                           if value.strip() and not _SCHEME.fullmatch(value)}
         if "url" in keys:
-            if not re.match("https?://[^/]", keys["url"], re.IGNORECASE):
-                raise ConfigError(f'{self.server.place("url")}: must begin with http:// or '
-                                  'https://')
+            if not (re.match("https?://[^/]", keys["url"], re.IGNORECASE)
+                    or self.server.problems[right:]):
+                self.refuse("url", "must begin with http:// or https://")
             self.keep(*(value for _, value in parse_qsl(keys["url"].partition("?")[2])))
         return keys
+
+    def _read_env(self, path):
+        """The variables of the `envFile`."""
+        try:
+            found = parse_env_file(path, self.read("envFile", path))
+        except ConfigError as problem:
+            self.refuse("envFile", str(problem))
+            return {}
+        self.keep(*(value for name, value in found.items() if name not in WELL_KNOWN))
+        return found
+
+    def _own(self, name):
+        """A variable of the server's own; None without one, or while that is being made, so that
+        {"PATH": "${PATH}:/x"} adds to the router's."""
+        if name in self._open or len(self._open) > DEEPEST:
+            return None
+        if name in self._stated and name not in self._of_env:
+            self._open.add(name)
+            self._of_env[name] = self._expanded(f"env.{name}", self._stated[name])
+            self._open.remove(name)
+        return self._of_env.get(name, self._of_file.get(name))
 
     def _expanded(self, key, value):
         """`key`: where the value is in the server, as "env.KEY"."""
@@ -87,9 +120,9 @@ class Values:
         section = key.partition(".")[0]
         secret = section in ("env", "headers")
         expand = self.expand_bare if secret and BARE.fullmatch(value) else self.expand
-        text = expand(self.server.place(key), value)
+        text = expand(key, value)
         if secret and key.partition(".")[2] not in WELL_KNOWN:
-            self.keep(text)
+            self.keep(text, _SCHEME.sub("", text))
         if section == "headers":
             self.keep(text.rpartition(" ")[2])      # of "Bearer …"
         # A command that is a mere name is looked up in PATH
@@ -113,49 +146,51 @@ class Values:
         self._secrets.update(value for value in values
                              if not (os.path.isabs(value) and os.path.exists(value)))
 
-    def read(self, place, path):
+    def read(self, where, path):
         """The text of a file. A change of this file is a change of the config."""
         self._files[Path(path)] = stamp_of(path)
         try:
             return text_of(path)
         except (OSError, ValueError) as problem:
-            raise ConfigError(f"{place}: the file {path} cannot be read: {problem}") from None
+            return self.refuse(where, f"the file {path} cannot be read: {problem}")
 
-    def expand(self, place, text, depth=0):
+    def expand(self, where, text, depth=0):
         """The text with the values of its variables."""
         if depth > DEEPEST:
-            raise ConfigError(f"{place}: has more than {DEEPEST} defaults within defaults")
+            return self.refuse(where, f"has more than {DEEPEST} defaults within defaults")
         done, open_braces, begin, after = [], 0, 0, 0
         for brace in _BRACE.finditer(text):
             if open_braces:
                 open_braces += -1 if brace[0] == "}" else 1
                 if not open_braces:
                     done += [text[after:begin - 2],
-                             self.variable(place, text[begin:brace.start()], depth)]
+                             self.variable(where, text[begin:brace.start()], depth)]
                     after = brace.end()
             elif brace[0] == "${":
                 open_braces, begin = 1, brace.end()
         return "".join(done) + text[after:]
 
-    def variable(self, place, inside, depth=0):
+    def variable(self, where, inside, depth=0):
         """What `${inside}` stands for: it is left as it is if there is no name in it."""
         name = NAME.fullmatch(inside)
         if not name and _FORM_OF_A_HOST.fullmatch(inside):
-            raise ConfigError(f"{place}: ${{{inside}}} {TAKEN_OUT}: write ${{NAME}}")
+            return self.refuse(where, f"${{{inside}}} {TAKEN_OUT}: write ${{NAME}}")
         if not name:
             return f"${{{inside}}}"
-        value = self.from_environment(name[1])
+        value = self.value_of(name[1])
         if value is None and name[2] is None:
-            raise ConfigError(f"{place}: the variable {name[1]} is not set: set it, or write "
-                              f"${{{name[1]}:-a default}}")
-        return self.expand(place, name[2], depth + 1) if value is None else value
+            return self.refuse(where, f"the variable {name[1]} is not set: set it, or write "
+                                      f"${{{name[1]}:-a default}}")
+        return self.expand(where, name[2], depth + 1) if value is None else value
 
-    def expand_bare(self, place, text):
+    def expand_bare(self, where, text):
         """What $NAME stands for, as a whole value of `env` or `headers`."""
-        raise ConfigError(f"{place}: {text} {TAKEN_OUT}: write ${{NAME}}")
+        return self.refuse(where, f"{text} {TAKEN_OUT}: write ${{NAME}}")
 
-    def from_environment(self, name):
-        value = os.environ.get(name)
+    def value_of(self, name):
+        """The value of a variable; None if it is not set."""
+        own = self._own(name)
+        value = os.environ.get(name) if own is None else own
         if value and name not in WELL_KNOWN:
             self.keep(value)
         return value

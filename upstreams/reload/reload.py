@@ -1,14 +1,17 @@
 """From one config to the next, while sessions are open.
 
-A server whose Entry has changed in any way ends, and starts again as another one: its calls fail
-at once, its processes end before others of its name start, and nothing that was learned of it
-counts any more. Servers whose Entry is the same notice nothing. Called by the thread `reload`.
+A server whose Entry has changed ends, and starts again as another one: its calls fail at once, its
+processes end before others of its name start, and nothing that was learned of it counts any more.
+Where only names, descriptions and limits have changed, its processes go on, and clients list anew.
+Servers whose Entry is the same notice nothing. Called by the thread `reload`.
 """
 
 import functools
 import logging
 
 from transports.fabric.messages import SERVER_UNAVAILABLE, Refused
+from transports.fabric.text import printable
+from upstreams.config.checking import check_prefixes
 from upstreams.server.audience import lists_changed
 from upstreams.sharing.tables import PLAIN
 
@@ -17,10 +20,16 @@ log = logging.getLogger("router")
 
 def reload(router, config):
     """These are the servers and groups from now on. A session of a single server, or of a group,
-    that is gone ends."""
+    that is gone ends. Raises ConfigError if two names would clash."""
+    entries = _without_wrong(config.entries, router.pool.entries)
     groups = router.groups
     router.set_groups(config.groups)
-    new, gone, changed = reload_servers(router.pool, config.entries)
+    new, gone, changed, renamed = reload_servers(router.pool, entries)
+    # Again, if one was made meanwhile and remembers what another has listed
+    while late := [upstream for name in renamed for upstream in router.pool.upstreams()[name]
+                   if upstream.catalog.entry is not entries[name]]:
+        for upstream in late:
+            upstream.take(entries[upstream.name])
     for session in router.sessions.all():
         name = session.surface_name
         if name in gone or name in groups and name not in config.groups:
@@ -28,18 +37,30 @@ def reload(router, config):
             router.leave(session)
     done = [f"{what}: {', '.join(names)}" for what, names in (
         ("new", new), ("gone", gone), ("started again", changed),
+        ("changed without a restart", renamed),
         ("groups", [] if groups == config.groups else config.groups or ["none"])) if names]
     log.info("the config was read again: %s", "; ".join(done) or "nothing has changed")
     if done:
         router.tell()
 
 
+def _without_wrong(entries, before):
+    """These entries, but what is wrong now and was right before stays as it was."""
+    wrong = {name: entry.problem for name, entry in entries.items()
+             if entry.problem and name in before and not before[name].problem}
+    for name, problem in wrong.items():
+        log.error('server "%s" stays as it was, since its new entry is wrong: %s', name,
+                  printable(entries[name].redact(problem)))
+    entries = {name: before[name] if name in wrong else entry for name, entry in entries.items()}
+    if wrong:
+        check_prefixes(entries.values())
+    return entries
+
+
 def reload_servers(pool, entries):
-    """These are the servers from now on. Returns the names that are (new, gone, changed)."""
-    before = pool.entries
-    new = [name for name in entries if name not in before]
-    gone = [name for name in before if name not in entries]
-    changed = [name for name, entry in entries.items() if before.get(name, entry) != entry]
+    """These are the servers from now on. Returns the names that are (new, gone, changed and so
+    started again, changed and not started again)."""
+    new, gone, changed, renamed = names = _differences(pool.entries, entries)
     with pool.lock:
         over = [(server, list(server.uses), server.waiting) for server in pool.replace(entries)]
         for server, uses, _ in over:
@@ -64,7 +85,16 @@ def reload_servers(pool, entries):
         with pool.lock:
             server.sessions.clear()
     pool.changed()
-    return new, gone, changed
+    return names
+
+
+def _differences(before, now):
+    """The names that reload_servers returns."""
+    other = [name for name, entry in now.items() if before.get(name, entry) != entry]
+    renamed = [name for name in other if now[name].runs_like(before[name])]
+    return ([name for name in now if name not in before],
+            [name for name in before if name not in now],
+            [name for name in other if name not in renamed], renamed)
 
 
 def _show(pool, session):

@@ -1,8 +1,10 @@
 """The files of the config may change while the program runs. The thread `reload` looks.
 
 The new config is checked before anything is touched; if it is wrong, the log says what, and the
-old one stays. Editors write a file anew in several steps: a file that is missing for a moment is
-no change yet, and one that is half written is read again when it has changed again.
+old one stays. Editors write a file anew in several steps, and some empty it first. So a file
+counts as changed when it has stayed as it is since the look before. What cannot be used, and a
+file that is missing or empty, is looked at once more, after the whole pause, before anything
+follows of it.
 """
 
 import logging
@@ -17,6 +19,7 @@ from upstreams.config.reading import ConfigError, stamp_of
 log = logging.getLogger("router")
 
 LOOK = 2.0          # seconds between two looks
+SOON = 0.25         # the same, after a look that saw a change
 NOW, END = "now", "end"
 
 
@@ -28,6 +31,8 @@ class Watch:
         self._seen = self._last = config.files      # when it was read, and when we looked last
         self._load, self._use = load, use
         self._seconds = LOOK if looks else None
+        self._soon = False          # whether the next look is to come soon
+        self._refused = None        # the files that could not be used, if nobody was told yet
         self._told = queue.SimpleQueue()    # its put is safe in a signal handler
         self._thread = threading.Thread(target=self._run, name="reload", daemon=True)
 
@@ -47,13 +52,13 @@ class Watch:
         while (told := self._wait()) is not END:
             try:
                 if told is NOW or self._has_changed():
-                    self._read()
+                    self._read(at_once=told is NOW)
             except Exception:  # a bug of ours in one reload must not stop those that follow
                 log.exception("the config could not be read again")
 
     def _wait(self):
         try:
-            return self._told.get(timeout=self._seconds)
+            return self._told.get(timeout=SOON if self._soon else self._seconds)
         except queue.Empty:
             return None
 
@@ -61,21 +66,25 @@ class Watch:
         return {path: stamp_of(path) for path in self._seen}
 
     def _has_changed(self):
-        """Whether a file is another than the one that was read."""
+        """Whether a file is another than the one that was read, and was so at the last look."""
         before, self._last = self._last, self._stamps()
-        missing = None in self._last.values() and self._last != before
-        return self._last != self._seen and not missing
+        new = [stamp for path, stamp in self._last.items() if stamp != before.get(path)]
+        self._soon = bool(new) and all(stamp and stamp.size for stamp in new)
+        return self._last != self._seen and not new
 
-    def _read(self):
-        self._seen = self._stamps()     # of what we try now, if it is wrong
+    def _read(self, at_once=False):
+        """`at_once`: what is wrong is told now, and not only if it is so at the next look too."""
+        known, files = self._seen, self._stamps()
         try:
             config = self._load()
+            self._seen = self._last = config.files
+            self._use(config)
         except ConfigError as problem:
-            log.error("the config cannot be used, and the one before stays: %s", problem)
-            self._seen = self._last = {**self._seen, **problem.files}   # one may be mended
-            return
-        self._seen = self._last = config.files
-        self._use(config)
+            files = {**files, **problem.files}  # one of these may be mended
+            if at_once or files == self._refused:
+                log.error("the config cannot be used, and the one before stays: %s", problem)
+                known = self._last = files
+            self._seen, self._refused = known, files
 
 
 def read_again_on_hangup(read_again):

@@ -54,9 +54,9 @@ class Audience:
             if session.upstreams.get(self._upstream.name) is self._upstream:
                 _tell(session, messages)
 
-    def lists_changed(self):
-        """Tell them to list everything again that the server had, or may have now."""
-        self.tell(*_changes(self._upstream.offered))
+    def lists_changed(self, kinds=None):
+        """Tell them to list these again, or all that the server had or may have now."""
+        self.tell(*_changes(self._upstream.offered if kinds is None else kinds))
 
     # -- sessions come and go
 

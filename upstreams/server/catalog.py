@@ -8,6 +8,7 @@ because an over-long name is cut. URIs are never rewritten: they also occur insi
 we do not look.
 """
 
+import fnmatch
 import hashlib
 import re
 
@@ -91,7 +92,7 @@ class Catalog:
     """
 
     def __init__(self, entry):
-        self._prefix, self._hides = entry.prefix, entry.hides
+        self.entry, self._prefix, self._hides = entry, entry.prefix, entry.hides
         self._ours = dict(entry.rename)             # own name → ours, where they differ
         self._renamed = {ours: own for own, ours in entry.rename}   # the way back
         self._descriptions = dict(entry.describe)   # by our name
@@ -99,6 +100,16 @@ class Catalog:
         self.known = {method: {} for method in LISTS}
         self._own = {TOOLS: set(), PROMPTS: set()}  # own names, of hidden tools as well
         self._lists = {}            # method → its items, for when the process rests
+
+    def under(self, entry):
+        """The same, if the server's entry in the config is this one: under other names."""
+        other = Catalog(entry)
+        other._own, other._lists = self._own, self._lists
+        other.known = {**self.known, **{method: {
+            outer_name(method, entry.prefix, shown["name"]): name
+            for name in names if (shown := other.shown(method, {"name": name}))}
+            for method, names in self._own.items()}}
+        return other
 
     def learn(self, method, items, is_new=True):
         """Remember a whole list, if it is new; returns it as clients of all servers together see
@@ -136,8 +147,8 @@ class Catalog:
                        if LISTS[each][0] != CHANGED.get(method)}
 
     def names(self):
-        """Its tools and prompts, to be compared."""
-        return self.known[TOOLS], self.known[PROMPTS]
+        """Its own names of its tools and prompts, to be compared."""
+        return self._own[TOOLS], self._own[PROMPTS]
 
     def shown(self, method, item):
         """A tool or prompt under our name, with the description that the config has for it; None
@@ -191,7 +202,9 @@ class Catalog:
                 if self._prefix + (ours := self._ours.get(own, own)) != outer]
 
     def name_problems(self):
-        """Sentences about `rename` and `describe` that do not fit what the server has listed."""
+        """Sentences about `tools`, `rename` and `describe` that do not fit what the server has
+        listed."""
+        yield from self._useless_patterns()
         for method, names in self._own.items():
             for name in sorted(names & self._renamed.keys() - self._ours.keys()):
                 if not (method == TOOLS and self._hides(name)):
@@ -203,3 +216,11 @@ class Catalog:
                              ("describe", self._descriptions.keys() - shown)):
             for name in sorted(unknown):
                 yield f'"{key}" in its config is for {name}, which it does not have'
+
+    def _useless_patterns(self):
+        """A slip of the pen in `deny` leaves a tool on that was to be off."""
+        for key, patterns in ("allow", self.entry.allow), ("deny", self.entry.deny):
+            for pattern in patterns or ():
+                if not fnmatch.filter(self._own[TOOLS], pattern):
+                    yield (f'"tools.{key}" in its config is for {pattern.replace("[[]", "[")}, '
+                           "which fits no tool of it")

@@ -51,7 +51,7 @@ class Life:
     """What belongs to one life, and ends with it."""
 
     def __init__(self, upstream):
-        self.upstream, self.label, self.entry = upstream, upstream.label, upstream.entry
+        self.upstream, self.label = upstream, upstream.label
         self._clock = upstream.clock
         self.connection = None          # made when it begins
         self.state = RESTING            # changed by `advance` alone
@@ -68,6 +68,7 @@ class Life:
         self.known = None               # what clients know that it lists, before it has started
         self.told_uris, self.told_level = set(), None   # by the Audience, last
         self._deadline = None           # of the start: an event of the clock
+        self._watch = 0                 # over silent calls: the number of the last that began
 
     def advance(self, event):
         """Returns the state before, or None if the event changes nothing."""
@@ -77,6 +78,10 @@ class Life:
                 return None
             self.state = NEXT[before][event]
             return before
+
+    @property
+    def entry(self):
+        return self.upstream.entry
 
     @property
     def skipped(self):
@@ -142,12 +147,19 @@ class Life:
             except InvalidMessage as problem:
                 log.warning("%s: skipped a part of a batch: %s", self.entry.name, problem)
 
-    def _end_silent_calls(self):
-        """Called by the clock again and again. The time of a call counts from its request, or from
-        its last progress."""
+    def watch_calls(self):
+        """From now on the calls that are silent for too long end."""
+        self._watch += 1
+        self._end_silent_calls(self._watch)
+
+    def _end_silent_calls(self, watch):
+        """Called by the clock again and again, until another watch begins. The time of a call
+        counts from its request, or from its last progress."""
         seconds = self.entry.timeout
+        if not seconds or watch != self._watch:
+            return
         if not self.over:   # first: whatever happens below, there is another look
-            self._clock.after(min(1.0, seconds / 4), self._end_silent_calls)
+            self._clock.after(min(1.0, seconds / 4), self._end_silent_calls, watch)
         text = f'server "{self.entry.name}" did not answer within {seconds:g} seconds'
         moment = time.monotonic() - seconds
         for our_id, row in self.pending.rows():
@@ -160,7 +172,12 @@ class Life:
 
     def start(self, protocol):
         """Start the connection, and open the conversation by this protocol."""
-        upstream, self.connection = self.upstream, self.upstream.connect()
+        upstream = self.upstream
+        if self.entry.problem:
+            self.advance(BEGUN)
+            self._end(self.entry.problem, hopeless=True)
+            return
+        self.connection = upstream.connect()
         if not self.advance(BEGUN):
             return
         self.started = time.monotonic()
@@ -192,8 +209,7 @@ class Life:
             self.era, self.running_since = era, time.monotonic()
             upstream.info, upstream.problem, upstream.restarts.spared = era.info, None, False
             self.advance(OPENED)
-        if self.entry.timeout:
-            self._end_silent_calls()
+        self.watch_calls()
         methods = [method for method, (capability, _, _) in LISTS.items()
                    if capability in upstream.offered and method != TASKS]
         Gather([*methods, CHANGES], self._learned, self._clock, LIST_SECONDS).start(

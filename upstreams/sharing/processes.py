@@ -214,7 +214,9 @@ class Processes:
                                                                   *before.values()]}
         for name, entry in entries.items():
             now[name] = server = before.get(name)
-            if server is None or server.entry != entry:
+            if server and entry.runs_like(server.entry):
+                server.entry = entry
+            else:
                 now[name] = Server(entry, self.share, self.has_eras, ending=ending.get(name, []),
                                    lists_by_capabilities=entry.lists_by_capabilities)
                 if self.share:

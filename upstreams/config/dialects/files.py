@@ -12,13 +12,16 @@ from upstreams.config.checking import unknown_to_us
 from upstreams.config.entries import OurFormat
 from upstreams.config.reading import ConfigError
 
-from .hosts import HOSTS, is_off, is_server
+from .hosts import HOSTS, TOLD, is_off, is_server
 from .translation import Translated, translate
 from .values import HostValues
 
-COMMON = "mcpServers"   # a wrong entry is refused there; in other places other things may be
+COMMON = "mcpServers"   # what is no server fails there; in other places other things may be
 PLACES = sorted({place for host in HOSTS for place in host.at if place},
                 key=lambda place: (place != COMMON, -place.count("."), place))
+
+_ELSEWHERE = ", ".join(f'"{host.at[0]}" ({host.name})' for host in HOSTS
+                       if host.at[0] not in ("", COMMON))
 
 log = logging.getLogger("router")
 
@@ -41,28 +44,37 @@ def _parse_toml(text):
         raise ConfigError(f"not TOML: {problem}") from None
 
 
+def _refuse_yaml(_text):
+    raise ConfigError("is YAML, as Goose and Continue have it, which this router does not read: "
+                      'write the servers into a JSON file, as {"mcpServers": {…}}')
+
+
 class Dialects(OurFormat):
     """See OurFormat."""
 
     knows_others = True
-    parsers = {".toml": _parse_toml}
+    parsers = {".toml": _parse_toml, ".yaml": _refuse_yaml, ".yml": _refuse_yaml}
     values = HostValues
 
     def servers(self, path, config):
         found, off, wrote = [], set(), {}
+        for key in TOLD.keys() & config.keys():
+            if config[key]:
+                log.warning("%s: %s: %s", path, key, TOLD[key])
         for place, servers in _sections(path, config):
             hosts = [host for host in HOSTS if place in host.at]
             # A host that knows its own servers, or else the first that has them there
             host = next((host for host in hosts if host.wrote and any(
-                host.wrote(server.keys) for server in servers)),
+                host.wrote(server.keys) for server in servers if isinstance(server.keys, dict))),
                 next(host for host in hosts if not host.wrote))
             wrote[host.name] = True
             for server in servers:
-                if _is_left_out(server, host, hosts):
-                    off.add(server.name)
-                else:
+                if isinstance(server.keys, dict):
+                    if _is_left_out(server, host, hosts):
+                        off.add(server.name)
+                        continue
                     translate(server, host)
-                    found.append(server)
+                found.append(server)
         log.log(logging.DEBUG if [*wrote] == [HOSTS[0].name] else logging.INFO,
                 "%s: read as a config of %s: %d server%s", path, " and of ".join(wrote),
                 len(found), "" if len(found) == 1 else "s")
@@ -94,7 +106,8 @@ def _sections(path, config):
     if not found:
         raise ConfigError(f"{path}: " + (
             'is a server without a name: write {"mcpServers": {"its-name": {…}}}'
-            if is_server(top) else 'top level: needs the key "mcpServers"' + unknown_to_us(top)))
+            if is_server(top) else f'top level: needs the key "{COMMON}", or that of another '
+                                   f"host: {_ELSEWHERE}{unknown_to_us(top)}"))
     if not any(servers for _, servers in found):
         raise ConfigError(f"{path}: {found[0][0]}: must name at least one server")
     return found
@@ -112,21 +125,22 @@ def _section(path, config, place, there):
     else:
         return None
     servers = [Translated(path, config, f"{place}.{key}", name, keys) for key, name, keys in named]
-    wrong = [server for server in servers if not isinstance(server.keys, dict)]
-    if wrong and place == COMMON:
-        raise ConfigError(f"{wrong[0].place()}: must be an object")
-    if wrong:
+    if place != COMMON and not all(isinstance(server.keys, dict) for server in servers):
         servers = [server for server in servers if is_server(server.keys)]
+    for server in servers if isinstance(there, list) else ():
+        if dig(server.keys, word) != server.name:
+            server.refuse("", f'needs the key "{word}", with a name')
     return (place, servers) if servers or there == {} else None
 
 
 def _names(place, word, servers):
-    """[(its key, its name, its keys)] for a list of servers, as some hosts have it."""
+    """[(its key, its name, its keys)] for a list of servers, as some hosts have it. One without a
+    name is called by its place."""
     seen = {}
     for i, keys in enumerate(servers):
         name = dig(keys, word)
         if not isinstance(name, str):
-            raise ConfigError(f'{place}.{i}: needs the key "{word}", with a name')
+            name = f"{place.rpartition(': ')[2]}.{i}"
         if name in seen:
             raise ConfigError(f'{place}.{i}.{word}: is "{name}", as that of number {seen[name]}: '
                               "rename or remove one of the two")

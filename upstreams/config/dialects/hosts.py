@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Callable, NamedTuple
 
 from transports.fabric.messages import dig
+from upstreams.config.checking import SERVER
 
 LONGEST_LINE = 2**14     # characters of a command line
 
@@ -19,7 +20,7 @@ class Word(NamedTuple):
     """What a host's key of a server means."""
 
     ours: str                   # our key; "tools.allow" is one within another
-    change: Callable = lambda value: value      # its value → ours, by `each`
+    change: Callable = lambda value: value      # its value → ours, by `each`; None: nothing
     type: str = None            # how a server is reached that has this key
 
 
@@ -39,6 +40,8 @@ class Host:
     wrote: Callable = None              # wrote(server): is it the host's, where others are too
     before: Callable = None             # before(server): its keys as other hosts would write them
     excludes: Callable = None           # excludes(config, name): will it not start that server
+    rules: Callable = None              # rules(config, name): those of the Entry of that server
+    told: dict = field(default_factory=dict)    # key of the file → what its user is to know
     is_extension: Callable = None       # is_extension(server): what is there, and is no server
 
 
@@ -81,6 +84,21 @@ def _of_opencode(server):
     return isinstance(server.get("command"), list) or server.get("type") in ("local", "remote")
 
 
+def _rules_of_opencode(config, name):
+    """`tools` says whether a tool is on, `permission` what may be done with it. That may depend on
+    its arguments: then the tool is there."""
+    tools, permission = config.get("tools"), config.get("permission")
+    found = [(pattern, is_on is False) for pattern, is_on in tools.items()] \
+        if isinstance(tools, dict) else []
+    if not isinstance(permission, dict):
+        permission = {} if permission is None else {"*": permission}
+    for pattern, action in permission.items():
+        if isinstance(action, dict):
+            action = action.get("*") if [*action][-1:] == ["*"] else None
+        found.append((pattern, action == "deny"))
+    return [(f"{name}_", patterns(pattern), is_off) for pattern, is_off in found]
+
+
 # {env:NAME} and {file:path} → ${env:NAME} and ${file:path}
 _with_dollars = each(
     lambda text: re.sub(r"(?<!\$)\{((?:env|file):[^{}]*)\}", r"${\1}", text), str)
@@ -100,6 +118,8 @@ def _is_extension(server):
 
 ALLOW, DENY = Word("tools.allow", patterns), Word("tools.deny", patterns)
 ENABLED = Word("disabled", opposite)
+AT_FIRST_USE = Word("start", each(lambda at_once: None if at_once else "first-use", bool))
+BEARER = Word("headers.Authorization", each("Bearer ${{{}}}".format, str))
 GEMINI = dict(words={"httpUrl": Word("url", type="http"), "includeTools": ALLOW,
                      "excludeTools": DENY},
               keeps="trust extensionName", excludes=_excluded_by_gemini)
@@ -129,27 +149,35 @@ HOSTS = (
                 "enabled": ENABLED}),
     Host("opencode", at=("mcp", "mcp.servers"), wrote=_of_opencode, before=_with_dollars,
          types={"local": "stdio", "remote": None},      # it tries HTTP, then SSE
-         milliseconds=True,
+         milliseconds=True, rules=_rules_of_opencode,
          words={"environment": "env", "enabled": ENABLED,
                 "timeout.startup": Word("startTimeout", seconds),
                 "timeout.request": Word("timeout", seconds)}),
+    Host("OpenClaw", at=("mcp.servers",),
+         words={"toolFilter.include": ALLOW, "toolFilter.exclude": DENY, "enabled": ENABLED,
+                "connectionTimeoutMs": Word("startTimeout", seconds),
+                "requestTimeoutMs": Word("timeout", seconds)}),
     Host("Crush", at=("mcp",), words={"disabled_tools": DENY}),
     Host("Codex", at=("mcp_servers",), folders=".codex", before=_without_approvals,
          keeps="default_tools_approval_mode env_vars required",
          words={"enabled": ENABLED, "enabled_tools": ALLOW, "disabled_tools": DENY,
                 "http_headers": "headers",
                 "env_http_headers": Word("headers", each("${{{}}}".format, str)),
-                "bearer_token_env_var": Word("headers.Authorization",
-                                             each("Bearer ${{{}}}".format, str)),
+                "bearer_token_env_var": BEARER,
                 "startup_timeout_sec": "startTimeout", "tool_timeout_sec": "timeout",
                 "startup_timeout_ms": Word("startTimeout", seconds)}),
-    Host("Warp", at=("",), folders=".warp", keeps="start_on_launch",
-         words={"working_directory": "cwd"}),
+    Host("Warp", at=("",), folders=".warp",
+         words={"working_directory": "cwd", "start_on_launch": AT_FIRST_USE}),
+    Host("mcporter", words={"baseUrl": "url", "bearerTokenEnv": BEARER},
+         keeps="tokenCacheDir clientName oauthRedirectUrl oauthCommand lifecycle logging",
+         told={"imports": "configs of other hosts are not read by themselves: name their files "
+                          "with --config"}),
+    Host("mcp-proxy", keeps="options"),     # of which translation.py knows the toolFilter
     # What is found in the READMEs of servers, and in hosts that are seen less often
-    Host("READMEs of servers", keeps="autoStart icon logo note tags",
+    Host("READMEs of servers", keeps="icon logo note tags",
          words={"uri": "url", "transport": "type", "transportType": "type",
                 "transport.type": "type", "transport.url": "url", "enabledTools": ALLOW,
-                "isActive": ENABLED}),
+                "isActive": ENABLED, "autoStart": AT_FIRST_USE}),
 )
 
 # What follows from that
@@ -160,6 +188,8 @@ TYPES = {"stdio": "stdio", "http": "http", "sse": "sse"} | {
 SIGNS = ["command", "url", *(
     word for word, means in WORDS.items() if means.ours in ("command", "url"))]
 KEPT = {key for host in HOSTS for key in (*host.keeps.split(), host.names)}
+KEPT |= {"start"} - SERVER["properties"].keys()     # until our format has that
+TOLD = {key: words for host in HOSTS for key, words in host.told.items()}
 IN_SECONDS = {key for host in HOSTS if host.seconds for key in host.keeps.split()}
 FOLDERS = {folder for host in HOSTS for folder in host.folders.split()}
 

@@ -10,6 +10,7 @@ import re
 import shutil
 from dataclasses import dataclass, field
 
+from transports.fabric.messages import dig
 from upstreams.config.checking import Stated
 
 from .hosts import IN_SECONDS, KEPT, TYPES, WORDS, each, patterns, seconds, split
@@ -34,17 +35,18 @@ class Translated(Stated):
 
 
 def translate(server, host):
-    """Make the keys of this server ours. Raises ConfigError if it says a thing twice."""
+    """Make the keys of this server ours."""
     keys = host.before(server.keys) if host.before else server.keys
     server.keys = {key: value for key, value in keys.items() if value is not None}
-    for step in (_tools, _words, _command, _type, _strings):
+    for step in (_tools, _tool_filter, _words, _command, _type, _strings):
         step(server)
     _timeout(server, host)
+    server.rules = host.rules(server.config, server.name) if host.rules else []
     server.keys = {key: value for key, value in server.keys.items() if key not in KEPT}
 
 
 def _set(server, ours, theirs, value):
-    """Raises ConfigError if the file says the same thing in another word as well."""
+    """Refuses what the file says in another word as well."""
     if isinstance(value, dict) and ours in ("env", "headers"):
         for name, item in value.items():
             _set(server, f"{ours}.{name}", f"{theirs}.{name}", item)
@@ -58,6 +60,7 @@ def _set(server, ours, theirs, value):
     if keys.get(inner or ours, value) != value:
         server.refuse("", f'has both "{server.called.get(ours, ours)}" and "{theirs}": remove one '
                           "of the two")
+        return
     keys[inner or ours], server.called[ours] = value, theirs
 
 
@@ -72,6 +75,8 @@ def _words(server):
     for theirs in [key for key in server.keys if key in WORDS]:
         means, value = WORDS[theirs], server.keys.pop(theirs)
         changed = means.change(value)
+        if changed is None:
+            continue
         _set(server, means.ours, theirs, changed)
         if isinstance(changed, list) and not isinstance(value, list):   # of a command line
             server.called |= {f"{means.ours}.{i}": theirs for i in range(len(changed))}
@@ -89,6 +94,18 @@ def _tools(server):
         server.called["tools.allow"] = "tools"
     elif isinstance(tools, dict) and tools and all(isinstance(on, bool) for on in tools.values()):
         server.keys["tools"] = {"deny": patterns([name for name, on in tools.items() if not on])}
+
+
+def _tool_filter(server):
+    """`options.toolFilter` of mcp-proxy: the tools that are offered, or those that are not."""
+    stated = dig(server.keys, "options", "toolFilter")
+    mode, tools = (dig(stated, key) for key in ("mode", "list"))
+    ours = {"allow": "tools.allow", "block": "tools.deny"}.get(str(mode).lower())
+    if ours and tools:
+        _set(server, ours, "options.toolFilter.list", patterns(tools))
+    elif stated and not ours:
+        server.refuse("options.toolFilter",
+                      'must be like {"mode": "allow" or "block", "list": […]}')
 
 
 def _command(server):

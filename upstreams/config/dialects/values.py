@@ -5,7 +5,7 @@
     ${input:some-id}                what VS Code asks its user for: the variable MCP_INPUT_SOME_ID
     ${file:path}                    what is in that file
     ${userHome} ${workspaceFolder} ${workspaceFolderBasename} ${pathSeparator} ${/}
-    $NAME                           only as a whole value, or after Bearer, and if it is set
+    $NAME $env:NAME                 only as a whole value, or after Bearer, and if it is set
 
 `${…}` around anything else is left as it is.
 """
@@ -15,7 +15,6 @@ import os
 import re
 
 from transports.fabric.messages import dig
-from upstreams.config.reading import ConfigError
 from upstreams.config.values import BARE, NAME, Values
 
 from .hosts import FOLDERS
@@ -37,49 +36,52 @@ class HostValues(Values):
                         "workspaceRoot": folder, "workspaceFolderBasename": self.folder.name,
                         "pathSeparator": os.sep, "/": os.sep}
 
-    def variable(self, place, inside, depth=0):
+    def variable(self, where, inside, depth=0):
         name = inside.partition(":")[0]
         if name in self._places:                # also ${workspaceFolder:name}
             return self._places[name]
         if NAME.fullmatch(inside.removeprefix("env:")):
-            return super().variable(place, inside.removeprefix("env:"), depth)
+            return super().variable(where, inside.removeprefix("env:"), depth)
         if _SOURCE.fullmatch(inside):
-            return self._first(place, map(str.strip, inside.split("|")))
+            return self._first(where, map(str.strip, inside.split("|")))
         return f"${{{inside}}}"
 
-    def _first(self, place, sources):
+    def _first(self, where, sources):
         """The first of several sources that has a value."""
         tried = []
         for kind, _, name in (source.partition(":") for source in sources):
-            tried.append(self._from(place, kind, name.strip()))
+            tried.append(self._from(where, kind, name.strip()))
             if tried[-1][0]:
                 return tried[-1][0]
-        raise ConfigError(f"{place}: {tried[0][1]}")
+        problem = tried[0][1]
+        return self.refuse(where, problem) if problem else ""
 
-    def _from(self, place, kind, name):
-        """(the value, or what is wrong if there is none)"""
+    def _from(self, where, kind, name):
+        """(the value, or what is wrong if there is none and that has not been said)"""
         if kind == "value":
             return name, "there is no value in it"
         if kind == "env":
-            return self.from_environment(name), f"the variable {name} is not set"
+            return self.value_of(name), f"the variable {name} is not set"
         if kind == "input":
             variable = "MCP_INPUT_" + re.sub(r"\W", "_", name).upper()
-            return self.from_environment(variable), (
+            return self.value_of(variable), (
                 f"${{input:{name}}} is what VS Code asks you for{self._prompt(name)}: set the "
                 f"variable {variable}")
         if kind == "file":
-            value = self.read(place, self.folder / os.path.expanduser(name)).strip()
+            known = len(self.server.problems)
+            value = self.read(where, self.folder / os.path.expanduser(name)).strip()
             self.keep(value)
-            return value, f"the file {name} is empty"
-        raise ConfigError(f"{place}: ${{{kind}:…}} is something that only the editor or a "
-                          "secret manager knows: put the value into a variable, and write ${NAME}")
+            return value, "" if self.server.problems[known:] else f"the file {name} is empty"
+        return None, (f"${{{kind}:…}} is something that only the editor or a secret manager "
+                      "knows: put the value into a variable, and write ${NAME}")
 
-    def expand_bare(self, place, text):
+    def expand_bare(self, where, text):
         """As Gemini CLI and Copilot CLI have it."""
         before, name = BARE.fullmatch(text).groups()
-        value = self.from_environment(name)
+        value = self.value_of(name)
         if value is None:
-            log.warning("%s: no variable %s is set; this value is passed as it is", place, name)
+            log.warning("%s: no variable %s is set; this value is passed as it is",
+                        self.server.place(where), name)
         return text if value is None else before + value
 
     def _prompt(self, name):

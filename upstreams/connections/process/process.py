@@ -29,7 +29,7 @@ from transports.fabric.peers import StartFailed
 from transports.fabric.text import is_told, printable
 
 from .guardian import KILL, WINDOWS, signal_group
-from .program import command_line, environment, find
+from .program import command_line, environment, find, refuse_windows
 
 log = logging.getLogger("router")
 
@@ -275,6 +275,7 @@ def _wait_for(threads, seconds):
 
 def _open(entry):
     """A new process. Raises StartFailed."""
+    refuse_windows(entry)
     variables = environment(entry)
     command = find(entry.command, variables.get("PATH", os.defpath))
     if not os.path.isdir(entry.cwd):

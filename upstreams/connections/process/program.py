@@ -9,6 +9,8 @@ from transports.fabric.peers import StartFailed
 
 from .guardian import WINDOWS
 
+_OF_WINDOWS = re.compile(r"(?:.*/)?[A-Za-z]:[\\/]")
+_PROGRAMS_OF_WINDOWS = {"cmd", "powershell", "wsl"}
 _NODE, _PYTHON = "Node.js (https://nodejs.org)", "Python (https://python.org)"
 _UV, _BUN = "uv (https://docs.astral.sh/uv)", "Bun (https://bun.sh)"
 _DOTNET = ".NET (https://dotnet.microsoft.com)"
@@ -21,14 +23,31 @@ _COMES_WITH = {
 }
 
 
+def _name(command):
+    """The name of a program: without its path, and what Windows puts behind it."""
+    return re.sub(r"\.(exe|cmd)$", "", re.split(r"[/\\]", command)[-1].lower())
+
+
+def refuse_windows(entry):
+    """Raise StartFailed for a path of Windows, which would lead nowhere here. Arguments may be for
+    another machine, if we do not know the program."""
+    known = _name(entry.command) in _COMES_WITH.keys() - {"docker"}
+    for path in entry.command, entry.cwd, *(entry.args if known else ()):
+        if not WINDOWS and (found := _OF_WINDOWS.match(path)):
+            raise StartFailed(f'"{path[found.end() - 3:]}" is a path of Windows, and this system '
+                              "is another: write where that is here")
+
+
 def find(command, path):
     """The whole path of a command. Raises StartFailed, which tells what to install for it."""
     if found := shutil.which(command, path=path):
         return found
-    name = re.split(r"[/\\]", command)[-1]
-    program = _COMES_WITH.get(re.sub(r"\.(exe|cmd)$", "", name.lower()))
+    program = _COMES_WITH.get(_name(command))
     raise StartFailed(f'the command "{command}" was not found or may not be run; '
                       + (f"it comes with {program}; " if program else "")
+                      + ("it is a program of Windows, and this system is another: write what it "
+                         "starts as the command; " if not WINDOWS
+                         and _name(command) in _PROGRAMS_OF_WINDOWS else "")
                       + (f"searched PATH={path}" if os.path.basename(command) == command
                          else "it is a path, so PATH was not searched"))
 
