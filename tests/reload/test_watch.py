@@ -88,7 +88,7 @@ def test_a_hundred_changes_lose_nothing_and_leave_nothing_behind(start_router):
             assert len(idle.get()["result"]["tools"]) == 11
             assert wait_until(lambda: all(
                 measure(running)[what] <= before[what]
-                for what in ("sessions", "own", "threads", "files", "children")), 20)
+                for what in ("sessions", "own", "threads", "files", "orphans", "processes")), 20)
             assert children(running.process.pid) == same
             assert list(json.loads(get(f"{running.url}/health")[1])["servers"]) == ["same"]
     finally:
