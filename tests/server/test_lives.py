@@ -1,6 +1,8 @@
 """The lives of a server: from its start to its end, and to the next. Also what it says wrongly."""
 
+import gc
 import sys
+import weakref
 
 import pytest
 
@@ -373,3 +375,19 @@ def test_a_call_of_a_server_whose_entry_is_wrong_fails_at_once_with_that(shared,
     alone.sends(id=1, method="initialize", params={"capabilities": capabilities})
     assert WRONG in of(alone, 1)["error"]["message"]
     assert world.made == []
+
+
+# -- what is kept
+
+
+def test_a_session_that_has_left_is_not_kept_by_a_server_that_does_not_settle():
+    world = World(a=offers(), b=offers(slow=True))
+    client = world.new_client()
+    client.sends(id=1, method="initialize", params={"capabilities": ASKABLE})
+    client.sends(id=2, method="tools/list")
+    session = weakref.ref(client.session)
+    world.clock.advance(40)
+    world.router.leave(client.session)
+    client.session = None
+    gc.collect()
+    assert session() is None

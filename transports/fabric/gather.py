@@ -52,16 +52,20 @@ class Gather:
                 return
         if self._clock:
             self._clock.forget(self._deadline)
-            self._deadline = None  # cuts a cycle: the clock's event refers to us
-        self._finish(self._values, set())
+        self._over(set())
 
     def _expire(self):
         """Called by the clock."""
         with self._lock:
             missing, self._missing = self._missing, set()
-        self._deadline = None
         if missing:
-            self._finish(self._values, missing)
+            self._over(missing)
+
+    def _over(self, missing):
+        """A source that gives nothing may keep us for long: nothing else is kept with us."""
+        finish, values = self._finish, self._values
+        self._sources = self._finish = self._values = self._deadline = None
+        finish(values, missing)
 
 
 class GrowingPause:

@@ -38,7 +38,8 @@ def when_session_settled(session, function, clock, seconds, or_asks=False):
         if now <= waited_for:
             put(None)
         else:
-            when_settled(now, functools.partial(look, session, put, now), or_asks=or_asks)
+            # With the deadline: one that never settles must not keep a session that has left.
+            when_settled(now, functools.partial(look, session, put, now), clock, seconds, or_asks)
     Gather([session], lambda _values, _missing: function(), clock, seconds).start(look)
 
 
