@@ -96,6 +96,7 @@ def refresh(uses):
         use.state, use.given_up = life.state, upstream.restarts.given_up
         if use.state == RUNNING or use.state == STARTING and not life.over:
             use.wanted = 0      # it was wanted once more just before it began
+        use.busy = use.state == RUNNING and not life.settled or life.pending.is_for_others()
         use.subscribed = bool(upstream.audience.uris())
 
 
