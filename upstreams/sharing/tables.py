@@ -60,6 +60,8 @@ class Use:
     asked: bool = False         # whether this life of it has asked anything
     ready: bool = False         # whether it may have its first call: that has been answered
     called: bool = False        # whether this life of it had a call
+    recent: bool = False        # the same, since somebody looked: calls take the short way then
+    tired: bool = False         # whether it rests, or ends, if nobody needs it now
     session: object = None      # the session that it was made for
     owner: object = None        # the session that it works for, to its end
     holder: object = None       # the session that has calls under way here, in turns
@@ -82,6 +84,13 @@ class Use:
     def is_free(self):
         """Whether no session has it."""
         return self.owner is None and self.holder is None and not self.spoilt
+
+    def is_needed(self):
+        """Whether anybody has it, uses it or waits for it. If there is only one client, that it
+        has this process says nothing."""
+        return bool(self.busy or self.subscribed or self.wanted or self.recent or self.holder
+                    or self.late or self.owner and self.server.share
+                    or any(self.server.waiting.values()))
 
     def yields_to(self, session):
         """Whether it is up only to list, and for nobody but this session."""
