@@ -40,6 +40,7 @@ Threads; each line of the log names the one that wrote it:
   stdout-writer  stdio only: feeds our stdout with what a sender could not write at once
   signals        wakes MainThread when a signal comes
   clock          deadlines of starts, lists and calls; pauses; the steps of ending a server
+  rest           ends what nobody needs; writes down what servers list, for their first use
   reload         looks every two seconds whether the config has changed, and follows it
   trace-writer   writes the file of --trace
   NAME-reader    reads the server's stdout; sends each message on to its peer
@@ -86,6 +87,7 @@ from upstreams.connections.remote import connect        # room: upstreams/connec
 from upstreams.eras import open_life                    # room: upstreams/eras
 from upstreams.relay import pass_on                     # room: upstreams/relay
 from upstreams.reload import follow                     # room: upstreams/reload
+from upstreams.rest import rest                         # room: upstreams/rest
 
 WAYS = {            # HTTP: where clients reach us → the views and POSTs there
     "/mcp": streamable_http,                            # room: transports/http/streamable
@@ -105,6 +107,7 @@ ROOMS = {           # what the core goes on without
     "dialects": dialects,                               # room: upstreams/config/dialects
     "follow": follow,                                   # room: upstreams/reload
     "open_life": open_life,                             # room: upstreams/eras
+    "rest": rest,                                       # room: upstreams/rest
 }
 # -- the end of the block
 # isort: on
@@ -170,7 +173,8 @@ def _routing(options, stderr):
         options.access.check()
     refuse_circle(options.given["--config"])
     read = functools.partial(load, options.given["--config"], options.given["--group"],
-                             CONNECTIONS, ROOMS.get("dialects"), "open_life" in ROOMS)
+                             CONNECTIONS, ROOMS.get("dialects"), "open_life" in ROOMS,
+                             "rest" in ROOMS)
     config = read()
     hidden.add(config.secrets())
     return functools.partial(_run, config, read, transport, options, stderr)
@@ -201,8 +205,9 @@ def _run(config, read, transport, options, stderr, clock):
             command_line.say(text if given["--json"] else stderr.clean(text))
             return exit_status
         router = Router(pool, clock, options.limits, stderr.show, config.groups)
-        follow = ROOMS.get("follow", lambda *_arguments: contextlib.nullcontext())
-        with follow(config, read, router, hidden.add, not given["--no-reload"]):
+        follow, rest = (ROOMS.get(name, lambda *_arguments: contextlib.nullcontext())
+                        for name in ("follow", "rest"))
+        with rest(pool), follow(config, read, router, hidden.add, not given["--no-reload"]):
             transport.serve(router, options)
         return 0
     finally:

@@ -54,11 +54,9 @@ class Question:
 class History(RuleBasedStateMachine):
     @initialize(limit=st.sampled_from([1, 2, 3, 100]))
     def the_router_starts(self, limit):
-        entries = {name: Entry(name, "-", prefix=f"{name}__", shared=shared, healthy=0)
-                   for name, shared in SERVERS.items()}
-        self.world = World(limit=limit, entries=entries, groups={"group": sorted(SERVERS)}, **{
-            name: offers(tools=["t"], resources=[f"{name}:/"], capabilities={"logging": {}})
-            for name in SERVERS})
+        entries = {name: Entry(name, "-", prefix=f"{name}__", shared=shared, healthy=0,
+                               args=(name,), **self.more) for name, shared in SERVERS.items()}
+        self.world = self.new_world(limit, entries)
         self.pool = self.world.pool
         self.limit, self.clock, self.entries = limit, self.world.clock, entries
         self.clients = []       # that are connected
@@ -72,6 +70,13 @@ class History(RuleBasedStateMachine):
         self.callers = {}       # Upstream → the clients whose calls it had
         self.learned = {}       # FakeServer → the client whose roots it asked for
         self.saw = {}           # FakeServer that another config ended → the clients that saw it
+
+    more = {}       # what else an Entry has
+
+    def new_world(self, limit, entries, **more):
+        return World(limit=limit, entries=entries, groups={"group": sorted(SERVERS)}, **more, **{
+            name: offers(tools=["t"], resources=[f"{name}:/"], capabilities={"logging": {}})
+            for name in SERVERS})
 
     def number(self):
         self.serial += 1
@@ -320,6 +325,20 @@ class History(RuleBasedStateMachine):
         for question in self.open_questions():
             if question.server is server:
                 self.is_over(question)
+
+    @rule(which=PICK)
+    def nobody_has_needed_a_process(self, which):
+        """So it seemed to somebody who looked, and it may be otherwise now."""
+        use = self.pick(self.pool.tables.uses(), which)
+        with self.pool.lock:
+            use.tired, use.recent = True, False
+        self.nothing_that_works_ends(self.pool.changed)
+
+    def nothing_that_works_ends(self, function):
+        """Whatever function() puts to rest."""
+        work = [server for server in self.alive() if not server.closing and self.calls_at(server)]
+        function()
+        assert [server for server in work if server.closing] == []
 
     @rule(seconds=st.sampled_from([1, 5, 31, 61]))
     def time_passes(self, seconds):

@@ -38,6 +38,7 @@ ROOMS = {
                         "transports/program"},
     "upstreams/reload": {"upstreams/config", "upstreams/server", "upstreams/sharing",
                          "transports/program"},
+    "upstreams/rest": {"upstreams/sharing", "upstreams/server", "upstreams/config"},
 }
 APART = "upstreams/servers"     # the example servers are programs of their own
 BLOCK = re.compile(r"# -- The rooms\..*# -- the end of the block", re.DOTALL)

@@ -7,6 +7,9 @@ happens, in order, and looks at what came out. No threads, no sockets, no sleeps
 
 import itertools
 import json
+import sys
+import threading
+import traceback
 
 from transports.fabric.messages import decode, encode
 from transports.fabric.outbox import CLOSE
@@ -202,12 +205,12 @@ class Client:
 class World:
     """Servers by what they offer: World(github=offers(tools=["search"])). Clients come later.
 
-    `open_life`: see Pool. What a server offers under "config" is what the config says of it, as
-    {"rename": {…}}.
+    `open_life`: see Pool. `room(pool)` puts a room in, before the start. What a server offers
+    under "config" is what the config says of it, as {"rename": {…}}.
     """
 
     def __init__(self, share=True, limit=100, entries=None, groups=None, open_life=None,
-                 **servers):
+                 room=lambda pool: None, **servers):
         self.clock = FakeClock()
         self.servers = {}       # label → FakeServer: "github", then "github#7" and so on
         self.made = []          # every FakeServer there ever was
@@ -217,6 +220,7 @@ class World:
         self.pool = Pool(entries, self._connect, self.clock, {"name": "router", "version": "0"},
                          limit, share, open_life)
         self.router = Router(self.pool, self.clock, groups=groups)
+        room(self.pool)
         self.pool.start()
 
     def _connect(self, entry, label):
@@ -263,3 +267,19 @@ def offers(tools=(), prompts=(), resources=(), templates=(), capabilities=None, 
         if LISTS[method][0] in {**said, **(capabilities or {})} and method != "tasks/list":
             lists.setdefault(method, [])
     return {"capabilities": {**said, **(capabilities or {})}, "lists": lists, **more}
+
+
+def resting_meanwhile(upstream, function):
+    """function() asks this upstream for something at the very moment in which it is put to rest:
+    it refuses requests, and what comes after it is not there yet."""
+    thread = threading.Thread(target=function)
+    with upstream.lock:
+        assert upstream.life.pending.retire()
+        thread.start()
+        while thread.is_alive() and not any(
+                frame.f_code.co_name == "has_put_to_rest"
+                for frame, _ in traceback.walk_stack(sys._current_frames().get(thread.ident))):
+            thread.join(0.01)
+        assert thread.is_alive()
+        upstream.rest()
+    thread.join()

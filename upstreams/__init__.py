@@ -12,6 +12,7 @@ Each imports only those after it. In reading order:
 Rooms:
     eras/           servers of revision 2026-07-28
     relay/          --connect: one client, passed on to one server over HTTP as it is
+    rest/           servers that start at their first use, and end when nobody needs them
     reload/         following the config file
     advice/         what --check advises
 """

@@ -379,6 +379,29 @@ def test_where_a_text_is_cut_no_beginning_of_a_secret_is_left(write, text, shown
     assert entry.redact(text, most=10) == shown
 
 
+def test_start_and_idle_may_be_said_for_all_servers_but_what_keeps_something_must_say_idle_itself(
+        write):
+    plain, browser = {"command": "x"}, {"command": "npx", "args": ["@playwright/mcp@latest"]}
+    path = write({"start": "first-use", "idle": 5, "mcpServers": {
+        "plain": plain, "never": {**plain, "idle": False, "start": "now"}, "browser": browser,
+        "ends": {**browser, "idle": 0.05}}})
+    assert {name: (entry.start, entry.idle) for name, entry in entries_of(path).items()} == {
+        "plain": ("first-use", 5), "never": ("now", 0), "browser": ("first-use", 0),
+        "ends": ("first-use", 0.05)}
+    (entry,) = entries_of(write(servers(plain=plain))).values()
+    assert (entry.start, entry.idle) == ("now", None)
+
+
+def test_without_the_room_what_rests_is_refused(write):
+    for config, where in (({"start": "first-use"}, "start"), ({"idle": 1}, "idle")):
+        for whole in ({**config, **servers(a={"command": "x"})},
+                      servers(a={"command": "x", **config})):
+            (entry,) = load([write(whole)], rests=False).entries.values()
+            assert f"mcpServers.a.{where}: needs a room" in entry.problem
+    now = write(servers(a={"command": "x", "start": "now", "idle": 0}))
+    assert load([now], rests=False).entries["a"].problem is None
+
+
 def test_what_a_package_keeps_of_its_client_is_never_shared_unless_the_server_says_so(write):
     browser = {"command": "npx", "args": ["-y", "@playwright/mcp@latest"]}
     plain = {"command": "npx", "args": ["-y", "some-server"]}

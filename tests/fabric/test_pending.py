@@ -238,3 +238,18 @@ def test_an_answer_that_clients_would_not_take_for_one_becomes_an_error(members,
     id = table.add(ask(1), asker)["id"]
     table.answer({"jsonrpc": "2.0", "id": id, **members})
     assert asker.sent == [{"jsonrpc": "2.0", "id": 1, "error": expected}]
+
+
+def test_a_table_of_which_nobody_waits_for_an_answer_can_be_retired():
+    """Requests of our own, as for lists, wait for nobody."""
+    table, peer = PendingRequests(), Peer()
+    table.add({"method": "tools/list", "id": None}, peer)
+    sent = table.add(ask(1), peer)
+    assert not table.retire()
+    table.add(ask(2), peer)
+    for _ in range(2):
+        table.answer(answer(sent["id"]))
+        sent = {"id": sent["id"] + 1}
+    assert table.retire()
+    with pytest.raises(Refused, match="rest"):
+        table.add(ask(3), peer)

@@ -156,6 +156,23 @@ CASES = {
     "with shared false, a modern server has a process for each session too": (
         case(shared=False, era="2026").process("lister", RESTING)
         .process("own", owner=session("Q"), called=True).call("P"), [(NEW, "new", "P")]),
+    # what nobody needs
+    "what is tired rests if it lists": (
+        case().process("lister", listeners="P", tired=True), [(REST, "lister")]),
+    "what is tired ends if it takes turns, even the last one": (
+        case(shared=True).process("lister", RESTING).process("turns", key=CAN, tired=True),
+        [(END, "turns")]),
+    **{f"what is tired stays if it is {word}": (
+        case().process("lister", listeners="P", tired=True, **{word: True}), [])
+       for word in ("busy", "subscribed", "recent")},
+    "what is tired stays if a client has it": (
+        case().process("lister", RESTING).process("own", key=CAN, owner=session("A"), tired=True),
+        []),
+    "unless there is only one client": (
+        case(share=False).process("own", key=CAN, owner=session("A"), tired=True),
+        [(REST, "own")]),
+    "what is tired gets the call that waits": (
+        case().process("lister", listeners="P", tired=True).call("P"), [(GIVE, "lister", "P")]),
     # the limit
     "without room, what only lists rests first": (
         case(limit=0).process("lister", listeners="AB").call("A"), [(REST, "lister")]),

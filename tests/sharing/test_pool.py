@@ -13,7 +13,7 @@ from upstreams.server.upstream import Upstream
 from upstreams.sharing.processes import DIGEST_SECONDS, LOOK_AGAIN
 from upstreams.sharing.waiting import CALL_PATIENCE, IDLE_SECONDS, LATE_SECONDS
 
-from world import Client, World, offers
+from world import Client, World, offers, resting_meanwhile
 
 ASKABLE = {"roots": {"listChanged": True}, "elicitation": {}}
 
@@ -1042,6 +1042,113 @@ def test_a_server_that_was_given_up_is_tried_again_for_a_client_that_comes():
     assert alive(world) == ["a"] and take_call(world, "a")
 
 
+# -- what is put to rest because nobody needs it
+
+
+def tire(world, name="a"):
+    """Nobody needs these: say so, as a room does."""
+    for upstream in world.pool.upstreams()[name]:
+        upstream.use.tired, upstream.use.recent = True, False
+    world.pool.changed()
+
+
+@pytest.mark.parametrize("share, capabilities", [(True, {}), (False, {}), (False, ASKABLE)])
+def test_what_nobody_needs_rests_and_the_next_call_has_it_back(share, capabilities):
+    world = World(share=share, a=offers(tools=["t"]))
+    client = world.client(capabilities=capabilities)
+    for _ in range(3):
+        call(client)
+        answer_call(world, world["a"])
+        assert client.gets()
+        tire(world)
+        assert alive(world) == [] and world.pool.upstreams()["a"][0].state == "resting"
+        client.asks("tools/list", id="l")
+        assert client.get()["result"]["tools"] == [{"name": "a__t"}] and alive(world) == []
+
+
+def test_what_answers_a_call_does_not_rest():
+    world = world_of()
+    client = world.client()
+    call(client)
+    tire(world)
+    assert alive(world) == ["a"]
+    answer_call(world, world["a"])
+    assert client.get()["result"] == {}
+
+
+def test_a_call_that_comes_between_the_decision_and_the_end_keeps_its_process():
+    world = world_of()
+    client = world.client()
+    call(client)
+    assert world.pool.upstreams()["a"][0].rest() is None
+    answer_call(world, world["a"])
+    assert client.get()["result"] == {} and alive(world) == ["a"]
+
+
+@pytest.mark.parametrize("share, capabilities", [(True, {}), (False, ASKABLE)])
+@pytest.mark.parametrize("method, params", [
+    ("tools/call", {"name": "a__t"}), ("resources/subscribe", {"uri": "a:/"}),
+    ("completion/complete", {"ref": {"name": "a__p"}})])
+def test_a_request_that_comes_at_the_moment_of_the_end_goes_to_the_next_process(
+        share, capabilities, method, params):
+    world = World(share=share, a=offers(tools=["t"], prompts=["p"], resources=["a:/"]))
+    client = world.client(capabilities=capabilities)
+    call(client, id="first")
+    answer_call(world, world["a"])
+    client.gets()
+    before, upstream = world["a"], world.pool.upstreams()["a"][0]
+    resting_meanwhile(upstream, lambda: client.asks(method, id="late", **params))
+    now = world.own("a", client)
+    assert now is not before and before.closed and before.takes() == []
+    while not (asked := [message for message in now.takes() if message.get("method") == method]):
+        world.clock.advance(0.1)
+    for message in asked:   # a new process is told what its clients are subscribed to, too
+        now.says(id=message["id"], result={"answered": True})
+    assert [message["result"] for message in client.gets() if message.get("id") == "late"] == [
+        {"answered": True}]
+
+
+def test_the_first_call_after_its_rest_waits_for_the_answers_to_what_the_process_asks():
+    world = World(share=False, a=offers(tools=["t"], slow=True))
+    client = world.new_client()
+    client.asks("initialize", capabilities=ASKABLE)
+    world["a"].answer_initialize()
+    client.sends(method="notifications/initialized")
+    client.gets()
+    tire(world)
+    call(client)
+    world["a"].says(id=1, method="roots/list")
+    world["a"].answer_initialize()
+    question = client.get()
+    assert world["a"].takes() == []
+    client.sends(id=question["id"], result={"roots": []})
+    assert world["a"].take()["result"] == {"roots": []}
+    world.clock.advance(DIGEST_SECONDS + LOOK_AGAIN)
+    assert world["a"].take()["method"] == "tools/call"
+
+
+def test_a_capability_that_is_gone_after_the_rest_is_told():
+    world = world_of(a=offers(tools=["t"], prompts=["p"]))
+    client = world.client()
+    client.asks("prompts/list", id="p")
+    client.gets()
+    tire(world)
+    world.offers["a"] = offers(tools=["t"])
+    call(client)
+    told = [message["method"] for message in client.gets()]
+    assert "notifications/prompts/list_changed" in told
+    client.asks("prompts/list", id="p")
+    assert client.get()["result"] == {"prompts": []}
+
+
+def test_the_table_does_not_wait_for_what_rests():
+    world = world_of()
+    tire(world)
+    told = []
+    world.pool.upstreams()["a"][0].when_settled(lambda: told.append(1))
+    assert told == [1]
+
+
 # -- what a reviewer found
 
 
@@ -1232,17 +1339,16 @@ def test_a_refusal_keeps_its_data_wherever_a_request_has_waited(monkeypatch):
             "code": -32042, "message": "not yet", "data": {"see": "the page"}}}
 
 
-def test_a_list_of_a_single_server_is_asked_for_again_when_its_process_rests_just_then():
+def test_a_process_that_is_asked_for_a_list_does_not_rest_just_then():
     world = world_of()
     client, upstream = world.client("a"), world.pool.upstreams()["a"][0]
     upstream.catalog.hear("notifications/tools/list_changed")
-    lists = world["a"].offers.pop("lists")
+    del world["a"].offers["lists"]
     client.asks("tools/list")
-    assert world["a"].take()["method"] == "tools/list"
-    world["a"].offers["lists"] = lists
+    asked = world["a"].take()
     world.pool._rest(upstream.use)  # it was not busy when that was decided
-    world.clock.advance(1)
-    assert client.get()["result"] == {"tools": [{"name": "t"}]}
+    world["a"].says(id=asked["id"], result={"tools": [{"name": "t"}]})
+    assert client.get()["result"] == {"tools": [{"name": "t"}]} and alive(world) == ["a"]
 
 
 def test_hosts_that_can_be_asked_different_things_list_from_one_process_of_each_server_at_once():

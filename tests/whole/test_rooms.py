@@ -25,6 +25,8 @@ REFUSED = {
                                      "a.url: needs a room"),
     "upstreams/eras": (["--check"], {"command": "python3", "protocol": "modern"},
                        "a.protocol: needs a room"),
+    "upstreams/rest": (["--check"], {"command": "python3", "start": "first-use"},
+                       "a.start: needs a room"),
     "upstreams/config/dialects": ([], None, 'needs the key "mcpServers"'),
 }
 PATHS = {"transports/http/streamable": "/mcp", "transports/http/live": "/live"}

@@ -58,6 +58,10 @@ class Call:
         if self.ended:
             peer.withdraw(our_id, "the caller has left")
 
+    def is_at(self, peer):
+        """Whether it was passed on to this peer."""
+        return any(there is peer for there, _ in self._passed_on)
+
     def on_end(self, function):
         """Call function() once the call has ended, however it did; at once if it has."""
         with self.asker.calls.lock:
@@ -255,7 +259,18 @@ class PendingRequests:
     def is_for_others(self):
         """Whether anything here was asked on behalf of somebody, and not by ourselves."""
         with self._lock:
-            return any(row.call or row.id is not None for row in self._rows.values())
+            return self._for_others()
+
+    def _for_others(self):
+        """Requires the lock."""
+        return any(row.call or row.id is not None for row in self._rows.values())
+
+    def retire(self):
+        """Refuse new requests from now on; False, and nothing has changed, if it is for others."""
+        with self._lock:
+            if retires := not self._for_others():
+                self._closed = self._closed or "it is put to rest"
+            return retires
 
     def calls(self):
         """The Calls that have a request here."""

@@ -88,6 +88,10 @@ class Tasks:
     def has(self, task_id, upstream):
         return (task_id, upstream) in self._known
 
+    def any_at(self, upstream):
+        with self._lock:
+            return any(there is upstream for _, there in self._known)
+
 
 class Session:
     """The router decides what happens to the messages; the session remembers. It is written by

@@ -18,7 +18,9 @@ SCHEMA = json.loads(Path(__file__).with_name("config.schema.json").read_text("ut
 SERVER = SCHEMA["$defs"]["server"]
 DEFAULTS = {key: part["default"] for key, part in SERVER["properties"].items()
             if "default" in part}
-BESIDE = {"properties": {key: SCHEMA["properties"][key] for key in ("shared", "groups")}}
+BESIDE = {"properties": {key: SCHEMA["properties"][key]
+                         for key in ("shared", "start", "idle", "groups")},
+          "$defs": SCHEMA["$defs"]}
 OF_SERVERS = {"properties": {"mcpServers": {**SCHEMA["properties"]["mcpServers"],
                                             "additionalProperties": True}}}
 NOTES = {"$schema", "description"}      # for people and editors
@@ -43,6 +45,10 @@ class Stated:
         """Where this is: "env.KEY" → "x.json: mcpServers.github.env.KEY"."""
         return f"{self.file}: {self.where}" + (f".{path}" if path else "")
 
+    def said(self, key, otherwise=None):
+        """What it says, or else its file for all servers."""
+        return self.keys.get(key, self.config.get(key, otherwise))
+
     def refuse(self, path, text):
         """It cannot be started, because of what is there."""
         self.problems.append(f"{self.place(path)}: {text}")
@@ -62,7 +68,9 @@ def _wrong(schema, value):
     for problem in jsonschema.Draft202012Validator(schema).iter_errors(value):
         problem = jsonschema.exceptions.best_match([problem])   # of several that may be meant
         allowed = problem.validator_value
-        words = {"type": f"must be {'an' if str(allowed)[0] in 'aeio' else 'a'} {allowed}",
+        kind = " or ".join([allowed] if isinstance(allowed, str) else map(str, allowed)) \
+            if problem.validator == "type" else ""
+        words = {"type": f"must be {'an' if kind[:1] in 'aeio' else 'a'} {kind}",
                  "minLength": "must not be empty", "minItems": "must not be empty",
                  "minProperties": "must name at least one server",
                  "exclusiveMinimum": f"must be more than {allowed}",
@@ -81,7 +89,7 @@ def check_server(server):
         server.keys = {}
         return
     # One without a command and a URL is told so in our words
-    for path, words in _wrong({**SERVER, "anyOf": [True]}, keys):
+    for path, words in _wrong({**SERVER, "anyOf": [True], "$defs": SCHEMA["$defs"]}, keys):
         server.refuse(".".join(path), words)
         server.keys = {key: value for key, value in server.keys.items() if key != path[0]}
     if "command" in keys and "url" in keys:
@@ -106,12 +114,15 @@ def _check_names(server):
                                   f'"{renamed[name]}"')
 
 
-def check_rooms(server, connections, eras, units):
+def check_rooms(server, connections, eras, units, rests):
     """Refuse what needs a room that this program does not have, see load."""
     for key in {"command", "url"} & server.keys.keys() - set(connections):
         server.refuse(key, TAKEN_OUT)
     if server.keys.get("protocol") == "modern" and not eras:
         server.refuse("protocol", TAKEN_OUT)
+    for key in ("start", "idle") if not rests else ():
+        if server.said(key) not in (None, "now", 0):
+            server.refuse(key, TAKEN_OUT)
     if server.keys.get("timeout", 0) >= 1000 and not units:
         server.refuse("timeout", f"1000 and more, which is in milliseconds, {TAKEN_OUT}: write "
                                  "seconds")

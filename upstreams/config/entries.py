@@ -24,7 +24,7 @@ from .values import Values
 log = logging.getLogger("router")
 
 # The fields of an Entry of which the server itself notices nothing
-SEEN = "prefix", "allow", "deny", "rules", "rename", "describe", "timeout"
+SEEN = "prefix", "allow", "deny", "rules", "rename", "describe", "timeout", "start", "idle"
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,8 @@ class Entry:
     healthy: float = 60         # seconds of running after which earlier failures do not count
     shared: bool | None = None  # None: by what the client can be asked
     lists_by_capabilities: bool = False     # whether that depends on what a client can be asked
+    start: str = "now"          # or "first-use": when its first process starts
+    idle: float | None = None   # minutes without use until it rests; 0: never; None: by its era
     protocol: str = "auto"      # or its era, if it need not be found out: legacy or modern
     clear: tuple = field(default=(), compare=False)     # where secrets stand in the file: args.1
     secrets: tuple = ()         # values that must not be shown, the longest first
@@ -130,12 +132,14 @@ class OurFormat:
         return [server for server in servers if server.name not in off], off
 
 
-def load(paths, group=None, connections=("command", "url"), dialects=None, eras=True):
+def load(paths, group=None, connections=("command", "url"), dialects=None, eras=True,
+         rests=True):
     """The Config in these files, merged in their order; or of this group in them alone, and then
     no other server is looked at further. Raises ConfigError, with its `files`.
 
     What there is in this program: a server needs a key of `connections`; `dialects` is an
-    OurFormat that knows other hosts' files; `eras` says whether "protocol" may be "modern".
+    OurFormat that knows other hosts' files; `eras` says whether "protocol" may be "modern", and
+    `rests` whether a server may rest.
     """
     form, files, servers, groups, off = dialects or OurFormat(), {}, {}, [], set()
     try:
@@ -143,7 +147,7 @@ def load(paths, group=None, connections=("command", "url"), dialects=None, eras=
         for path in {os.path.realpath(path): Path(path) for path in paths}.values():
             files[path] = stamp_of(path)
             for server in _servers(path, form, groups, off):
-                check_rooms(server, connections, eras, form.knows_others)
+                check_rooms(server, connections, eras, form.knows_others, rests)
                 _add(server, servers)
         if not servers:
             raise ConfigError(f"{', '.join(map(str, paths))}: every server in it is disabled: "
@@ -218,6 +222,8 @@ def _entry(name, server, values):
         # HTTP+SSE ended with the revision after its own.
         protocol=server.keys.get("protocol", "legacy" if keys.get("type") == "sse" else "auto"),
         shared=keys.get("shared", False if keeps else server.config.get("shared")),
+        start=server.said("start", "now"),
+        idle=keys.get("idle", 0 if keeps else server.config.get("idle")),
         lists_by_capabilities=server.keys.get("listsByCapabilities", lists_by_capabilities(
             [keys.get("command", ""), *keys["args"]])),
         clear=clear, secrets=secrets)

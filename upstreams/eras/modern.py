@@ -35,7 +35,6 @@ class Modern:
     """How we speak with a modern server, in one of its lives: see Legacy."""
 
     name = MODERN
-    keeps_nothing = True    # of its clients, so that one process may serve all
 
     def __init__(self, life, answer):
         self._life, self._client = life, life.upstream.client

@@ -84,9 +84,18 @@ class Rounds:
         if "requestState" in answer:
             params["requestState"] = answer["requestState"]
         try:
-            self._life.pass_on({**self._message, "params": params}, self, self._call)
+            self._pass_on({**self._message, "params": params})
         except Refused as problem:
             self._end(problem.answer(self._call.id))
+
+    def _pass_on(self, message):
+        try:
+            self._life.pass_on(message, self, self._call)
+        except Refused:
+            if not self._life.upstream.has_put_to_rest(self._life):
+                raise
+            # Any process of it will do, since it keeps nothing
+            self._life.upstream.request(message, self._reply_to, self._call)
 
     def _end(self, answer):
         """The call ends with this answer, so nobody needs the answers to what else was asked."""

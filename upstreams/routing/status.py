@@ -8,6 +8,7 @@ import urllib.parse
 from transports.fabric.messages import dig
 from transports.fabric.text import outline, printable
 from upstreams.server.catalog import LISTS, PROMPTS, RESOURCES, TEMPLATES, TOOLS
+from upstreams.server.legacy import LEGACY
 from upstreams.server.life import RESTING, RUNNING
 from upstreams.server.lists import when_settled
 
@@ -56,7 +57,7 @@ def _server(upstreams):
     best = _process(first) if first else {"state": "not needed"}
     return {
         **{key: best.get(key) for key in ("state", "lastError", "restarts", "pid", "revision",
-                                          "secondsUp", *_COUNTED)},
+                                          "secondsUp", "restingSince", "cost", *_COUNTED)},
         "sessions": len({session for upstream in upstreams
                          for session in upstream.audience.sessions()}),
         "callsInFlight": sum(process["callsInFlight"] for process in processes),
@@ -68,12 +69,15 @@ def _server(upstreams):
 def _process(upstream):
     life, owner, holder = upstream.life, upstream.use.owner, upstream.use.holder
     running = life.state == RUNNING
+    known = running or life.state == RESTING
     return {
         "label": upstream.label, "state": life.state, "lastError": upstream.problem,
         "restarts": upstream.restarts.count,
         "pid": life.connection.pid if running else None,
-        "revision": upstream.info.get("protocolVersion") if running else None,
+        "revision": upstream.info.get("protocolVersion") if known else None,
         "secondsUp": round(time.monotonic() - life.running_since) if running else None,
+        "restingSince": life.since and round(life.since) if life.state == RESTING else None,
+        "cost": upstream.cost,      # what its last start took
         "capabilities": sorted(upstream.use.capabilities),
         "owner": owner.name if owner else None, "heldBy": holder.name if holder else None,
         "sessions": len(upstream.audience.sessions()), "callsInFlight": len(life.pending),
@@ -102,16 +106,17 @@ def table(upstreams, urls=(), groups=()):
 def _row(upstream):
     life = upstream.life    # once: it may be replaced meanwhile
     row = {"server": upstream.name, "state": life.state}
-    if life.state != RUNNING:
+    if life.state != RUNNING and not (life.state == RESTING and upstream.info):
         return row
     for heading, method in _COUNTED.items():
         row[heading] = ("-" if LISTS[method][0] not in upstream.capabilities else "?"
                         if method in upstream.unlisted else str(upstream.catalog.count(method)))
-    for_all = life.era.keeps_nothing and upstream.entry.shared is not False
+    modern = upstream.use.server.era not in (None, LEGACY)
+    for_all = modern and upstream.entry.shared is not False
     what = [str(dig(upstream.info, "serverInfo", key) or "?") for key in ("name", "version")]
     if upstream.entry.url:
         what += ["at", _origin(upstream.entry.url)]
-    return {**row, "seconds": f"{life.seconds_to_start():.1f}",
+    return {**row, "seconds": f"{upstream.cost.get('startSeconds', 0):.1f}",
             "revision": upstream.info["protocolVersion"], "is": printable(" ".join(what)),
             "process": "one for all" if for_all else _PROCESS[upstream.entry.shared]}
 

@@ -12,7 +12,7 @@ from transports.fabric.messages import (INVALID_PARAMS, LOG_LEVELS, SERVER_UNAVA
                                         dig, params_of, result, task_id_in, text_param,
                                         with_params)
 from upstreams.server.catalog import LISTS, PROMPTS, TASKS, TOOLS
-from upstreams.server.life import RESTING, RUNNING
+from upstreams.server.life import RUNNING
 from upstreams.server.lists import LIST_SECONDS
 
 
@@ -121,7 +121,7 @@ class Single(Surface):
     def initialize(self, session):
         """The result of initialize: the server's own. Raises Refused if it is not running."""
         upstream = session.upstreams[self.name]
-        if upstream.state != RUNNING and not (upstream.state == RESTING and upstream.info):
+        if upstream.state != RUNNING and not (upstream.is_resting() and upstream.info):
             raise Refused(SERVER_UNAVAILABLE, f'server "{self.name}" is not running: '
                                               f'{upstream.problem or upstream.state}')
         return {**upstream.info, "protocolVersion": session.version}

@@ -142,21 +142,29 @@ class Audience:
             is_first = uri not in self._subscriptions
             subscription = self._subscriptions.setdefault(uri, Subscription(waiting=[]))
             subscription.sessions.add(session)
-            self._upstream.life.told_uris.add(uri)
+            life = self._upstream.life
+            life.told_uris.add(uri)
             waits = subscription.waiting is not None
             if waits:
                 subscription.waiting.append((id, reply_to))
         if not waits:
             reply_to.send(result(id, {}))
         elif is_first:
-            answered = functools.partial(self._subscribed, uri, subscription)
-            try:
-                self._upstream.request(message, OnAnswer(answered))
-            except Refused as problem:
-                answered(problem.answer(id))
+            self._ask_first(message, subscription, life)
 
-    def _subscribed(self, uri, subscription, response):
+    def _ask_first(self, message, subscription, life):
+        answered = functools.partial(self._subscribed, message, subscription, life)
+        try:
+            self._upstream.request(message, OnAnswer(answered))
+        except Refused as problem:
+            answered(problem.answer(message["id"]))
+
+    def _subscribed(self, message, subscription, life, response):
         """The server has answered the first subscription to this URI."""
+        uri = message["params"]["uri"]
+        if "error" in response and self._upstream.has_put_to_rest(life):
+            self._ask_first(message, subscription, self._upstream.life)
+            return
         with self._lock:
             waiting, subscription.waiting = subscription.waiting, None
             # It may have been ended, and another one begun, meanwhile.

@@ -99,12 +99,12 @@ class Catalog:
         # method → {name or URI as clients of all servers together see it: the server's own}
         self.known = {method: {} for method in LISTS}
         self._own = {TOOLS: set(), PROMPTS: set()}  # own names, of hidden tools as well
-        self._lists = {}            # method → its items, for when the process rests
+        self.lists = {}             # method → its items, for when the process rests
 
     def under(self, entry):
         """The same, if the server's entry in the config is this one: under other names."""
         other = Catalog(entry)
-        other._own, other._lists = self._own, self._lists
+        other._own, other.lists = self._own, self.lists
         other.known = {**self.known, **{method: {
             outer_name(method, entry.prefix, shown["name"]): name
             for name in names if (shown := other.shown(method, {"name": name}))}
@@ -130,7 +130,7 @@ class Catalog:
                 seen.append({**shown, "name": name})
         if is_new:
             small = len(encode(items)) <= LONGEST_REMEMBERED
-            self._lists = {**self._lists, method: items if small else None}
+            self.lists = {**self.lists, method: items if small else None}
             self.known = {**self.known, method: known}
             if method in self._own:
                 self._own = {**self._own, method: {item["name"] for item in items}}
@@ -138,13 +138,13 @@ class Catalog:
 
     def remembered(self, method):
         """The result of a list as the server gave it last; None if the server must be asked."""
-        items = self._lists.get(method)
+        items = self.lists.get(method)
         return None if items is None else {LISTS[method][1]: items}
 
     def hear(self, method):
         """A notification of the server: what has changed is not remembered any more."""
-        self._lists = {each: items for each, items in self._lists.items()
-                       if LISTS[each][0] != CHANGED.get(method)}
+        self.lists = {each: items for each, items in self.lists.items()
+                      if LISTS[each][0] != CHANGED.get(method)}
 
     def names(self):
         """Its own names of its tools and prompts, to be compared."""

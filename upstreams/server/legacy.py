@@ -19,7 +19,6 @@ class Legacy:
     """
 
     name = LEGACY
-    keeps_nothing = False   # of its clients, so that one process may serve all
 
     def __init__(self, life):
         self._life = life

@@ -65,7 +65,8 @@ class Life:
         self.settled = False            # whether it has started
         self.started = None             # when, by time.monotonic()
         self.running_since = None       # when it said what it can do
-        self.known = None               # what clients know that it lists, before it has started
+        self.known = None               # what it offered and listed before, if it comes back
+        self.since = None               # when its server was put to rest, by time.time()
         self.told_uris, self.told_level = set(), None   # by the Audience, last
         self._deadline = None           # of the start: an event of the clock
         self._watch = 0                 # over silent calls: the number of the last that began
@@ -208,6 +209,7 @@ class Life:
                 return
             self.era, self.running_since = era, time.monotonic()
             upstream.info, upstream.problem, upstream.restarts.spared = era.info, None, False
+            upstream.cost = {**upstream.cost, "startSeconds": round(self.seconds_to_start(), 2)}
             self.advance(OPENED)
         self.watch_calls()
         methods = [method for method, (capability, _, _) in LISTS.items()
@@ -227,10 +229,19 @@ class Life:
             log.info('server "%s" is running (%.1f s)', self.label, self.seconds_to_start())
             self.settled = True
             upstream.audience.tell_server()
-            if self.known != upstream.catalog.known:
-                upstream.audience.lists_changed()
+            self._tell_what_is_new(lists)
         self.settled_gate.open()
         upstream.pool.changed()
+
+    def _tell_what_is_new(self, lists):
+        """If it comes back from its rest, only what differs from then is news."""
+        upstream = self.upstream
+        offered, _ = before = self.known or ((), None)
+        for method in LISTS:
+            if method not in lists and LISTS[method][0] not in upstream.offered:
+                upstream.catalog.learn(method, [])  # it may have had that in an earlier life
+        if before != (upstream.offered, upstream.catalog.lists):
+            upstream.audience.lists_changed({*offered, *upstream.offered})
 
     # -- the end: called by a thread of the connection, by the clock, or by whoever ends it
 

@@ -44,6 +44,7 @@ class Upstream:
         self.problem = None             # why it is not running, in a sentence
         self.info = {}                  # its last answer to initialize, or what takes its place
         self.unlisted = {}              # method of a list → why we could not learn it at the start
+        self.cost = {}                  # what its last start took: {"startSeconds": 0.2}
         self.asked_for_roots = False
         self.ids = itertools.count(1)   # one counter for all lives: a late id meets no new request
         self.connect = connect
@@ -58,8 +59,11 @@ class Upstream:
         return self.life.state == RUNNING
 
     def is_settling(self):
-        """Whether it starts or is about to, or is up and its lists are being learned."""
+        """Whether it starts or is about to, or is up and its lists are being learned. What comes
+        back from its rest has settled: its lists are there."""
         life = self.life
+        if self.info and self.is_resting():
+            return False
         return (life.state == STARTING or life.state == RUNNING and not life.settled
                 or bool(self.use.wanted))
 
@@ -96,11 +100,11 @@ class Upstream:
             life = Life(self)
             with self.lock:
                 if before.state == STARTING:    # nobody was told how that went
-                    life.settled_gate = before.settled_gate
+                    life.settled_gate, life.known = before.settled_gate, before.known
                 if before.state != CLOSING:
                     self.life, before.over = life, True
         elif self.info:
-            life.known = self.catalog.known  # from before it was put to rest
+            life.known = self.offered, self.catalog.lists   # from before it was put to rest
         if self.life is life:
             life.start(before.next_protocol or self.use.server.protocol())
 
@@ -109,7 +113,12 @@ class Upstream:
         `call` ends, the Call on whose behalf we ask, the server is told. Raises Refused."""
         life = self.life
         if life.state == RUNNING:
-            life.era.ask(message, reply_to, call)
+            try:
+                life.era.ask(message, reply_to, call)
+            except Refused:
+                if not self.has_put_to_rest(life):
+                    raise
+                self.request(message, reply_to, call)
         elif self.is_resting():
             self.pool.at_rest(self, message, reply_to, call)
         elif life.state == STARTING:
@@ -123,21 +132,34 @@ class Upstream:
             self.life.send(message)
 
     def when_settled(self, function):
-        """Call function() once it has started or failed to: now, if it has already."""
-        self.life.settled_gate.do(function)
+        """Call function() once it has started or failed to: now, if it has already or rests."""
+        if self.life.state == RESTING and self.info and not self.use.wanted:
+            function()
+        else:
+            self.life.settled_gate.do(function)
 
     def rest(self):
-        """End its process, but keep what it has listed. Returns the life that ends."""
+        """End its process, but keep what it has listed. Returns the life that ends; None if
+        somebody waits for an answer of it. A request that comes now is one for what rests."""
         life = Life(self)
+        life.since = time.time()
         with self.lock:
-            before, self.life = self.life, life
+            before = self.life
+            if not before.pending.retire():
+                return None
+            self.life = life
             before.advance(CLOSED)
         before.closed(at_once=False)
         return before
 
+    def has_put_to_rest(self, life):
+        """Whether this life has refused a request because of `rest`: ask its successor."""
+        with self.lock:     # so that there is one
+            return life is not self.life and life.state == CLOSING
+
     def remember(self, other):
         """Know what this other process of the server has listed."""
-        self.info, self.catalog = other.info, copy.copy(other.catalog)
+        self.info, self.catalog, self.cost = other.info, copy.copy(other.catalog), other.cost
 
     def close(self, problem=None):
         """Begin to end it. What it was asked may still be answered until it has ended, but if

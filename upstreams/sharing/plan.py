@@ -76,11 +76,16 @@ def for_one(tables, server, key, session, waiting=1, beside=None):
 
 
 def _not_needed(server):
-    """A server that became modern needs no process but the one that lists. And a lister rests if
+    """A server that became modern needs no process but the one that lists. A process that is tired
+    goes unless it is needed: what lists only rests. And a lister rests if
     everybody who lists from it has a process that is up or coming, and there is such a process."""
     over = [use for use in server.uses if use.can_ask and server.policy(use.key) is COMMON]
     if over:
         return [Step(END, use) for use in over if use.state in (RUNNING, FAILED) and not use.busy]
+    if tired := [use for use in server.uses
+                 if use.tired and use.state == RUNNING and not use.is_needed()]:
+        stays = {use for use in tired if use.is_lister() or not server.share}
+        return [Step(REST if use in stays else END, use) for use in tired]
     if all(use.is_lister() or use.state not in UP for use in server.uses):
         return []
     have = {use.owner or use.holder for use in server.uses if use.state in UP}

@@ -149,13 +149,21 @@ class Pool(Waiting):
 
     def at_rest(self, upstream, message, reply_to, call):
         """A request for a process that rests, or comes back from there. A list is answered from
-        memory; for anything else it comes back, unless that of its only session is about to."""
-        method, use = message["method"], upstream.use
-        if method in LISTS and LISTS[method][0] not in upstream.offered:
-            raise Refused(METHOD_NOT_FOUND, f'server "{upstream.name}" has no {LISTS[method][1]}')
-        answer = upstream.catalog.remembered(method)
-        if answer is not None and "cursor" not in params_of(message):
-            reply_to.send(result(message["id"], answer))
+        memory; for anything else it comes back, unless that of its only session is about to. If
+        calls of the session run here, this waits as they do."""
+        use, answer = upstream.use, _from_memory(upstream, message)
+        if answer:
+            reply_to.send(answer)
+            return
+
+        def ask(process=None):
+            try:
+                if call is None or not call.ended:
+                    (process or use.upstream).request(message, reply_to, call)
+            except Refused as problem:
+                reply_to.send(problem.answer(message["id"]))
+        if self._runs_here(call, use):
+            self.run(call.asker, upstream.name, call, ask, reply_to)
             return
         with self.lock:
             own = use.server.of(next(iter(use.listeners))) if len(use.listeners) == 1 else None
@@ -163,15 +171,15 @@ class Pool(Waiting):
                 use = own
             settled = use.upstream.life.settled_gate    # of this life: the next may be over soon
             self.want(use)
-
-        def ask():
-            try:
-                if call is None or not call.ended:
-                    use.upstream.request(message, reply_to, call)
-            except Refused as problem:
-                reply_to.send(problem.answer(message["id"]))
         settled.do(ask)
         self.changed()
+
+    def _runs_here(self, call, use):
+        """Whether this is a call of a session whose calls run in this process."""
+        if call is None:
+            return False
+        key = use.server.sessions.get(call.asker, PLAIN)
+        return use.owner is call.asker or use.server.policy(key) is COMMON
 
     def wake(self, upstream):
         """A process that rests is needed."""
@@ -205,3 +213,13 @@ class Pool(Waiting):
             self.look_again(list(use.listeners), use.server, True)
         self._let_go(use)
         self.changed()
+
+
+def _from_memory(upstream, message):
+    """The answer to a request for a list that is remembered; else None. Raises Refused."""
+    method = message["method"]
+    if method in LISTS and LISTS[method][0] not in upstream.offered:
+        raise Refused(METHOD_NOT_FOUND, f'server "{upstream.name}" has no {LISTS[method][1]}')
+    items = upstream.catalog.remembered(method)
+    return None if items is None or "cursor" in params_of(message) else result(
+        message["id"], items)

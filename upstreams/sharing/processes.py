@@ -39,6 +39,7 @@ class Processes:
         self.share, self.has_eras = share, open_life is not None
         self.entries = {}       # {name: Entry}, in the config's order; replaced by one assignment
         self.make_room = lambda sessions: None      # one of these is to end; the Router sets it
+        self.recall = lambda use: False     # whether it need not start; a room may set it
         self.clock, self.numbers = clock, itertools.count(1)
         self._connect, self._client_info, self._open_life = connect, client_info, open_life
         self.lock = threading.Lock()
@@ -122,13 +123,17 @@ class Processes:
             return functools.partial(self.begin, use, calls)
         if what is START:
             use.wanted, use.counts = 0, True
-            use.called = use.asked = use.spoilt = use.ready = False
+            use.called = use.asked = use.spoilt = use.ready = use.recent = use.tired = False
         if what is END:
             self.forget(use)
         effect = {START: self._start, REST: self._rest, END: self._close}.get(what)
         return effect and functools.partial(effect, use)
 
     def _start(self, use):
+        if self.recall(use):    # only its lists were wanted, and they are known
+            self._rest(use)
+            self._started(use)
+            return
         use.upstream.problem = None
         use.upstream.start()
         slow = self.clock.after(SLOW_START, self._started, use)
@@ -185,15 +190,8 @@ class Processes:
     def _rest(self, use):
         life = use.upstream.rest()
         with self.lock:
-            use.state = RESTING
-            use.server.ending.append(life)
-
-    def end(self, use):
-        """This process must not serve another session."""
-        with self.lock:
-            self.forget(use)
-        self._close(use)
-        self.changed()
+            use.tired = False
+            use.server.ending += [life] if life else []     # else it has something to do now
 
     def _close(self, use):
         """End a process that is forgotten already. Sessions that list from it look elsewhere."""

@@ -60,6 +60,8 @@ class Use:
     asked: bool = False         # whether this life of it has asked anything
     ready: bool = False         # whether it may have its first call: that has been answered
     called: bool = False        # whether this life of it had a call
+    recent: bool = False        # the same, since somebody looked: calls take the short way then
+    tired: bool = False         # whether it rests, or ends, if nobody needs it now
     session: object = None      # the session that it was made for
     owner: object = None        # the session that it works for, to its end
     holder: object = None       # the session that has calls under way here, in turns
@@ -83,6 +85,13 @@ class Use:
         """Whether no session has it."""
         return self.owner is None and self.holder is None and not self.spoilt
 
+    def is_needed(self):
+        """Whether anybody has it, uses it or waits for it. If there is only one client, that it
+        has this process says nothing."""
+        return bool(self.busy or self.subscribed or self.wanted or self.recent or self.holder
+                    or self.late or self.owner and self.server.share
+                    or any(self.server.waiting.values()))
+
     def yields_to(self, session):
         """Whether it is up only to list, and for nobody but this session."""
         return (self.state in UP and self.is_lister() and self.is_free()
@@ -96,6 +105,7 @@ def refresh(uses):
         use.state, use.given_up = life.state, upstream.restarts.given_up
         if use.state == RUNNING or use.state == STARTING and not life.over:
             use.wanted = 0      # it was wanted once more just before it began
+        use.busy = use.state == RUNNING and not life.settled or life.pending.is_for_others()
         use.subscribed = bool(upstream.audience.uris())
 
 

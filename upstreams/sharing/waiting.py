@@ -35,7 +35,7 @@ class Waiting(Processes):
         if upstream is None:
             raise Refused(SERVER_UNAVAILABLE, f'there is no server "{name}" here any more')
         use = upstream.use
-        if use.called and upstream.life.state == RUNNING and (
+        if use.recent and upstream.life.state == RUNNING and (
                 use.owner is session or use.key == PLAIN and use.server.policy(
                     use.server.sessions.get(session, PLAIN)) is COMMON):
             function(upstream)
@@ -144,7 +144,7 @@ class Waiting(Processes):
                 use.upstream.audience.tell_server(waiting.session)
             if waiting.call.ended:
                 continue
-            use.called = True
+            use.called = use.recent = True
             try:
                 waiting.function(use.upstream)
             except Refused as problem:
@@ -188,11 +188,13 @@ class Waiting(Processes):
                 return
             use.holder, use.used = None, next(self.numbers)
             spoilt = use.spoilt and not use.owner and use in use.server.uses
+            if spoilt:      # it must not serve another session
+                self.forget(use)
             wanted = any(queue for server in self.tables.servers.values()
                          for queue in server.waiting.values())
         if spoilt:
-            self.end(use)
-        elif wanted:
+            self._close(use)
+        if spoilt or wanted:
             self.changed()
         self.look_if_idle(use)
 

@@ -55,6 +55,7 @@ function lookOfServer(card, server, only) {
   const facts = [told(server.serverInfo), server.revision && outside(server.revision),
                  ...["tools", "prompts", "resources"].map((what) => count(server[what], what)),
                  server.callsInFlight && `${server.callsInFlight} in flight`,
+                 server.restingSince && resting(server.restingSince, server.cost),
                  server.restarts && `restarted ${times(server.restarts)}`,
                  server.url && outside(shorten(server.url, SHORT))];
   card.querySelector(".facts").replaceChildren(...line(facts));
@@ -66,6 +67,13 @@ function lookOfServer(card, server, only) {
     server.processes.length === 1 ? one : many}`, server.processes.map(process));
   fold(card, "stderr", "last lines of stderr", server.lastLines.map(
     (text) => outside(shorten(text, 1000), "", "code")));
+}
+
+/** Since when, and what it would cost to have it back. */
+function resting(since, cost) {
+  const time = new Date(1000 * since).toLocaleTimeString([], {hour: "2-digit", minute: "2-digit"});
+  return [`since ${time}`, cost.startSeconds != null && `started in ${cost.startSeconds} s`,
+          cost.megabytes && `had ${cost.megabytes} MB`].filter(Boolean).join(", ");
 }
 
 function process(one) {

@@ -1,0 +1,160 @@
+"""The whole program: over stdio, at once; over HTTP; and what it says of servers at rest."""
+
+import json
+import os
+import subprocess
+import time
+import urllib.request
+
+import pytest
+
+from by_hand import HELLO, ROUTER, Sse, call
+from processes import Running, children, wait_until
+
+QUICK = 0.5         # seconds, from the start of the router to the answers to its client's lists
+SERVERS = 15
+LISTS = "tools/list", "prompts/list", "resources/list", "resources/templates/list"
+
+
+@pytest.fixture
+def state(tmp_path, monkeypatch):
+    """Where this user's programs remember things, for this test."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return tmp_path / "state" / "mcp-local-router" / "memory"
+
+
+@pytest.fixture
+def stdio(tmp_path, state, timekeeper):
+    """stdio(more=…) starts a router over stdio, with fifteen servers; returns its process."""
+    started = []
+
+    def start(**more):
+        path = tmp_path / "config.json"
+        path.write_text(json.dumps({"start": "first-use", "idle": 0.003, "mcpServers": {
+            f"s{n}": {**timekeeper, "args": [*timekeeper["args"], str(n)], **more}
+            for n in range(SERVERS)}}))
+        started.append(subprocess.Popen(
+            [*ROUTER, "--config", str(path)], text=True, stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+        return started[-1]
+    yield start
+    for router in started:
+        router.communicate(timeout=30)
+        assert router.returncode == 0
+
+
+def ask(router, message):
+    print(json.dumps({"jsonrpc": "2.0", **message}), file=router.stdin, flush=True)
+    while (answer := json.loads(router.stdout.readline())).get("id") != message["id"]:
+        pass
+    return answer["result"]
+
+
+def servers_of(router):
+    """The server processes below it; the guardian is none."""
+    return [pid for pid in children(router.pid) if "timekeeper" in command(pid)]
+
+
+def cpu_seconds(router):
+    with open(f"/proc/{router.pid}/stat") as file:
+        fields = file.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def command(pid):
+    try:
+        with open(f"/proc/{pid}/cmdline") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def test_a_client_has_the_lists_of_fifteen_servers_half_a_second_after_the_start(stdio, state):
+    first = stdio()
+    ask(first, HELLO)
+    known = [ask(first, {"id": method, "method": method}) for method in LISTS]
+    assert len(known[0]["tools"]) == 3 * SERVERS
+    assert wait_until(lambda: len(list(state.glob("*.memory"))) == SERVERS)
+    assert wait_until(lambda: not servers_of(first))    # they were only started to be learned
+    begun, router = time.monotonic(), stdio()
+    ask(router, HELLO)
+    assert [ask(router, {"id": method, "method": method}) for method in LISTS] == known
+    # The machine may have other work: then what counts is the time that it had for this.
+    assert min(time.monotonic() - begun, cpu_seconds(router)) < QUICK
+    assert servers_of(router) == []
+    answer = ask(router, call(7, "s3__now"))
+    assert answer["content"] and len(servers_of(router)) == 1
+    assert wait_until(lambda: not servers_of(router))
+    assert ask(router, call(8, "s3__now"))["content"]
+
+
+def test_health_and_the_table_say_what_rests_and_what_it_would_cost(start_router, state,
+                                                                    timekeeper):
+    servers = {"time": {**timekeeper, "start": "first-use", "idle": 0.003}}
+    first = start_router(servers)
+    assert wait_until(lambda: list(state.glob("*.memory")))
+    first.stop()
+    running = start_router(servers)
+    row = running.wait_for("^time .*")[0].split()
+    assert row[1:6] == ["resting", "3", "1", "1", "0"] and "timekeeper" in row
+    before = time.time()
+    client = Sse(running.url)
+    client.post(call(2, "time__now"))
+    assert client.get()["id"] == 2
+    assert wait_until(lambda: health(running)["state"] == "resting")
+    told = health(running)
+    assert before - 1 <= told["restingSince"] <= time.time() + 1 and told["processes"] == []
+    assert 0 < told["cost"]["startSeconds"] < 10 and told["revision"] == "2026-07-28"
+    if os.path.exists("/proc/self/stat"):
+        assert 1 < told["cost"]["megabytes"] < 100
+    client.response.close()
+
+
+def health(running):
+    with urllib.request.urlopen(running.url + "/health") as answer:
+        return json.load(answer)["servers"]["time"]
+
+
+def test_a_remote_server_is_reached_at_its_first_use_and_left_when_nobody_needs_it(
+        start_router, tmp_path, state, timekeeper):
+    (tmp_path / "far").mkdir()
+    far = Running(tmp_path / "far", {"time": timekeeper})
+    try:
+        servers = {"far": {"url": f"{far.url}/mcp/time", "start": "first-use", "idle": 0.003}}
+        first = start_router(servers)
+        assert wait_until(lambda: list(state.glob("*.memory")))
+        first.stop()
+        assert wait_until(lambda: sessions_of(far) == 0)
+        running = start_router(servers)
+        client = Sse(running.url)
+        client.post({"id": 1, "method": "tools/list"})
+        assert len(client.get()["result"]["tools"]) == 3 and sessions_of(far) == 0
+        client.post(call(2, "far__now"))
+        assert client.get()["result"]["content"] and sessions_of(far) == 1
+        assert wait_until(lambda: sessions_of(far) == 0)
+        client.post(call(3, "far__now"))
+        assert client.get()["result"]["content"]
+        client.response.close()
+    finally:
+        far.stop()
+
+
+def sessions_of(running):
+    with urllib.request.urlopen(running.url + "/health") as answer:
+        return json.load(answer)["sessions"]
+
+
+def test_check_starts_everything(check, timekeeper, tmp_path):
+    status, text = check({"time": {**timekeeper, "start": "first-use"}},
+                         XDG_STATE_HOME=str(tmp_path))
+    assert status == 0 and "running" in text and not (tmp_path / "mcp-local-router").exists()
+
+
+@pytest.mark.parametrize("keys, said", [
+    ({"start": "later"}, "a.start: must be one of ['now', 'first-use']"),
+    ({"idle": "30"}, "a.idle: must be a number or boolean"),
+    ({"idle": -1}, "a.idle: must be at least 0"),
+    ({"idle": True}, "a.idle: is not allowed")])
+def test_a_wrong_word_is_refused(run, config, keys, said):
+    done = run(*ROUTER, "--check", "--config", config(a={"command": "x", **keys}))
+    assert done.returncode == 1 and said in done.stdout.decode()
