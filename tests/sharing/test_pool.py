@@ -1402,3 +1402,17 @@ def test_a_process_that_is_wanted_once_more_just_before_it_begins_begins_once():
     world.clock.advance(5)
     assert [server.label for server in world.made] == ["a", "b"]
     assert not any(server.closing for server in world.made)
+
+
+def test_a_process_that_only_lists_rests_as_soon_as_it_has_answered_for_a_client_that_has_left():
+    """A subscription is the server's until it is answered, whoever has left meanwhile."""
+    world = world_of(a=offers(tools=["t"], resources=["a://x"]))
+    leaves, stays = (world.client(capabilities=ASKABLE) for _ in range(2))
+    call(stays)
+    leaves.asks("resources/subscribe", uri="a://x")
+    subscribe = world["a"].take()
+    assert subscribe["method"] == "resources/subscribe" and len(alive(world)) == 2
+    world.router.leave(leaves.session)
+    assert len(alive(world)) == 2
+    world["a"].says(id=subscribe["id"], result={})
+    assert alive(world) == [world.own("a", stays).label]

@@ -139,6 +139,9 @@ class Life:
         elif not self.pending.answer(message):
             log.debug("%s: dropped an answer that nobody waits for", self.entry.name)
             self.upstream.pool.answered_late(self.upstream, message["id"])
+        elif self.upstream.use.awaited:
+            self.upstream.use.awaited = False
+            self.upstream.pool.changed()
 
     def _receive_batch(self, messages):
         """Allowed in 2025-03-26. A part that is no message costs the others nothing."""

@@ -77,8 +77,7 @@ def for_one(tables, server, key, session, waiting=1, beside=None):
 
 def _not_needed(server):
     """A server that became modern needs no process but the one that lists. A process that is tired
-    goes unless it is needed: what lists only rests. And a lister rests if
-    everybody who lists from it has a process that is up or coming, and there is such a process."""
+    goes unless it is needed: what lists only rests. So does a lister that is spare."""
     over = [use for use in server.uses if use.can_ask and server.policy(use.key) is COMMON]
     if over:
         return [Step(END, use) for use in over if use.state in (RUNNING, FAILED) and not use.busy]
@@ -86,11 +85,17 @@ def _not_needed(server):
                  if use.tired and use.state == RUNNING and not use.is_needed()]:
         stays = {use for use in tired if use.is_lister() or not server.share}
         return [Step(REST if use in stays else END, use) for use in tired]
+    return [Step(REST, use) for use in spare(server) if not use.busy]
+
+
+def spare(server):
+    """The listers that are up, of which everybody who lists from them has a process that is up or
+    coming, and there is such a process."""
     if all(use.is_lister() or use.state not in UP for use in server.uses):
         return []
     have = {use.owner or use.holder for use in server.uses if use.state in UP}
-    return [Step(REST, use) for use in server.uses if use.state in UP and use.is_lister()
-            and use.is_free() and not use.busy and use.listeners.keys() <= have]
+    return [use for use in server.uses if use.state in UP and use.is_lister()
+            and use.is_free() and use.listeners.keys() <= have]
 
 
 def _unused(uses, session):

@@ -13,7 +13,7 @@ from upstreams.server.audience import lists_changed
 from upstreams.server.life import RESTING, RUNNING, STARTING
 from upstreams.server.upstream import Upstream
 
-from .plan import END, GIVE, NEW, REST, START, WANT, plan
+from .plan import END, GIVE, NEW, REST, START, WANT, plan, spare
 from .tables import OWN, PLAIN, TURNS, Server, Tables, Use, refresh
 
 log = logging.getLogger("router")
@@ -96,6 +96,9 @@ class Processes:
             refresh(self.tables.uses())
             steps = [] if self.closed else plan(self.tables, STARTS_AT_ONCE)
             effects = [self._apply(step) for step in steps]
+            for server in self.tables.servers.values() if not steps else ():
+                for use in spare(server):   # it still answers something
+                    use.awaited = True
             look, self._look = self._look, []
             self._changed = bool(self._changed or ended or steps or look)
         for sessions, server, tell in look:

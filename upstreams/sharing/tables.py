@@ -54,6 +54,7 @@ class Use:
     state: str = RESTING        # of the Upstream, as the Pool has seen it last
     given_up: bool = False      # likewise: whether it has failed for good
     busy: bool = False          # likewise: whether it answers a client, or is asked for its lists
+    awaited: bool = False       # whether it rests when it has answered what it is asked
     subscribed: bool = False    # likewise: whether any session is subscribed to something there
     wanted: int = 0             # its place in the order of starts; 0 if it need not start
     counts: bool = False        # whether it counts among those that start at the same time
