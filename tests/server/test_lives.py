@@ -377,6 +377,17 @@ def test_a_call_of_a_server_whose_entry_is_wrong_fails_at_once_with_that(shared,
     assert world.made == []
 
 
+def test_a_subscription_that_the_server_does_not_answer_ends_after_the_timeout_too(monkeypatch):
+    world = World(entries={"a": entry("a", timeout=1)}, a=offers(resources=["a://x"]))
+    monkeypatch.setattr("time.monotonic", lambda: world.clock.now)
+    client = world.client()
+    client.asks("resources/subscribe", id=7, uri="a://x")
+    world.clock.advance(3)
+    assert "did not answer within 1 seconds" in of(client, 7)["error"]["message"]
+    assert [message["method"] for message in world["a"].takes()] == [
+        "resources/subscribe", "notifications/cancelled"]
+
+
 # -- what is kept
 
 

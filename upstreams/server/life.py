@@ -168,7 +168,8 @@ class Life:
         moment = time.monotonic() - seconds
         for our_id, row in self.pending.rows():
             # Answered first: its call ends while the request is still in the table.
-            if row.call and row.heard <= moment and self.pending.find(our_id):
+            asked = row.call or row.id is not None      # a subscription has no Call
+            if asked and row.heard <= moment and self.pending.find(our_id):
                 row.reply_to.send(error(row.id, SERVER_UNAVAILABLE, text))
                 self.withdraw(our_id, text)
 
