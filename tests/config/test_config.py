@@ -173,8 +173,7 @@ def test_a_config_of_which_nobody_can_say_which_servers_it_means_is_refused(writ
     (servers(a={"type": "stdio", "url": "http://x"}), 'a.type: "stdio" needs the key "command"'),
     (servers(a={"type": "ws", "url": "ws://x"}), "a.type: must be one of ['stdio'"),
     (servers(a={"command": "x", "prefix": "a.b"}), 'prefix: may have letters, digits, "-" and'),
-    (servers(a={"command": "x", "envFile": "none.env"}), "a.envFile: the file "),
-    (servers(a={"command": "x", "envFile": "\0"}), "a.envFile: the file "),
+    (servers(a={"command": "x", "envFile": "x.env"}), "a.envFile: needs a room of this"),
     (servers(a={"command": "x", "env": {"K": "x${env:K}"}}), "a.env.K: ${env:K} needs a room of"),
     (servers(a={"command": "x", "args": ["${/}"]}), "a.args.0: ${/} needs a room of this program"),
     (servers(a={"command": "x", "env": {"K": "$TOKEN"}}), "a.env.K: $TOKEN needs a room of this"),
@@ -222,19 +221,17 @@ def test_no_value_of_a_wrong_server_is_shown(write, monkeypatch):
     assert entry.redact("hunter22 from-outside") == "*** ***"
 
 
-def test_a_variable_may_come_from_the_servers_own_env(write, monkeypatch, tmp_path):
+def test_a_variable_may_come_from_the_servers_own_env(write, monkeypatch):
     monkeypatch.setenv("BOTH", "of-the-router")
     monkeypatch.delenv("AUTH_HEADER", raising=False)
-    (tmp_path / "more.env").write_text("FROM_FILE=file-value\nBOTH=also-in-the-file\n")
     entry = entries_of(write(servers(a={
-        "command": "npx", "envFile": "more.env",
-        "args": ["mcp-remote", "--header", "Authorization:${AUTH_HEADER}", "${BOTH}",
-                 "${FROM_FILE}", "${NONE:-${AUTH_HEADER}}"],
+        "command": "npx", "args": ["mcp-remote", "--header", "Authorization:${AUTH_HEADER}", "${BOTH}",
+                 "${NONE:-${AUTH_HEADER}}"],
         "env": {"AUTH_HEADER": "Bearer t0ken-value", "BOTH": "of-the-entry"}})))["a"]
     assert entry.problem is None and entry.args == (
         "mcp-remote", "--header", "Authorization:Bearer t0ken-value", "of-the-entry",
-        "file-value", "Bearer t0ken-value")
-    assert entry.redact("x t0ken-value, Bearer t0ken-value, file-value") == "x ***, ***, ***"
+        "Bearer t0ken-value")
+    assert entry.redact("x t0ken-value, Bearer t0ken-value") == "x ***, ***"
 
 
 def test_a_variable_of_env_may_name_another_one_and_adds_to_the_routers_own(write, monkeypatch):
@@ -309,16 +306,6 @@ def test_a_config_that_is_a_pipe_is_refused_and_not_read(tmp_path):
     assert "cannot be read: it is a pipe or a device" in refusal(pipe_in(tmp_path))
 
 
-def test_an_env_file_that_is_a_pipe_is_refused_and_not_read(write, tmp_path):
-    path = write(servers(a={"command": "x", "envFile": str(pipe_in(tmp_path))}))
-    assert "a.envFile: the file" in problem_of(path) and "it is a pipe" in problem_of(path)
-
-
-def test_an_env_file_may_be_empty(write):
-    path = write(servers(a={"command": "x", "envFile": os.devnull, "env": {"A": "b"}}))
-    assert entries_of(path)["a"].env == (("A", "b"),)
-
-
 def test_keys_in_another_order_are_the_same_entry(write):
     def entry_of(*order):
         return entries_of(write(servers(a={"command": "x", **{
@@ -377,56 +364,6 @@ def test_where_a_text_is_cut_no_beginning_of_a_secret_is_left(write, text, shown
     entry = entries_of(write(servers(one={"command": "x", "env": {
         "A": "hunter22", "B": "hunter22-and-more"}})))["one"]
     assert entry.redact(text, most=10) == shown
-
-
-def test_what_a_package_keeps_of_its_client_is_never_shared_unless_the_server_says_so(write):
-    browser = {"command": "npx", "args": ["-y", "@playwright/mcp@latest"]}
-    plain = {"command": "npx", "args": ["-y", "some-server"]}
-    path = write({"shared": True, "mcpServers": {
-        "browser": browser, "mine": {**browser, "shared": True}, "plain": plain,
-        "not": {**plain, "shared": False}}})
-    assert {name: entry.shared for name, entry in entries_of(path).items()} == {
-        "browser": False, "mine": True, "plain": True, "not": False}
-    assert entries_of(write(servers(plain=plain)))["plain"].shared is None
-
-
-@pytest.mark.parametrize("command, args", [
-    ("npx.cmd", ["-y", "chrome-devtools-mcp@1.2.3"]), ("uvx", ["jupyter-mcp-server[all]==2.0"]),
-    ("docker", ["run", "-i", "mcp/playwright:latest"]), ("/opt/bin/desktop-commander", []),
-    ("docker", ["run", "-i", "--rm", "mcr.microsoft.com/playwright/mcp"]),
-    ("podman", ["run", "mcr.microsoft.com/playwright/mcp@sha256:0123456789abcdef"]),
-    ("docker", ["run", "docker.io/mcp/puppeteer"]), ("docker", ["run", "ghcr.io/oraios/serena:1"]),
-    ("docker", ["run", "registry.example:5000/mcp/playwright:latest"]),
-    ("npx", ["-y", "--package=@playwright/mcp@latest", "x"]), ("npx", ["-p", "@playwright/mcp"]),
-    ("uvx", ["--from=serena-agent", "x"]), ("deno", ["run", "npm:@playwright/mcp@1"]),
-    ("playwright-mcp", []), ("C:\\tools\\playwright-mcp.cmd", ["--headless"]),
-    ("mcp-server-puppeteer", []), ("python3", ["-m", "jupyter_mcp_server"]),
-    ("python3", ["/opt/venv/bin/jupyter-mcp-server"]),
-    ("node", ["/usr/lib/node_modules/@playwright/mcp/cli.js"]),
-    ("node", ["C:\\npm\\node_modules\\chrome-devtools-mcp\\index.js"]),
-    ("sh", ["-c", "npx -y @playwright/mcp@latest --headless"]),
-    ("/bin/bash", ["-lc", "cd /tmp && exec /opt/bin/desktop-commander"]),
-    ("env", ["A=b", "zsh", "-c", "'npx' \"@playwright/mcp\""]),
-    ("cmd", ["/c", "npx -y chrome-devtools-mcp"])])
-def test_a_known_package_is_found_however_it_is_started(write, command, args):
-    assert entries_of(write(servers(a={"command": command, "args": args})))["a"].shared is False
-
-
-@pytest.mark.parametrize("command, args", [
-    ("npx", ["-y", "@example/files", "/home/me/serena"]), ("x", ["--prompt", "use serena now"]),
-    ("docker", ["run", "mcp/fetch"]), ("node", ["/home/me/browser-use/server.js"]),
-    ("sh", ["-c", "npx -y @example/files /home/me/serena"]), ("npx", ["playwright-mcp-tester"])])
-def test_what_only_looks_like_a_known_package_is_none(write, command, args):
-    assert entries_of(write(servers(a={"command": command, "args": args})))["a"].shared is None
-
-
-def test_of_a_known_package_it_is_known_that_it_lists_by_capabilities(write):
-    known = {"command": "npx", "args": ["-y", "@modelcontextprotocol/server-everything@2"]}
-    entries = entries_of(write(servers(
-        a=known, b={**known, "listsByCapabilities": False}, c={"command": "x"},
-        d={"command": "sh", "args": ["-c", "npx @modelcontextprotocol/server-everything -y"]})))
-    assert [entry.lists_by_capabilities for entry in entries.values()] == [
-        True, False, False, True]
 
 
 @pytest.mark.parametrize("name, path, prefix", [

@@ -25,6 +25,8 @@ REFUSED = {
                                      "a.url: needs a room"),
     "upstreams/eras": (["--check"], {"command": "python3", "protocol": "modern"},
                        "a.protocol: needs a room"),
+    "upstreams/config/programs": (["--check"], {"command": "npxx"},
+                                  "may not be run; searched PATH="),
     "upstreams/config/dialects": ([], None, 'needs the key "mcpServers"'),
 }
 PATHS = {"transports/http/streamable": "/mcp", "transports/http/live": "/live"}

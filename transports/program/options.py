@@ -96,6 +96,7 @@ class Access:
     origins: tuple = ()         # of web clients, as https://app.example
     token: bytes = None         # that every client must send
     insecure: bool = False      # whether it is meant that anybody may come in
+    guards: tuple = ()          # see GUARDS in router.py
 
     def listen(self):
         """A listening socket for each address of the host, where clients can connect from now on;
@@ -145,7 +146,7 @@ class Options:
     pages: dict                 # see PAGES there
 
 
-def read_options(options, transports, ways, pages):
+def read_options(options, transports, ways, pages, guards=()):
     """docopt's dictionary and what router.py has put together → Options. Raises ValueError."""
     for option, allowed in (("--transport", transports),
                             ("--log-level", ("debug", "info", "warning", "error"))):
@@ -171,7 +172,7 @@ def read_options(options, transports, ways, pages):
                     tuple(map(_origin, options["--allow-origin"])),
                     _token(options["--token-file"],
                            options["--connect"] or options["--transport"] != "stdio"),
-                    options["--insecure"])
+                    options["--insecure"], tuple(guards))
     return Options(limits, access, options, ways, {} if options["--no-live"] else pages)
 
 

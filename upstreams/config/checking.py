@@ -106,13 +106,15 @@ def _check_names(server):
                                   f'"{renamed[name]}"')
 
 
-def check_rooms(server, connections, eras, units):
+def check_rooms(server, connections, eras, hosts):
     """Refuse what needs a room that this program does not have, see load."""
     for key in {"command", "url"} & server.keys.keys() - set(connections):
         server.refuse(key, TAKEN_OUT)
     if server.keys.get("protocol") == "modern" and not eras:
         server.refuse("protocol", TAKEN_OUT)
-    if server.keys.get("timeout", 0) >= 1000 and not units:
+    if "envFile" in server.keys and not hosts:
+        server.refuse("envFile", TAKEN_OUT)
+    if server.keys.get("timeout", 0) >= 1000 and not hosts:
         server.refuse("timeout", f"1000 and more, which is in milliseconds, {TAKEN_OUT}: write "
                                  "seconds")
 

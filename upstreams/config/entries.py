@@ -17,7 +17,7 @@ from transports.fabric.text import redacted
 
 from .checking import (BESIDE, OF_SERVERS, Stated, check, check_prefixes, check_rooms,
                        check_server, unknown_to_us)
-from .names import SEPARATOR, groups_of, kept_by, lists_by_capabilities, prefix, segment, words_of
+from .names import SEPARATOR, groups_of, prefix, segment
 from .reading import ConfigError, parse, read, stamp_of
 from .values import Values
 
@@ -58,6 +58,7 @@ class Entry:
     healthy: float = 60         # seconds of running after which earlier failures do not count
     shared: bool | None = None  # None: by what the client can be asked
     lists_by_capabilities: bool = False     # whether that depends on what a client can be asked
+    hint: str = ""              # where to get the command, if it is not found
     protocol: str = "auto"      # or its era, if it need not be found out: legacy or modern
     clear: tuple = field(default=(), compare=False)     # where secrets stand in the file: args.1
     secrets: tuple = ()         # values that must not be shown, the longest first
@@ -130,12 +131,14 @@ class OurFormat:
         return [server for server in servers if server.name not in off], off
 
 
-def load(paths, group=None, connections=("command", "url"), dialects=None, eras=True):
+def load(paths, group=None, connections=("command", "url"), dialects=None, eras=True,
+         known=lambda server, keys: {}):
     """The Config in these files, merged in their order; or of this group in them alone, and then
     no other server is looked at further. Raises ConfigError, with its `files`.
 
     What there is in this program: a server needs a key of `connections`; `dialects` is an
-    OurFormat that knows other hosts' files; `eras` says whether "protocol" may be "modern".
+    OurFormat that knows other hosts' files; `eras` says whether "protocol" may be "modern";
+    known(server, keys) tells what a command itself says: see the room `programs`.
     """
     form, files, servers, groups, off = dialects or OurFormat(), {}, {}, [], set()
     try:
@@ -149,7 +152,7 @@ def load(paths, group=None, connections=("command", "url"), dialects=None, eras=
             raise ConfigError(f"{', '.join(map(str, paths))}: every server in it is disabled: "
                               "enable at least one")
         config = Config(servers, groups_of(groups, servers, off), files).only(group)
-        entries = {name: _entry(name, server, form.values(server, files))
+        entries = {name: _entry(name, server, form.values(server, files), known)
                    for name, server in config.entries.items()}
         check_prefixes(entries.values(), lambda name: servers[name].file)
     except ConfigError as problem:
@@ -188,8 +191,9 @@ def _add(server, servers):
     servers[name] = server
 
 
-def _entry(name, server, values):
+def _entry(name, server, values, known):
     keys = values.keys()
+    found = known(server, keys) if keys.get("command") and not server.problems else {}
     clear, secrets = values.secrets()
     before = keys.get("prefix", prefix(name))
     if server.problems:
@@ -198,11 +202,7 @@ def _entry(name, server, values):
     tools, tls, restart = keys["tools"], keys["tls"], keys["restart"]
     if isinstance(restart, bool):
         restart = {} if restart else {"attempts": 0}
-    words = words_of(keys.get("command", ""), keys["args"])
-    keeps = kept_by(words)
-    if keeps and keys.get("shared") is not True:
-        log.info('server "%s" is known to keep %s of its client: each client gets a process '
-                 "of its own", name, keeps)
+    stated = {"shared": server.config.get("shared"), **found, **server.keys}
     return Entry(
         name=name, command=keys.get("command"), args=tuple(keys["args"]), env=_pairs(keys["env"]),
         cwd=keys["cwd"], url=keys.get("url"), type=keys.get("type"),
@@ -217,9 +217,8 @@ def _entry(name, server, values):
         restart_pause=restart.get("pause", 1), healthy=restart.get("healthy", 60),
         # HTTP+SSE ended with the revision after its own.
         protocol=server.keys.get("protocol", "legacy" if keys.get("type") == "sse" else "auto"),
-        shared=keys.get("shared", False if keeps else server.config.get("shared")),
-        lists_by_capabilities=server.keys.get("listsByCapabilities", lists_by_capabilities(
-            [keys.get("command", ""), *keys["args"]])),
+        shared=stated["shared"], hint=found.get("hint", ""),
+        lists_by_capabilities=stated.get("listsByCapabilities", False),
         clear=clear, secrets=secrets)
 
 

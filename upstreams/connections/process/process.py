@@ -17,6 +17,7 @@ import collections
 import contextlib
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -29,7 +30,7 @@ from transports.fabric.peers import StartFailed
 from transports.fabric.text import is_told, printable
 
 from .guardian import KILL, WINDOWS, signal_group
-from .program import command_line, environment, find, refuse_windows
+from .program import command_line, environment
 
 log = logging.getLogger("router")
 
@@ -275,9 +276,14 @@ def _wait_for(threads, seconds):
 
 def _open(entry):
     """A new process. Raises StartFailed."""
-    refuse_windows(entry)
     variables = environment(entry)
-    command = find(entry.command, variables.get("PATH", os.defpath))
+    path = variables.get("PATH", os.defpath)
+    command = shutil.which(entry.command, path=path)
+    if not command:
+        where = (f"searched PATH={path}" if os.path.basename(entry.command) == entry.command
+                 else "it is a path, so PATH was not searched")
+        raise StartFailed(f'the command "{entry.command}" was not found or may not be run; '
+                          f"{entry.hint}{where}")
     if not os.path.isdir(entry.cwd):
         raise StartFailed(f'the working directory "{entry.cwd}" does not exist')
     try:

@@ -18,8 +18,13 @@ In reading order:
     config_headers.py   the headers that the config wants
     message_headers.py  the headers that a message demands
     problem.py          what an HTTP error says
+    circle.py           a router that is, by way of others, a server of its own
     event_stream.py     bytes of text/event-stream become events
 """
+
+from .circle import circle
+
+__all__ = ["circle", "connect"]
 
 
 def connect(entry, label, clock, guardian, longest):

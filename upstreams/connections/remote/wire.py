@@ -11,10 +11,10 @@ import http.client
 import re
 import threading
 
-from transports.fabric.circle import circle
 from transports.fabric.peers import StartFailed
 from transports.fabric.text import printable
 
+from .circle import circle
 from .connection import CONNECT_SECONDS, HttpFailed, ServerConnection, Unreachable, in_words
 from .message_headers import SESSION
 from .problem import Problem

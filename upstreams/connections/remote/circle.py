@@ -3,7 +3,8 @@ would make names and sessions without end.
 
 Each request to a remote server says in a header which routers it comes from: we, and those that
 were seen to be above us. A router that finds itself among them refuses. So the last entry that
-would close the circle fails, with a sentence; all else goes on.
+would close the circle fails, with a sentence; all else goes on. router.py gives `closes` to
+transports/http/access_check.py.
 """
 
 import os
@@ -24,10 +25,10 @@ class Circle:
 
     def __init__(self):
         self.id = secrets.token_hex(8)
-        self.for_children = {PARENT: f"{self.id}:{os.getpid()}"}
         # A router that a router starts is below it. What is further below need not be: an agent
         # may well call the router that runs it.
         parent, _, process = os.environ.get(PARENT, "").partition(":")
+        os.environ[PARENT] = f"{self.id}:{os.getpid()}"
         self._set(_ID.findall(parent) if process == str(os.getppid()) else [])
 
     def _set(self, above):
@@ -35,14 +36,15 @@ class Circle:
         self.header = HEADER, ",".join([self.id, *self._above])
 
     def closes(self, header):
-        """Whether a request with this header (or None) comes from ourselves. If not, it tells who
-        is above us."""
-        ids = _ID.findall(header[:20 * MOST_ABOVE]) if header else ()
+        """Why a request is refused that comes from ourselves, by `header(name)`; None for others,
+        which tell who is above us."""
+        value = header(HEADER)
+        ids = _ID.findall(value[:20 * MOST_ABOVE]) if value else ()
         if self.id in ids:
-            return True
+            return REFUSED
         if new := [id for id in ids if id not in self._above]:
             self._set([*new, *self._above])
-        return False
+        return None
 
 
 circle = Circle()
