@@ -225,7 +225,8 @@ def test_a_variable_may_come_from_the_servers_own_env(write, monkeypatch):
     monkeypatch.setenv("BOTH", "of-the-router")
     monkeypatch.delenv("AUTH_HEADER", raising=False)
     entry = entries_of(write(servers(a={
-        "command": "npx", "args": ["mcp-remote", "--header", "Authorization:${AUTH_HEADER}", "${BOTH}",
+        "command": "npx",
+        "args": ["mcp-remote", "--header", "Authorization:${AUTH_HEADER}", "${BOTH}",
                  "${NONE:-${AUTH_HEADER}}"],
         "env": {"AUTH_HEADER": "Bearer t0ken-value", "BOTH": "of-the-entry"}})))["a"]
     assert entry.problem is None and entry.args == (

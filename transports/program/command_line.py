@@ -13,24 +13,16 @@ import re
 import sys
 
 from .options import CannotServe
-
-OLDEST = 3, 10
-PACKAGES = "docopt", "flask", "jsonschema", "waitress"      # as they are imported
-
-
-def _look_for_what_is_needed():
-    if sys.version_info < OLDEST:
-        sys.exit("router.py: Python {}.{} or later is needed, and {} is {}.{}".format(
-            *OLDEST, sys.executable, *sys.version_info[:2]))
-    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
-    if missing:
-        folder = os.path.dirname(os.path.abspath(__file__ + "/../.."))
-        sys.exit(f"router.py: {', '.join(missing)}: not installed for {sys.executable}; start "
-                 f"the router with the Python of its .venv, or run: {sys.executable} -m pip "
-                 f"install -r {os.path.join(folder, 'requirements.txt')}")
-
-
-_look_for_what_is_needed()
+if sys.version_info < (3, 10):
+    sys.exit("router.py: Python 3.10 or later is needed, and {} is {}.{}".format(
+        sys.executable, *sys.version_info[:2]))
+missing = [name for name in ("docopt", "flask", "jsonschema", "waitress")
+           if importlib.util.find_spec(name) is None]
+if missing:
+    needed = os.path.join(os.path.abspath(__file__ + "/../../.."), "requirements.txt")
+    sys.exit(f"router.py: {', '.join(missing)}: not installed for {sys.executable}; start the "
+             f"router with the Python of its .venv, or run: {sys.executable} -m pip install -r "
+             f"{needed}")
 
 
 def read(usage, version):
@@ -65,11 +57,11 @@ def _wrong(usage, words):
                 f"did you mean {near}?" if near else "--help lists all options")
         if name in given.difference(often):
             return f"{name} is given twice"
+        given.add(name)
         if equals and not options[name]:
             return f"{name} takes no value"
         if options[name] and not equals and next(words, None) is None:
             return f"{name} needs a value: {name} {options[name]}"
-        given.add(name)
     return None
 
 

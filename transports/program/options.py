@@ -33,21 +33,13 @@ def host_of(text):
 
 
 def host_of_origin(text):
-    """The name in an origin, scheme://host or scheme://host:port; None if it is none.
-
-    >>> host_of_origin("https://app.example"), host_of_origin("app.example")
-    ('app.example', None)
-    """
+    """The name in an origin, scheme://host or scheme://host:port; None if it is none."""
     scheme, _, host = text.partition("://")
     return host_of(host) if scheme else None
 
 
 def is_loopback(host):
-    """Whether what listens on this host can be reached from this machine only.
-
-    >>> is_loopback("localhost"), is_loopback("127.0.0.2"), is_loopback("10.0.0.1")
-    (True, True, False)
-    """
+    """Whether what listens on this host can be reached from this machine only."""
     try:
         return host in LOOPBACK or ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -99,9 +91,9 @@ class Access:
     guards: tuple = ()          # see GUARDS in router.py
 
     def listen(self):
-        """A listening socket for each address of the host, where clients can connect from now on;
-        they wait until we serve. Raises CannotServe."""
-        sockets, port, unusable = [], self.port, []
+        """A listening socket for each address of the host, where clients can connect from now on,
+        and wait. Raises CannotServe."""
+        sockets, port, unusable = [], self.port, None
         try:
             for family, *_, address in socket.getaddrinfo(self.host, port,
                                                           type=socket.SOCK_STREAM):
@@ -112,9 +104,9 @@ class Access:
                 except OSError as problem:
                     if problem.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
                         raise
-                    unusable.append(problem)  # as ::1 if IPv6 is off: another address will do
+                    unusable = problem  # as ::1 if IPv6 is off: another address will do
             if not sockets:
-                raise unusable[0]
+                raise unusable
         except (OSError, UnicodeError) as problem:
             reason = ("this is not a host name" if isinstance(problem, UnicodeError)
                       # without what Python's socket module adds to it
