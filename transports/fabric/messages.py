@@ -137,8 +137,7 @@ def behind_a_banner(line):
 
 
 def id_of_answer(line):
-    """Our id in bytes that are no message, if they were an answer, else None. A log line or a
-    request has none that would be ours."""
+    """Our id in bytes that are no message, if they were an answer; else None."""
     head, tail = line[:200], line[-200:]
     if b'"jsonrpc"' not in head + tail or b'"method"' in head:
         return None

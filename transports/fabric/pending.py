@@ -50,8 +50,7 @@ class Call:
 
     def passed_on(self, peer, our_id):
         """The peer, one life of a server or a Session, now has this request under our id. Its
-        `withdraw` tells it with notifications/cancelled that the request is not wanted any more;
-        no error if it is gone. A late answer is dropped."""
+        `withdraw` tells it that the request is not wanted any more; no error if it is gone."""
         self._passed_on.append((peer, our_id))
         # Another thread may have ended the call just before, and not have seen this entry. If
         # both see it, the request is withdrawn twice, and the second time finds nothing to do.
@@ -106,9 +105,8 @@ class Calls:
         return call
 
     def end(self, call, answer=None):
-        """Take the call out of the table and send its answer, if there is one: the id is free
-        again before the peer has the answer. True for the first caller; any later one finds the
-        call ended, and its answer is dropped."""
+        """Take the call out of the table, so that its id is free, and send its answer, if there is
+        one. True for the first caller; what comes later is dropped."""
         with self.lock:
             if self._open.get(call.id) is not call:
                 return False
@@ -169,10 +167,8 @@ class Pending:
 
 class PendingRequests:
     """What we asked one peer and it has not answered: {our id: Pending}. Once closed, it stays so.
-
-    A server's next life gets a new table, which goes on with the `ids` of the old one: so a late
-    cancellation never hits another request.
-    """
+    A server's next life goes on with the `ids` of the last, so that a late cancellation hits
+    nothing else."""
 
     def __init__(self, ids=None):
         self._ids = ids or itertools.count(1)

@@ -1,8 +1,5 @@
-"""One client's conversation: what it asked, what it was asked, and what has to wait for it.
-
-Any thread may send to a session. Its messages go through an Outbox or a stream that is like one,
-so only the thread that feeds its stream ever waits for the client.
-"""
+"""One client's conversation: what it asked, what it was asked, and what has to wait for it. Any
+thread may send to it, and only the thread that feeds its stream ever waits for the client."""
 
 import collections
 import logging

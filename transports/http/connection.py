@@ -1,16 +1,15 @@
 """Our end of a client's TCP connection.
 
 A POST that carries a message bypasses WSGI and Flask, which would cost more than the rest of the
-call. MainThread begins it if that needs no waiting, and the thread that has the reply writes it.
-So a call that waits for its server holds no thread. Everything else is run by a worker.
+call. MainThread begins it if that needs no waiting, and the thread that has the reply writes it: a
+call that waits for its server holds no thread. All else is run by a worker.
 
-Requests are served one after another, and none is begun while something is unsent: a client that
-does not read holds no worker. It may close its sending side and read on; but if a call waits then
-or a stream is open, it is taken to have hung up.
+Requests are served in order, and none is begun while something is unsent: a client that does not
+read holds no worker. It may close its sending side and read on; but if a call waits then or a
+stream is open, it is taken to have hung up.
 
-Locks: first an outbox's pen (any thread that has an event writes it), then the connection's lock,
-which is held while the socket takes bytes without waiting.
-"""
+Locks: first an outbox's pen (any thread that has an event writes it), then the connection's, which
+is held while the socket takes bytes without waiting."""
 
 import collections
 import contextlib

@@ -1,8 +1,7 @@
 """The command line: what is wrong with it, in words, and what goes to standard output.
 
-router.py imports this file first of all: it says what must be installed before the program runs.
-So it has to be read by an older Python as well.
-"""
+router.py imports this first of all: it says what must be installed. So an older Python must be
+able to read it."""
 
 import contextlib
 import difflib
@@ -66,8 +65,7 @@ def _wrong(usage, words):
 
 
 def say(text):
-    """Print on standard output. A reader that has seen enough of it, as `head`, is no error.
-    Raises CannotServe if it cannot be written."""
+    """Print on standard output. That `head` has seen enough is no error. Raises CannotServe."""
     if sys.stdout is None:      # it is closed
         return
     try:

@@ -1,8 +1,6 @@
-"""The log: the one place where text goes to standard error.
-
-It never blocks its caller: a line that cannot be written at once, because nobody reads our stderr,
-is dropped and counted. It never shows a secret of the config or a control character from outside.
-"""
+"""The log: the one place where text goes to standard error. It never blocks its caller: a line
+that cannot be written at once is dropped and counted. It never shows a secret of the config or a
+control character from outside."""
 
 import functools
 import logging

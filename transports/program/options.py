@@ -63,8 +63,7 @@ class Limits:
 
     def make_room_for_connections(self):
         """How many connections there may be: four a session, if so many files can be open, of
-        which servers need some. (With no file left, accepting one would fail again and again.)
-        Raises this process's own limit as far as it may."""
+        which servers need some. Raises this process's own limit as far as it may."""
         wanted, others = 4 * self.sessions + 100, 8 * self.processes + 100
         if resource is None:
             return min(wanted, MOST_WINDOWS)

@@ -1,9 +1,8 @@
 """How the program is told to end: a signal once for a clean end, a second one for an end at once.
 
-Python runs signal handlers in the main thread, at whatever line that has reached. So the first
-signal raises SystemExit only `with interruptible`, where the main thread waits. Elsewhere it is
-remembered until then: no message is left half sent, and no server half started.
-"""
+Python runs signal handlers in the main thread, wherever that is. So the first signal raises
+SystemExit only `with interruptible`, where the main thread waits, and is remembered until then: no
+message is left half sent, and no server half started."""
 
 import contextlib
 import os

@@ -1,8 +1,7 @@
 """A server as its file states it, and whether that is right: by config.schema.json, and beyond.
 
-A sentence says what is allowed and never repeats the value itself, which may be a secret. What is
-wrong in one server is kept with it: that server fails, and no other does.
-"""
+A sentence never repeats a value, which may be a secret. What is wrong in one server makes that
+server fail, and no other."""
 
 import itertools
 import json
@@ -121,8 +120,7 @@ def check_rooms(server, connections, eras, hosts):
 
 def check_prefixes(entries, place=lambda name: "the config"):
     """Raise ConfigError if two of these entries could produce the same name, as `a__` and `a__b__`
-    could both produce a__b__c. An empty prefix is allowed: of equal names the first server in the
-    config has it."""
+    could both produce a__b__c. Of names without a prefix the first in the config counts."""
     prefixed = [entry for entry in entries if entry.prefix]
     for one, other in itertools.permutations(prefixed, 2):
         if other.prefix.startswith(one.prefix):

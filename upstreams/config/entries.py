@@ -1,9 +1,8 @@
 """Config files → a Config: one Entry for each server, checked against the schema, expanded.
 
-Unknown keys are logged and not refused, since a config may be for other hosts as well. What else
-is wrong in one server is the `problem` of its Entry: it says where and what to do, and the server
-fails with it. A ConfigError is for a config of which nobody can say which servers it means.
-"""
+Unknown keys are logged, as a config may be for other hosts as well. What else is wrong in a server
+is the `problem` of its Entry, with which it fails. A ConfigError is for a config of which nobody
+can say which servers it means."""
 
 import fnmatch
 import logging
@@ -29,8 +28,7 @@ SEEN = "prefix", "allow", "deny", "rules", "rename", "describe", "timeout"
 
 @dataclass(frozen=True)
 class Entry:
-    """One server, ready to start: nothing relative, nothing to expand. Pairs are sorted, so that
-    two entries are equal if they mean the same."""
+    """One server, ready to start: nothing to expand. Two are equal if they mean the same."""
 
     name: str
     command: str = None         # of a process; None for a remote server
@@ -133,13 +131,12 @@ class OurFormat:
 
 def load(paths, group=None, connections=("command", "url"), dialects=None, eras=True,
          known=lambda server, keys: {}):
-    """The Config in these files, merged in their order; or of this group in them alone, and then
-    no other server is looked at further. Raises ConfigError, with its `files`.
+    """The Config in these files, merged in their order; or of this group in them alone. Raises
+    ConfigError, with its `files`.
 
     What there is in this program: a server needs a key of `connections`; `dialects` is an
-    OurFormat that knows other hosts' files; `eras` says whether "protocol" may be "modern";
-    known(server, keys) tells what a command itself says: see the room `programs`.
-    """
+    OurFormat that knows other hosts' files; `eras`: "protocol" may be "modern"; known(server,
+    keys) tells what a command itself says, see the room `programs`."""
     form, files, servers, groups, off = dialects or OurFormat(), {}, {}, [], set()
     try:
         # The same file twice, maybe by two paths, is read once.

@@ -103,8 +103,7 @@ def _without_comments(text):
 
 
 def _no_key_twice(pairs):
-    """Of two equal keys JSON readers keep the last: here, a server would be lost in silence.
-    Nothing is lost where both have the same value."""
+    """Of two equal keys JSON readers keep the last: here, a server would be lost in silence."""
     seen = {}
     for key, value in pairs:
         if seen.setdefault(key, value) != value:

@@ -1,8 +1,5 @@
-"""Several servers together as one: names have prefixes, lists are merged.
-
-A name, a URI or a task id says which server a request is for. If a request has none of them, the
-router does not guess, and refuses it.
-"""
+"""Several servers together as one: names have prefixes, lists are merged. A name, a URI or a task
+id says which server a request is for; one without is refused."""
 
 import functools
 import logging

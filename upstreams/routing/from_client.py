@@ -1,8 +1,6 @@
-"""What a client says, and what becomes of it: from_server.py is its counterpart.
-
-The router answers a few requests itself. All others go to the session's surface, which knows the
-server that each is for. It all runs in the thread that brought the message, and waits for nothing.
-"""
+"""What a client says, and what becomes of it; from_server.py is its counterpart. A few requests
+are answered here; all others go to the session's surface. It all runs in the thread that brought
+the message, and waits for nothing."""
 
 import functools
 import logging
@@ -41,9 +39,8 @@ class FromClient:
         }
 
     def handle(self, session, message, reply_to):
-        """One message from a client, as it was decoded. The answer, if there will be one, goes to
-        `reply_to`, now or later: see ReplyTo in transports/fabric/peers.py. Raises InvalidMessage
-        if it is no message; the transport tells the client in its own way."""
+        """One message from a client, as it was decoded. The answer, if any, goes to `reply_to`,
+        now or later: see ReplyTo in transports/fabric/peers.py. Raises InvalidMessage."""
         if isinstance(message, list):
             return self._batch(session, message, reply_to)
         kind = kind_of(message)

@@ -53,9 +53,8 @@ class Sessions:
 
 
 class Router:
-    """What the transports are handed. They call it from any thread, and it waits for no answer: it
-    sends messages to Peers, and starts processes. Messages from servers take their own way, see
-    upstreams/server/from_server.py."""
+    """What the transports are handed. Any thread calls it, and it waits for no answer. Messages
+    from servers take their own way, see upstreams/server/from_server.py."""
 
     def __init__(self, pool, clock, limits=Limits(), show=lambda text: None, groups=None):
         """`show(text)` shows the user a table; `groups` is {name: [names of its servers]}."""
@@ -80,11 +79,8 @@ class Router:
         self.tell()
 
     def open(self, transport, name=None, kind=Session):
-        """A new session by this transport: of the server or group with this name, or of all.
-
-        If there are too many, one that nobody seems to use ends for it. Raises LookupError for an
-        unknown name, and SessionsUsedUp.
-        """
+        """A new session by this transport: of the server or group with this name, or of all. One
+        that nobody seems to use may end for it. Raises LookupError and SessionsUsedUp."""
         session = kind(self.surface(name), transport, name, self.limits.calls)
         while not self.sessions.add(session):
             there = self.sessions.all()
@@ -146,8 +142,7 @@ class Router:
     # -- also called when the config has changed
 
     def tell(self):
-        """Show the table when the servers have settled, or after a few seconds. Those that were
-        told to end meanwhile are not in it."""
+        """Show the table of those that are there when all have settled, or after a few seconds."""
         best = [status.best_of(each) for each in self.pool.upstreams().values() if each]
 
         def show():

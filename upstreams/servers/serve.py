@@ -1,9 +1,8 @@
 """A small but complete MCP server: JSON-RPC messages on stdin and stdout, one a line.
 
-It is the other end of the router's pipes. It needs Python 3.8 and no package. A legacy client
-says once, in `initialize`, who it is and which revision it speaks. A modern client says so in the
-`_meta` of every request, and each answer says how long it may be kept and which server gave it.
-"""
+It needs Python 3.8 and no package. A legacy client says once, in `initialize`, who it is; a modern
+one in the `_meta` of every request, and each answer says how long it may be kept and whose it
+is."""
 
 import json
 import sys

@@ -114,8 +114,7 @@ class Process:
         return True
 
     def last_lines(self):
-        """What it last said beside the protocol, without the secrets of the config: what was no
-        message, and lines of stderr. The last may have no end yet, as a question has none."""
+        """What it last said beside the protocol: what was no message, and lines of stderr."""
         return list(filter(None, [self.skipped, *self._last_lines, self._shown(self._unended)]))
 
     def _shown(self, data, most=4000):
