@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from upstreams.config.checking import SCHEMA
+from upstreams.config.checking import LONGEST_PREFIX, SCHEMA
 from upstreams.config.entries import load
-from upstreams.config.names import LONGEST_PREFIX
 from upstreams.config.reading import ConfigError
 from upstreams.config.values import secrets_in_clear
 
@@ -80,16 +79,6 @@ def test_an_unset_variable_is_a_problem_that_names_the_server_and_the_key(write,
     monkeypatch.delenv("UNSET", raising=False)
     text = problem_of(write(servers(one={"command": "x", "env": {"KEY": "${UNSET}"}})), "one")
     assert "mcpServers.one.env.KEY: the variable UNSET is not set" in text
-
-
-def test_comments_and_a_comma_at_the_end_are_allowed(write):
-    path = write("""{
-        // comments, and a comma at the end
-        "mcpServers": {
-            "one": {"type": "stdio", "command": "x", "args": ["http://a/*b*/", ",]"],}, /* here */
-        }
-    }""")
-    assert entries_of(path)["one"].args == ("http://a/*b*/", ",]")
 
 
 def test_what_else_is_in_the_file_does_not_matter_and_unknown_keys_are_told_once(write, caplog):

@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 from upstreams.config import entries
 from upstreams.config.checking import SCHEMA
 from upstreams.config.dialects import dialects
+from upstreams.config.dialects.comments import parse
 from upstreams.config.dialects.hosts import HOSTS, WORDS, Word
-from upstreams.config.reading import ConfigError, parse
+from upstreams.config.reading import ConfigError
 
 from json_values import JSON
 from processes import FAKE_SERVER, ROOT
@@ -556,3 +557,13 @@ def test_an_env_file_may_be_empty(write):
     path = write(json.dumps({"mcpServers": {
         "a": {"command": "x", "envFile": os.devnull, "env": {"A": "b"}}}}))
     assert load([path]).entries["a"].env == (("A", "b"),)
+
+
+def test_comments_and_a_comma_at_the_end_are_allowed(write):
+    path = write("""{
+        // comments, and a comma at the end
+        "mcpServers": {
+            "one": {"type": "stdio", "command": "x", "args": ["http://a/*b*/", ",]"],}, /* here */
+        }
+    }""")
+    assert load([path]).entries["one"].args == ("http://a/*b*/", ",]")

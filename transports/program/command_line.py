@@ -12,6 +12,7 @@ import re
 import sys
 
 from .options import CannotServe
+
 if sys.version_info < (3, 10):
     sys.exit("router.py: Python 3.10 or later is needed, and {} is {}.{}".format(
         sys.executable, *sys.version_info[:2]))

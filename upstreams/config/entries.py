@@ -14,9 +14,8 @@ from pathlib import Path
 
 from transports.fabric.text import redacted
 
-from .checking import (BESIDE, OF_SERVERS, Stated, check, check_prefixes, check_rooms,
-                       check_server, unknown_to_us)
-from .names import SEPARATOR, groups_of, prefix, segment
+from .checking import (BESIDE, OF_SERVERS, SEPARATOR, Stated, check, check_prefixes, check_rooms,
+                       check_server, groups_of, prefix, segment, unknown_to_us)
 from .reading import ConfigError, parse, read, stamp_of
 from .values import Values
 
@@ -113,7 +112,8 @@ class OurFormat:
     """Config files as for Claude Desktop; a subclass in the room `dialects` knows others too."""
 
     knows_others = False
-    parsers = {}        # how a file's name ends → parse(text), where the file is no JSON
+    parse = staticmethod(parse)     # parse(text) of a JSON file
+    parsers = {}        # how another file's name ends → its parse(text)
     values = Values     # values(server, files) → the Values of a Stated server
 
     def servers(self, path, config):
@@ -162,7 +162,7 @@ def _servers(path, form, groups, off):
     """The servers in one file, checked. Its groups, as (path, name, members), and the names of
     the servers that are disabled are added to `groups` and `off`."""
     try:
-        config = read(path, form.parsers.get(path.suffix, parse))
+        config = read(path, form.parsers.get(path.suffix, form.parse))
         check(BESIDE, config, lambda key: f"{path}: {key}")
         found, disabled = form.servers(path, config)
         for server in found:

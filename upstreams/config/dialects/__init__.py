@@ -9,6 +9,7 @@ In reading order:
     translation.py  one server: a host's words → ours, step by step
     values.py       the variables of hosts
     env_file.py     variables in a file
+    comments.py     comments in a file
 """
 
 from .files import Dialects
