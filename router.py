@@ -187,8 +187,7 @@ def _run(config, read, transport, options, stderr, clock):
 
     The end, after that: the transport ends its sessions (http/server.py tells in which order) and
     returns. Then all servers are ended at the same time (connections/process tells the three
-    steps), then the guardian, and last the clock, which times these steps.
-    """
+    steps), then the guardian, and last the clock, which times these steps."""
     given, guardian = options.given, Guardian()
 
     def connect(entry, label):

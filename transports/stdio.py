@@ -2,8 +2,7 @@
 
 The main thread reads, because a daemon thread that is blocked on stdin aborts the interpreter at
 its end. The thread `stdout-writer` is the output's feeder. When the input ends, the requests that
-are still open are answered before we exit.
-"""
+are still open are answered before we exit."""
 
 import contextlib
 import logging

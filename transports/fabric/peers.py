@@ -40,8 +40,7 @@ class Connection(typing.Protocol):
         on_message(message) is called by a thread that reads, never twice at the same time, and
         must not wait; it raises InvalidMessage for what is none. on_closed(reason, pause=None) is
         called once, by any thread. `pause`: the seconds after which another start makes sense, 0
-        if the server only forgot us, math.inf if none makes sense, None if that is not known.
-        """
+        if the server only forgot us, math.inf if none makes sense, None if that is not known."""
 
     def send(self, message: dict) -> None: ...
 

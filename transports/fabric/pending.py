@@ -6,8 +6,7 @@ Both ends of the router, a client's Session and a server's life, keep the same t
     pending    what we asked this peer          {our id: who asked, with which id and token}
 
 A client's tools/call has a row in the session's `calls` and one in the server's `pending`. A
-server's question is the mirror image.
-"""
+server's question is the mirror image."""
 
 import itertools
 import logging
@@ -293,13 +292,7 @@ def _done(function, *arguments):
 
 def _whole(response):
     """A response as it should be: with a result alone, which is an object, or with an error alone.
-    Clients take nothing else for an answer, and would wait on.
-
-    >>> _whole({"id": 7, "result": {}, "error": None})
-    {'id': 7, 'result': {}}
-    >>> _whole({"id": 7, "error": "no"})["error"]["message"]
-    'an answer without a result or an error, but with "no"'
-    """
+    Clients take nothing else for an answer, and would wait on."""
     value, problem = response.get("result"), response.get("error")
     if problem is None and isinstance(value, dict):
         return without_keys(response, "error") if "error" in response else response
@@ -307,11 +300,10 @@ def _whole(response):
     is_code = is_id(code) and not isinstance(code, str)
     if is_code and isinstance(text, str):
         return without_keys(response, "result") if "result" in response else response
-    said = encode(value if problem is None else problem)[:200].decode()
-    return error(response["id"], code if is_code else INTERNAL_ERROR,
-                 text if isinstance(text, str) and text else
-                 f"an answer without a result or an error, but with {said}",
-                 dig(problem, "data"))
+    if not isinstance(text, str) or not text:
+        said = encode(value if problem is None else problem)[:200].decode()
+        text = f"an answer without a result or an error, but with {said}"
+    return error(response["id"], code if is_code else INTERNAL_ERROR, text, dig(problem, "data"))
 
 
 def cancel_notification(our_id, reason):

@@ -3,8 +3,7 @@
 A page in a browser can send requests to this machine, under a name that was made to point here
 (DNS rebinding). Its Host and its Origin give it away (2025-11-25, Transports, Security Warning);
 one that opens us as an image sends no Origin, but Sec-Fetch-Site. With a token the Host may be any
-name, as that of this machine in a container: such a page has no token.
-"""
+name, as that of this machine in a container: such a page has no token."""
 
 import hmac
 import re

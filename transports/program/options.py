@@ -23,11 +23,7 @@ LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
 def host_of(text):
-    """The name in `host` or `host:port`, as the header Host has it; None if it is neither.
-
-    >>> host_of("LocalHost:8080"), host_of("[::1]"), host_of("me@localhost"), host_of("")
-    ('localhost', '::1', None, None)
-    """
+    """The name in `host` or `host:port`, as the header Host has it; None if it is neither."""
     found = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([\w.-]+))(?::[0-9]{0,5})?", text)
     return found and (found[1] or found[2]).lower()
 

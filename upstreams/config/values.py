@@ -6,8 +6,7 @@
 
 What else `${…}` may be, the room `dialects` knows. What stands in the file in clear counts as a
 secret by the name that it is given (`"API_KEY": "…"`, `--token=…`, `?key=…`), or by how it begins,
-as the keys of well-known services do. This is a guess, good enough to hide it in the log.
-"""
+as the keys of well-known services do. This is a guess, good enough to hide it in the log."""
 
 import itertools
 import os

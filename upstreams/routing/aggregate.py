@@ -200,11 +200,7 @@ def fitting(session, uri):
 
 
 def union(first, second):
-    """Two capability objects as one; if both have a plain value, true wins.
-
-    >>> union({"tools": {}}, {"tools": {"listChanged": True}, "logging": {}})
-    {'tools': {'listChanged': True}, 'logging': {}}
-    """
+    """Two capability objects as one; if both have a plain value, true wins."""
     both = {**first, **second}
     for key in first.keys() & second.keys():
         if isinstance(first[key], dict) and isinstance(second[key], dict):

@@ -10,8 +10,7 @@ thread reads from the pipe. A fourth thread waits for the process.
 
 The end has three steps (2025-11-25, Lifecycle, Shutdown): we close stdin; if the process is still
 there after GRACE seconds it gets SIGTERM, and after as many again SIGKILL. The signals go to the
-process *group*, because npx, uvx and `sh -c` leave grandchildren that hold our pipes open.
-"""
+process *group*, because npx, uvx and `sh -c` leave grandchildren that hold our pipes open."""
 
 import collections
 import contextlib
