@@ -8,7 +8,8 @@ import urllib.request
 
 import pytest
 
-from upstreams.connections.remote.circle import HEADER, MOST_ABOVE, REFUSED, Circle, circle
+from upstreams.connections.remote.message_headers import (HEADER, MOST_ABOVE, REFUSED, Circle,
+                                                          circle)
 
 from by_hand import Sse
 from processes import ROOT, Running, fake, wait_until

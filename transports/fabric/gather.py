@@ -75,5 +75,5 @@ class GrowingPause:
         return seconds
 
     def reset(self):
-        """It has worked: the next pause is the first again."""
+        """It has worked."""
         self._seconds = self._first

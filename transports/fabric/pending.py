@@ -202,9 +202,8 @@ class PendingRequests:
         """The same for an error whose id is null: it is that of the one request, if only one
         waits (JSON-RPC 2.0, Response object: the id could not be read). Else raises `problem`."""
         rows = self.rows()
-        if not (len(rows) == 1 and dig(response, "jsonrpc") == "2.0" and "method" not in response
-                and response.get("id") is None
-                and isinstance(dig(response, "error", "code"), int)):
+        if len(rows) != 1 or dig(response, "jsonrpc") != "2.0" or dig(response, "id") is not None \
+                or "method" in response or not isinstance(dig(response, "error", "code"), int):
             raise problem
         self.answer({**response, "id": rows[0][0]})
 

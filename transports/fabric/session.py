@@ -141,15 +141,13 @@ class Session:
 
     def withdraw(self, our_id, reason):
         """The question that we asked this client under our id is not wanted any more."""
-        row = self.pending.take(our_id)
-        if row:
+        if row := self.pending.take(our_id):
             self.when_ready(self._stream_of(row.call).send, cancel_notification(our_id, reason))
 
     def cancel_call(self, id, reason):
         """The client takes its request back, and with it the questions that belonged to it. Each
         peer that has it withdraws it, which tells the server; see the transcript cancellation."""
-        call = self.calls.cancel(id, reason)
-        if call is None:
+        if not (call := self.calls.cancel(id, reason)):
             return
         if call.reply_to is not self.outbox:
             call.reply_to.expect_one_less()  # else its stream would wait for the answer for ever

@@ -276,21 +276,16 @@ class ClientConnection:
             is_stuck = self._looks == STUCK_LOOKS and (self.unsent or self._drains)
             if self._looks == IDLE_LOOKS and not (self._request or self._waiting):
                 self._ends = True
-            is_late = self._is_late()
+            # The header of what comes in is not whole since the last look, or hardly any body came
+            (before, size), coming = self._looked_at, self._coming
+            self._looked_at = coming, coming.body_bytes_received if coming else 0
+            is_late = coming and coming is before and not self._in_use() \
+                and coming.body_bytes_received < size + LEAST_BYTES
         if is_stuck:
             log.info("a client has not read for too long: its connection ends")
         if is_stuck or is_late:
             self.disconnect()
         self._tell_loop()
-
-    def _is_late(self):
-        """Whether the request that is being read was begun before the last look, and its header
-        is still not whole, or nearly nothing of its body has come since. Requires _lock."""
-        before, size = self._looked_at
-        coming = self._coming
-        self._looked_at = coming, coming.body_bytes_received if coming else 0
-        return coming is not None and coming is before and not self._in_use() \
-            and coming.body_bytes_received < size + LEAST_BYTES
 
     def _in_use(self):
         """Whether a request is served or waits for that, or an answer goes out. Requires _lock."""

@@ -177,9 +177,8 @@ def _token(path, is_used):
                              "token: give it one, or unset it to serve without")
         return token and token.strip().encode()
     try:
-        token = Path(path).read_bytes().strip()
+        if token := Path(path).read_bytes().strip():
+            return token
     except OSError as problem:
         raise ValueError(f"--token-file {path}: {problem.strerror}") from None
-    if not token:
-        raise ValueError(f"--token-file {path}: is empty")
-    return token
+    raise ValueError(f"--token-file {path}: is empty")

@@ -44,8 +44,7 @@ class Sessions:
 
     def find(self, id):
         """The session with this id, or None."""
-        with self._lock:
-            return self._sessions.get(id)
+        return self._sessions.get(id)
 
     def all(self):
         with self._lock:
@@ -111,10 +110,10 @@ class Router:
     def _make_room(self, sessions, option="--max-processes"):
         """End the one of these sessions that has no call, and whose client has been silent for
         longest. False if all are in use."""
-        silent = [(session.seconds_silent(), session) for session in sessions
-                  if not len(session.calls)]
-        seconds, longest = max(silent, key=lambda each: each[0], default=(0.0, None))
-        if seconds < SILENT_SECONDS:
+        silent = {session: session.seconds_silent() for session in sessions
+                  if not len(session.calls)}
+        longest = max(silent, key=silent.get, default=None)
+        if silent.get(longest, 0.0) < SILENT_SECONDS:
             return False
         log.warning("%s ends to make room: there are as many as %s allows", longest.name, option)
         self.leave(longest)

@@ -52,10 +52,8 @@ class Processes:
     # -- carrying out the plan
 
     def changed(self):
-        """Carry out the plan, until there is nothing more to do.
-
-        One thread does it at a time; a thread that comes meanwhile leaves its work to that.
-        """
+        """Carry out the plan, until there is nothing more to do. One thread does it at a time; a
+        thread that comes meanwhile leaves its work to that."""
         with self.lock:
             self._changed = True
             if self._tending:

@@ -80,10 +80,10 @@ class Process:
             self._end.acquire()     # nobody is to hear of it
             self.kill()
             self._await_exit()  # it has no NAME-exit
-            for thread, pipe in zip(self._threads,
-                                    (process.stdout, process.stderr, process.stdin)):
-                if not thread.is_alive():
-                    pipe.close()
+            pipes = process.stdout, process.stderr, process.stdin
+            for pipe in [pipe for thread, pipe in zip(self._threads, pipes)
+                         if not thread.is_alive()]:
+                pipe.close()
             raise StartFailed(f"its threads could not be started: {problem}") from None
 
     # -- called by any thread

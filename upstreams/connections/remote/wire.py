@@ -14,9 +14,8 @@ import threading
 from transports.fabric.peers import StartFailed
 from transports.fabric.text import printable
 
-from .circle import circle
 from .connection import CONNECT_SECONDS, HttpFailed, ServerConnection, Unreachable, in_words
-from .message_headers import SESSION
+from .message_headers import SESSION, circle
 from .problem import Problem
 
 MOST_REDIRECTS = 5
