@@ -360,7 +360,11 @@ def test_where_a_text_is_cut_no_beginning_of_a_secret_is_left(write, text, shown
     ("Framelink MCP for Figma", "Framelink-MCP-for-Figma", "Framelink-MCP-for-Figma"),
     ("DuckDB (in-memory, r/w)", "DuckDB-in-memory-r-w", "DuckDB-in-memory-r-w"),
     ("awslabs.core-mcp-server", "awslabs.core-mcp-server", "awslabs-core-mcp-server"),
-    ("..", "server-5ec1f7e7", "server-5ec1f7e7"), ("mcp", "mcp", "mcp"),
+    ("..", "server-5ec1f7e7", "server-5ec1f7e7"), ("mcp", "mcp", "mcp"), ("a.b", "a.b", "a-b"),
+    ("github.com/upstash/context7-mcp", "github.com-upstash-context7-mcp",
+     "github-com-upstash-context7-mcp"), ("Süd", "Sud", "Sud"),
+    ("天气", "server-4d947325", "server-4d947325"),
+    ("x" * 41, "x" * 41, "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx-3164596d"),
     ("x" * 100, "x" * 100, None),
 ])
 def test_a_name_that_cannot_be_part_of_a_path_gets_one_made_from_it(write, name, path, prefix):

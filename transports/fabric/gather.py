@@ -1,5 +1,4 @@
-"""Waiting without a thread that waits: all runs in the thread that brings the next piece, mostly
-the reader thread of a server, or the clock."""
+"""Waiting without a thread that waits: all runs in the thread that brings the next piece."""
 
 import functools
 import threading

@@ -69,8 +69,7 @@ def encode(message):
 
 
 def decode(data):
-    """Bytes → the JSON value in them. Raises InvalidMessage if they are not UTF-8 or not JSON, or
-    if the value is nested so deep that encoding it again could fail."""
+    """Bytes → the JSON value in them. Raises InvalidMessage, also if it is nested too deep."""
     try:
         value = _decoder.decode(data.removeprefix(BOM).decode("utf-8"))
     except (ValueError, RecursionError) as problem:

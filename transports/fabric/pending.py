@@ -123,8 +123,7 @@ class Calls:
         return True
 
     def cancel(self, id, reason):
-        """The asker takes its request back; returns the Call that has ended by this, or None. An
-        unknown id is no error: the answer may be on its way."""
+        """The asker takes its request back: the Call that ends by this, or None; no error."""
         call = self.find(id)
         # Cancellation, Behavior Requirements: `initialize` must not be cancelled.
         return call if call and call.method != "initialize" and call.cancel(reason) else None
@@ -178,8 +177,7 @@ class PendingRequests:
         self._closed = None     # the reason, once it is closed
 
     def add(self, message, reply_to, call=None):
-        """A copy of the request under our id, with our progress token if it has one. Raises
-        Refused, with the reason, once the table is closed."""
+        """A copy of the request under our id and progress token. Raises Refused once closed."""
         our_id = next(self._ids)
         token = dig(message, "params", "_meta", "progressToken")
         sent = {**message, "id": our_id}
@@ -192,8 +190,7 @@ class PendingRequests:
         return sent
 
     def answer(self, response):
-        """Send a response home under the id that it was asked with. Returns its row, or None if it
-        was withdrawn or answered before."""
+        """Send a response home under its asker's id. Returns its row; None if nobody waits."""
         if row := self.take(_ours(response["id"])):
             _send_home(row, _whole(response))
         return row

@@ -32,8 +32,7 @@ class Gate:
         self._opening = False
 
     def do(self, function, *arguments):
-        """Call the function: now if the gate is open, else when it opens. False if it is not
-        called, as too much is kept already."""
+        """Call it now if the gate is open, else when it opens. False if too much is kept."""
         with self._lock:
             if self._kept is not None:
                 if too_far_behind(len(self._kept), self._bytes):
@@ -116,8 +115,7 @@ class Session:
         self.ready_gate.open()
 
     def seconds_silent(self):
-        """Since the last sign of life of its client. None is known here, and none is needed: this
-        session ends with its stream."""
+        """Of its client: not known here, nor needed, as this session ends with its stream."""
         return 0.0
 
     def send(self, message):
@@ -157,8 +155,7 @@ class Session:
                 question.withdraw(reason)
 
     def _stream_of(self, question):
-        """The stream of the call that the question belongs to, if that stream is still open;
-        otherwise the session's own stream."""
+        """The stream of the call that the question belongs to, if it is open; else our own."""
         call = question.within
         if call and not call.ended and call.reply_to is not self.outbox \
                 and not call.reply_to.is_complete():

@@ -14,8 +14,7 @@ class Hidden:
         self._lock = threading.Lock()   # protects the change of `texts`
 
     def add(self, secrets, instead_of=()):
-        """From now on these are hidden, too, in each form that they are written in. `instead_of`:
-        those that were, and are used no more."""
+        """Hide these from now on, in each form that they are written in, in place of others."""
         new, old = ({form for secret in each for form in (
             secret, repr(secret)[1:-1], repr(secret + "'\"")[1:-4],     # which quotes are escaped
             json.dumps(secret)[1:-1], printable(secret))}   # in a repr depends on the text around

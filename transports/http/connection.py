@@ -167,8 +167,7 @@ class ClientConnection:
             self.answer(BUG)
 
     def _run(self, application):
-        """Send what Flask answers, or a stream of events, which is what has no Content-Length.
-        The connection ends after a stream."""
+        """Send what Flask answers, or a stream, which has no Content-Length and comes last."""
         request, begun = self._request, []
         pieces = application(request.environ(self), lambda *given: begun.extend(given))
         status, headers = begun[:2]

@@ -73,8 +73,7 @@ class Workers:
             self.streams = streams
 
     def _work(self):
-        """Run by each thread. It ends when many more than SPARE are spare: to start and end one
-        for every stream would cost more."""
+        """Run by each thread. Not to start and end one for every stream, some more are spare."""
         is_wanted = True
         while is_wanted:
             task = self._tasks.get()

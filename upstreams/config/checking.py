@@ -26,7 +26,6 @@ OF_SERVERS = {"properties": {"mcpServers": {**SCHEMA["properties"]["mcpServers"]
 NOTES = {"$schema", "description"}      # for people and editors
 SEPARATOR = "__"        # between a prefix and a name
 LONGEST_PREFIX = 40     # longer ones would leave no room for the tool's own name
-
 _SEGMENT = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 MOST_NAMED = 10         # unknown keys in one sentence: settings of an editor may have hundreds
 
@@ -43,7 +42,7 @@ class Stated:
     name: str
     keys: dict
     problems: list = field(default_factory=list)    # all that is wrong with it, in sentences
-    rules: list = field(default_factory=list)       # see the Entry
+    rules: tuple = None         # see the Entry
 
     def place(self, path=""):
         """Where this is: "env.KEY" → "x.json: mcpServers.github.env.KEY"."""
@@ -145,13 +144,7 @@ def unknown_to_us(keys):
 
 
 def segment(name):
-    """A name that can be part of a path, as close to this one as possible.
-
-    >>> segment("Framelink MCP for Figma"), segment("DuckDB (read-only)"), segment("a.b")
-    ('Framelink-MCP-for-Figma', 'DuckDB-read-only', 'a.b')
-    >>> segment("github.com/upstash/context7-mcp"), segment("Süd"), segment("天气")
-    ('github.com-upstash-context7-mcp', 'Sud', 'server-4d947325')
-    """
+    """A name that can be part of a path, as close to this one as possible."""
     if _SEGMENT.fullmatch(name):
         return name
     # One character after the other: the order of their marks, which costs quadratic time, is lost.
@@ -162,11 +155,7 @@ def segment(name):
 
 def prefix(name):
     """The prefix of a server with this name: hosts hand tool names to model APIs, which allow no
-    more than letters, digits, - and _.
-
-    >>> prefix("github.com-upstash-context7-mcp"), prefix("x" * 41)
-    ('github-com-upstash-context7-mcp', 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx-3164596d')
-    """
+    more than letters, digits, - and _."""
     made = re.sub(r"[^A-Za-z0-9_-]", "-", name)
     return made if len(made) <= LONGEST_PREFIX else f"{made[:31]}-{_hash(name)}"
 

@@ -8,7 +8,6 @@ import fnmatch
 import logging
 import math
 import os
-import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -45,8 +44,7 @@ class Entry:
     start_timeout: float = 60
     allow: tuple = None         # patterns of the tools that are offered; None: all
     deny: tuple = ()            # patterns of the tools that are not
-    rules: tuple = ()           # (what goes before a tool's name, a pattern of both, whether what
-    #                             fits is off): of those that fit, the last one counts
+    rules: tuple = None         # rules.hide(tool): those of another host, see `dialects`
     rename: tuple = ()          # pairs: the server's name of a tool or prompt, and ours for it
     describe: tuple = ()        # pairs: our name of one, and its description
     timeout: float = 0          # seconds that a call may take; 0: no limit
@@ -65,13 +63,8 @@ class Entry:
         """Whether a tool, by the server's name for it, is neither listed nor called."""
         def is_among(patterns):
             return any(fnmatch.fnmatchcase(tool, pattern) for pattern in patterns)
-        if self.rules:
-            name = re.sub("[^A-Za-z0-9_-]", "_", self.rules[0][0] + tool)
-            fit = [is_off for _, pattern, is_off in self.rules
-                   if fnmatch.fnmatchcase(name, pattern)]
-            if fit and fit[-1]:
-                return True
-        return self.allow is not None and not is_among(self.allow) or is_among(self.deny)
+        return bool(self.allow is not None and not is_among(self.allow) or is_among(self.deny)
+                    or self.rules and self.rules.hide(tool))
 
     def runs_like(self, other):
         """Whether a process of the other entry can go on as one of this: what differs is only what
@@ -207,7 +200,7 @@ def _entry(name, server, values, known):
         ca=tls.get("ca"), certificate=tls.get("certificate"), key=tls.get("key"),
         prefix=before and before + SEPARATOR,
         allow=tuple(tools["allow"]) if "allow" in tools else None,
-        deny=tuple(tools.get("deny", ())), rules=tuple(server.rules),
+        deny=tuple(tools.get("deny", ())), rules=server.rules,
         rename=_pairs(keys["rename"]), describe=_pairs(keys["describe"]),
         start_timeout=keys["startTimeout"], timeout=keys["timeout"],
         restart_attempts=restart.get("attempts", math.inf if "url" in keys else 5),

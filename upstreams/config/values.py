@@ -179,13 +179,7 @@ class Values:
 
 
 def secrets_in_clear(server):
-    """{where: value} for one server as the file has it.
-
-    >>> secrets_in_clear({"env": {"API_KEY": "abc123", "SAFE_KEY": "${SAFE_KEY}", "N": "abc123",
-    ...                           "OF_GEMINI_KEY": "$SAFE_KEY"},
-    ...                   "args": ["--token", "hunter2", "--limit", "1000000", "x_token=hunter3"]})
-    {'env.API_KEY': 'abc123', 'args.1': 'hunter2', 'args.4': 'hunter3'}
-    """
+    """{where: value} for one server as the file has it."""
     named = [(f"{section}.{name}", name, value) for section in ("env", "headers")
              for name, value in server.get(section, {}).items()]
     for section in ("args", "headersCommand"):

@@ -101,8 +101,7 @@ class Aggregate(Surface):
             lambda upstream, put: Pages(upstream, method, put, call).ask())
 
     def _merged(self, method, items):
-        """In the config's order, or the group's. Of two equal names or URIs the first stays: a
-        request for that name or URI goes there too."""
+        """In the config's order, or the group's. Of two equal names or URIs the first stays."""
         key, merged, pages = LISTS[method][2], {}, {}
         before = f'a server before it in the {"config" if self.group is None else "group"} has '
         for upstream, item in items:

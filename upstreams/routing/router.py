@@ -96,8 +96,7 @@ class Router:
         return session
 
     def surface(self, name):
-        """What a session of the server or group with this name sees, or, without a name, one of
-        all. Raises LookupError for an unknown one."""
+        """What a session of this server, group or (None) all sees. Raises LookupError."""
         surface = self._aggregates.get(name)
         if surface is None and name in self.pool.entries:
             surface = Single(self.pool, name)
@@ -108,8 +107,7 @@ class Router:
         return surface
 
     def _make_room(self, sessions, option="--max-processes"):
-        """End the one of these sessions that has no call, and whose client has been silent for
-        longest. False if all are in use."""
+        """End that without a call whose client is silent longest. False if all are in use."""
         silent = {session: session.seconds_silent() for session in sessions
                   if not len(session.calls)}
         longest = max(silent, key=silent.get, default=None)

@@ -134,8 +134,7 @@ class Process:
             raise  # into the log
 
     def _broken(self, reason):
-        """A pipe has ended. Its thread may wait here: mostly the process is ending too, and its
-        exit status says more than the end of the pipe."""
+        """A pipe has ended. Its thread may wait here: an exit status would say more than that."""
         if not self._exited.wait(DRAIN):
             self._report(reason)
         self.close()
