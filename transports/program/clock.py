@@ -33,7 +33,7 @@ class Clock:
             function(*arguments)
 
     def forget(self, event):
-        """Do not call it after all, if it was not. It stays in the schedule: a search takes long."""
+        """Do not call it after all, if it was not. It stays in the schedule: no search there."""
         if event:
             event.clear()
 
