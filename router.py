@@ -83,7 +83,8 @@ from transports.http.streamable import streamable_http  # room: transports/http/
 from transports.tap import begin_trace                  # room: transports/tap
 from upstreams.advice import advise                     # room: upstreams/advice
 from upstreams.config.dialects import dialects          # room: upstreams/config/dialects
-from upstreams.connections.remote import connect        # room: upstreams/connections/remote
+from upstreams.config.programs import known             # room: upstreams/config/programs
+from upstreams.connections.remote import circle, connect    # room: upstreams/connections/remote
 from upstreams.eras import open_life                    # room: upstreams/eras
 from upstreams.relay import pass_on                     # room: upstreams/relay
 from upstreams.reload import follow                     # room: upstreams/reload
@@ -96,6 +97,9 @@ WAYS = {            # HTTP: where clients reach us → the views and POSTs there
 PAGES = {           # HTTP: where browsers find something → the views there
     "/live": live_page,                                 # room: transports/http/live
 }
+GUARDS = [          # HTTP: guard(header) → why a request with this header is refused, or None
+    circle.closes,                                      # room: upstreams/connections/remote
+]
 CONNECTIONS = {     # the key of a server in the config → what carries its messages
     "command": Process,
     "url": connect,                                     # room: upstreams/connections/remote
@@ -106,6 +110,7 @@ ROOMS = {           # what the core goes on without
     "advise": advise,                                   # room: upstreams/advice
     "dialects": dialects,                               # room: upstreams/config/dialects
     "follow": follow,                                   # room: upstreams/reload
+    "known": known,                                     # room: upstreams/config/programs
     "open_life": open_life,                             # room: upstreams/eras
     "rest": rest,                                       # room: upstreams/rest
 }
@@ -129,7 +134,7 @@ def main():
     stderr = Stderr()
     try:
         given = command_line.read(__doc__, VERSION)
-        options = read_options(given, TRANSPORTS, WAYS, PAGES)
+        options = read_options(given, TRANSPORTS, WAYS, PAGES, GUARDS)
         stderr.begin_log(given["--log-level"])
         run = _passing_on if given["--connect"] else _routing
         run = run(options, stderr)
@@ -174,7 +179,8 @@ def _routing(options, stderr):
     refuse_circle(options.given["--config"])
     read = functools.partial(load, options.given["--config"], options.given["--group"],
                              CONNECTIONS, ROOMS.get("dialects"), "open_life" in ROOMS,
-                             "rest" in ROOMS)
+                             known=ROOMS.get("known", lambda *_arguments: {}),
+                             rests="rest" in ROOMS)
     config = read()
     hidden.add(config.secrets())
     return functools.partial(_run, config, read, transport, options, stderr)
@@ -185,8 +191,7 @@ def _run(config, read, transport, options, stderr, clock):
 
     The end, after that: the transport ends its sessions (http/server.py tells in which order) and
     returns. Then all servers are ended at the same time (connections/process tells the three
-    steps), then the guardian, and last the clock, which times these steps.
-    """
+    steps), then the guardian, and last the clock, which times these steps."""
     given, guardian = options.given, Guardian()
 
     def connect(entry, label):

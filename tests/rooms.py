@@ -32,6 +32,7 @@ ROOMS = {
     "transports/tap": set(),
     "upstreams/advice": {"upstreams/server", "upstreams/config"},
     "upstreams/config/dialects": {"upstreams/config"},
+    "upstreams/config/programs": {"upstreams/config"},
     "upstreams/connections/remote": {"upstreams/connections/process"},
     "upstreams/eras": {"upstreams/server"},
     "upstreams/relay": {"upstreams/connections/remote", "upstreams/server", "upstreams/config",

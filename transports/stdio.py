@@ -2,8 +2,7 @@
 
 The main thread reads, because a daemon thread that is blocked on stdin aborts the interpreter at
 its end. The thread `stdout-writer` is the output's feeder. When the input ends, the requests that
-are still open are answered before we exit.
-"""
+are still open are answered before we exit."""
 
 import contextlib
 import logging
@@ -24,8 +23,7 @@ SIGNAL_SECONDS = 2.0        # after a signal: for the client to read what we hav
 
 
 def serve(router, _options):
-    """Serve one client on stdin and stdout until its input ends. Called by the main thread.
-    Raises CannotServe if one of them is closed."""
+    """Serve one client on stdin and stdout until its input ends. Raises CannotServe."""
     if sys.stdin is None or sys.stdout is None:
         raise CannotServe("standard input or output is closed, so there is no client to serve: "
                           "a client starts the router with both; for others use --transport http")
@@ -41,8 +39,7 @@ def serve(router, _options):
 
 
 def serve_pipes(router, source, sink):
-    """Serve one client that writes lines to `source` and reads lines from `sink`, which are
-    buffered binary files. Returns when `source` ends. Called by the main thread, once."""
+    """Serve the client at these two buffered binary files until `source` ends."""
     session = router.open("stdio")
     session.outbox.on_behind = end_ourselves  # a client that cannot hear us is of no use
     writer = threading.Thread(target=_write, args=(session.outbox, sink), name="stdout-writer")

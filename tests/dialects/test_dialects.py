@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 from upstreams.config import entries
 from upstreams.config.checking import SCHEMA
 from upstreams.config.dialects import dialects
+from upstreams.config.dialects.comments import parse
 from upstreams.config.dialects.hosts import HOSTS, WORDS, Word
-from upstreams.config.reading import ConfigError, parse
+from upstreams.config.reading import ConfigError
 
 from json_values import JSON
 from processes import FAKE_SERVER, ROOT
@@ -530,3 +531,39 @@ def test_a_config_is_loaded_or_refused_with_a_sentence(tmp_path_factory, data):
         assert load([path])
     except ConfigError as problem:
         assert str(problem).startswith(str(path)) and len(str(problem)) < 5000
+
+
+def test_an_env_file_has_more_variables_and_those_of_env_count_first(write, monkeypatch):
+    monkeypatch.setenv("BOTH", "of-the-router")
+    write("FROM_FILE=file-value\nBOTH=also-in-the-file\nAND=more\n", name="more.env")
+    entry = load([write(json.dumps({"mcpServers": {"a": {
+        "command": "npx", "envFile": "more.env", "args": ["${BOTH}", "${FROM_FILE}"],
+        "env": {"BOTH": "of-the-entry"}}}}))]).entries["a"]
+    assert entry.problem is None and entry.args == ("of-the-entry", "file-value")
+    assert dict(entry.env) == {"BOTH": "of-the-entry", "FROM_FILE": "file-value", "AND": "more"}
+    assert entry.redact("x of-the-entry, file-value") == "x ***, ***"
+
+
+@pytest.mark.parametrize("name, words", [
+    ("none.env", "cannot be read"), ("\0", "cannot be read"), ("pipe", "it is a pipe")])
+def test_an_env_file_that_cannot_be_read_is_refused(write, tmp_path, name, words):
+    os.mkfifo(tmp_path / "pipe")
+    problem = problem_of(write(json.dumps({"mcpServers": {
+        "a": {"command": "x", "envFile": name}}})))
+    assert "a.envFile: the file" in problem and words in problem
+
+
+def test_an_env_file_may_be_empty(write):
+    path = write(json.dumps({"mcpServers": {
+        "a": {"command": "x", "envFile": os.devnull, "env": {"A": "b"}}}}))
+    assert load([path]).entries["a"].env == (("A", "b"),)
+
+
+def test_comments_and_a_comma_at_the_end_are_allowed(write):
+    path = write("""{
+        // comments, and a comma at the end
+        "mcpServers": {
+            "one": {"type": "stdio", "command": "x", "args": ["http://a/*b*/", ",]"],}, /* here */
+        }
+    }""")
+    assert load([path]).entries["one"].args == ("http://a/*b*/", ",]")

@@ -7,7 +7,6 @@ import urllib.request
 
 import pytest
 
-from transports.fabric.circle import MOST_ABOVE, Circle, circle
 from transports.http.access_check import AccessCheck
 from transports.program.options import Access
 
@@ -117,15 +116,11 @@ def test_any_address_of_this_machine_may_be_listened_on_without_a_token(host):
     assert ask(access, host="evil.example")[0] == 403
 
 
-def test_a_request_that_comes_from_ourselves_is_refused():
-    other, ours = "0123456789abcdef", Circle()
-    assert ask(Access(), mcp_router_within=f"{other},{circle.id}")[0] == 508
-    assert ask(Access(), mcp_router_within=other)[0] == 200
-    assert circle.header[1].split(",")[0] == circle.id and other in circle.header[1].split(",")
-    for n in range(1000):
-        assert not ours.closes(f"{n:016x}" + "," * 10_000)
-    assert len(ours.header[1]) == 17 * MOST_ABOVE + 16
-    assert not ours.closes("rubbish, \x00") and not ours.closes(None)
+def test_a_guard_may_refuse_what_is_let_in_and_says_why():
+    access = Access(token=b"t0ken", guards=(lambda header: header("X-Odd") and "a loop",))
+    assert ask(access, x_odd="1")[0] == 401
+    assert ask(access, x_odd="1", authorization="Bearer t0ken")[0] == 508
+    assert ask(access, authorization="Bearer t0ken")[0] == 200
 
 
 def test_a_session_id_is_worth_nothing_without_the_token(start_router, tmp_path):

@@ -1,6 +1,7 @@
 """upstreams/reload/watch.py: the file changes while a real router runs, with sessions open."""
 
 import fcntl
+import functools
 import json
 import os
 import pty
@@ -262,13 +263,20 @@ def test_a_change_between_the_reading_of_the_file_and_the_first_look_is_seen(wat
     assert used == [["two"]]
 
 
-def test_files_that_the_config_names_are_looked_at_too(config):
+@pytest.fixture
+def load_with_env_files():
+    """`load` as the room for the configs of other hosts makes it."""
+    dialects = pytest.importorskip("upstreams.config.dialects").dialects
+    return functools.partial(load, dialects=dialects)
+
+
+def test_files_that_the_config_names_are_looked_at_too(config, load_with_env_files):
     path = processes.Path(config(one={**fake(), "envFile": "variables"},
                                  two={**fake(), "envFile": "secret"}))
     for name in "variables", "secret":
         path.with_name(name).write_text("A=1")
-    used = []
-    watched = Watch(load([path]), lambda: load([path]), lambda new: used.append(
+    used, read = [], functools.partial(load_with_env_files, [path])
+    watched = Watch(read(), read, lambda new: used.append(
         [dict(entry.env)["A"] for entry in new.entries.values()]))
     path.with_name("variables").write_text("A=22")
     look(watched)
@@ -278,10 +286,11 @@ def test_files_that_the_config_names_are_looked_at_too(config):
     assert used == [["22", "1"], ["22", "333"]]
 
 
-def test_a_file_that_a_wrong_entry_names_is_looked_at_until_it_is_right(config, caplog):
+def test_a_file_that_a_wrong_entry_names_is_looked_at_until_it_is_right(
+        config, load_with_env_files, caplog):
     path = processes.Path(config(two={**fake(), "envFile": "variables"}))
-    found = []
-    watched = Watch(load([path]), lambda: load([path]),
+    found, read = [], functools.partial(load_with_env_files, [path])
+    watched = Watch(read(), read,
                     lambda new: found.append(new.entries["two"].problem))
     for text in "no variable", "A=1":
         path.with_name("variables").write_text(text)
@@ -324,6 +333,7 @@ def test_what_would_clash_with_what_stays_as_it_was_is_told_like_any_other(watch
 
 
 def test_an_env_file_that_is_empty_for_a_second_restarts_nothing(start_router, tmp_path):
+    pytest.importorskip("upstreams.config.dialects")
     variables = tmp_path / "variables"
     variables.write_text("A=1")
     running = start_router({"one": {**fake(), "envFile": str(variables)}})

@@ -8,6 +8,9 @@ import urllib.request
 
 import pytest
 
+from upstreams.connections.remote.message_headers import (HEADER, MOST_ABOVE, REFUSED, Circle,
+                                                          circle)
+
 from by_hand import Sse
 from processes import ROOT, Running, fake, wait_until
 
@@ -109,3 +112,16 @@ def test_an_agent_below_a_router_may_call_that_router(start, ports):
     running = start(ports[0], {"agent": {"restart": False, "command": "python3", "args": [
         "-c", agent, str(ROOT / "router.py"), "--connect", url(ports[0])["url"]]}})
     assert '"serverInfo"' in running.wait_for("agent heard .*", 30)[0]
+
+
+def test_a_request_that_comes_from_ourselves_is_refused():
+    def why_not(circle, value):
+        return circle.closes({HEADER: value}.get)
+    other, ours = "0123456789abcdef", Circle()
+    assert why_not(circle, f"{other},{circle.id}") == REFUSED
+    assert why_not(circle, other) is None
+    assert circle.header[1].split(",")[0] == circle.id and other in circle.header[1].split(",")
+    for n in range(1000):
+        assert not why_not(ours, f"{n:016x}" + "," * 10_000)
+    assert len(ours.header[1]) == 17 * MOST_ABOVE + 16
+    assert not why_not(ours, "rubbish, \x00") and not why_not(ours, None)

@@ -6,8 +6,6 @@ import re
 import subprocess
 import sys
 
-import pytest
-
 from listing import SECRETS, listing, with_secrets
 from processes import ROOT
 from world import World, offers
@@ -39,22 +37,6 @@ def test_a_pattern_that_no_tool_fits_is_told(check):
     assert 'one: "tools.deny" in its config is for serach, which fits no tool of it' in text
 
 
-@pytest.mark.parametrize("command, args, words", [
-    ("cmd", ["/c", "npx", "-y", "x"], "it is a program of Windows, and this system is another"),
-    ("wsl.exe", ["-e", "npx"], "it is a program of Windows, and this system is another"),
-    (r"C:\Tools\node.exe", [], r'"C:\Tools\node.exe" is a path of Windows'),
-    ("C:/Tools/node.exe", [], '"C:/Tools/node.exe" is a path of Windows'),
-    ("node", [r"C:\Users\me\index.js"], r'"C:\Users\me\index.js" is a path of Windows')])
-def test_what_is_of_windows_fails_here_with_a_sentence_and_once(check, command, args, words):
-    status, text = check({"one": {"command": command, "args": args}})
-    assert status == 1 and words in text and check.log.count("is not running") == 1
-
-
-def test_arguments_of_an_unknown_program_may_be_for_a_windows_machine(check):
-    _, text = check({"one": {"command": "ssh-to-there", "args": [r"C:\Tools\server.exe"]}})
-    assert "is a path of Windows" not in text and "was not found" in text
-
-
 def test_json_has_what_health_says(check):
     status, answer = check({"good": listing("b", "c"), "missing": {"command": "no-such"}},
                            as_json=True)
@@ -78,14 +60,6 @@ def test_a_program_that_sends_back_what_it_gets_is_said_to_be_no_server(check):
     for settings in {}, {"protocol": "legacy"}:
         status, text = check({"one": {"command": "cat", **settings}})
         assert status == 1 and "\none: sends back what it gets, so it is probably no MCP" in text
-
-
-@pytest.mark.parametrize("command, program", [
-    ("npx", "Node.js"), ("uvx", "uv"), ("docker", "Docker"), ("/opt/none/bunx", "Bun")])
-def test_a_missing_command_names_what_to_install(check, command, program):
-    _, text = check({"one": {"command": command}}, PATH="/nowhere")
-    assert f'the command "{command}" was not found or may not be run; it comes with {program} (' \
-        in text
 
 
 def test_a_list_that_a_server_announces_and_does_not_know_is_no_problem(check):

@@ -28,11 +28,12 @@ from transports.program.log import Stderr
 from transports.program.options import Access
 from transports.tap.tap import Tap
 from upstreams.advice.schemas import refused_schemas
-from upstreams.config import names, reading, values
+from upstreams.config import checking, values
 from upstreams.config.checking import SERVER, check
-from upstreams.config.dialects import hosts, translation
+from upstreams.config.dialects import comments, env_file, hosts, translation
 from upstreams.config.dialects.values import HostValues
 from upstreams.config.entries import Entry
+from upstreams.config.programs import packages
 from upstreams.connections.remote import event_stream, message_headers, problem
 from upstreams.connections.remote.connection import HttpFailed, Origin
 from upstreams.server.catalog import TOOLS, Catalog, made_from, outer_name
@@ -252,27 +253,27 @@ WORST = {
     "Tap": [lambda n: TAP.open() and TAP.to_client("x", {"id": "x" * n, "method": "y" * n},
                                                    b"x" * n)],
     # -- config
-    "parse": [lambda n, text=text: reading.parse('{"' + text * (n // len(text)))
+    "parse": [lambda n, text=text: comments.parse('{"' + text * (n // len(text)))
               for text in ('\\"', "/* ", "/*", "//", ", ", ",", " ", '"', '":{"', "/")] + [
-              lambda n: reading.parse("/*" + "/* " * (n // 3)),
-              lambda n: reading.parse("{" + '"a":1,' * (n // 6) + "}")],
+              lambda n: comments.parse("/*" + "/* " * (n // 3)),
+              lambda n: comments.parse("{" + '"a":1,' * (n // 6) + "}")],
     "Values.expand": [lambda n, text=text, end=end: HOST_VALUES.expand(
                           "here", text * (n // len(text)) + end * (n // len(text)))
                       for text, end in (("${HOME}", ""), ("${A_:-", "}"), ("${", ""))] + [
                       lambda n: HOST_VALUES.expand("here", "${env:A_" + " " * n + "x}"),
                       lambda n: HOST_VALUES.expand("here", "${env:A_" + "|env:A_" * n + "}")],
-    "parse_env_file": [lambda n, text=text: values.parse_env_file("x", text * (n // len(text)))
+    "parse_env_file": [lambda n, text=text: env_file.parse_env_file("x", text * (n // len(text)))
                        for text in ('A="\\"', "A='\nB=\"\n", " ", "export ", "A", "A= #", "A=\n",
                                     '"', "A=' #\n")],
     "secrets_in_clear": [lambda n, text=text: values.secrets_in_clear(
                              {"args": [text * (n // len(text))], "env": {text * 9: "x" * n}})
                          for text in ("a", "eyJ", "eyJa.", "://a:", "://:", "token=", "sk-", "A",
                                       "Aa", "a-", 'a"=', "token: ")],
-    "names": [lambda n, text=text: [names.segment(text * n), names.prefix(text * n),
-                                    names.words_of(text * n, [text * n, "git+" + text * n]),
-                                    names.lists_by_capabilities([text * n])]
+    "names": [lambda n, text=text: [checking.segment(text * n), checking.prefix(text * n),
+                                    packages.words_of(text * n, [text * n, "git+" + text * n]),
+                                    packages.lists_by_capabilities([text * n])]
               for text in ("/", "@", "=", "\n", "é", ".", "-")] + [
-              lambda n: names.segment("\u0315" * n + "\u0327" * n)],
+              lambda n: checking.segment("\u0315" * n + "\u0327" * n)],
     "hosts.split": [lambda n, text=text: hosts.split(text * (n // len(text)))
                     for text in ("a", "a ", '"', "\\", "'a")],
     "hosts._with_dollars": [lambda n: hosts._with_dollars("{env:" * (n // 5))],

@@ -27,6 +27,8 @@ REFUSED = {
                        "a.protocol: needs a room"),
     "upstreams/rest": (["--check"], {"command": "python3", "start": "first-use"},
                        "a.start: needs a room"),
+    "upstreams/config/programs": (["--check"], {"command": "npxx"},
+                                  "may not be run; searched PATH="),
     "upstreams/config/dialects": ([], None, 'needs the key "mcpServers"'),
 }
 PATHS = {"transports/http/streamable": "/mcp", "transports/http/live": "/live"}

@@ -22,7 +22,6 @@ In reading order:
     pending.py    ids and progress tokens, out and home again; cancellation
     outbox.py     the queue before each stream and pipe, and the right to write to it
     gather.py     waiting without a thread that waits
-    circle.py     a router that is, by way of others, a server of its own
     text.py       text from outside, made fit for logs and tables
     session.py    one client's conversation
 """

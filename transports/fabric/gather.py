@@ -1,5 +1,4 @@
-"""Waiting without a thread that waits: all runs in the thread that brings the next piece, mostly
-the reader thread of a server, or the clock."""
+"""Waiting without a thread that waits: all runs in the thread that brings the next piece."""
 
 import functools
 import threading
@@ -19,9 +18,8 @@ class OnAnswer:
 
 
 class Gather:
-    """One value from each of several sources, which are any hashable objects. finish(values,
-    missing) is called once: with {source: value}, and with the set of sources that gave nothing in
-    so many seconds. Without a clock there is no deadline."""
+    """One value from each of several sources, any hashable objects. finish({source: value}, those
+    that gave nothing in so many seconds) is called once. Without a clock they have any time."""
 
     def __init__(self, sources, finish, clock=None, seconds=None):
         self._sources, self._finish = list(sources), finish
@@ -80,5 +78,5 @@ class GrowingPause:
         return seconds
 
     def reset(self):
-        """It has worked: the next pause is the first again."""
+        """It has worked."""
         self._seconds = self._first

@@ -64,17 +64,12 @@ _decoder = json.JSONDecoder(parse_float=_finite, parse_constant=_finite)
 
 
 def encode(message):
-    r"""The message as one line of bytes, without the line's end.
-
-    >>> encode({"text": "a\u2028b"})
-    b'{"text":"a\\u2028b"}'
-    """
+    """The message as one line of bytes, without the line's end."""
     return _encoder.encode(message).encode("ascii")
 
 
 def decode(data):
-    """Bytes → the JSON value in them. Raises InvalidMessage if they are not UTF-8 or not JSON, or
-    if the value is nested so deep that encoding it again could fail."""
+    """Bytes → the JSON value in them. Raises InvalidMessage, also if it is nested too deep."""
     try:
         value = _decoder.decode(data.removeprefix(BOM).decode("utf-8"))
     except (ValueError, RecursionError) as problem:
@@ -102,13 +97,7 @@ def each_line(pipe, longest, waiting=contextlib.nullcontext()):
     """(line, None) for each line that is not blank, without its end and without a byte order mark.
 
     (its first bytes, its last bytes) for a line that is longer than `longest` bytes. `waiting` is
-    a context manager, around each read.
-
-    >>> import io
-    >>> list(each_line(io.BytesIO(b"one\\n\\n" + b"x" * 1000 + b"y\\nthree"), 900)) == [
-    ...     (b"one", None), (b"x" * 400, b"x" * 399 + b"y"), (b"three", None)]
-    True
-    """
+    a context manager, around each read."""
     def read(most):
         with waiting:
             return pipe.readline(most)
@@ -137,10 +126,9 @@ def behind_a_banner(line):
 
 
 def id_of_answer(line):
-    """Our id in bytes that are no message, if they were an answer, else None. A log line or a
-    request has none that would be ours."""
+    """Our id in bytes that are no message, if they were an answer; else None."""
     head, tail = line[:200], line[-200:]
-    if b'"jsonrpc"' not in head + tail or b'"method"' in head:
+    if b'"jsonrpc"' not in head + tail or b'"method"' in head:  # a log line; a request
         return None
     found = _ID_AT_START.search(head) or _ID_AT_END.search(tail)
     return found and int(found[1])
@@ -177,11 +165,7 @@ def is_id(value):
 
 
 def dig(value, *keys):
-    """What is at the end of these keys of nested objects; None if there is no such thing.
-
-    >>> dig({"params": {"_meta": {"progressToken": 7}}}, "params", "_meta", "progressToken")
-    7
-    """
+    """What is at the end of these keys of nested objects; None if there is no such thing."""
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
     return value

@@ -1,13 +1,12 @@
 """The queue between the threads that send to a peer and the one stream or pipe that leads to it.
 
-Any thread may send, and none may wait for the peer: a slow client must not stop the thread that
-reads a server, for which every other client waits. Only the *feeder* waits, the one thread that
-feeds this stream. A peer that falls too far behind is disconnected.
+Any thread may send, and none may wait for the peer, as every other client would wait with it. Only
+the *feeder* waits, the one thread that feeds this stream. A peer that falls too far behind is
+disconnected.
 
 Waking the feeder costs more than all the rest of a message. So the sender writes its message
-itself if nobody else is writing, nothing waits in the queue, and the write cannot block. The right
-to write is the *pen*: one for each outbox keeps the order.
-"""
+itself if nobody else is writing, nothing waits, and the write cannot block. The right to write is
+the *pen*: one for each outbox keeps the order."""
 
 import collections
 import logging
@@ -123,8 +122,7 @@ class Outbox:
 
 
 def feed_pipe(outbox, pipe):
-    """Run by the feeder of a pipe: write each message as a line, until CLOSE. Raises OSError if
-    nobody reads the pipe any more."""
+    """Run by the feeder of a pipe: write each message as a line, until CLOSE. Raises OSError."""
     outbox.write_at_once = pipe_writer(pipe)
     while (found := outbox.get()) is not CLOSE:
         pipe.write(b"\n".join(found) + b"\n")

@@ -6,21 +6,17 @@ import typing
 
 
 class Peer(typing.Protocol):
-    """Anything that a message can be sent to: a Call, a Session, an Upstream, an Outbox, …
-
-    `send` never blocks and never raises: a peer drops what it can't deliver, and a caller that
-    waits for an answer gets an error in another way.
-    """
+    """Anything that a message can be sent to: a Call, a Session, an Upstream, an Outbox, … `send`
+    never blocks and never raises: a peer drops what it can't deliver, and a caller that waits for
+    an answer gets an error in another way."""
 
     def send(self, message: dict) -> None: ...
 
 
 class ReplyTo(Peer, typing.Protocol):
     """The last argument of `Router.handle`: it gets what belongs to a client's request (progress,
-    log lines, questions) and then its answer, before `handle` returns or long after.
-
-    The session's own outbox needs no more than `send`; a stream of its own also what follows.
-    """
+    log lines, questions) and then its answer, maybe long after. A session's outbox has `send`
+    alone; a stream of a request's own has also what follows."""
 
     def expect_one_less(self) -> None:
         """One request was cancelled by its client: it will get no answer."""
@@ -44,8 +40,7 @@ class Connection(typing.Protocol):
         on_message(message) is called by a thread that reads, never twice at the same time, and
         must not wait; it raises InvalidMessage for what is none. on_closed(reason, pause=None) is
         called once, by any thread. `pause`: the seconds after which another start makes sense, 0
-        if the server only forgot us, math.inf if none makes sense, None if that is not known.
-        """
+        if the server only forgot us, math.inf if none makes sense, None if that is not known."""
 
     def send(self, message: dict) -> None: ...
 

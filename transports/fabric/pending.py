@@ -6,8 +6,7 @@ Both ends of the router, a client's Session and a server's life, keep the same t
     pending    what we asked this peer          {our id: who asked, with which id and token}
 
 A client's tools/call has a row in the session's `calls` and one in the server's `pending`. A
-server's question is the mirror image.
-"""
+server's question is the mirror image."""
 
 import itertools
 import logging
@@ -50,8 +49,7 @@ class Call:
 
     def passed_on(self, peer, our_id):
         """The peer, one life of a server or a Session, now has this request under our id. Its
-        `withdraw` tells it with notifications/cancelled that the request is not wanted any more;
-        no error if it is gone. A late answer is dropped."""
+        `withdraw` tells it that the request is not wanted any more; no error if it is gone."""
         self._passed_on.append((peer, our_id))
         # Another thread may have ended the call just before, and not have seen this entry. If
         # both see it, the request is withdrawn twice, and the second time finds nothing to do.
@@ -110,9 +108,8 @@ class Calls:
         return call
 
     def end(self, call, answer=None):
-        """Take the call out of the table and send its answer, if there is one: the id is free
-        again before the peer has the answer. True for the first caller; any later one finds the
-        call ended, and its answer is dropped."""
+        """Take the call out of the table, so that its id is free, and send its answer, if there is
+        one. True for the first caller; what comes later is dropped."""
         with self.lock:
             if self._open.get(call.id) is not call:
                 return False
@@ -130,8 +127,7 @@ class Calls:
         return True
 
     def cancel(self, id, reason):
-        """The asker takes its request back; returns the Call that has ended by this, or None. An
-        unknown id is no error: the answer may be on its way."""
+        """The asker takes its request back: the Call that ends by this, or None; no error."""
         call = self.find(id)
         # Cancellation, Behavior Requirements: `initialize` must not be cancelled.
         return call if call and call.method != "initialize" and call.cancel(reason) else None
@@ -173,10 +169,8 @@ class Pending:
 
 class PendingRequests:
     """What we asked one peer and it has not answered: {our id: Pending}. Once closed, it stays so.
-
-    A server's next life gets a new table, which goes on with the `ids` of the old one: so a late
-    cancellation never hits another request.
-    """
+    A server's next life goes on with the `ids` of the last, so that a late cancellation hits
+    nothing else."""
 
     def __init__(self, ids=None):
         self._ids = ids or itertools.count(1)
@@ -187,8 +181,7 @@ class PendingRequests:
         self._closed = None     # the reason, once it is closed
 
     def add(self, message, reply_to, call=None):
-        """A copy of the request under our id, with our progress token if it has one. Raises
-        Refused, with the reason, once the table is closed."""
+        """A copy of the request under our id and progress token. Raises Refused once closed."""
         our_id = next(self._ids)
         token = dig(message, "params", "_meta", "progressToken")
         sent = {**message, "id": our_id}
@@ -201,8 +194,7 @@ class PendingRequests:
         return sent
 
     def answer(self, response):
-        """Send a response home under the id that it was asked with. Returns its row, or None if it
-        was withdrawn or answered before."""
+        """Send a response home under its asker's id. Returns its row; None if nobody waits."""
         if row := self.take(_ours(response["id"])):
             _send_home(row, _whole(response))
         return row
@@ -211,9 +203,8 @@ class PendingRequests:
         """The same for an error whose id is null: it is that of the one request, if only one
         waits (JSON-RPC 2.0, Response object: the id could not be read). Else raises `problem`."""
         rows = self.rows()
-        if not (len(rows) == 1 and dig(response, "jsonrpc") == "2.0" and "method" not in response
-                and response.get("id") is None
-                and isinstance(dig(response, "error", "code"), int)):
+        if len(rows) != 1 or dig(response, "jsonrpc") != "2.0" or dig(response, "id") is not None \
+                or "method" in response or not isinstance(dig(response, "error", "code"), int):
             raise problem
         self.answer({**response, "id": rows[0][0]})
 
@@ -312,13 +303,7 @@ def _done(function, *arguments):
 
 def _whole(response):
     """A response as it should be: with a result alone, which is an object, or with an error alone.
-    Clients take nothing else for an answer, and would wait on.
-
-    >>> _whole({"id": 7, "result": {}, "error": None})
-    {'id': 7, 'result': {}}
-    >>> _whole({"id": 7, "error": "no"})["error"]["message"]
-    'an answer without a result or an error, but with "no"'
-    """
+    Clients take nothing else for an answer, and would wait on."""
     value, problem = response.get("result"), response.get("error")
     if problem is None and isinstance(value, dict):
         return without_keys(response, "error") if "error" in response else response
@@ -326,11 +311,10 @@ def _whole(response):
     is_code = is_id(code) and not isinstance(code, str)
     if is_code and isinstance(text, str):
         return without_keys(response, "result") if "result" in response else response
-    said = encode(value if problem is None else problem)[:200].decode()
-    return error(response["id"], code if is_code else INTERNAL_ERROR,
-                 text if isinstance(text, str) and text else
-                 f"an answer without a result or an error, but with {said}",
-                 dig(problem, "data"))
+    if not isinstance(text, str) or not text:
+        said = encode(value if problem is None else problem)[:200].decode()
+        text = f"an answer without a result or an error, but with {said}"
+    return error(response["id"], code if is_code else INTERNAL_ERROR, text, dig(problem, "data"))
 
 
 def cancel_notification(our_id, reason):

@@ -1,8 +1,5 @@
-"""One client's conversation: what it asked, what it was asked, and what has to wait for it.
-
-Any thread may send to a session. Its messages go through an Outbox or a stream that is like one,
-so only the thread that feeds its stream ever waits for the client.
-"""
+"""One client's conversation: what it asked, what it was asked, and what has to wait for it. Any
+thread may send to it, and only the thread that feeds its stream ever waits for the client."""
 
 import collections
 import logging
@@ -35,8 +32,7 @@ class Gate:
         self._opening = False
 
     def do(self, function, *arguments):
-        """Call the function: now if the gate is open, else when it opens. False if it is not
-        called, as too much is kept already."""
+        """Call it now if the gate is open, else when it opens. False if too much is kept."""
         with self._lock:
             if self._kept is not None:
                 if too_far_behind(len(self._kept), self._bytes):
@@ -123,8 +119,7 @@ class Session:
         self.ready_gate.open()
 
     def seconds_silent(self):
-        """Since the last sign of life of its client. None is known here, and none is needed: this
-        session ends with its stream."""
+        """Of its client: not known here, nor needed, as this session ends with its stream."""
         return 0.0
 
     def send(self, message):
@@ -148,15 +143,13 @@ class Session:
 
     def withdraw(self, our_id, reason):
         """The question that we asked this client under our id is not wanted any more."""
-        row = self.pending.take(our_id)
-        if row:
+        if row := self.pending.take(our_id):
             self.when_ready(self._stream_of(row.call).send, cancel_notification(our_id, reason))
 
     def cancel_call(self, id, reason):
         """The client takes its request back, and with it the questions that belonged to it. Each
         peer that has it withdraws it, which tells the server; see the transcript cancellation."""
-        call = self.calls.cancel(id, reason)
-        if call is None:
+        if not (call := self.calls.cancel(id, reason)):
             return
         if call.reply_to is not self.outbox:
             call.reply_to.expect_one_less()  # else its stream would wait for the answer for ever
@@ -166,8 +159,7 @@ class Session:
                 question.withdraw(reason)
 
     def _stream_of(self, question):
-        """The stream of the call that the question belongs to, if that stream is still open;
-        otherwise the session's own stream."""
+        """The stream of the call that the question belongs to, if it is open; else our own."""
         call = question.within
         if call and not call.ended and call.reply_to is not self.outbox \
                 and not call.reply_to.is_complete():

@@ -14,8 +14,7 @@ class Hidden:
         self._lock = threading.Lock()   # protects the change of `texts`
 
     def add(self, secrets, instead_of=()):
-        """From now on these are hidden, too, in each form that they are written in. `instead_of`:
-        those that were, and are used no more."""
+        """Hide these from now on, in each form that they are written in, in place of others."""
         new, old = ({form for secret in each for form in (
             secret, repr(secret)[1:-1], repr(secret + "'\"")[1:-4],     # which quotes are escaped
             json.dumps(secret)[1:-1], printable(secret))}   # in a repr depends on the text around
@@ -33,21 +32,13 @@ def is_told(count):
 
 
 def printable(text):
-    r"""The text with every control character and line break escaped.
-
-    >>> printable("a\x1b[31m b\nfake line")
-    'a\\x1b[31m b\\x0afake line'
-    """
+    """The text with every control character and line break escaped."""
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
 
 
 def redacted(secrets, text, most=math.inf):
     """The first `most` characters of the text without the secrets, and without the beginning of
-    one where it is cut. Of the secrets, longer ones come first.
-
-    >>> redacted(["hunter2"], "hunter2 or hunter2", 15)
-    '*** or …'
-    """
+    one where it is cut. Of the secrets, longer ones come first."""
     end = ""
     if len(text) > most:
         text, end = text[:most], "…"
@@ -61,11 +52,7 @@ def redacted(secrets, text, most=math.inf):
 
 
 def outline(value, depth=3):
-    """As much of a JSON value from outside as a person wants to see.
-
-    >>> outline({"name": "x", "icons": [{"src": {"deep": {}}}]}, 2)
-    {'name': 'x', 'icons': ['…']}
-    """
+    """As much of a JSON value from outside as a person wants to see."""
     if isinstance(value, str):
         return value[:200]
     if not isinstance(value, (dict, list)):

@@ -3,13 +3,11 @@
 A page in a browser can send requests to this machine, under a name that was made to point here
 (DNS rebinding). Its Host and its Origin give it away (2025-11-25, Transports, Security Warning);
 one that opens us as an image sends no Origin, but Sec-Fetch-Site. With a token the Host may be any
-name, as that of this machine in a container: such a page has no token.
-"""
+name, as that of this machine in a container: such a page has no token."""
 
 import hmac
 import re
 
-from transports.fabric.circle import HEADER, REFUSED, circle
 from transports.program.options import LOOPBACK, host_of, host_of_origin, is_loopback
 
 from .replies import Reply, plain
@@ -28,6 +26,7 @@ class AccessCheck:
         """`access`: see program/options.py. `open_paths` can be read without the token: pages
         without data. A browser has no token to send when it opens a page."""
         self._open_paths, self._token = frozenset(open_paths), access.token
+        self._guards = access.guards
         self._origins = {origin.rstrip("/").lower() for origin in access.origins}
         self._hosts = LOOPBACK | {access.host.lower(), *map(host_of_origin, self._origins)}
         # Then our name can be anything, and the token keeps strangers out instead.
@@ -58,9 +57,8 @@ class AccessCheck:
             words = "The header Authorization: Bearer … is missing, or its token is wrong."
             realm = ("WWW-Authenticate", 'Bearer realm="MCP Local Router"')
             return plain(401, words, realm), cors
-        if circle.closes(header(HEADER)):
-            return plain(508, REFUSED), cors
-        return None, cors
+        refused = next(filter(None, (guard(header) for guard in self._guards)), None)
+        return refused and plain(508, refused), cors
 
     def _is_origin(self, origin):
         return origin.lower() in self._origins or (

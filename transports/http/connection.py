@@ -1,16 +1,15 @@
 """Our end of a client's TCP connection.
 
 A POST that carries a message bypasses WSGI and Flask, which would cost more than the rest of the
-call. MainThread begins it if that needs no waiting, and the thread that has the reply writes it.
-So a call that waits for its server holds no thread. Everything else is run by a worker.
+call. MainThread begins it if that needs no waiting, and the thread that has the reply writes it: a
+call that waits for its server holds no thread. All else is run by a worker.
 
-Requests are served one after another, and none is begun while something is unsent: a client that
-does not read holds no worker. It may close its sending side and read on; but if a call waits then
-or a stream is open, it is taken to have hung up.
+Requests are served in order, and none is begun while something is unsent: a client that does not
+read holds no worker. It may close its sending side and read on; but if a call waits then or a
+stream is open, it is taken to have hung up.
 
-Locks: first an outbox's pen (any thread that has an event writes it), then the connection's lock,
-which is held while the socket takes bytes without waiting.
-"""
+Locks: first an outbox's pen (any thread that has an event writes it), then the connection's, which
+is held while the socket takes bytes without waiting."""
 
 import collections
 import contextlib
@@ -168,8 +167,7 @@ class ClientConnection:
             self.answer(BUG)
 
     def _run(self, application):
-        """Send what Flask answers, or a stream of events, which is what has no Content-Length.
-        The connection ends after a stream."""
+        """Send what Flask answers, or a stream, which has no Content-Length and comes last."""
         request, begun = self._request, []
         pieces = application(request.environ(self), lambda *given: begun.extend(given))
         status, headers = begun[:2]
@@ -277,21 +275,16 @@ class ClientConnection:
             is_stuck = self._looks == STUCK_LOOKS and (self.unsent or self._drains)
             if self._looks == IDLE_LOOKS and not (self._request or self._waiting):
                 self._ends = True
-            is_late = self._is_late()
+            # The header of what comes in is not whole since the last look, or hardly any body came
+            (before, size), coming = self._looked_at, self._coming
+            self._looked_at = coming, coming.body_bytes_received if coming else 0
+            is_late = coming and coming is before and not self._in_use() \
+                and coming.body_bytes_received < size + LEAST_BYTES
         if is_stuck:
             log.info("a client has not read for too long: its connection ends")
         if is_stuck or is_late:
             self.disconnect()
         self._tell_loop()
-
-    def _is_late(self):
-        """Whether the request that is being read was begun before the last look, and its header
-        is still not whole, or nearly nothing of its body has come since. Requires _lock."""
-        before, size = self._looked_at
-        coming = self._coming
-        self._looked_at = coming, coming.body_bytes_received if coming else 0
-        return coming is not None and coming is before and not self._in_use() \
-            and coming.body_bytes_received < size + LEAST_BYTES
 
     def _in_use(self):
         """Whether a request is served or waits for that, or an answer goes out. Requires _lock."""

@@ -79,10 +79,6 @@ def is_json(content_type):
 
 
 def event(data, kind=b"message", id=None):
-    r"""One event; the data is one line, since `encode` leaves no line end in it.
-
-    >>> event(b'{"id":1}', id="3-1")
-    b'id: 3-1\nevent: message\ndata: {"id":1}\n\n'
-    """
+    """One event; the data is one line, since `encode` leaves no line end in it."""
     head = b"" if id is None else b"id: %b\n" % id.encode()
     return head + b"event: %b\ndata: %b\n\n" % (kind, data)

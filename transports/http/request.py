@@ -64,8 +64,7 @@ class Request(HTTPRequestParser):
                 **{f"HTTP_{name}": value for name, value in self.headers.items()}}
 
     def is_cut_off(self):
-        """Whether it is answered without its whole body: where the next request would begin is
-        not known then."""
+        """Whether it is answered without its whole body: nobody knows where the next begins."""
         return self.error is not None or (
             self.body_rcv is not None and not self.body_rcv.completed)
 

@@ -1,15 +1,13 @@
 """HTTP: the start of the server, and its end.
 
-A client that closes its connection is seen at once. One that vanishes without that (a laptop that
-sleeps, a cable) is found by the heartbeat: what an idle stream is sent is never acknowledged, and
-after about 15 minutes the system says that the connection is broken. A client that does not read
-what we send is ended after 30 seconds.
+A client that closes its connection is seen at once. One that vanishes without that is found by the
+heartbeat, which is never acknowledged: after about 15 minutes the system says that the connection
+is broken. One that does not read ends after 30 seconds.
 
 The end: a signal raises SystemExit in MainThread, out of the socket loop. Then every session ends:
 its calls are answered with an error, its streams are closed, as are those of pages. No worker
-waits any more for a client that does not read; so the workers that feed streams return, and all
-end, for which we wait five seconds. Last the sockets are closed.
-"""
+waits any more for a client that does not read; so those that feed streams return, and all end, for
+which we wait five seconds. Last the sockets are closed."""
 
 import functools
 import logging

@@ -5,8 +5,7 @@
     POST /message?sessionId=…   one message from the client; 202, the answer goes out above
 
 A session lives as long as its stream. The worker that sends the stream is the feeder of the
-session's outbox, see fabric/outbox.py.
-"""
+session's outbox, see fabric/outbox.py."""
 
 import functools
 import re

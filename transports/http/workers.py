@@ -1,8 +1,5 @@
-"""The worker threads, and the streams of events that they feed.
-
-A worker feeds a stream for as long as it is open. If all workers did, the next request would get
-no answer. So their number follows the number of streams: some are always spare.
-"""
+"""The worker threads, and the streams of events that they feed: each for as long as it is open. So
+that the next request has a worker, their number follows the number of streams."""
 
 import functools
 import itertools
@@ -37,9 +34,8 @@ class Workers:
         self._count(0)
 
     def open_stream(self, connection, events, on_gone, on_end, headers=()):
-        """The response, a WSGI application: a stream of what `events` yields. on_gone() is called
-        if the client hangs up; on_end() always, when it has ended. Raises StreamsUsedUp, after
-        on_end()."""
+        """The response, a WSGI application: a stream of `events`. on_gone() is called if the
+        client hangs up; on_end() always, when it has ended. Raises StreamsUsedUp."""
         try:
             self._count(1)
         except StreamsUsedUp:
@@ -77,8 +73,7 @@ class Workers:
             self.streams = streams
 
     def _work(self):
-        """Run by each thread. It ends when many more than SPARE are spare: to start and end one
-        for every stream would cost more."""
+        """Run by each thread. Not to start and end one for every stream, some more are spare."""
         is_wanted = True
         while is_wanted:
             task = self._tasks.get()

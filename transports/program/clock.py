@@ -33,8 +33,7 @@ class Clock:
             function(*arguments)
 
     def forget(self, event):
-        """Do not call it after all; no error if it was called already, or is None. To take it out
-        of the schedule would take long if there is much in it."""
+        """Do not call it after all, if it was not. It stays in the schedule: no search there."""
         if event:
             event.clear()
 

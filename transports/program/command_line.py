@@ -1,8 +1,7 @@
 """The command line: what is wrong with it, in words, and what goes to standard output.
 
-router.py imports this file first of all: it says what must be installed before the program runs.
-So it has to be read by an older Python as well.
-"""
+router.py imports this first of all: it says what must be installed. So an older Python must be
+able to read it."""
 
 import contextlib
 import difflib
@@ -14,23 +13,16 @@ import sys
 
 from .options import CannotServe
 
-OLDEST = 3, 10
-PACKAGES = "docopt", "flask", "jsonschema", "waitress"      # as they are imported
-
-
-def _look_for_what_is_needed():
-    if sys.version_info < OLDEST:
-        sys.exit("router.py: Python {}.{} or later is needed, and {} is {}.{}".format(
-            *OLDEST, sys.executable, *sys.version_info[:2]))
-    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
-    if missing:
-        folder = os.path.dirname(os.path.abspath(__file__ + "/../.."))
-        sys.exit(f"router.py: {', '.join(missing)}: not installed for {sys.executable}; start "
-                 f"the router with the Python of its .venv, or run: {sys.executable} -m pip "
-                 f"install -r {os.path.join(folder, 'requirements.txt')}")
-
-
-_look_for_what_is_needed()
+if sys.version_info < (3, 10):
+    sys.exit("router.py: Python 3.10 or later is needed, and {} is {}.{}".format(
+        sys.executable, *sys.version_info[:2]))
+missing = [name for name in ("docopt", "flask", "jsonschema", "waitress")
+           if importlib.util.find_spec(name) is None]
+if missing:
+    needed = os.path.join(os.path.abspath(__file__ + "/../../.."), "requirements.txt")
+    sys.exit(f"router.py: {', '.join(missing)}: not installed for {sys.executable}; start the "
+             f"router with the Python of its .venv, or run: {sys.executable} -m pip install -r "
+             f"{needed}")
 
 
 def read(usage, version):
@@ -65,17 +57,16 @@ def _wrong(usage, words):
                 f"did you mean {near}?" if near else "--help lists all options")
         if name in given.difference(often):
             return f"{name} is given twice"
+        given.add(name)
         if equals and not options[name]:
             return f"{name} takes no value"
         if options[name] and not equals and next(words, None) is None:
             return f"{name} needs a value: {name} {options[name]}"
-        given.add(name)
     return None
 
 
 def say(text):
-    """Print on standard output. A reader that has seen enough of it, as `head`, is no error.
-    Raises CannotServe if it cannot be written."""
+    """Print on standard output. That `head` has seen enough is no error. Raises CannotServe."""
     if sys.stdout is None:      # it is closed
         return
     try:

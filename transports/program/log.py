@@ -1,9 +1,8 @@
-"""The log: the one place where text goes to standard error.
+"""The log: the one place where text goes to standard error. It never blocks its caller: a line
+that cannot be written at once is dropped and counted. It never shows a secret of the config or a
+control character from outside."""
 
-It never blocks its caller: a line that cannot be written at once, because nobody reads our stderr,
-is dropped and counted. It never shows a secret of the config or a control character from outside.
-"""
-
+import functools
 import logging
 import os
 import select
@@ -13,13 +12,11 @@ import threading
 from transports.fabric.text import hidden, printable, redacted
 
 STDERR = 2
-# Bytes that a pipe that is ready takes without blocking (POSIX): 4096 on Linux, 512 on macOS.
-CHUNK = getattr(select, "PIPE_BUF", 4096)
+CHUNK = getattr(select, "PIPE_BUF", 4096)   # bytes that a ready pipe takes at once (POSIX)
 
 
 class Stderr(logging.Handler):
-    """Standard error, for the log and for all else that a person is told. Any thread may write;
-    the handler's own lock is held during a write, which never blocks."""
+    """Standard error, for the log and for all else that a person is told. Any thread writes."""
 
     def __init__(self):
         super().__init__()
@@ -35,8 +32,9 @@ class Stderr(logging.Handler):
         """From now on the log of the whole program goes here."""
         logging.basicConfig(level=level.upper(), handlers=[self])
         logging.getLogger("waitress").setLevel("WARNING")
-        threading.excepthook = _log_end_of_thread
-        sys.excepthook = _log_end_of_program
+        # Python would write these past the log, secrets and all.
+        threading.excepthook = lambda problem: _log_bug("this thread", *problem[:3])
+        sys.excepthook = functools.partial(_log_bug, "it")  # after all that it had begun has ended
 
     def clean(self, text):
         """Text of several lines, with the secrets hidden and control characters escaped."""
@@ -69,16 +67,10 @@ class Stderr(logging.Handler):
             self._in_line = bool(rest)
 
 
-def _log_end_of_thread(problem):
-    """A bug of ours has ended a thread. Python would write that past the log, secrets and all."""
-    if problem.exc_type is not SystemExit:
-        logging.getLogger("router").error("a bug in the router has ended this thread", exc_info=(
-            problem.exc_type, problem.exc_value, problem.exc_traceback))
-
-
-def _log_end_of_program(*problem):
-    """The same for MainThread, when all has been ended that it had begun."""
-    logging.getLogger("router").error("a bug in the router has ended it", exc_info=problem)
+def _log_bug(what, kind, *problem):
+    if kind is not SystemExit:
+        logging.getLogger("router").error("a bug in the router has ended %s", what,
+                                          exc_info=(kind, *problem))
 
 
 def _is_ready():

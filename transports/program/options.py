@@ -23,31 +23,19 @@ LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
 def host_of(text):
-    """The name in `host` or `host:port`, as the header Host has it; None if it is neither.
-
-    >>> host_of("LocalHost:8080"), host_of("[::1]"), host_of("me@localhost"), host_of("")
-    ('localhost', '::1', None, None)
-    """
+    """The name in `host` or `host:port`, as the header Host has it; None if it is neither."""
     found = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([\w.-]+))(?::[0-9]{0,5})?", text)
     return found and (found[1] or found[2]).lower()
 
 
 def host_of_origin(text):
-    """The name in an origin, scheme://host or scheme://host:port; None if it is none.
-
-    >>> host_of_origin("https://app.example"), host_of_origin("app.example")
-    ('app.example', None)
-    """
+    """The name in an origin, scheme://host or scheme://host:port; None if it is none."""
     scheme, _, host = text.partition("://")
     return host_of(host) if scheme else None
 
 
 def is_loopback(host):
-    """Whether what listens on this host can be reached from this machine only.
-
-    >>> is_loopback("localhost"), is_loopback("127.0.0.2"), is_loopback("10.0.0.1")
-    (True, True, False)
-    """
+    """Whether what listens on this host can be reached from this machine only."""
     try:
         return host in LOOPBACK or ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -71,8 +59,7 @@ class Limits:
 
     def make_room_for_connections(self):
         """How many connections there may be: four a session, if so many files can be open, of
-        which servers need some. (With no file left, accepting one would fail again and again.)
-        Raises this process's own limit as far as it may."""
+        which servers need some. Raises this process's own limit as far as it may."""
         wanted, others = 4 * self.sessions + 100, 8 * self.processes + 100
         if resource is None:
             return min(wanted, MOST_WINDOWS)
@@ -96,11 +83,12 @@ class Access:
     origins: tuple = ()         # of web clients, as https://app.example
     token: bytes = None         # that every client must send
     insecure: bool = False      # whether it is meant that anybody may come in
+    guards: tuple = ()          # see GUARDS in router.py
 
     def listen(self):
-        """A listening socket for each address of the host, where clients can connect from now on;
-        they wait until we serve. Raises CannotServe."""
-        sockets, port, unusable = [], self.port, []
+        """A listening socket for each address of the host, where clients can connect from now on,
+        and wait. Raises CannotServe."""
+        sockets, port, unusable = [], self.port, None
         try:
             for family, *_, address in socket.getaddrinfo(self.host, port,
                                                           type=socket.SOCK_STREAM):
@@ -111,9 +99,9 @@ class Access:
                 except OSError as problem:
                     if problem.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
                         raise
-                    unusable.append(problem)  # as ::1 if IPv6 is off: another address will do
+                    unusable = problem  # as ::1 if IPv6 is off: another address will do
             if not sockets:
-                raise unusable[0]
+                raise unusable
         except (OSError, UnicodeError) as problem:
             reason = ("this is not a host name" if isinstance(problem, UnicodeError)
                       # without what Python's socket module adds to it
@@ -145,7 +133,7 @@ class Options:
     pages: dict                 # see PAGES there
 
 
-def read_options(options, transports, ways, pages):
+def read_options(options, transports, ways, pages, guards=()):
     """docopt's dictionary and what router.py has put together → Options. Raises ValueError."""
     for option, allowed in (("--transport", transports),
                             ("--log-level", ("debug", "info", "warning", "error"))):
@@ -171,7 +159,7 @@ def read_options(options, transports, ways, pages):
                     tuple(map(_origin, options["--allow-origin"])),
                     _token(options["--token-file"],
                            options["--connect"] or options["--transport"] != "stdio"),
-                    options["--insecure"])
+                    options["--insecure"], tuple(guards))
     return Options(limits, access, options, ways, {} if options["--no-live"] else pages)
 
 
@@ -189,9 +177,8 @@ def _token(path, is_used):
                              "token: give it one, or unset it to serve without")
         return token and token.strip().encode()
     try:
-        token = Path(path).read_bytes().strip()
+        if token := Path(path).read_bytes().strip():
+            return token
     except OSError as problem:
         raise ValueError(f"--token-file {path}: {problem.strerror}") from None
-    if not token:
-        raise ValueError(f"--token-file {path}: is empty")
-    return token
+    raise ValueError(f"--token-file {path}: is empty")

@@ -1,9 +1,8 @@
 """How the program is told to end: a signal once for a clean end, a second one for an end at once.
 
-Python runs signal handlers in the main thread, at whatever line that has reached. So the first
-signal raises SystemExit only `with interruptible`, where the main thread waits. Elsewhere it is
-remembered until then: no message is left half sent, and no server half started.
-"""
+Python runs signal handlers in the main thread, wherever that is. So the first signal raises
+SystemExit only `with interruptible`, where the main thread waits, and is remembered until then: no
+message is left half sent, and no server half started."""
 
 import contextlib
 import os
@@ -58,12 +57,9 @@ def end_on_signals():
 
 @contextlib.contextmanager
 def signals_wake_the_main_thread():
-    """Meanwhile the main thread takes note of a signal, whichever thread the system gives it to.
-
-    The signal would not end what the main thread waits for, and Python runs the handler after
-    that. But it writes each signal's number to a pipe at once. The thread `signals` reads that
-    pipe, and interrupts the main thread with a signal of its own.
-    """
+    """Meanwhile the main thread takes note of a signal, whichever thread the system gives it to:
+    Python would run the handler after what the main thread waits for. But it writes each signal's
+    number to a pipe at once; the thread `signals` reads it, and interrupts the main thread."""
     if WAKE is None:
         yield
         return

@@ -5,10 +5,9 @@ May import: transports.fabric.
 In reading order:
     entries.py            the whole way: files → one Entry for each server; our own format
     reading.py            the bytes of a file → a dict
-    checking.py           a server as its file states it, and whether that is right
-    names.py              names that can be part of paths and of tool names; groups; packages
+    checking.py           a server as its file states it, whether that is right, and names
     values.py             the values of one server: variables, paths; which of them are secrets
-    stateful.json         packages that are known to keep something of their client
     config.schema.json    the format, for editors too
     dialects              a room: the files of other hosts
+    programs              a room: what is known of commands
 """

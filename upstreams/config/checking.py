@@ -1,12 +1,14 @@
 """A server as its file states it, and whether that is right: by config.schema.json, and beyond.
 
-A sentence says what is allowed and never repeats the value itself, which may be a secret. What is
-wrong in one server is kept with it: that server fails, and no other does.
-"""
+A sentence never repeats a value, which may be a secret. What is wrong in one server makes that
+server fail, and no other."""
 
+import hashlib
 import itertools
 import json
 import logging
+import re
+import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +26,9 @@ BESIDE = {"properties": {key: SCHEMA["properties"][key]
 OF_SERVERS = {"properties": {"mcpServers": {**SCHEMA["properties"]["mcpServers"],
                                             "additionalProperties": True}}}
 NOTES = {"$schema", "description"}      # for people and editors
+SEPARATOR = "__"        # between a prefix and a name
+LONGEST_PREFIX = 40     # longer ones would leave no room for the tool's own name
+_SEGMENT = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 MOST_NAMED = 10         # unknown keys in one sentence: settings of an editor may have hundreds
 
 log = logging.getLogger("router")
@@ -39,7 +44,7 @@ class Stated:
     name: str
     keys: dict
     problems: list = field(default_factory=list)    # all that is wrong with it, in sentences
-    rules: list = field(default_factory=list)       # see the Entry
+    rules: tuple = None         # see the Entry
 
     def place(self, path=""):
         """Where this is: "env.KEY" → "x.json: mcpServers.github.env.KEY"."""
@@ -114,7 +119,7 @@ def _check_names(server):
                                   f'"{renamed[name]}"')
 
 
-def check_rooms(server, connections, eras, units, rests):
+def check_rooms(server, connections, eras, hosts, rests):
     """Refuse what needs a room that this program does not have, see load."""
     for key in {"command", "url"} & server.keys.keys() - set(connections):
         server.refuse(key, TAKEN_OUT)
@@ -123,15 +128,16 @@ def check_rooms(server, connections, eras, units, rests):
     for key in ("start", "idle") if not rests else ():
         if server.said(key) not in (None, "now", 0):
             server.refuse(key, TAKEN_OUT)
-    if server.keys.get("timeout", 0) >= 1000 and not units:
+    if "envFile" in server.keys and not hosts:
+        server.refuse("envFile", TAKEN_OUT)
+    if server.keys.get("timeout", 0) >= 1000 and not hosts:
         server.refuse("timeout", f"1000 and more, which is in milliseconds, {TAKEN_OUT}: write "
                                  "seconds")
 
 
 def check_prefixes(entries, place=lambda name: "the config"):
     """Raise ConfigError if two of these entries could produce the same name, as `a__` and `a__b__`
-    could both produce a__b__c. An empty prefix is allowed: of equal names the first server in the
-    config has it."""
+    could both produce a__b__c. Of names without a prefix the first in the config counts."""
     prefixed = [entry for entry in entries if entry.prefix]
     for one, other in itertools.permutations(prefixed, 2):
         if other.prefix.startswith(one.prefix):
@@ -146,3 +152,45 @@ def unknown_to_us(keys):
     names = [f'"{key}"' for key in keys if key not in NOTES]
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
     return f"; unknown to this router: {', '.join(names[:MOST_NAMED])}{more}" if names else ""
+
+
+def segment(name):
+    """A name that can be part of a path, as close to this one as possible."""
+    if _SEGMENT.fullmatch(name):
+        return name
+    # One character after the other: the order of their marks, which costs quadratic time, is lost.
+    parts = (unicodedata.normalize("NFKD", character) for character in name)
+    ascii_only = "".join(parts).encode("ascii", "ignore").decode()
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", ascii_only).strip("-.") or f"server-{_hash(name)}"
+
+
+def prefix(name):
+    """The prefix of a server with this name: hosts hand tool names to model APIs, which allow no
+    more than letters, digits, - and _."""
+    made = re.sub(r"[^A-Za-z0-9_-]", "-", name)
+    return made if len(made) <= LONGEST_PREFIX else f"{made[:31]}-{_hash(name)}"
+
+
+def _hash(name):
+    return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+
+
+def groups_of(stated, servers, off):
+    """{name of a group: the names of its servers here}, for the (path, name, members) of each.
+    `servers`: by their names here; `off`: names of servers that are not started."""
+    found, places = {}, {}
+    for path, group, members in stated:
+        place = f"{path}: groups.{group}"
+        if places.setdefault(group, place) is not place:
+            raise ConfigError(f"{place}: is {places[group]} too: rename or remove one of the two")
+        if not _SEGMENT.fullmatch(group):
+            raise ConfigError(f'{place}: is part of a path: it may have letters, digits, "-", "_" '
+                              'and ".", the first one not "."')
+        if group in servers:
+            raise ConfigError(f"{place}: a server has this name: give the group another")
+        found[group] = [name for name in dict.fromkeys(map(segment, members)) if name in servers]
+        for name in members:
+            if segment(name) not in {*servers, *map(segment, off)}:
+                known = ", ".join(server.name for server in servers.values())
+                raise ConfigError(f'{place}: there is no server "{name}"; there are: {known}')
+    return found

@@ -1,23 +1,20 @@
 """Config files → a Config: one Entry for each server, checked against the schema, expanded.
 
-Unknown keys are logged and not refused, since a config may be for other hosts as well. What else
-is wrong in one server is the `problem` of its Entry: it says where and what to do, and the server
-fails with it. A ConfigError is for a config of which nobody can say which servers it means.
-"""
+Unknown keys are logged, as a config may be for other hosts as well. What else is wrong in a server
+is the `problem` of its Entry, with which it fails. A ConfigError is for a config of which nobody
+can say which servers it means."""
 
 import fnmatch
 import logging
 import math
 import os
-import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from transports.fabric.text import redacted
 
-from .checking import (BESIDE, OF_SERVERS, Stated, check, check_prefixes, check_rooms,
-                       check_server, unknown_to_us)
-from .names import SEPARATOR, groups_of, kept_by, lists_by_capabilities, prefix, segment, words_of
+from .checking import (BESIDE, OF_SERVERS, SEPARATOR, Stated, check, check_prefixes, check_rooms,
+                       check_server, groups_of, prefix, segment, unknown_to_us)
 from .reading import ConfigError, parse, read, stamp_of
 from .values import Values
 
@@ -29,8 +26,7 @@ SEEN = "prefix", "allow", "deny", "rules", "rename", "describe", "timeout", "sta
 
 @dataclass(frozen=True)
 class Entry:
-    """One server, ready to start: nothing relative, nothing to expand. Pairs are sorted, so that
-    two entries are equal if they mean the same."""
+    """One server, ready to start: nothing to expand. Two are equal if they mean the same."""
 
     name: str
     command: str = None         # of a process; None for a remote server
@@ -48,8 +44,7 @@ class Entry:
     start_timeout: float = 60
     allow: tuple = None         # patterns of the tools that are offered; None: all
     deny: tuple = ()            # patterns of the tools that are not
-    rules: tuple = ()           # (what goes before a tool's name, a pattern of both, whether what
-    #                             fits is off): of those that fit, the last one counts
+    rules: tuple = None         # rules.hide(tool): those of another host, see `dialects`
     rename: tuple = ()          # pairs: the server's name of a tool or prompt, and ours for it
     describe: tuple = ()        # pairs: our name of one, and its description
     timeout: float = 0          # seconds that a call may take; 0: no limit
@@ -60,6 +55,7 @@ class Entry:
     lists_by_capabilities: bool = False     # whether that depends on what a client can be asked
     start: str = "now"          # or "first-use": when its first process starts
     idle: float | None = None   # minutes without use until it rests; 0: never; None: by its era
+    hint: str = ""              # where to get the command, if it is not found
     protocol: str = "auto"      # or its era, if it need not be found out: legacy or modern
     clear: tuple = field(default=(), compare=False)     # where secrets stand in the file: args.1
     secrets: tuple = ()         # values that must not be shown, the longest first
@@ -69,13 +65,8 @@ class Entry:
         """Whether a tool, by the server's name for it, is neither listed nor called."""
         def is_among(patterns):
             return any(fnmatch.fnmatchcase(tool, pattern) for pattern in patterns)
-        if self.rules:
-            name = re.sub("[^A-Za-z0-9_-]", "_", self.rules[0][0] + tool)
-            fit = [is_off for _, pattern, is_off in self.rules
-                   if fnmatch.fnmatchcase(name, pattern)]
-            if fit and fit[-1]:
-                return True
-        return self.allow is not None and not is_among(self.allow) or is_among(self.deny)
+        return bool(self.allow is not None and not is_among(self.allow) or is_among(self.deny)
+                    or self.rules and self.rules.hide(tool))
 
     def runs_like(self, other):
         """Whether a process of the other entry can go on as one of this: what differs is only what
@@ -116,7 +107,8 @@ class OurFormat:
     """Config files as for Claude Desktop; a subclass in the room `dialects` knows others too."""
 
     knows_others = False
-    parsers = {}        # how a file's name ends → parse(text), where the file is no JSON
+    parse = staticmethod(parse)     # parse(text) of a JSON file
+    parsers = {}        # how another file's name ends → its parse(text)
     values = Values     # values(server, files) → the Values of a Stated server
 
     def servers(self, path, config):
@@ -133,14 +125,13 @@ class OurFormat:
 
 
 def load(paths, group=None, connections=("command", "url"), dialects=None, eras=True,
-         rests=True):
-    """The Config in these files, merged in their order; or of this group in them alone, and then
-    no other server is looked at further. Raises ConfigError, with its `files`.
+         known=lambda server, keys: {}, rests=True):
+    """The Config in these files, merged in their order; or of this group in them alone. Raises
+    ConfigError, with its `files`.
 
     What there is in this program: a server needs a key of `connections`; `dialects` is an
-    OurFormat that knows other hosts' files; `eras` says whether "protocol" may be "modern", and
-    `rests` whether a server may rest.
-    """
+    OurFormat that knows other hosts' files; `eras`: "protocol" may be "modern"; known(server,
+    keys) tells what a command itself says, see the room `programs`; `rests`: a server may rest."""
     form, files, servers, groups, off = dialects or OurFormat(), {}, {}, [], set()
     try:
         # The same file twice, maybe by two paths, is read once.
@@ -153,7 +144,7 @@ def load(paths, group=None, connections=("command", "url"), dialects=None, eras=
             raise ConfigError(f"{', '.join(map(str, paths))}: every server in it is disabled: "
                               "enable at least one")
         config = Config(servers, groups_of(groups, servers, off), files).only(group)
-        entries = {name: _entry(name, server, form.values(server, files))
+        entries = {name: _entry(name, server, form.values(server, files), known)
                    for name, server in config.entries.items()}
         check_prefixes(entries.values(), lambda name: servers[name].file)
     except ConfigError as problem:
@@ -166,7 +157,7 @@ def _servers(path, form, groups, off):
     """The servers in one file, checked. Its groups, as (path, name, members), and the names of
     the servers that are disabled are added to `groups` and `off`."""
     try:
-        config = read(path, form.parsers.get(path.suffix, parse))
+        config = read(path, form.parsers.get(path.suffix, form.parse))
         check(BESIDE, config, lambda key: f"{path}: {key}")
         found, disabled = form.servers(path, config)
         for server in found:
@@ -192,8 +183,9 @@ def _add(server, servers):
     servers[name] = server
 
 
-def _entry(name, server, values):
+def _entry(name, server, values, known):
     keys = values.keys()
+    found = known(server, keys) if keys.get("command") and not server.problems else {}
     clear, secrets = values.secrets()
     before = keys.get("prefix", prefix(name))
     if server.problems:
@@ -202,11 +194,8 @@ def _entry(name, server, values):
     tools, tls, restart = keys["tools"], keys["tls"], keys["restart"]
     if isinstance(restart, bool):
         restart = {} if restart else {"attempts": 0}
-    words = words_of(keys.get("command", ""), keys["args"])
-    keeps = kept_by(words)
-    if keeps and keys.get("shared") is not True:
-        log.info('server "%s" is known to keep %s of its client: each client gets a process '
-                 "of its own", name, keeps)
+    stated = {"shared": server.config.get("shared"), "idle": server.config.get("idle"),
+              **found, **server.keys}
     return Entry(
         name=name, command=keys.get("command"), args=tuple(keys["args"]), env=_pairs(keys["env"]),
         cwd=keys["cwd"], url=keys.get("url"), type=keys.get("type"),
@@ -214,18 +203,16 @@ def _entry(name, server, values):
         ca=tls.get("ca"), certificate=tls.get("certificate"), key=tls.get("key"),
         prefix=before and before + SEPARATOR,
         allow=tuple(tools["allow"]) if "allow" in tools else None,
-        deny=tuple(tools.get("deny", ())), rules=tuple(server.rules),
+        deny=tuple(tools.get("deny", ())), rules=server.rules,
         rename=_pairs(keys["rename"]), describe=_pairs(keys["describe"]),
         start_timeout=keys["startTimeout"], timeout=keys["timeout"],
         restart_attempts=restart.get("attempts", math.inf if "url" in keys else 5),
         restart_pause=restart.get("pause", 1), healthy=restart.get("healthy", 60),
         # HTTP+SSE ended with the revision after its own.
         protocol=server.keys.get("protocol", "legacy" if keys.get("type") == "sse" else "auto"),
-        shared=keys.get("shared", False if keeps else server.config.get("shared")),
-        start=server.said("start", "now"),
-        idle=keys.get("idle", 0 if keeps else server.config.get("idle")),
-        lists_by_capabilities=server.keys.get("listsByCapabilities", lists_by_capabilities(
-            [keys.get("command", ""), *keys["args"]])),
+        shared=stated["shared"], hint=found.get("hint", ""),
+        start=server.said("start", "now"), idle=stated["idle"],
+        lists_by_capabilities=stated.get("listsByCapabilities", False),
         clear=clear, secrets=secrets)
 
 

@@ -1,11 +1,7 @@
-"""The bytes of a config file → a dict.
-
-The file is JSON as VS Code writes it: comments, and a comma after the last item, are allowed.
-"""
+"""The bytes of a config file → a dict."""
 
 import json
 import os
-import re
 import stat
 from pathlib import Path
 from typing import NamedTuple
@@ -14,10 +10,6 @@ from transports.fabric.messages import why_unreadable
 
 WITHIN = "MCP_ROUTER_WITHIN"    # an environment variable: the files that routers above us read
 TAKEN_OUT = "needs a room of this program that was taken out"
-
-# What has no end stays as it is, up to where it was to come: looking for an end from each quote in
-# it would cost quadratic time.
-_STRING = r'("(?:\\.|[^"\\\n])*"?|/\*(?:(?!\*/).)*\Z)'
 
 
 class ConfigError(ValueError):
@@ -79,7 +71,7 @@ def stamp_of(path):
 def parse(text):
     """The value of a JSON text. Raises ConfigError."""
     try:
-        return json.loads(_without_comments(text), object_pairs_hook=_no_key_twice,
+        return json.loads(text, object_pairs_hook=_no_key_twice,
                           parse_constant=_no_constant)
     except ConfigError:
         raise
@@ -90,21 +82,8 @@ def parse(text):
                           f"{getattr(problem, 'msg', why_unreadable(problem))}") from None
 
 
-def _without_comments(text):
-    """Comments and last commas become blanks, so that an error names the right line and column.
-
-    >>> _without_comments('{"a": "//", /* ? */ "b": [1,],}')
-    '{"a": "//",         "b": [1 ] }'
-    """
-    for pattern in (r"//[^\n]*|/\*.*?\*/", r",(?=\s*[}\]])"):
-        text = re.sub(f"{_STRING}|{pattern}", lambda match: match[1] or re.sub(
-            r"[^\n]", " ", match[0]), text, flags=re.DOTALL)
-    return text
-
-
 def _no_key_twice(pairs):
-    """Of two equal keys JSON readers keep the last: here, a server would be lost in silence.
-    Nothing is lost where both have the same value."""
+    """Of two equal keys JSON readers keep the last: here, a server would be lost in silence."""
     seen = {}
     for key, value in pairs:
         if seen.setdefault(key, value) != value:

@@ -1,13 +1,12 @@
 """The values of one server as its config means them, and which of them are secrets.
 
-    ${NAME}             a variable of the server's own `env` or `envFile`, or else of the router's
-                        environment; it must be set
+    ${NAME}             a variable of the server's own `env`, or else of the router's environment;
+                        it must be set
     ${NAME:-default}    or else this, in which there may be variables again
 
 What else `${…}` may be, the room `dialects` knows. What stands in the file in clear counts as a
 secret by the name that it is given (`"API_KEY": "…"`, `--token=…`, `?key=…`), or by how it begins,
-as the keys of well-known services do. This is a guess, good enough to hide it in the log.
-"""
+as the keys of well-known services do. This is a guess, good enough to hide it in the log."""
 
 import itertools
 import os
@@ -16,7 +15,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl
 
 from .checking import DEFAULTS
-from .reading import TAKEN_OUT, ConfigError, stamp_of, text_of
+from .reading import TAKEN_OUT, stamp_of, text_of
 
 DEEPEST = 20    # defaults within defaults; variables of `env` that name each other
 # Variables that are no secrets: blanking them would make the log unreadable
@@ -28,11 +27,6 @@ PATHS = {"envFile", "cwd", "tls"}
 NAME = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
 _BRACE = re.compile(r"\$?\{|\}")
 _FORM_OF_A_HOST = re.compile("/|[A-Za-z]+:.+", re.DOTALL)   # of ${/}, ${env:NAME}, …
-_ASSIGNMENT = re.compile(
-    r"""[ \t]*(?:export[ \t]+)?([A-Za-z_][\w.-]*)[ \t]*=[ \t]*
-        (?: '([^']*)'[ \t]*(?:\#[^\n]*)? | "((?:\\.|[^"\\])*)"[ \t]*(?:\#[^\n]*)? | ([^\n]*) )
-        (?:\n|\Z) | [ \t]*(?:\#[^\n]*)?(?:\n|\Z)""", re.VERBOSE | re.DOTALL)
-_ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
 
 SHORTEST = 6    # "1", "true" and "oauth" are no secrets; hiding them would make the log unreadable
 # $NAME or $env:NAME, as some hosts have it
@@ -64,7 +58,8 @@ class Values:
         self.server, self.folder = server, server.file.resolve().parent
         self._files, self._secrets = files, set()
         self._stated = server.keys.get("env", {})
-        self._of_env, self._of_file = {}, {}    # its own variables, as far as they are known
+        self._of_env = {}       # those variables, as far as they are known
+        self._of_file = {}      # more of them, from an `envFile`, see the room `dialects`
         self._open = set()      # those of `env` that are being made
 
     def refuse(self, where, text):
@@ -73,11 +68,8 @@ class Values:
         return ""
 
     def keys(self):
-        """The keys of the server, with defaults, and without variables and relative paths. `env`
-        has the variables of `envFile` as well."""
+        """The keys of the server, with defaults, and without variables and relative paths."""
         keys = {**DEFAULTS, **self.server.keys}
-        if "envFile" in keys:
-            self._of_file = self._read_env(self._expanded("envFile", keys["envFile"]))
         keys["env"] = {**self._of_file, **{name: self._own(name) for name in keys["env"]}}
         right = len(self.server.problems)
         keys |= {key: self._expanded(key, keys[key]) for key in EXPANDED if key in keys}
@@ -89,16 +81,6 @@ class Values:
                 self.refuse("url", "must begin with http:// or https://")
             self.keep(*(value for _, value in parse_qsl(keys["url"].partition("?")[2])))
         return keys
-
-    def _read_env(self, path):
-        """The variables of the `envFile`."""
-        try:
-            found = parse_env_file(path, self.read("envFile", path))
-        except ConfigError as problem:
-            self.refuse("envFile", str(problem))
-            return {}
-        self.keep(*(value for name, value in found.items() if name not in WELL_KNOWN))
-        return found
 
     def _own(self, name):
         """A variable of the server's own; None without one, or while that is being made, so that
@@ -196,36 +178,8 @@ class Values:
         return value
 
 
-def parse_env_file(place, text):
-    r"""{NAME: value} of NAME=value lines, as an `envFile` has them. Raises ConfigError.
-
-    >>> parse_env_file("x.env", "# one\n\nexport A=b # c\nB='#'\n" r'C="\"\n"')
-    {'A': 'b', 'B': '#', 'C': '"\n'}
-    """
-    text, found, position = text.replace("\r\n", "\n"), {}, 0
-    while position < len(text):
-        match = _ASSIGNMENT.match(text, position)
-        if not match:
-            line = text.count("\n", 0, position) + 1
-            raise ConfigError(f"{place}, line {line}: must be like NAME=value")
-        name, plain, escaped, bare = match.groups()
-        if escaped is not None:
-            plain = re.sub(r"\\(.)", lambda escape: _ESCAPES.get(escape[1], escape[1]), escaped,
-                           flags=re.DOTALL)
-        if name:
-            found[name] = re.sub(r"(^|[ \t])#.*", "", bare).strip() if plain is None else plain
-        position = match.end()
-    return found
-
-
 def secrets_in_clear(server):
-    """{where: value} for one server as the file has it.
-
-    >>> secrets_in_clear({"env": {"API_KEY": "abc123", "SAFE_KEY": "${SAFE_KEY}", "N": "abc123",
-    ...                           "OF_GEMINI_KEY": "$SAFE_KEY"},
-    ...                   "args": ["--token", "hunter2", "--limit", "1000000", "x_token=hunter3"]})
-    {'env.API_KEY': 'abc123', 'args.1': 'hunter2', 'args.4': 'hunter3'}
-    """
+    """{where: value} for one server as the file has it."""
     named = [(f"{section}.{name}", name, value) for section in ("env", "headers")
              for name, value in server.get(section, {}).items()]
     for section in ("args", "headersCommand"):

@@ -1,8 +1,5 @@
-"""Several servers together as one: names have prefixes, lists are merged.
-
-A name, a URI or a task id says which server a request is for. If a request has none of them, the
-router does not guess, and refuses it.
-"""
+"""Several servers together as one: names have prefixes, lists are merged. A name, a URI or a task
+id says which server a request is for; one without is refused."""
 
 import functools
 import logging
@@ -104,8 +101,7 @@ class Aggregate(Surface):
             lambda upstream, put: Pages(upstream, method, put, call).ask())
 
     def _merged(self, method, items):
-        """In the config's order, or the group's. Of two equal names or URIs the first stays: a
-        request for that name or URI goes there too."""
+        """In the config's order, or the group's. Of two equal names or URIs the first stays."""
         key, merged, pages = LISTS[method][2], {}, {}
         before = f'a server before it in the {"config" if self.group is None else "group"} has '
         for upstream, item in items:
@@ -203,11 +199,7 @@ def fitting(session, uri):
 
 
 def union(first, second):
-    """Two capability objects as one; if both have a plain value, true wins.
-
-    >>> union({"tools": {}}, {"tools": {"listChanged": True}, "logging": {}})
-    {'tools': {'listChanged': True}, 'logging': {}}
-    """
+    """Two capability objects as one; if both have a plain value, true wins."""
     both = {**first, **second}
     for key in first.keys() & second.keys():
         if isinstance(first[key], dict) and isinstance(second[key], dict):

@@ -1,8 +1,6 @@
-"""What a client says, and what becomes of it: from_server.py is its counterpart.
-
-The router answers a few requests itself. All others go to the session's surface, which knows the
-server that each is for. It all runs in the thread that brought the message, and waits for nothing.
-"""
+"""What a client says, and what becomes of it; from_server.py is its counterpart. A few requests
+are answered here; all others go to the session's surface. It all runs in the thread that brought
+the message, and waits for nothing."""
 
 import functools
 import logging
@@ -41,11 +39,11 @@ class FromClient:
         }
 
     def handle(self, session, message, reply_to):
-        """One message from a client, as it was decoded. The answer, if there will be one, goes to
-        `reply_to`, now or later: see ReplyTo in transports/fabric/peers.py. Raises InvalidMessage
-        if it is no message; the transport tells the client in its own way."""
+        """One message from a client, as it was decoded. The answer, if any, goes to `reply_to`,
+        now or later: see ReplyTo in transports/fabric/peers.py. Raises InvalidMessage."""
         if isinstance(message, list):
-            return self._batch(session, message, reply_to)
+            self._batch(session, message, reply_to)
+            return
         kind = kind_of(message)
         if passing.watched:
             passing.observer.from_client(session, message)
@@ -57,7 +55,6 @@ class FromClient:
             log.debug("%s: dropped an answer that no request waits for", session.name)
         elif task_id := task_id_in(message):  # the client answers with a task, for the server
             session.tasks.add(task_id, row.call.asker.upstream)
-        return None
 
     def _batch(self, session, messages, reply_to):
         if session.version != "2025-03-26" or not messages:
@@ -125,13 +122,13 @@ class FromClient:
         for long: hosts give up a server that does not answer within a few seconds. What a server
         asks before it is up can only be answered once the client has its own answer."""
         params = params_of(message)
-        asked, capabilities = params.get("protocolVersion"), params.get("capabilities")
+        asked, capabilities, info = map(params.get, (
+            "protocolVersion", "capabilities", "clientInfo"))
         with self._lock:  # two POSTs may carry an `initialize` at the same time
             if session.version is not None:
                 raise Refused(INVALID_REQUEST, "this session is initialized already")
             session.version = asked if asked in REVISIONS else LATEST   # Lifecycle, Initialization
         session.capabilities = capabilities if isinstance(capabilities, dict) else {}
-        info = params.get("clientInfo")
         session.client_info = info if isinstance(info, dict) else None
         try:
             self._pool.join(session)
@@ -163,10 +160,9 @@ class FromClient:
     # -- notifications that the router understands
 
     def _cancelled(self, session, _message, params):
-        if is_id(params.get("requestId")):
-            reason = params.get("reason")
-            session.cancel_call(params["requestId"],
-                                reason if isinstance(reason, str) else "cancelled")
+        id, reason = params.get("requestId"), params.get("reason")
+        if is_id(id):
+            session.cancel_call(id, reason if isinstance(reason, str) else "cancelled")
 
     def _roots_changed(self, session, message, _params):
         for upstream in self._pool.owned(session):

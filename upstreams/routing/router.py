@@ -44,8 +44,7 @@ class Sessions:
 
     def find(self, id):
         """The session with this id, or None."""
-        with self._lock:
-            return self._sessions.get(id)
+        return self._sessions.get(id)
 
     def all(self):
         with self._lock:
@@ -53,9 +52,8 @@ class Sessions:
 
 
 class Router:
-    """What the transports are handed. They call it from any thread, and it waits for no answer: it
-    sends messages to Peers, and starts processes. Messages from servers take their own way, see
-    upstreams/server/from_server.py."""
+    """What the transports are handed. Any thread calls it, and it waits for no answer. Messages
+    from servers take their own way, see upstreams/server/from_server.py."""
 
     def __init__(self, pool, clock, limits=Limits(), show=lambda text: None, groups=None):
         """`show(text)` shows the user a table; `groups` is {name: [names of its servers]}."""
@@ -80,11 +78,8 @@ class Router:
         self.tell()
 
     def open(self, transport, name=None, kind=Session):
-        """A new session by this transport: of the server or group with this name, or of all.
-
-        If there are too many, one that nobody seems to use ends for it. Raises LookupError for an
-        unknown name, and SessionsUsedUp.
-        """
+        """A new session by this transport: of the server or group with this name, or of all. One
+        that nobody seems to use may end for it. Raises LookupError and SessionsUsedUp."""
         session = kind(self.surface(name), transport, name, self.limits.calls)
         while not self.sessions.add(session):
             there = self.sessions.all()
@@ -101,8 +96,7 @@ class Router:
         return session
 
     def surface(self, name):
-        """What a session of the server or group with this name sees, or, without a name, one of
-        all. Raises LookupError for an unknown one."""
+        """What a session of this server, group or (None) all sees. Raises LookupError."""
         surface = self._aggregates.get(name)
         if surface is None and name in self.pool.entries:
             surface = Single(self.pool, name)
@@ -113,12 +107,11 @@ class Router:
         return surface
 
     def _make_room(self, sessions, option="--max-processes"):
-        """End the one of these sessions that has no call, and whose client has been silent for
-        longest. False if all are in use."""
-        silent = [(session.seconds_silent(), session) for session in sessions
-                  if not len(session.calls)]
-        seconds, longest = max(silent, key=lambda each: each[0], default=(0.0, None))
-        if seconds < SILENT_SECONDS:
+        """End that without a call whose client is silent longest. False if all are in use."""
+        silent = {session: session.seconds_silent() for session in sessions
+                  if not len(session.calls)}
+        longest = max(silent, key=silent.get, default=None)
+        if silent.get(longest, 0.0) < SILENT_SECONDS:
             return False
         log.warning("%s ends to make room: there are as many as %s allows", longest.name, option)
         self.leave(longest)
@@ -146,8 +139,7 @@ class Router:
     # -- also called when the config has changed
 
     def tell(self):
-        """Show the table when the servers have settled, or after a few seconds. Those that were
-        told to end meanwhile are not in it."""
+        """Show the table of those that are there when all have settled, or after a few seconds."""
         best = [status.best_of(each) for each in self.pool.upstreams().values() if each]
 
         def show():

@@ -134,9 +134,13 @@ class Life:
             return
         if passing.watched:
             passing.observer.from_server(self.upstream, message)
-        if kind is not RESPONSE:
+        if kind is RESPONSE:
+            self._answered(message)
+        else:
             from_server.route(self, message)
-        elif not self.pending.answer(message):
+
+    def _answered(self, message):
+        if not self.pending.answer(message):
             log.debug("%s: dropped an answer that nobody waits for", self.entry.name)
             self.upstream.pool.answered_late(self.upstream, message["id"])
         elif self.upstream.use.awaited:

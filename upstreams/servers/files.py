@@ -1,8 +1,7 @@
 """An MCP server that lists, searches and reads the text files of one folder.
 
 Start it as `python3 files.py [FOLDER]`; without FOLDER it takes the current one. It shows nothing
-outside of the folder, and does not follow links that lead out of it.
-"""
+outside of the folder, and does not follow links that lead out of it."""
 
 import sys
 from pathlib import Path

@@ -1,9 +1,8 @@
 """A small but complete MCP server: JSON-RPC messages on stdin and stdout, one a line.
 
-It is the other end of the router's pipes. It needs Python 3.8 and no package. A legacy client
-says once, in `initialize`, who it is and which revision it speaks. A modern client says so in the
-`_meta` of every request, and each answer says how long it may be kept and which server gave it.
-"""
+It needs Python 3.8 and no package. A legacy client says once, in `initialize`, who it is; a modern
+one in the `_meta` of every request, and each answer says how long it may be kept and whose it
+is."""
 
 import json
 import sys
@@ -58,7 +57,7 @@ class Server:
 
     def __init__(self, name, instructions):
         self._info, self._instructions = {"name": name, "version": "1.0.0"}, instructions
-        self._offers = []           # (key of its list, all about it, function)
+        self._offers = []           # (key of its list, all about it, function, its properties)
         self._requests = {}         # id → Request, while it is being answered
         self._initialized = False   # whether a legacy client has introduced itself
         self._lock = threading.Lock()
@@ -67,25 +66,29 @@ class Server:
         """The function gets (request, **arguments) and returns text. `properties` are JSON
         schemas of its arguments; an argument is required if its schema has no "default"."""
         required = [name for name, schema in properties.items() if "default" not in schema]
-        return self._offer("tools", description=description, annotations={"readOnlyHint": True},
-                           inputSchema={"type": "object", "properties": properties,
-                                        "required": required})
+        return self._offer("tools", properties, description=description,
+                           annotations={"readOnlyHint": True}, inputSchema={
+                               "type": "object", "properties": properties, "required": required})
 
     def prompt(self, description, **arguments):
         """The function gets (**arguments) and returns the text of the user's message. `arguments`
         are their descriptions; an argument is required unless that ends in "(optional)"."""
-        return self._offer("prompts", description=description, arguments=[
-            {"name": name, "description": text, "required": not text.endswith("(optional)")}
+        optional = [name for name, text in arguments.items() if text.endswith("(optional)")]
+        properties = {name: {"type": "string", **({"default": ""} if name in optional else {})}
+                      for name in arguments}
+        return self._offer("prompts", properties, description=description, arguments=[
+            {"name": name, "description": text, "required": name not in optional}
             for name, text in arguments.items()])
 
     def resource(self, uri, description):
         """The function gets the whole URI and returns text. A uri ending in {…} is a template."""
         kind, key = ("resourceTemplates", "uriTemplate") if "{" in uri else ("resources", "uri")
-        return self._offer(kind, **{key: uri}, description=description, mimeType="text/plain")
+        return self._offer(kind, {}, **{key: uri}, description=description, mimeType="text/plain")
 
-    def _offer(self, kind, **about):
+    def _offer(self, kind, properties, **about):
         def add(function):
-            self._offers.append((kind, {"name": function.__name__, **about}, function))
+            about["name"] = function.__name__
+            self._offers.append((kind, about, function, properties))
             return function
         return add
 
@@ -174,35 +177,31 @@ class Server:
         if method in LISTS:
             return {LISTS[method]: self._list(method)}
         if method == "tools/call":
-            about, function = self._named("tools", params)
-            schema = about["inputSchema"]
+            function, properties = self._named("tools", params)
             try:
-                arguments = _checked(params, schema["properties"], schema["required"])
-                text, failed = function(request, **arguments), False
+                text, failed = function(request, **_checked(params, properties)), False
             except (ValueError, OSError) as problem:
                 text, failed = str(problem), True
             return {"content": [{"type": "text", "text": text}], "isError": failed}
         if method == "prompts/get":
-            about, function = self._named("prompts", params)
-            text = function(**_checked(
-                params, {each["name"]: {"type": "string"} for each in about["arguments"]},
-                [each["name"] for each in about["arguments"] if each["required"]]))
+            function, properties = self._named("prompts", params)
+            text = function(**_checked(params, properties))
             return {"messages": [{"role": "user", "content": {"type": "text", "text": text}}]}
         if method == "resources/read":
             return self._read(str(params.get("uri")), no_resource)
         raise Problem(f"Method not found: {method}", -32601)
 
     def _list(self, method):
-        return [about for kind, about, _ in self._offers if kind == LISTS[method]]
+        return [about for kind, about, *_ in self._offers if kind == LISTS[method]]
 
     def _named(self, asked, params):
-        for kind, about, function in self._offers:
+        for kind, about, *found in self._offers:
             if (kind, about["name"]) == (asked, params.get("name")):
-                return about, function
+                return found
         raise Problem(f"Unknown {asked[:-1]}: {params.get('name')}")
 
     def _read(self, uri, no_resource):
-        for _, about, function in self._offers:
+        for _, about, function, _ in self._offers:
             start, brace, _ = about.get("uriTemplate", "").partition("{")
             if about.get("uri") == uri or brace and uri.startswith(start):
                 contents = {"uri": uri, "mimeType": about["mimeType"], "text": function(uri)}
@@ -210,13 +209,13 @@ class Server:
         raise Problem("Resource not found", no_resource, uri=uri)
 
 
-def _checked(params, properties, required):
+def _checked(params, properties):
     """The arguments in these params, as a function can take them. Raises Problem."""
     arguments = params.get("arguments") or {}
     if not isinstance(arguments, dict):
         raise Problem("The arguments must be an object.")
-    for name in required:
-        if name not in arguments:
+    for name, schema in properties.items():
+        if name not in arguments and "default" not in schema:
             raise Problem(f"The argument {name} is missing.")
     for name, value in arguments.items():
         if name not in properties:

@@ -85,10 +85,10 @@ def _not_needed(server):
                  if use.tired and use.state == RUNNING and not use.is_needed()]:
         stays = {use for use in tired if use.is_lister() or not server.share}
         return [Step(REST if use in stays else END, use) for use in tired]
-    return [Step(REST, use) for use in spare(server) if not use.busy]
+    return [Step(REST, use) for use in _spare(server) if not use.busy]
 
 
-def spare(server):
+def _spare(server):
     """The listers that are up, of which everybody who lists from them has a process that is up or
     coming, and there is such a process."""
     if all(use.is_lister() or use.state not in UP for use in server.uses):
@@ -96,6 +96,14 @@ def spare(server):
     have = {use.owner or use.holder for use in server.uses if use.state in UP}
     return [use for use in server.uses if use.state in UP and use.is_lister()
             and use.is_free() and use.listeners.keys() <= have]
+
+
+def note_awaited(tables):
+    """If nothing is to be done as things are: what is spare still answers something. The Pool is
+    told when that is over."""
+    for server in tables.servers.values():
+        for use in _spare(server):
+            use.awaited = True
 
 
 def _unused(uses, session):

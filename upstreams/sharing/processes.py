@@ -13,7 +13,7 @@ from upstreams.server.audience import lists_changed
 from upstreams.server.life import RESTING, RUNNING, STARTING
 from upstreams.server.upstream import Upstream
 
-from .plan import END, GIVE, NEW, REST, START, WANT, plan, spare
+from .plan import END, GIVE, NEW, REST, START, WANT, note_awaited, plan
 from .tables import OWN, PLAIN, TURNS, Server, Tables, Use, refresh
 
 log = logging.getLogger("router")
@@ -53,10 +53,8 @@ class Processes:
     # -- carrying out the plan
 
     def changed(self):
-        """Carry out the plan, until there is nothing more to do.
-
-        One thread does it at a time; a thread that comes meanwhile leaves its work to that.
-        """
+        """Carry out the plan, until there is nothing more to do. One thread does it at a time; a
+        thread that comes meanwhile leaves its work to that."""
         with self.lock:
             self._changed = True
             if self._tending:
@@ -95,10 +93,9 @@ class Processes:
             self.tables.gone = [server for server in self.tables.gone if server.ending]
             refresh(self.tables.uses())
             steps = [] if self.closed else plan(self.tables, STARTS_AT_ONCE)
+            if not steps:
+                note_awaited(self.tables)
             effects = [self._apply(step) for step in steps]
-            for server in self.tables.servers.values() if not steps else ():
-                for use in spare(server):   # it still answers something
-                    use.awaited = True
             look, self._look = self._look, []
             self._changed = bool(self._changed or ended or steps or look)
         for sessions, server, tell in look:

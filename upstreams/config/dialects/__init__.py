@@ -8,6 +8,8 @@ In reading order:
     files.py        where the servers are in a file, and whose they are
     translation.py  one server: a host's words → ours, step by step
     values.py       the variables of hosts
+    env_file.py     variables in a file
+    comments.py     comments in a file
 """
 
 from .files import Dialects

@@ -12,6 +12,7 @@ from upstreams.config.checking import unknown_to_us
 from upstreams.config.entries import OurFormat
 from upstreams.config.reading import ConfigError
 
+from .comments import parse
 from .hosts import HOSTS, TOLD, is_off, is_server
 from .translation import Translated, translate
 from .values import HostValues
@@ -53,6 +54,7 @@ class Dialects(OurFormat):
     """See OurFormat."""
 
     knows_others = True
+    parse = staticmethod(parse)
     parsers = {".toml": _parse_toml, ".yaml": _refuse_yaml, ".yml": _refuse_yaml}
     values = HostValues
 

@@ -5,6 +5,7 @@ What a file does not say is who wrote it. So a server in any file may use the wo
 only what a host has a place of its own for is known to be its.
 """
 
+import fnmatch
 import re
 import shlex
 from dataclasses import dataclass, field
@@ -84,6 +85,18 @@ def _of_opencode(server):
     return isinstance(server.get("command"), list) or server.get("type") in ("local", "remote")
 
 
+class Rules(NamedTuple):
+    """Which tools of a server are off: of the patterns that fit, the last one counts."""
+
+    before: str         # goes before a tool's name there
+    patterns: tuple     # (a pattern of both, whether what fits is off)
+
+    def hide(self, tool):
+        name = re.sub("[^A-Za-z0-9_-]", "_", self.before + tool)
+        fit = [is_off for pattern, is_off in self.patterns if fnmatch.fnmatchcase(name, pattern)]
+        return bool(fit and fit[-1])
+
+
 def _rules_of_opencode(config, name):
     """`tools` says whether a tool is on, `permission` what may be done with it. That may depend on
     its arguments: then the tool is there."""
@@ -96,7 +109,7 @@ def _rules_of_opencode(config, name):
         if isinstance(action, dict):
             action = action.get("*") if [*action][-1:] == ["*"] else None
         found.append((pattern, action == "deny"))
-    return [(f"{name}_", patterns(pattern), is_off) for pattern, is_off in found]
+    return Rules(f"{name}_", tuple((patterns(pattern), is_off) for pattern, is_off in found))
 
 
 # {env:NAME} and {file:path} → ${env:NAME} and ${file:path}

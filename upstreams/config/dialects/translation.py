@@ -41,7 +41,7 @@ def translate(server, host):
     for step in (_tools, _tool_filter, _words, _command, _type, _strings):
         step(server)
     _timeout(server, host)
-    server.rules = host.rules(server.config, server.name) if host.rules else []
+    server.rules = host.rules(server.config, server.name) if host.rules else None
     server.keys = {key: value for key, value in server.keys.items() if key not in KEPT}
 
 

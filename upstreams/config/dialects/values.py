@@ -15,8 +15,10 @@ import os
 import re
 
 from transports.fabric.messages import dig
-from upstreams.config.values import BARE, NAME, Values
+from upstreams.config.reading import ConfigError
+from upstreams.config.values import BARE, NAME, WELL_KNOWN, Values
 
+from .env_file import parse_env_file
 from .hosts import FOLDERS
 
 log = logging.getLogger("router")
@@ -35,6 +37,22 @@ class HostValues(Values):
         self._places = {"userHome": os.path.expanduser("~"), "workspaceFolder": folder,
                         "workspaceRoot": folder, "workspaceFolderBasename": self.folder.name,
                         "pathSeparator": os.sep, "/": os.sep}
+
+    def keys(self):
+        """As of Values; `env` has the variables of `envFile` as well."""
+        if "envFile" in self.server.keys:
+            self._of_file = self._read_env(self._expanded("envFile", self.server.keys["envFile"]))
+        return super().keys()
+
+    def _read_env(self, path):
+        """The variables of the `envFile`."""
+        try:
+            found = parse_env_file(path, self.read("envFile", path))
+        except ConfigError as problem:
+            self.refuse("envFile", str(problem))
+            return {}
+        self.keep(*(value for name, value in found.items() if name not in WELL_KNOWN))
+        return found
 
     def variable(self, where, inside, depth=0):
         name = inside.partition(":")[0]

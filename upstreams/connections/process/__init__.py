@@ -2,6 +2,6 @@
 
 In reading order:
     process.py      its pipes, its threads, and the three steps of its end
-    program.py      which program that is, and how it is started
+    program.py      its variables, and the words by which Windows starts it
     guardian.py     a small process that ends the servers of a router that was killed
 """

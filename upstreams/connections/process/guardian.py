@@ -1,11 +1,9 @@
-"""A small process that ends the servers of a router that was killed.
+"""A small process that ends the servers of a router that was killed outright (kill -9, out of
+memory), as some of them do not notice that their input has ended.
 
-A router that is killed outright (kill -9, out of memory) cannot close its servers, and some of
-them do not notice that their input has ended. So it tells the guardian process, through a pipe,
-which process groups have started ("+1234") and ended ("-1234"). When the router is gone, the pipe
-closes, and the guardian ends every group that still runs. The router imports this file, and the
-guardian process runs it.
-"""
+The router tells it, through a pipe, which process groups have started ("+1234") and ended
+("-1234"). When the pipe closes, it ends every group that still runs. The router imports this file,
+and the guardian process runs it."""
 
 import contextlib
 import logging

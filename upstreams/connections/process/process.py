@@ -10,13 +10,13 @@ thread reads from the pipe. A fourth thread waits for the process.
 
 The end has three steps (2025-11-25, Lifecycle, Shutdown): we close stdin; if the process is still
 there after GRACE seconds it gets SIGTERM, and after as many again SIGKILL. The signals go to the
-process *group*, because npx, uvx and `sh -c` leave grandchildren that hold our pipes open.
-"""
+process *group*, because npx, uvx and `sh -c` leave grandchildren that hold our pipes open."""
 
 import collections
 import contextlib
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -29,7 +29,7 @@ from transports.fabric.peers import StartFailed
 from transports.fabric.text import is_told, printable
 
 from .guardian import KILL, WINDOWS, signal_group
-from .program import command_line, environment, find, refuse_windows
+from .program import command_line, environment
 
 log = logging.getLogger("router")
 
@@ -80,10 +80,10 @@ class Process:
             self._end.acquire()     # nobody is to hear of it
             self.kill()
             self._await_exit()  # it has no NAME-exit
-            for thread, pipe in zip(self._threads,
-                                    (process.stdout, process.stderr, process.stdin)):
-                if not thread.is_alive():
-                    pipe.close()
+            pipes = process.stdout, process.stderr, process.stdin
+            for pipe in [pipe for thread, pipe in zip(self._threads, pipes)
+                         if not thread.is_alive()]:
+                pipe.close()
             raise StartFailed(f"its threads could not be started: {problem}") from None
 
     # -- called by any thread
@@ -113,8 +113,7 @@ class Process:
         return True
 
     def last_lines(self):
-        """What it last said beside the protocol, without the secrets of the config: what was no
-        message, and lines of stderr. The last may have no end yet, as a question has none."""
+        """What it last said beside the protocol: what was no message, and lines of stderr."""
         return list(filter(None, [self.skipped, *self._last_lines, self._shown(self._unended)]))
 
     def _shown(self, data, most=4000):
@@ -135,8 +134,7 @@ class Process:
             raise  # into the log
 
     def _broken(self, reason):
-        """A pipe has ended. Its thread may wait here: mostly the process is ending too, and its
-        exit status says more than the end of the pipe."""
+        """A pipe has ended. Its thread may wait here: an exit status would say more than that."""
         if not self._exited.wait(DRAIN):
             self._report(reason)
         self.close()
@@ -275,9 +273,14 @@ def _wait_for(threads, seconds):
 
 def _open(entry):
     """A new process. Raises StartFailed."""
-    refuse_windows(entry)
     variables = environment(entry)
-    command = find(entry.command, variables.get("PATH", os.defpath))
+    path = variables.get("PATH", os.defpath)
+    command = shutil.which(entry.command, path=path)
+    if not command:
+        where = (f"searched PATH={path}" if os.path.basename(entry.command) == entry.command
+                 else "it is a path, so PATH was not searched")
+        raise StartFailed(f'the command "{entry.command}" was not found or may not be run; '
+                          f"{entry.hint}{where}")
     if not os.path.isdir(entry.cwd):
         raise StartFailed(f'the working directory "{entry.cwd}" does not exist')
     try:

@@ -16,10 +16,14 @@ In reading order:
     wire.py             the way of one thread: a request and its answer, on a kept connection
     connection.py       where the server is, and a TCP connection there, with TLS and proxies
     config_headers.py   the headers that the config wants
-    message_headers.py  the headers that a message demands
+    message_headers.py  the headers that a message demands; a circle of routers
     problem.py          what an HTTP error says
     event_stream.py     bytes of text/event-stream become events
 """
+
+from .message_headers import circle
+
+__all__ = ["circle", "connect"]
 
 
 def connect(entry, label, clock, guardian, longest):

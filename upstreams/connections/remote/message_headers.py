@@ -8,7 +8,9 @@ too (`x-mcp-header`; 2026-07-28, Streamable HTTP, Custom Headers from Tool Param
 import base64
 import collections
 import logging
+import os
 import re
+import secrets
 
 from transports.fabric.messages import VERSION_KEY, dig
 from transports.fabric.text import printable
@@ -25,6 +27,14 @@ _PLAIN = re.compile(r"(?![ \t])[\t -~]*(?<![ \t])")
 _NAMED_BY = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
 _NO_SCHEMAS = {"default", "const", "enum", "examples", ANNOTATION}
 _NAMED_SCHEMAS = {"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"}
+
+HEADER = "Mcp-Router-Within"
+PARENT = "MCP_ROUTER_ID"    # the environment variable that tells a server which router started it
+MOST_ABOVE = 100
+_ID = re.compile("[0-9a-f]{16}")
+
+REFUSED = ("This router is, perhaps by way of others, a server of its own, which would make names "
+           "and sessions without end: take the entry that leads back here out of the config.")
 
 
 class MessageHeaders:
@@ -179,3 +189,40 @@ def encoded(value):
         return value
     data = base64.b64encode(value.encode("utf-8", "surrogatepass")).decode()
     return f"=?base64?{data}?="
+
+
+class Circle:
+    """How a router finds out that it is, by way of others, a server of its own: a circle of
+    routers would make names and sessions without end.
+
+    Each request to a remote server says in a header which routers it comes from: we, and those
+    that were seen to be above us. A router that finds itself among them refuses. So the last entry
+    that would close the circle fails, with a sentence; all else goes on. There is one Circle in
+    the program; router.py gives its `closes` to those who check requests. Any thread may call it.
+    """
+
+    def __init__(self):
+        self.id = secrets.token_hex(8)
+        # A router that a router starts is below it. What is further below need not be: an agent
+        # may well call the router that runs it.
+        parent, _, process = os.environ.get(PARENT, "").partition(":")
+        os.environ[PARENT] = f"{self.id}:{os.getpid()}"
+        self._set(_ID.findall(parent) if process == str(os.getppid()) else [])
+
+    def _set(self, above):
+        self._above = above[:MOST_ABOVE]
+        self.header = HEADER, ",".join([self.id, *self._above])
+
+    def closes(self, header):
+        """Why a request is refused that comes from ourselves, by `header(name)`; None for others,
+        which tell who is above us."""
+        value = header(HEADER)
+        ids = _ID.findall(value[:20 * MOST_ABOVE]) if value else ()
+        if self.id in ids:
+            return REFUSED
+        if new := [id for id in ids if id not in self._above]:
+            self._set([*new, *self._above])
+        return None
+
+
+circle = Circle()

@@ -11,12 +11,11 @@ import http.client
 import re
 import threading
 
-from transports.fabric.circle import circle
 from transports.fabric.peers import StartFailed
 from transports.fabric.text import printable
 
 from .connection import CONNECT_SECONDS, HttpFailed, ServerConnection, Unreachable, in_words
-from .message_headers import SESSION
+from .message_headers import SESSION, circle
 from .problem import Problem
 
 MOST_REDIRECTS = 5
