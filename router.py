@@ -28,6 +28,8 @@ Options:
   --no-reload            Do not look whether the config changes. SIGHUP still reads it again.
   --connect URL          Start no server: pass one client, over stdio, on to the router (or any MCP
                          server) at this URL. --token-file then has the token to send there.
+  --login NAME           Log in at this remote server, in a browser, and exit.
+  --logout NAME          Forget that login.
   --check                Start every server, say how that went, and exit: 0, or 1 if one failed.
   --json                 With --check: as JSON.
   --version              Print the version.
@@ -84,6 +86,7 @@ from upstreams.advice import advise                     # room: upstreams/advice
 from upstreams.config.dialects import dialects          # room: upstreams/config/dialects
 from upstreams.connections.remote import connect        # room: upstreams/connections/remote
 from upstreams.eras import open_life                    # room: upstreams/eras
+from upstreams.login import ask_to_log_in, log_in, log_in_at    # room: upstreams/login
 from upstreams.relay import pass_on                     # room: upstreams/relay
 from upstreams.reload import follow                     # room: upstreams/reload
 
@@ -105,7 +108,10 @@ ROOMS = {           # what the core goes on without
     "dialects": dialects,                               # room: upstreams/config/dialects
     "follow": follow,                                   # room: upstreams/reload
     "open_life": open_life,                             # room: upstreams/eras
+    "--login": log_in,                                  # room: upstreams/login
+    "ask_to_log_in": ask_to_log_in,                     # room: upstreams/login
 }
+CONNECTIONS["url"] = log_in_at                          # room: upstreams/login
 # -- the end of the block
 # isort: on
 
@@ -170,9 +176,12 @@ def _routing(options, stderr):
         options.access.check()
     refuse_circle(options.given["--config"])
     read = functools.partial(load, options.given["--config"], options.given["--group"],
-                             CONNECTIONS, ROOMS.get("dialects"), "open_life" in ROOMS)
+                             CONNECTIONS, ROOMS.get("dialects"), "open_life" in ROOMS,
+                             "--login" in ROOMS)
     config = read()
     hidden.add(config.secrets())
+    if options.given["--login"] or options.given["--logout"]:
+        return functools.partial(_room("--login"), options, config.entries, _pool, stderr.show)
     return functools.partial(_run, config, read, transport, options, stderr)
 
 
@@ -184,15 +193,8 @@ def _run(config, read, transport, options, stderr, clock):
     steps), then the guardian, and last the clock, which times these steps.
     """
     given, guardian = options.given, Guardian()
-
-    def connect(entry, label):
-        """A connection for one life of a server."""
-        return CONNECTIONS["url" if entry.url else "command"](
-            entry, label, clock, guardian, options.limits.message)
-
-    pool = Pool(config.entries, connect, clock, SERVER_INFO, options.limits.processes,
-                share=given["--check"] or not transport.ONE_CLIENT,
-                open_life=ROOMS.get("open_life"))
+    pool = _pool(config.entries, options, clock, guardian,
+                 share=given["--check"] or not transport.ONE_CLIENT)
     try:
         if given["--check"]:
             pool.start()
@@ -202,12 +204,25 @@ def _run(config, read, transport, options, stderr, clock):
             return exit_status
         router = Router(pool, clock, options.limits, stderr.show, config.groups)
         follow = ROOMS.get("follow", lambda *_arguments: contextlib.nullcontext())
-        with follow(config, read, router, hidden.add, not given["--no-reload"]):
+        ask_to_log_in = ROOMS.get("ask_to_log_in", lambda _clock: contextlib.nullcontext())
+        with ask_to_log_in(clock) as pool.watch, \
+                follow(config, read, router, hidden.add, not given["--no-reload"]):
             transport.serve(router, options)
         return 0
     finally:
         pool.close()
         guardian.close()
+
+
+def _pool(entries, options, clock, guardian=None, share=True):
+    """The processes of these servers."""
+    def connect(entry, label):
+        """A connection for one life of a server."""
+        return CONNECTIONS["url" if entry.url else "command"](
+            entry, label, clock, guardian, options.limits.message)
+
+    return Pool(entries, connect, clock, SERVER_INFO, options.limits.processes, share,
+                ROOMS.get("open_life"))
 
 
 if __name__ == "__main__":

@@ -86,12 +86,14 @@ def check_server(server):
                                   f'"{renamed[name]}"')
 
 
-def check_rooms(server, connections, eras, units):
+def check_rooms(server, connections, eras, units, logins):
     """Refuse what needs a room that this program does not have, see load."""
     for key in {"command", "url"} & server.keys.keys() - set(connections):
         server.refuse(key, TAKEN_OUT)
     if server.keys.get("protocol") == "modern" and not eras:
         server.refuse("protocol", TAKEN_OUT)
+    if "oauth" in server.keys and not logins:
+        server.refuse("oauth", TAKEN_OUT)
     if server.keys.get("timeout", 0) >= 1000 and not units:
         server.refuse("timeout", f"1000 and more, which is in milliseconds, {TAKEN_OUT}: write "
                                  "seconds")

@@ -35,6 +35,7 @@ class Entry:
     type: str = None            # how it is reached there: http or sse; None: to be found out
     headers: tuple = ()         # pairs, for each request to it
     headers_command: tuple = ()     # a program and its arguments, whose output is more of them
+    oauth: tuple | None = ()    # pairs: how to log in there; None: never
     ca: str = None              # files: certificates that we trust there
     certificate: str = None     # what shows who we are
     key: str = None             # of that certificate
@@ -109,19 +110,20 @@ class OurFormat:
         return [server for server in servers if server.name not in off], off
 
 
-def load(paths, group=None, connections=("command", "url"), dialects=None, eras=True):
+def load(paths, group=None, connections=("command", "url"), dialects=None, eras=True, logins=True):
     """The Config in these files, merged in their order; or of this group in them alone, and then
     no other server needs to have its variables set. Raises ConfigError, with its `files`.
 
     What there is in this program: a server needs a key of `connections`; `dialects` is an
-    OurFormat that knows other hosts' files; `eras` says whether "protocol" may be "modern".
+    OurFormat that knows other hosts' files; `eras` says whether "protocol" may be "modern", and
+    `logins` whether there may be "oauth".
     """
     form, files, servers, groups, off = dialects or OurFormat(), {}, {}, [], set()
     try:
         for path in map(Path, paths):
             files[path] = stamp_of(path)
             for server in _servers(path, form, groups, off):
-                check_rooms(server, connections, eras, form.knows_others)
+                check_rooms(server, connections, eras, form.knows_others, logins)
                 _add(server, servers)
         if not servers:
             raise ConfigError(f"{', '.join(map(str, paths))}: every server in it is disabled: "
@@ -168,6 +170,7 @@ def _add(server, servers):
 
 def _entry(name, server, values):
     keys = values.keys()
+    oauth = keys.get("oauth", {})
     tools, tls, restart = keys["tools"], keys["tls"], keys["restart"]
     if isinstance(restart, bool):
         restart = {} if restart else {"attempts": 0}
@@ -182,6 +185,7 @@ def _entry(name, server, values):
         name=name, command=keys.get("command"), args=tuple(keys["args"]), env=_pairs(keys["env"]),
         cwd=keys["cwd"], url=keys.get("url"), type=keys.get("type"),
         headers=_pairs(keys["headers"]), headers_command=tuple(keys.get("headersCommand", ())),
+        oauth=None if oauth is False else _pairs({} if oauth is True else oauth),
         ca=tls.get("ca"), certificate=tls.get("certificate"), key=tls.get("key"),
         prefix=before and before + SEPARATOR,
         allow=tuple(tools["allow"]) if "allow" in tools else None,

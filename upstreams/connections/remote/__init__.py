@@ -22,7 +22,13 @@ In reading order:
 """
 
 
-def connect(entry, label, clock, guardian, longest):
-    """A connection for one life of this server. See Connection in transports/fabric/peers.py."""
+def connect(entry, label, clock, guardian, longest, login=None):
+    """A connection for one life of this server. See Connection in transports/fabric/peers.py.
+
+    `login`, if there is one, has `headers(refused)`: more headers of each request, [(name,
+    value)], and those that the server has refused, or None; `needed(problem)`: what a person must do before
+    the server takes what it answered with this HttpFailed, in words, or None; `changed()`: whether
+    that may have been done since. It raises ValueError, whose text says why there are none.
+    """
     from .remote import Remote  # only now: who has no remote server needs no TLS
-    return Remote(entry, label, clock, longest)
+    return Remote(entry, label, clock, longest, login)

@@ -1,0 +1,41 @@
+"""The room that logs in at remote servers, with OAuth (2026-07-28, Authorization).
+
+Comes in by router.py: as another `connect` for remote servers, as what watches the answers of
+calls, and as --login and --logout. May import: transports.fabric, transports.program,
+upstreams.config, upstreams.server, upstreams.connections.remote.
+
+Locks that are held over a call (see transports/fabric):
+    Bearer._lock    held while the authorization server is asked
+
+In reading order:
+    command.py      --login and --logout
+    attempt.py      one login, from the first question to the tokens
+    grant.py        what is said to the authorization server
+    discovery.py    which one that is, and where
+    listener.py     where the browser comes back to
+    tokens.py       the file of the tokens
+    bearer.py       the header Authorization, as long as that goes
+    asking.py       a call whose user is asked to log in
+    web.py          asking what a server names
+"""
+
+from upstreams.connections.remote import connect
+
+
+def log_in_at(entry, label, clock, guardian, longest):
+    """A connection to a remote server, with the tokens of a login if its config has none."""
+    from .bearer import Bearer, logs_in     # only now: who has no remote server needs no TLS
+    return connect(entry, label, clock, guardian, longest,
+                   Bearer(entry, clock) if logs_in(entry) else None)
+
+
+def log_in(*arguments):
+    """--login and --logout; see command.run."""
+    from .command import run
+    return run(*arguments)
+
+
+def ask_to_log_in(clock):
+    """A context manager; its value watches the answers of calls, see Asking."""
+    from .asking import Asking
+    return Asking(clock)

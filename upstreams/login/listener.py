@@ -1,0 +1,150 @@
+"""Where the browser comes back to, on this machine; or the person, who pastes the address where
+the browser ended. Whoever is first counts."""
+
+import http.server
+import os
+import selectors
+import socket
+import sys
+import threading
+import time
+import urllib.parse
+import webbrowser
+
+from .web import LoginFailed, NotThisLogin
+
+PATH = "/callback"
+SECONDS = 300.0         # that a person has
+REQUEST_SECONDS = 5.0   # that the browser has to send its request
+LONGEST_PASTE = 2**16   # bytes
+
+_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>MCP Local Router</title>
+<body style="font:16px system-ui;margin:4em auto;max-width:32em"><p>%s</p></body></html>
+"""
+DONE = "You are logged in. This page can be closed."
+FAILED = "The login did not succeed; the router says why. This page can be closed."
+NOT_HERE = "Nothing waits for a login here."
+
+
+class Listener:
+    """A port on this machine. `wait` in one thread, then `close`. `redirect`: its address."""
+
+    def __init__(self, port=0, path=PATH):
+        """Raises LoginFailed if the port is taken."""
+        try:
+            self._server = http.server.HTTPServer(("127.0.0.1", port), _Handler)
+        except OSError as problem:
+            raise LoginFailed(f"port {port} of this machine, where the browser is to come back, "
+                              f"cannot be used: {problem.strerror}: end what uses it, or write "
+                              'another "callbackPort"') from None
+        self._server.taken, self._server.path = None, path
+        self.redirect = f"http://127.0.0.1:{self._server.server_address[1]}{path}"
+
+    def wait(self, take, stop, pasted=None, seconds=SECONDS):
+        """What take(query) returns for the first answer that it takes. It raises LoginFailed for
+        others: for one that is no answer to this login, we go on waiting. `stop()`: whether nobody
+        waits any more. `pasted`: a file in which a person may paste. Raises LoginFailed."""
+        self._server.take, end = take, time.monotonic() + seconds
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._server.socket, selectors.EVENT_READ)
+            if pasted is not None:
+                pasted = _watch(selector, pasted)
+            while self._server.taken is None:
+                if stop() or time.monotonic() > end:
+                    raise LoginFailed("was given up" if stop() else
+                                      f"nobody logged in within {seconds / 60:g} minutes")
+                for key, _ in selector.select(0.5):
+                    if key.fileobj is self._server.socket:
+                        self._server.handle_request()
+                    elif line := _line(pasted):
+                        taken = _attempt(take, _query_in(line))
+                        if not isinstance(taken[1], NotThisLogin):
+                            self._server.taken = taken
+                    else:
+                        selector.unregister(key.fileobj)
+        value, problem = self._server.taken
+        if problem:
+            raise problem
+        return value
+
+    def close(self):
+        self._server.server_close()
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    timeout = REQUEST_SECONDS
+
+    def do_GET(self):
+        path, _, query = self.path.partition("?")
+        if path != self.server.path or self.server.taken:
+            self._say(404, NOT_HERE)
+            return
+        taken = _attempt(self.server.take, query)
+        if isinstance(taken[1], NotThisLogin):  # any page could send a browser here
+            self._say(400, NOT_HERE)
+            return
+        self.server.taken = taken
+        self._say(400 if taken[1] else 200, FAILED if taken[1] else DONE)
+
+    def _say(self, status, text):
+        body = (_PAGE % text).encode()
+        self.send_response(status)
+        for name, value in (("Content-Type", "text/html; charset=utf-8"),
+                            ("Content-Length", len(body)), ("Connection", "close"),
+                            ("Cache-Control", "no-store"), ("Referrer-Policy", "no-referrer"),
+                            ("Content-Security-Policy", "default-src 'none'; "
+                                                        "style-src 'unsafe-inline'")):
+            self.send_header(name, str(value))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_arguments):
+        """The address has the code in it."""
+
+
+def _attempt(take, query):
+    try:
+        return take(query), None
+    except LoginFailed as problem:
+        return None, problem
+
+
+def _watch(selector, pasted):
+    """None where a file cannot be waited for beside a socket: on Windows, or a file on disk."""
+    try:
+        selector.register(pasted, selectors.EVENT_READ)
+        return pasted
+    except (OSError, ValueError):
+        return None
+
+
+def _line(pasted):
+    """What was pasted; "" at the end."""
+    return os.read(pasted.fileno(), LONGEST_PASTE).decode("utf-8", "replace").strip()
+
+
+def _query_in(text):
+    """Of a whole address, or from its "?" on."""
+    return urllib.parse.urlsplit(text).query if "?" in text else text
+
+
+def open_browser(url):
+    """In a thread of its own: some browsers run until their user closes them."""
+    def run():
+        try:
+            webbrowser.open(url)
+        except (OSError, webbrowser.Error):
+            pass    # the URL was printed, too
+    threading.Thread(target=run, name="browser", daemon=True).start()
+
+
+def is_free(port):
+    """Whether we could listen there."""
+    with socket.socket() as probe:
+        if sys.platform != "win32":
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
