@@ -2,6 +2,7 @@
 
 Usage:
   router.py [options] [--config FILE]... [--allow-origin ORIGIN]...
+  router.py [options] [--config FILE]... (--login | --logout) [NAME]
   router.py --help | --version
 
 Options:
@@ -28,8 +29,9 @@ Options:
   --no-reload            Do not look whether the config changes. SIGHUP still reads it again.
   --connect URL          Start no server: pass one client, over stdio, on to the router (or any MCP
                          server) at this URL. --token-file then has the token to send there.
-  --login NAME           Log in at this remote server, in a browser, and exit.
-  --logout NAME          Forget that login.
+  --login                Log in at the remote server NAME, in a browser, and exit: 0, or 1 if that
+                         failed. With --connect at the server there, without a name.
+  --logout               Forget that login.
   --check                Start every server, say how that went, and exit: 0, or 1 if one failed.
   --json                 With --check: as JSON.
   --version              Print the version.
@@ -86,7 +88,7 @@ from upstreams.advice import advise                     # room: upstreams/advice
 from upstreams.config.dialects import dialects          # room: upstreams/config/dialects
 from upstreams.connections.remote import connect        # room: upstreams/connections/remote
 from upstreams.eras import open_life                    # room: upstreams/eras
-from upstreams.login import ask_to_log_in, log_in, log_in_at    # room: upstreams/login
+from upstreams import login                             # room: upstreams/login
 from upstreams.relay import pass_on                     # room: upstreams/relay
 from upstreams.reload import follow                     # room: upstreams/reload
 
@@ -108,10 +110,9 @@ ROOMS = {           # what the core goes on without
     "dialects": dialects,                               # room: upstreams/config/dialects
     "follow": follow,                                   # room: upstreams/reload
     "open_life": open_life,                             # room: upstreams/eras
-    "--login": log_in,                                  # room: upstreams/login
-    "ask_to_log_in": ask_to_log_in,                     # room: upstreams/login
+    "--login": login,                                   # room: upstreams/login
 }
-CONNECTIONS["url"] = log_in_at                          # room: upstreams/login
+CONNECTIONS |= {"url": login.connect}                   # room: upstreams/login
 # -- the end of the block
 # isort: on
 
@@ -134,7 +135,8 @@ def main():
         given = docopt.docopt(__doc__, version=VERSION)
         options = read_options(given, TRANSPORTS, WAYS, PAGES)
         stderr.begin_log(given["--log-level"])
-        run = _passing_on if given["--connect"] else _routing
+        logs_in = given["--login"] or given["--logout"]
+        run = _logging_in if logs_in else _passing_on if given["--connect"] else _routing
         run = run(options, stderr)
         end_trace = _room("--trace")(given["--trace"]) if given["--trace"] else lambda: None
     except (docopt.DocoptExit, ValueError) as problem:
@@ -166,7 +168,13 @@ def _room(option):
 def _passing_on(options, _stderr):
     """What --connect does, as a function of the clock. Raises ValueError for a wrong command."""
     serve = importlib.import_module(TRANSPORTS["stdio"]).serve
-    return _room("--connect")(options, serve)
+    return _room("--connect")(options, serve, CONNECTIONS["url"])
+
+
+def _logging_in(options, stderr):
+    """The same for --login and --logout."""
+    config = None if options.given["--connect"] else _config(options)()
+    return _room("--login").log_in(options, config, _pool, stderr.show)
 
 
 def _routing(options, stderr):
@@ -175,14 +183,17 @@ def _routing(options, stderr):
     if not transport.ONE_CLIENT:
         options.access.check()
     refuse_circle(options.given["--config"])
-    read = functools.partial(load, options.given["--config"], options.given["--group"],
-                             CONNECTIONS, ROOMS.get("dialects"), "open_life" in ROOMS,
-                             "--login" in ROOMS)
+    read = _config(options)
     config = read()
     hidden.add(config.secrets())
-    if options.given["--login"] or options.given["--logout"]:
-        return functools.partial(_room("--login"), options, config.entries, _pool, stderr.show)
     return functools.partial(_run, config, read, transport, options, stderr)
+
+
+def _config(options):
+    """What reads the config: a function that returns a Config, or raises ConfigError."""
+    return functools.partial(load, options.given["--config"], options.given["--group"],
+                             CONNECTIONS, ROOMS.get("dialects"), "open_life" in ROOMS,
+                             "--login" in ROOMS)
 
 
 def _run(config, read, transport, options, stderr, clock):
@@ -204,14 +215,18 @@ def _run(config, read, transport, options, stderr, clock):
             return exit_status
         router = Router(pool, clock, options.limits, stderr.show, config.groups)
         follow = ROOMS.get("follow", lambda *_arguments: contextlib.nullcontext())
-        ask_to_log_in = ROOMS.get("ask_to_log_in", lambda _clock: contextlib.nullcontext())
-        with ask_to_log_in(clock) as pool.watch, \
+        with _asking(clock) as pool.watch, \
                 follow(config, read, router, hidden.add, not given["--no-reload"]):
             transport.serve(router, options)
         return 0
     finally:
         pool.close()
         guardian.close()
+
+
+def _asking(clock):
+    """A context manager: what asks clients to log in, see Pool.watch; None without that room."""
+    return ROOMS["--login"].asking(clock) if "--login" in ROOMS else contextlib.nullcontext()
 
 
 def _pool(entries, options, clock, guardian=None, share=True):

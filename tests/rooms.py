@@ -34,6 +34,7 @@ ROOMS = {
     "upstreams/config/dialects": {"upstreams/config"},
     "upstreams/connections/remote": {"upstreams/connections/process"},
     "upstreams/eras": {"upstreams/server"},
+    "upstreams/login": {"upstreams/connections/remote", "upstreams/server", "upstreams/config"},
     "upstreams/relay": {"upstreams/connections/remote", "upstreams/server", "upstreams/config",
                         "transports/program"},
     "upstreams/reload": {"upstreams/config", "upstreams/server", "upstreams/sharing",

@@ -14,4 +14,5 @@ Rooms:
     relay/          --connect: one client, passed on to one server over HTTP as it is
     reload/         following the config file
     advice/         what --check advises
+    login/          logging in at remote servers
 """

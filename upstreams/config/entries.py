@@ -170,7 +170,7 @@ def _add(server, servers):
 
 def _entry(name, server, values):
     keys = values.keys()
-    oauth = keys.get("oauth", {})
+    oauth = {} if keys["oauth"] is True else keys["oauth"]
     tools, tls, restart = keys["tools"], keys["tls"], keys["restart"]
     if isinstance(restart, bool):
         restart = {} if restart else {"attempts": 0}
@@ -185,7 +185,7 @@ def _entry(name, server, values):
         name=name, command=keys.get("command"), args=tuple(keys["args"]), env=_pairs(keys["env"]),
         cwd=keys["cwd"], url=keys.get("url"), type=keys.get("type"),
         headers=_pairs(keys["headers"]), headers_command=tuple(keys.get("headersCommand", ())),
-        oauth=None if oauth is False else _pairs({} if oauth is True else oauth),
+        oauth=None if oauth is False else _pairs(oauth),
         ca=tls.get("ca"), certificate=tls.get("certificate"), key=tls.get("key"),
         prefix=before and before + SEPARATOR,
         allow=tuple(tools["allow"]) if "allow" in tools else None,

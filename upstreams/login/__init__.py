@@ -1,8 +1,8 @@
 """The room that logs in at remote servers, with OAuth (2026-07-28, Authorization).
 
 Comes in by router.py: as another `connect` for remote servers, as what watches the answers of
-calls, and as --login and --logout. May import: transports.fabric, transports.program,
-upstreams.config, upstreams.server, upstreams.connections.remote.
+calls, and as --login and --logout. May import: transports.fabric, upstreams.config,
+upstreams.server, upstreams.connections.remote.
 
 Locks that are held over a call (see transports/fabric):
     Bearer._lock    held while the authorization server is asked
@@ -19,23 +19,23 @@ In reading order:
     web.py          asking what a server names
 """
 
-from upstreams.connections.remote import connect
+from upstreams.connections import remote
 
 
-def log_in_at(entry, label, clock, guardian, longest):
+def connect(entry, label, clock, guardian, longest):
     """A connection to a remote server, with the tokens of a login if its config has none."""
-    from .bearer import Bearer, logs_in     # only now: who has no remote server needs no TLS
-    return connect(entry, label, clock, guardian, longest,
-                   Bearer(entry, clock) if logs_in(entry) else None)
+    from .bearer import Bearer, logs_in  # only now: who has no remote server needs no TLS
+    return remote.connect(entry, label, clock, guardian, longest,
+                          Bearer(entry, clock) if logs_in(entry) else None)
 
 
 def log_in(*arguments):
-    """--login and --logout; see command.run."""
-    from .command import run
-    return run(*arguments)
+    """--login and --logout, see command.py."""
+    from .command import command
+    return command(*arguments)
 
 
-def ask_to_log_in(clock):
+def asking(clock):
     """A context manager; its value watches the answers of calls, see Asking."""
     from .asking import Asking
     return Asking(clock)

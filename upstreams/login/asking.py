@@ -51,7 +51,6 @@ class Asking:
         self._clock, self.calls, self._ids = clock, Calls(self), itertools.count(1)
         self._lock, self._closed = threading.Lock(), False
         self._logins = {}   # protected by _lock: {url of a server: _Login}
-        self._threads = []  # likewise
 
     def __enter__(self):
         return self.watch
@@ -83,25 +82,23 @@ class Asking:
             except Refused as problem:
                 again.send(problem.answer(call.id))
         waiting = _Waiting(session, call, reply_to, run_again, answer)
+        login, new = None, _Login(self, entry)
         with self._lock:
-            login = self._logins.get(entry.url)
-            if login is None and not self._closed:
-                login = self._logins[entry.url] = _Login(self, entry)
-                thread = threading.Thread(target=login.work, name=f"{entry.name}-login",
-                                          daemon=True)
-                self._threads = [each for each in self._threads if each.is_alive()] + [thread]
-                thread.start()
+            if not self._closed:
+                login = self._logins.setdefault(entry.url, new)
+        if login is new:
+            login.thread.start()
         if login is None or not login.join(waiting):
             reply_to.send(answer)
 
     def close(self):
         with self._lock:
             self._closed = True
-            logins, threads = list(self._logins.values()), list(self._threads)
+            logins = list(self._logins.values())
         for login in logins:
             login.stopped.set()
-        for thread in threads:
-            thread.join(END_SECONDS)
+        for login in logins:
+            login.thread.join(END_SECONDS)
 
     def over(self, login):
         with self._lock:
@@ -140,6 +137,7 @@ class _Login:
     def __init__(self, asking, entry):
         self.asking, self.entry = asking, entry
         self.stopped = threading.Event()
+        self.thread = threading.Thread(target=self.work, name=f"{entry.name}-login", daemon=True)
         self._lock = threading.Lock()
         # protected by _lock:
         self._waiting, self._url, self._over = [], None, False
@@ -167,11 +165,11 @@ class _Login:
         except Exception:
             problem = "the login did not succeed: a bug in the router, whose log says more"
             log.exception("%s: its login failed", self.entry.name)
-        self.asking.over(self)
         with self._lock:
             self._over, waiting, self._waiting = True, self._waiting, []
         for each in waiting:
             self._done(each, problem)
+        self.asking.over(self)
 
     def _show(self, url):
         with self._lock:

@@ -6,7 +6,7 @@ import urllib.parse
 
 from . import grant
 from .discovery import challenge_in
-from .listener import PATH, SECONDS, Listener, is_free
+from .listener import PATH, SECONDS, Listener, can_listen
 from .tokens import Tokens
 from .web import LoginFailed, Web
 
@@ -66,4 +66,4 @@ def _listener(config, before):
         return Listener(port)
     known = before and before["client"].get("redirect")
     port = known and urllib.parse.urlsplit(known).port
-    return Listener(port if port and is_free(port) else 0)
+    return Listener(port if port and can_listen(port) else 0)

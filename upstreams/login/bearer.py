@@ -32,7 +32,8 @@ def logs_in(entry):
 
 def needs_login(entry):
     """What is said of a server that needs it."""
-    return f"needs login: router.py --login {entry.name}"
+    what = f"--connect {entry.name} --login" if "://" in entry.name else f"--login {entry.name}"
+    return f"needs login: router.py {what}"
 
 
 class Bearer:

@@ -1,4 +1,4 @@
-"""--login NAME and --logout NAME: what a person does once for a server."""
+"""--login and --logout: what a person does once for a server."""
 
 import functools
 import sys
@@ -6,6 +6,7 @@ import threading
 
 from transports.fabric.text import hidden
 from upstreams.config.entries import Entry
+from upstreams.connections.remote.connection import Origin
 from upstreams.server.catalog import TOOLS
 from upstreams.server.life import RUNNING
 
@@ -15,14 +16,42 @@ from .listener import open_browser
 from .web import LoginFailed
 
 
-def run(options, entries, new_pool, show, clock):
-    """What --login or --logout does. `entries`: those of the config; new_pool(entries, options,
-    clock) makes a Pool of some; show(text) prints for the user. Returns the exit status."""
-    given = options.given
-    name = given["--login"] or given["--logout"]
+def command(options, config, new_pool, show):
+    """--login or --logout, as a function of the clock that returns the exit status. `config`:
+    None with --connect; new_pool(entries, options, clock) makes a Pool; show(text) prints for the
+    user. Raises ValueError."""
+    url, name = options.given["--connect"], options.given["NAME"]
+    if bool(url) == bool(name):
+        raise ValueError("--login and --logout need the name of a server of the config, or "
+                         "--connect with its URL")
+    entry = _at(url) if url else _named(name, config.entries)
+    hidden.add(entry.secrets)
+    return functools.partial(_run, options, entry, new_pool, show)
+
+
+def _at(url):
+    """The Entry of --connect."""
+    Origin(url)     # raises ValueError
+    path = url.partition("?")[0]
+    return Entry(name=path, url=url, type="sse" if path.endswith("/sse") else None)
+
+
+def _named(name, entries):
+    """The server of this name. Raises ValueError if nobody can log in there."""
+    if name not in entries:
+        raise ValueError(f"there is no server {name!r} in the config; there are: "
+                         f"{', '.join(entries)}")
+    if not entries[name].url:
+        raise ValueError(f"{name} is a program on this machine: only remote servers have a login")
+    if not logs_in(entries[name]):
+        raise ValueError(f'{name}: its config has a header of its own for that, or "oauth": false')
+    return entries[name]
+
+
+def _run(options, entry, new_pool, show, clock):
+    name = entry.name
     try:
-        entry = entry_for(entries, name)
-        if given["--logout"]:
+        if options.given["--logout"]:
             show(f"{name}: {log_out(entry, clock)}")
             return 0
         # Mostly it refuses, and says how one gets in: see Bearer.needed.
@@ -35,20 +64,6 @@ def run(options, entries, new_pool, show, clock):
         return 1
     return _connect(entry, new_pool({entry.name: entry}, options, clock),
                     functools.partial(_report, show))
-
-
-def entry_for(entries, name):
-    """The server of this name. Raises LoginFailed if nobody can log in there."""
-    if name not in entries:
-        raise ValueError(f"--login {name}: there is no such server; there are: "
-                         f"{', '.join(entries)}")
-    entry = entries[name]
-    if not entry.url:
-        raise ValueError(f"--login {name}: it is a program on this machine, not a remote server")
-    if not logs_in(entry):
-        raise ValueError(f"--login {name}: its config has headers of its own for that, or says "
-                         '"oauth": false')
-    return entry
 
 
 def _show(show, name, url):
@@ -79,9 +94,3 @@ def _report(show, upstream):
     count = upstream.catalog.count(TOOLS)
     show(f"{upstream.name}: logged in, {count} tool{'' if count == 1 else 's'}")
     return 0
-
-
-def at_url(url):
-    """The Entry of --connect URL."""
-    return Entry(name=url.partition("?")[0], url=url,
-                 type="sse" if url.partition("?")[0].endswith("/sse") else None)

@@ -1,6 +1,7 @@
 """Where the browser comes back to, on this machine; or the person, who pastes the address where
 the browser ended. Whoever is first counts."""
 
+import contextlib
 import http.server
 import os
 import selectors
@@ -46,26 +47,35 @@ class Listener:
         waits any more. `pasted`: a file in which a person may paste. Raises LoginFailed."""
         self._server.take, end = take, time.monotonic() + seconds
         with selectors.DefaultSelector() as selector:
-            selector.register(self._server.socket, selectors.EVENT_READ)
+            selector.register(self._server.socket, selectors.EVENT_READ, self._hear)
             if pasted is not None:
-                pasted = _watch(selector, pasted)
+                with contextlib.suppress(OSError, ValueError):
+                    # Not on Windows, and no file on disk: neither can be waited for so
+                    selector.register(pasted, selectors.EVENT_READ, self._read)
             while self._server.taken is None:
-                if stop() or time.monotonic() > end:
-                    raise LoginFailed("was given up" if stop() else
-                                      f"nobody logged in within {seconds / 60:g} minutes")
+                if stop():
+                    raise LoginFailed("nobody waits for the login any more")
+                if time.monotonic() > end:
+                    raise LoginFailed(f"nobody logged in within {seconds / 60:g} minutes")
                 for key, _ in selector.select(0.5):
-                    if key.fileobj is self._server.socket:
-                        self._server.handle_request()
-                    elif line := _line(pasted):
-                        taken = _attempt(take, _query_in(line))
-                        if not isinstance(taken[1], NotThisLogin):
-                            self._server.taken = taken
-                    else:
+                    if not key.data(key.fileobj):
                         selector.unregister(key.fileobj)
         value, problem = self._server.taken
         if problem:
             raise problem
         return value
+
+    def _hear(self, _socket):
+        self._server.handle_request()
+        return True
+
+    def _read(self, pasted):
+        """False at the end of what is pasted."""
+        line = os.read(pasted.fileno(), LONGEST_PASTE).decode("utf-8", "replace").strip()
+        taken = _attempt(self._server.take, _query_in(line))
+        if line and not isinstance(taken[1], NotThisLogin):
+            self._server.taken = taken
+        return bool(line)
 
     def close(self):
         self._server.server_close()
@@ -109,20 +119,6 @@ def _attempt(take, query):
         return None, problem
 
 
-def _watch(selector, pasted):
-    """None where a file cannot be waited for beside a socket: on Windows, or a file on disk."""
-    try:
-        selector.register(pasted, selectors.EVENT_READ)
-        return pasted
-    except (OSError, ValueError):
-        return None
-
-
-def _line(pasted):
-    """What was pasted; "" at the end."""
-    return os.read(pasted.fileno(), LONGEST_PASTE).decode("utf-8", "replace").strip()
-
-
 def _query_in(text):
     """Of a whole address, or from its "?" on."""
     return urllib.parse.urlsplit(text).query if "?" in text else text
@@ -138,7 +134,7 @@ def open_browser(url):
     threading.Thread(target=run, name="browser", daemon=True).start()
 
 
-def is_free(port):
+def can_listen(port):
     """Whether we could listen there."""
     with socket.socket() as probe:
         if sys.platform != "win32":

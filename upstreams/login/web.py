@@ -11,8 +11,7 @@ import ipaddress
 import json
 import urllib.parse
 
-from upstreams.connections.remote.connection import (HttpFailed, Origin, ServerConnection,
-                                                     in_words)
+from upstreams.connections.remote.connection import HttpFailed, Origin, ServerConnection, in_words
 
 MOST_BYTES = 2**16      # of an answer
 SECONDS = 10.0          # that one may take, with its redirects

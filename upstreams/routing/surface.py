@@ -83,7 +83,9 @@ class Surface:
         call.send(result(call.id, {}))
 
     def _call(self, session, upstream, message, call, reply_to=None):
-        """Let the call run in a process of this server; `reply_to` gets the answer."""
+        """Let the call run in a process of this server; `reply_to` gets the answer. A room may
+        want to see it first: its `watch` returns a Peer for it, or None, and may call run(peer)
+        once more."""
         run = functools.partial(self._run, session, upstream.name, message, call)
         reply_to = reply_to or call
         watched = self._pool.watch and self._pool.watch(session, upstream.entry, call, reply_to,

@@ -39,10 +39,7 @@ class Processes:
         self.share, self.has_eras = share, open_life is not None
         self.entries = {}       # {name: Entry}, in the config's order; replaced by one assignment
         self.make_room = lambda sessions: None      # one of these is to end; the Router sets it
-        # What may see the answers of calls before their clients; a room sets it. watch(session,
-        # entry, call, reply_to, run) → a Peer for the answer, which may call run(reply_to) once
-        # more; or None.
-        self.watch = None
+        self.watch = None       # sees the answers of calls, see Surface._call; router.py sets it
         self.clock, self.numbers = clock, itertools.count(1)
         self._connect, self._client_info, self._open_life = connect, client_info, open_life
         self.lock = threading.Lock()

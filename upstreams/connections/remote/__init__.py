@@ -25,10 +25,11 @@ In reading order:
 def connect(entry, label, clock, guardian, longest, login=None):
     """A connection for one life of this server. See Connection in transports/fabric/peers.py.
 
-    `login`, if there is one, has `headers(refused)`: more headers of each request, [(name,
-    value)], and those that the server has refused, or None; `needed(problem)`: what a person must do before
-    the server takes what it answered with this HttpFailed, in words, or None; `changed()`: whether
-    that may have been done since. It raises ValueError, whose text says why there are none.
+    `login`, if there is one, has three methods. headers(refused) returns more headers of each
+    request, [(name, value)]; `refused` are those that the server did not take, or None; it raises
+    ValueError if there can be none now. needed(problem) says what a person must do before the
+    server takes what it answered with this HttpFailed; None if that is nothing. changed() says
+    whether it may have been done since.
     """
     from .remote import Remote  # only now: who has no remote server needs no TLS
     return Remote(entry, label, clock, longest, login)
