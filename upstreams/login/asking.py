@@ -19,6 +19,7 @@ from upstreams.server.life import RUNNING, STARTING
 
 from .attempt import log_in
 from .bearer import logs_in, needs_login
+from .listener import SECONDS
 from .web import LoginFailed
 
 log = logging.getLogger("router")
@@ -47,8 +48,10 @@ class Asking:
 
     name = label = "login"
 
-    def __init__(self, clock):
-        self._clock, self.calls, self._ids = clock, Calls(self), itertools.count(1)
+    def __init__(self, clock, seconds=SECONDS):
+        """`seconds`: that a person has."""
+        self.clock, self.seconds = clock, seconds
+        self.calls, self._ids = Calls(self), itertools.count(1)
         self._lock, self._closed = threading.Lock(), False
         self._logins = {}   # protected by _lock: {url of a server: _Login}
 
@@ -82,13 +85,15 @@ class Asking:
             except Refused as problem:
                 again.send(problem.answer(call.id))
         waiting = _Waiting(session, call, reply_to, run_again, answer)
-        login, new = None, _Login(self, entry)
         with self._lock:
-            if not self._closed:
-                login = self._logins.setdefault(entry.url, new)
-        if login is new:
-            login.thread.start()
-        if login is None or not login.join(waiting):
+            login = self._logins.get(entry.url)
+            is_new = not self._closed and (not login or login.stopped.is_set())
+            if is_new:
+                login = self._logins[entry.url] = _Login(self, entry, waiting)
+                login.thread.start()
+        if is_new or login and login.join(waiting):
+            call.on_end(functools.partial(login.left, waiting))
+        else:
             reply_to.send(answer)
 
     def close(self):
@@ -124,7 +129,7 @@ class Asking:
         if waiting.call.ended:
             return
         if upstream and upstream.life.state not in (RUNNING, STARTING) and looks < MOST_LOOKS:
-            self._clock.after(AGAIN_SECONDS, self.go_on, waiting, entry, looks + 1)
+            self.clock.after(AGAIN_SECONDS, self.go_on, waiting, entry, looks + 1)
         elif upstream:
             upstream.when_settled(waiting.run)
         else:
@@ -134,13 +139,13 @@ class Asking:
 class _Login:
     """The login at one server, and who waits for it."""
 
-    def __init__(self, asking, entry):
+    def __init__(self, asking, entry, waiting):
         self.asking, self.entry = asking, entry
         self.stopped = threading.Event()
         self.thread = threading.Thread(target=self.work, name=f"{entry.name}-login", daemon=True)
         self._lock = threading.Lock()
         # protected by _lock:
-        self._waiting, self._url, self._over = [], None, False
+        self._waiting, self._url, self._over = [waiting], None, False
 
     def join(self, waiting):
         """This call waits too. False if the login is over already."""
@@ -149,7 +154,6 @@ class _Login:
                 return False
             self._waiting.append(waiting)
             url = self._url
-        waiting.call.on_end(functools.partial(self._left, waiting))
         if url:
             self._ask(waiting, url)
         return True
@@ -157,7 +161,8 @@ class _Login:
     def work(self):
         problem = None
         try:
-            log_in(self.entry, self.asking._clock, self._show, self.stopped.is_set)
+            log_in(self.entry, self.asking.clock, self._show, self.stopped.is_set,
+                   seconds=self.asking.seconds)
             log.info("%s: logged in", self.entry.name)
         except LoginFailed as failed:
             problem = f"the login did not succeed: {failed}"
@@ -186,7 +191,7 @@ class _Login:
         if dig(answer, "result", "action") != "accept" and self._take(waiting):
             waiting.reply_to.send(waiting.answer)
 
-    def _left(self, waiting):
+    def left(self, waiting):
         """The call has ended, mostly because its client has left."""
         self._take(waiting)
         if waiting.question:

@@ -4,6 +4,8 @@ import contextlib
 import functools
 import urllib.parse
 
+from transports.fabric.text import hidden
+
 from . import grant
 from .discovery import challenge_in
 from .listener import PATH, SECONDS, Listener, can_listen
@@ -23,14 +25,23 @@ def log_in(entry, clock, show, stop, pasted=None, seconds=SECONDS):
     whether nobody waits any more; `pasted`: see Listener. Returns the new record, which is
     written. Raises LoginFailed. Waits for the person: in a thread that may."""
     tokens, config = Tokens(entry.url), dict(entry.oauth or ())
-    before = tokens.read()
+    with tokens.lock():     # before anybody is asked: what comes of it can be written
+        before = tokens.read()
     with contextlib.closing(_listener(config, before)) as listener:
         redirect = config.get("redirectUri", listener.redirect)
         login = grant.Login(Web(entry, clock), entry.url, config, before, redirect,
                             before.get("more", ()) if before else ())
-        show(login.begin(last_challenge(entry.url)[0]))
-        code = listener.wait(login.code_in, stop, pasted, seconds)
-        record = login.finish(code)
+        try:
+            show(login.begin(last_challenge(entry.url)[0]))
+            code = listener.wait(login.code_in, stop, pasted, seconds)
+            record = login.finish(code)
+        except LoginFailed:
+            with tokens.lock():
+                if before and not before.get(grant.REFRESH) and before == tokens.read():
+                    tokens.write({**before, "client": {}})  # which it may not know any more
+            raise
+        finally:
+            hidden.add((), instead_of=login.secrets)
     with tokens.lock():
         tokens.write(record)
         tokens.forget(but=record["issuer"])

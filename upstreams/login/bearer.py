@@ -13,13 +13,14 @@ from transports.fabric.text import hidden
 
 from . import grant
 from .attempt import last_challenge
-from .discovery import challenge_in
+from .discovery import MOST_SCOPES, challenge_in
 from .tokens import Tokens
 from .web import LoginFailed, Web
 
 log = logging.getLogger("router")
 
 EARLY = 60.0            # seconds before the end of a token, at which it is refreshed
+PAUSE = 10.0            # seconds after a refresh that failed, before the next one
 MOST_RAISES = 3         # times in a row that more rights are asked for
 
 
@@ -44,46 +45,62 @@ class Bearer:
         self._lock = threading.Lock()
         # protected by _lock; held while the authorization server is asked: who needs the tokens
         # waits for its answer
-        self._stamp, self._record = None, None
-        self._wanted_at = None
+        self._seen = self._stamp = self._record = None      # when the file was read, and from it
+        self._problem, self._again = None, 0.0  # why no refresh makes sense before this moment
 
     def headers(self, refused=None):
         """[(name, value)] of the next request; [] without tokens. `refused`: those with which the
         server has not taken one. Raises LoginFailed."""
         with self._lock:
-            stamp = self.tokens.stamp()
-            if stamp != self._stamp:
-                self._stamp, self._record = stamp, self.tokens.read()
-                hidden.add(secrets_of(self._record))
-            is_refused = any(pair in (refused or ()) for pair in _header(self._record))
-            if self._record and self._record.get(grant.REFRESH) and (
-                    is_refused or _ends_soon(self._record)):
-                self._refresh(self._record, is_refused)
+            seen = self.tokens.quick_stamp()    # first: what is written later is seen later
+            if seen != self._seen:
+                self._look(self.tokens.read)
+                self._seen = seen
+            record = self._record
+            is_refused = any(pair in (refused or ()) for pair in _header(record))
+            if record and record.get(grant.REFRESH) and (is_refused or _ends_soon(record)):
+                self._refresh(record, is_refused)
             return _header(self._record)
 
-    def _refresh(self, record, refused):
-        with self.tokens.lock():
-            now = self.tokens.read()
-            if now and now["access"] == record["access"]:
-                now = self._refreshed(now, refused)
-            self._stamp, self._record = self.tokens.stamp(), now
+    def _look(self, read):
+        """Requires _lock."""
+        stamp, before, record = self.tokens.stamp(), secrets_of(self._record), read()
+        self._stamp, self._record = stamp, record
+        hidden.add(secrets_of(record), instead_of=before)
 
-    def _refreshed(self, record, refused):
-        """Requires the lock of the tokens. What is new is written before anybody uses it."""
+    def _refresh(self, record, is_refused):
+        """Requires _lock. After a failure nobody asks for a while: each call would wait for it."""
         try:
-            new = grant.refreshed(self.web, record)
+            if time.monotonic() < self._again:
+                raise LoginFailed(self._problem)
+            with self.tokens.lock():
+                self._look(lambda: self._refreshed(record))
+                self._stamp = self.tokens.stamp()
+        except LoginFailed as problem:
+            if time.monotonic() >= self._again:
+                self._problem, self._again = str(problem), time.monotonic() + PAUSE
+                log.warning("%s: its tokens could not be refreshed: %s", self.entry.name, problem)
+            if is_refused or record["expires"] <= time.time():
+                raise
+
+    def _refreshed(self, record):
+        """Requires the lock of the tokens. What is new is written before anybody uses it."""
+        now = self.tokens.read()
+        if not now or now["access"] != record["access"]:
+            return now      # another router was first
+        try:
+            new = grant.refreshed(self.web, now)
         except grant.Refused as problem:
             log.warning("%s: its login has ended: %s", self.entry.name, problem)
-            new = {**record, "access": "", grant.REFRESH: None}
+            new = {**now, "access": "", grant.REFRESH: None}
             if problem.code == "invalid_client":
                 new["client"] = {}      # the next login registers anew
-        except LoginFailed as problem:
-            if refused or record["expires"] <= time.time():
-                raise
-            log.warning("%s: its tokens could not be refreshed yet: %s", self.entry.name, problem)
-            return record
-        hidden.add(secrets_of(new), instead_of=secrets_of(record))
-        self.tokens.write(new)
+        hidden.add(secrets_of(new))
+        try:
+            self.tokens.write(new)
+        except LoginFailed as problem:  # the old ones may be worth nothing any more
+            log.error("%s: its new tokens will be lost with this router: %s", self.entry.name,
+                      problem)
         return new
 
     def needed(self, problem):
@@ -97,24 +114,28 @@ class Bearer:
             last_challenge(self.entry.url)[0] = challenge
         elif challenge.error != "insufficient_scope" or not self._more(challenge):
             return None
-        self._wanted_at = self.tokens.stamp()
         return needs_login(self.entry)
 
     def _more(self, challenge):
         """Note that more rights are needed, for the next login. False if that was in vain."""
-        with self._lock, self.tokens.lock():
-            record = self.tokens.read()
-            if not record or record.get("raised", 0) >= MOST_RAISES:
-                return False
-            more = [scope for scope in challenge.scope if scope not in record.get("more", [])]
-            if more:
-                self.tokens.write({**record, "more": [*record.get("more", []), *more]})
+        try:
+            with self._lock, self.tokens.lock():
+                record = self.tokens.read() or {}
+                had = record.get("more", [])
+                more = [*had, *(each for each in challenge.scope if each not in had)]
+                if record and more[:MOST_SCOPES] != had:
+                    self.tokens.write({**record, "more": more[:MOST_SCOPES]})
+                    if record == self._record:  # else somebody has just logged in
+                        self._look(self.tokens.read)
+        except LoginFailed as problem:
+            log.warning("%s: %s", self.entry.name, problem)
+            return False
         last_challenge(self.entry.url)[0] = challenge
-        return True
+        return bool(record) and record.get("raised", 0) < MOST_RAISES
 
     def changed(self):
-        """Whether the tokens are others than when a login was wanted."""
-        return self.tokens.stamp() != self._wanted_at
+        """Whether the tokens are others than those that were sent last."""
+        return self.tokens.stamp() != self._stamp
 
 
 def _header(record):

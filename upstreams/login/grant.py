@@ -11,7 +11,7 @@ import secrets
 import time
 import urllib.parse
 
-from transports.fabric.text import printable
+from transports.fabric.text import hidden, printable, redacted
 
 from .discovery import Issuer, issuer_at_root, issuer_in, issuer_of, resource_of, scopes_in
 from .web import LoginFailed, NotThisLogin
@@ -21,6 +21,7 @@ OFFLINE = "offline_access"      # the scope that some want before they give a re
 LONGEST_TOKEN = 2**14           # characters
 DAY = 86400
 _TOKEN_ENDPOINT = "the token endpoint"
+_PASSES = "temporarily_unavailable", "server_error", "slow_down"    # errors
 
 
 class Login:
@@ -34,6 +35,8 @@ class Login:
         self._web, self._url, self._config, self._before = web, url, config, before
         self.redirect, self._more = redirect, more
         self.state, self._verifier = secrets.token_urlsafe(32), secrets.token_urlsafe(64)
+        self.secrets = set()
+        self._hide(self._verifier)
 
     def begin(self, challenge):
         """The URL that the user is to open. Raises LoginFailed."""
@@ -70,7 +73,7 @@ class Login:
                           web.checked(config["tokenUrl"], "tokenUrl"))
         if place := config.get("metadataUrl"):
             found = web.get(place, "the metadata of the authorization server") or {}
-            return issuer_in(web, found, issuers[0] if issuers else found.get("issuer"))
+            return issuer_in(web, found, str(found.get("issuer")))
         if issuers is None:
             return issuer_at_root(web, self._url)
         return issuer_of(web, issuers[0])
@@ -109,6 +112,7 @@ class Login:
                               f"{error_text(status, said)}")
         told = said.get("token_endpoint_auth_method")
         secret = secret if isinstance(secret, str) and secret else None
+        self._hide(secret)
         return {**_client(id, secret, (told,) if isinstance(told, str) else issuer.methods),
                 "redirect": self.redirect, "expires": said.get("client_secret_expires_at")}
 
@@ -128,7 +132,12 @@ class Login:
             raise LoginFailed(f"the authorization server refused: {error_text(None, said)}")
         if not said.get("code"):
             raise LoginFailed("the answer has no code")
+        self._hide(said["code"])
         return said["code"]
+
+    def _hide(self, secret):
+        self.secrets |= {secret} if secret else set()
+        hidden.add(self.secrets)
 
     def finish(self, code):
         """The record of this login, with tokens for the code. Raises LoginFailed."""
@@ -178,14 +187,14 @@ def with_tokens(web, record, form):
 def _with_tokens(web, record, form):
     status, said = _ask(web, record, record["token"], {
         **form, **({"resource": record["resource"]} if record["resource"] else {})})
-    access = said.get("access_token")
-    if status != 200 or not _is_token(access) or str(said.get("token_type")).lower() != "bearer":
-        if status == 200:
-            raise LoginFailed(f"{_TOKEN_ENDPOINT} gave no bearer token")
+    access, problem = said.get("access_token"), said.get("error")
+    if status != 200 or problem:    # GitHub answers 200 with an error
         text = f"{_TOKEN_ENDPOINT} refused: {error_text(status, said)}"
-        if 400 <= status < 500 and status not in (408, 429):
-            raise Refused(said.get("error"), text)
+        if status < 500 and problem and problem not in _PASSES and status not in (408, 429):
+            raise Refused(problem, text)
         raise LoginFailed(text)
+    if not _is_token(access) or str(said.get("token_type")).lower() != "bearer":
+        raise LoginFailed(f"{_TOKEN_ENDPOINT} gave no bearer token")
     try:
         seconds = float(said.get("expires_in") or 0)
         seconds = min(seconds, 3650 * DAY) if seconds > 0 else 0
@@ -199,13 +208,17 @@ def _with_tokens(web, record, form):
 
 
 def revoke(web, record):
-    """Have the authorization server forget the tokens, where it can."""
-    if record.get("revoke") and (token := record.get(REFRESH) or record.get("access")):
-        _ask(web, record, web.checked(record["revoke"], "the revocation endpoint"),
-             {"token": token})
+    """Have the authorization server forget the tokens. False if it cannot. Raises LoginFailed."""
+    token = record.get(REFRESH) or record.get("access")
+    if not record.get("revoke") or not token:
+        return False
+    status, said = _ask(web, record, record["revoke"], {"token": token}, "the revocation endpoint")
+    if status != 200:
+        raise LoginFailed(error_text(status, said))
+    return True
 
 
-def _ask(web, record, url, form):
+def _ask(web, record, url, form, what=_TOKEN_ENDPOINT):
     """Ask an endpoint as the client of the record."""
     client, headers = record["client"], []
     if client["method"] == "client_secret_basic":
@@ -215,7 +228,7 @@ def _ask(web, record, url, form):
         form = {**form, "client_id": client["id"]}
         if client["secret"]:
             form["client_secret"] = client["secret"]
-    return web.post(url, _TOKEN_ENDPOINT, form, headers=headers)
+    return web.post(url, what, form, headers=headers)
 
 
 def _is_token(value):
@@ -224,6 +237,6 @@ def _is_token(value):
 
 
 def error_text(status, said):
-    """What an error of OAuth says, fit for a line."""
+    """What an error of OAuth says, fit for a line. Some repeat what they were sent."""
     words = [str(said[key]) for key in ("error", "error_description") if said.get(key)]
-    return printable(": ".join(words)[:300]) or f"HTTP {status}"
+    return printable(redacted(hidden.texts, ": ".join(words), 300)) or f"HTTP {status}"

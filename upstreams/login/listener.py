@@ -2,7 +2,9 @@
 the browser ended. Whoever is first counts."""
 
 import contextlib
+import functools
 import http.server
+import logging
 import os
 import selectors
 import socket
@@ -16,8 +18,12 @@ from .web import LoginFailed, NotThisLogin
 
 PATH = "/callback"
 SECONDS = 300.0         # that a person has
+LOOK_SECONDS = 0.5      # between two looks whether anybody waits
 REQUEST_SECONDS = 5.0   # that the browser has to send its request
 LONGEST_PASTE = 2**16   # bytes
+MOST_SILENT = 20        # connections that have not said anything yet, as browsers open them
+
+log = logging.getLogger("router")
 
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>MCP Local Router</title>
 <body style="font:16px system-ui;margin:4em auto;max-width:32em"><p>%s</p></body></html>
@@ -39,6 +45,8 @@ class Listener:
                               f"cannot be used: {problem.strerror}: end what uses it, or write "
                               'another "callbackPort"') from None
         self._server.taken, self._server.path = None, path
+        self._selector = selectors.DefaultSelector()
+        self._silent, self._pasted = [], b""
         self.redirect = f"http://127.0.0.1:{self._server.server_address[1]}{path}"
 
     def wait(self, take, stop, pasted=None, seconds=SECONDS):
@@ -46,38 +54,60 @@ class Listener:
         others: for one that is no answer to this login, we go on waiting. `stop()`: whether nobody
         waits any more. `pasted`: a file in which a person may paste. Raises LoginFailed."""
         self._server.take, end = take, time.monotonic() + seconds
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._server.socket, selectors.EVENT_READ, self._hear)
-            if pasted is not None:
-                with contextlib.suppress(OSError, ValueError):
-                    # Not on Windows, and no file on disk: neither can be waited for so
-                    selector.register(pasted, selectors.EVENT_READ, self._read)
-            while self._server.taken is None:
-                if stop():
-                    raise LoginFailed("nobody waits for the login any more")
-                if time.monotonic() > end:
-                    raise LoginFailed(f"nobody logged in within {seconds / 60:g} minutes")
-                for key, _ in selector.select(0.5):
-                    if not key.data(key.fileobj):
-                        selector.unregister(key.fileobj)
+        self._selector.register(self._server.socket, selectors.EVENT_READ, self._hear)
+        if pasted is not None:
+            with contextlib.suppress(OSError, ValueError):
+                # Not on Windows, and no file on disk: neither can be waited for so
+                self._selector.register(pasted, selectors.EVENT_READ, self._read)
+        while self._server.taken is None:
+            left = end - time.monotonic()
+            if stop():
+                raise LoginFailed("nobody waits for the login any more")
+            if left <= 0:
+                raise LoginFailed(f"nobody logged in within {seconds / 60:g} minutes")
+            for key, _ in self._selector.select(min(LOOK_SECONDS, left)):
+                key.data(key.fileobj)
         value, problem = self._server.taken
         if problem:
             raise problem
         return value
 
     def _hear(self, _socket):
-        self._server.handle_request()
-        return True
+        """Browsers open connections that they use later, or never."""
+        with contextlib.suppress(OSError):
+            connection, address = self._server.get_request()
+            if len(self._silent) == MOST_SILENT:
+                self._forget(self._silent[0]).close()
+            self._silent.append(connection)
+            self._selector.register(connection, selectors.EVENT_READ,
+                                    functools.partial(self._serve, address))
+
+    def _serve(self, address, connection):
+        if connection in self._silent:
+            self._server.process_request(self._forget(connection), address)
+
+    def _forget(self, connection):
+        self._silent.remove(connection)
+        self._selector.unregister(connection)
+        return connection
 
     def _read(self, pasted):
-        """False at the end of what is pasted."""
-        line = os.read(pasted.fileno(), LONGEST_PASTE).decode("utf-8", "replace").strip()
-        taken = _attempt(self._server.take, _query_in(line))
-        if line and not isinstance(taken[1], NotThisLogin):
-            self._server.taken = taken
-        return bool(line)
+        data = os.read(pasted.fileno(), LONGEST_PASTE)
+        *lines, self._pasted = (self._pasted + (data or b"\n")).split(b"\n")
+        self._pasted = self._pasted[-LONGEST_PASTE:]
+        for line in filter(None, map(bytes.strip, lines)):
+            taken = _attempt(self._server.take, _query_in(line.decode("utf-8", "replace")))
+            if not isinstance(taken[1], NotThisLogin):
+                self._server.taken = self._server.taken or taken
+            else:
+                log.warning("what was pasted is not the answer to this login")
+        if not data:
+            self._selector.unregister(pasted)
 
     def close(self):
+        for connection in self._silent:
+            connection.close()
+        self._selector.close()
         self._server.server_close()
 
 

@@ -9,6 +9,7 @@ import os
 import re
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from .web import LoginFailed
@@ -20,6 +21,7 @@ except ImportError:  # Windows
     import msvcrt
 
 MOST_BYTES = 2**17      # of a file
+LOCK_SECONDS = 30.0     # that another router may need to refresh
 _NEEDED = {"server": str, "issuer": str, "client": dict, "token": str, "access": str}
 
 
@@ -44,8 +46,11 @@ class Tokens:
 
     def stamp(self):
         """Something that is another when the tokens have changed."""
-        return [(path, os.stat(path).st_mtime_ns) for path in self._files()
-                if os.path.exists(path)]
+        return [found for path in self._files() if (found := _stamp(path))]
+
+    def quick_stamp(self):
+        """Another one when the tokens may have changed: whatever is written beside is renamed."""
+        return _stamp(self._folder)
 
     def _files(self):
         """The newest first; mostly there is one."""
@@ -61,11 +66,13 @@ class Tokens:
             try:
                 with open(path, "rb") as file:
                     _check_private(file.fileno(), path)
-                    found = json.loads(file.read(MOST_BYTES))
+                    data = file.read(MOST_BYTES)
             except FileNotFoundError:
                 continue
             except OSError as problem:
                 raise LoginFailed(f"{path} cannot be read: {problem.strerror}") from None
+            try:
+                found = json.loads(data)
             except (ValueError, RecursionError):
                 continue
             if isinstance(found, dict) and found.get("server") == self._url and all(
@@ -101,23 +108,44 @@ class Tokens:
     @contextlib.contextmanager
     def lock(self):
         """Hold the tokens of this server against all routers of this user. May wait as long as
-        one of them asks its authorization server. Raises LoginFailed."""
+        one of them asks its authorization server. Raises LoginFailed, also if nothing can be
+        written there."""
         try:
             self._make_folder()
-            file = open(self._folder / f"{self._name}.lock", "ab")
+            tempfile.TemporaryFile(dir=self._folder).close()
+            file = os.open(self._folder / f"{self._name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as problem:
             raise LoginFailed(f"{self._folder} cannot be written: {problem.strerror}") from None
-        with file:
-            if fcntl:
-                fcntl.flock(file, fcntl.LOCK_EX)    # ends with the file, even if we are killed
-            else:
-                file.seek(0)
-                msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)
+        try:
+            _lock(file)     # ends with the file, even if we are killed
             yield
+        finally:
+            os.close(file)
 
     def _make_folder(self):
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _check_private(self._folder, self._folder)
+
+
+def _lock(file):
+    """In steps: a router that is stopped would hold it for ever. Raises LoginFailed."""
+    end = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            if fcntl:
+                return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            if time.monotonic() > end:
+                raise LoginFailed("another router holds its tokens, and does not go on") from None
+        time.sleep(0.02)
+
+
+def _stamp(path):
+    """None if it is not there."""
+    with contextlib.suppress(OSError):
+        found = os.stat(path)
+        return found.st_ino, found.st_mtime_ns
 
 
 def _check_private(what, path):

@@ -9,6 +9,7 @@ import contextlib
 import http.client
 import ipaddress
 import json
+import time
 import urllib.parse
 
 from upstreams.connections.remote.connection import HttpFailed, Origin, ServerConnection, in_words
@@ -72,7 +73,7 @@ class Web:
         return status, _object_in(data) or {}
 
     def _ask(self, method, url, what, headers, body):
-        used = []           # the connections; the last one is the one in use
+        used, end = [], time.monotonic() + SECONDS  # its connections; the last one is in use
         event = self._clock.after(SECONDS, lambda: used and used[-1].abort("timed out"))
         headers = [("User-Agent", "mcp-local-router"), *headers]
         try:
@@ -80,6 +81,8 @@ class Web:
                 origin = self._origin(url, what)
                 used.append(ServerConnection(origin))
                 with contextlib.closing(used[-1]) as connection:
+                    if time.monotonic() >= end:     # none of the others was aborted for that
+                        raise TimeoutError
                     connection.connect()
                     self._refuse_this_machine(connection, origin, what)
                     answer = connection.ask(method, origin.target, headers, body)
@@ -88,11 +91,16 @@ class Web:
                                                                                  307, 308):
                         return answer.status, answer.read(MOST_BYTES + 1)
                     url = urllib.parse.urljoin(url, location)
+                    if urllib.parse.urlsplit(url).scheme != origin.scheme:
+                        raise LoginFailed(f"{what} redirects to another scheme")
             raise LoginFailed(f"{what} redirects too often")
+        except LoginFailed:
+            raise
         except HttpFailed as problem:
             raise LoginFailed(f"{what} cannot be reached: {problem}") from None
         except (OSError, ValueError, http.client.HTTPException) as problem:
-            raise LoginFailed(f"{what} does not answer: {in_words(problem)}") from None
+            words = "timed out" if time.monotonic() >= end else in_words(problem)
+            raise LoginFailed(f"{what} does not answer: {words}") from None
         finally:
             self._clock.forget(event)
 

@@ -255,7 +255,8 @@ class Remote:
         elif self._login and (needed := self._login.needed(problem)):
             if problem.status == 401 or not self._opened:
                 self._waits = True
-                self.end(f"{needed}: {problem}", 0)
+                log.info("%s: %s", self.label, self.redact(str(problem)))
+                self.end(needed, 0)
             elif post:
                 self.fail(post, f"{needed}: {problem}")
         elif not self._opened and problem.status in (401, 403):
