@@ -45,7 +45,7 @@ class Bearer:
         self._lock = threading.Lock()
         # protected by _lock; held while the authorization server is asked: who needs the tokens
         # waits for its answer
-        self._seen = self._stamp = self._record = None      # when the file was read, and from it
+        self._seen, self._stamp, self._record = None, [], None  # when the file was read, and it
         self._problem, self._again = None, 0.0  # why no refresh makes sense before this moment
 
     def headers(self, refused=None):
@@ -75,7 +75,7 @@ class Bearer:
                 raise LoginFailed(self._problem)
             with self.tokens.lock():
                 self._look(lambda: self._refreshed(record))
-                self._stamp = self.tokens.stamp()
+                self._seen, self._stamp = self.tokens.quick_stamp(), self.tokens.stamp()
         except LoginFailed as problem:
             if time.monotonic() >= self._again:
                 self._problem, self._again = str(problem), time.monotonic() + PAUSE
