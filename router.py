@@ -152,7 +152,7 @@ def main():
         stderr.show(f"router.py: {problem}")
         return 1
     except SystemExit:  # a signal came, see transports/program/signals.py
-        return 1 if given["--check"] else 0
+        return 1 if given["--check"] or given["--login"] else 0
     finally:
         clock.close()
         end_trace()

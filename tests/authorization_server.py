@@ -65,6 +65,7 @@ class Far:
         self.seen, self.instead, self.needs, self.token_answer = [], {}, {}, {}
         self.released, self._lock = threading.Event(), threading.Lock()
         self._count = itertools.count(1)
+        self.streams = []
         self.access, self.refresh, self.codes, self.clients = {}, {}, {}, {}
         self.resource = {"resource": self.url, "authorization_servers": [self.issuer]}
         self.metadata = {
@@ -78,6 +79,8 @@ class Far:
 
     def close(self):
         self.released.set()
+        for stream in self.streams:
+            stream.put(None)
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
@@ -196,10 +199,11 @@ class Far:
         if self._refuses(handler):
             return
         handler.begins_events()
-        self.stream = scripted.queue.SimpleQueue()
-        handler.wfile.write(b"event: endpoint\ndata: /messages\n\n")
+        stream = scripted.queue.SimpleQueue()
+        self.streams.append(stream)
+        handler.wfile.write(f"event: endpoint\ndata: /messages?{len(self.streams)}\n\n".encode())
         with contextlib.suppress(OSError):
-            while message := self.stream.get():
+            while message := stream.get():
                 handler.event(message)
 
     def at_messages(self, handler):
@@ -209,7 +213,7 @@ class Far:
         handler.sends(202, "text/plain", "")
         method = handler.sent.get("method", "")
         if "id" in handler.sent:
-            self.stream.put(handler.result(
+            self.streams[int(handler.path.partition("?")[2]) - 1].put(handler.result(
                 self._hello() if method == "initialize" else self._tools(handler.sent)
                 if method.startswith("tools/") else {}))
 

@@ -1,6 +1,5 @@
 """One login, with an authorization server that does as it should, or anything else."""
 
-import functools
 import json
 import os
 import socket
@@ -307,7 +306,8 @@ def test_the_config_can_say_where_the_metadata_is_and_which_client_we_are(login,
 
 @pytest.mark.parametrize("answer, expires", [
     ({"expires_in": None}, False), ({"expires_in": "3600"}, True), ({"expires_in": -1}, False),
-    ({"expires_in": "soon"}, False), ({"expires_in": 1e300}, True), ({"token_type": "bearer"}, True),
+    ({"expires_in": "soon"}, False), ({"expires_in": 1e300}, True),
+    ({"token_type": "bearer"}, True),
     ({"refresh_token": None}, True), ({"refresh_token": ["x"]}, True),
 ])
 def test_a_token_answer_may_be_as_servers_make_it(login, far, bearer, answer, expires):

@@ -119,9 +119,9 @@ def test_a_refresh_that_is_refused_ends_the_login(far, bearer, logged_in, caplog
     (lambda handler: handler.sends(403, "text/html", "a captive portal"), "refused: HTTP 403"),
     (lambda handler: handler.sends(400, "text/html", "a proxy"), "refused: HTTP 400"),
     (lambda handler: handler.json({"error": "slow_down"}, 429), "refused: slow_down"),
-    (lambda handler: handler.json({"error": "temporarily_unavailable"}, 400), "unavailable"),
+    (lambda handler: handler.json({"error": "temporarily_unavailable"}, 400), "temporarily"),
     (lambda handler: handler.json({}), "gave no bearer token"),
-    (lambda handler: handler.sends(307, "text/html", "", Location="/elsewhere"), "HTTP 307"),
+    (lambda handler: handler.sends(307, "text/html", "", Location="/x"), "HTTP 307"),
     (silent, "does not answer: timed out"),
 ], ids=["500", "403", "400 without a reason", "429", "unavailable", "nothing", "redirect", "never"])
 def test_a_refresh_that_fails_for_another_reason_is_tried_again(

@@ -2,7 +2,7 @@
 
 Comes in by router.py: as another `connect` for remote servers, as what watches the answers of
 calls, and as --login and --logout. May import: transports.fabric, upstreams.config,
-upstreams.server, upstreams.connections.remote.
+upstreams.server, upstreams.connections.remote, transports.program.
 
 Locks that are held over a call (see transports/fabric):
     Bearer._lock    held while the authorization server is asked

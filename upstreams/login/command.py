@@ -5,6 +5,7 @@ import sys
 import threading
 
 from transports.fabric.text import hidden
+from transports.program.signals import interruptible
 from upstreams.config.entries import Entry
 from upstreams.connections.remote.connection import Origin
 from upstreams.server.catalog import TOOLS
@@ -56,8 +57,8 @@ def _run(options, entry, new_pool, show, clock):
             return 0
         # Mostly it refuses, and says how one gets in: see Bearer.needed.
         _connect(entry, new_pool({entry.name: entry}, options, clock), lambda upstream: None)
-        record = log_in(entry, clock, functools.partial(_show, show, name), lambda: False,
-                        sys.stdin)
+        record = log_in(entry, clock, functools.partial(_show, show, name),
+                        lambda: interruptible.ending, sys.stdin)
         hidden.add(secrets_of(record))
     except LoginFailed as problem:
         show(f"router.py: {name}: {problem}")
@@ -80,7 +81,8 @@ def _connect(entry, pool, then):
         pool.start()
         upstream = pool.upstreams()[entry.name][0]
         upstream.when_settled(settled.set)
-        settled.wait()
+        with interruptible:
+            settled.wait()
         return then(upstream)
     finally:
         pool.close()

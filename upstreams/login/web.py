@@ -17,8 +17,10 @@ from upstreams.connections.remote.connection import HttpFailed, Origin, ServerCo
 MOST_BYTES = 2**16      # of an answer
 SECONDS = 10.0          # that one may take, with its redirects
 MOST_REDIRECTS = 3
+REDIRECTS = 301, 302, 303, 307, 308
 LONGEST_URL = 2000      # characters
 
+_AGENT = "User-Agent", "mcp-local-router"
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"
 
 
@@ -75,25 +77,8 @@ class Web:
     def _ask(self, method, url, what, headers, body):
         used, end = [], time.monotonic() + SECONDS  # its connections; the last one is in use
         event = self._clock.after(SECONDS, lambda: used and used[-1].abort("timed out"))
-        headers = [("User-Agent", "mcp-local-router"), *headers]
         try:
-            for _ in range(MOST_REDIRECTS + 1):
-                origin = self._origin(url, what)
-                used.append(ServerConnection(origin))
-                with contextlib.closing(used[-1]) as connection:
-                    if time.monotonic() >= end:     # none of the others was aborted for that
-                        raise TimeoutError
-                    connection.connect()
-                    self._refuse_this_machine(connection, origin, what)
-                    answer = connection.ask(method, origin.target, headers, body)
-                    location = answer.headers.get("location")
-                    if method == "POST" or not location or answer.status not in (301, 302, 303,
-                                                                                 307, 308):
-                        return answer.status, answer.read(MOST_BYTES + 1)
-                    url = urllib.parse.urljoin(url, location)
-                    if urllib.parse.urlsplit(url).scheme != origin.scheme:
-                        raise LoginFailed(f"{what} redirects to another scheme")
-            raise LoginFailed(f"{what} redirects too often")
+            return self._follow(used, end, url, what, method, headers, body)
         except LoginFailed:
             raise
         except HttpFailed as problem:
@@ -103,6 +88,24 @@ class Web:
             raise LoginFailed(f"{what} does not answer: {words}") from None
         finally:
             self._clock.forget(event)
+
+    def _follow(self, used, end, url, what, method, headers, body):
+        for _ in range(MOST_REDIRECTS + 1):
+            origin = self._origin(url, what)
+            used.append(ServerConnection(origin))
+            with contextlib.closing(used[-1]) as connection:
+                if time.monotonic() >= end:     # nobody aborts this one any more
+                    raise TimeoutError
+                connection.connect()
+                self._refuse_this_machine(connection, origin, what)
+                answer = connection.ask(method, origin.target, [_AGENT, *headers], body)
+                location = answer.headers.get("location")
+                if method == "POST" or not location or answer.status not in REDIRECTS:
+                    return answer.status, answer.read(MOST_BYTES + 1)
+            url = urllib.parse.urljoin(url, location)
+            if not url.startswith(f"{origin.scheme}:"):
+                raise LoginFailed(f"{what} redirects to another scheme")
+        raise LoginFailed(f"{what} redirects too often")
 
     def _refuse_this_machine(self, connection, origin, what):
         """A name may have been made to point here."""
