@@ -4,7 +4,7 @@ demand.
     far.resource, far.metadata      the two documents of metadata; a test may change them
     far.instead[path]               answers a path in place of what is here: function(handler)
     far.token_answer                is merged into the next answers of the token endpoint
-    far.needs[tool]                 the scope that a call of this tool needs
+    far.needs[tool or method]       the scope that this needs
     far.seen                        [(path, what was sent, headers)], of all requests
 """
 
@@ -16,6 +16,7 @@ import threading
 import urllib.parse
 
 import scripted
+
 from transports.fabric.messages import LATEST, MODERN_REVISION, VERSION_KEY, dig
 
 TOOLS = [{"name": name, "inputSchema": {"type": "object"}} for name in ("where", "secret")]
@@ -154,7 +155,7 @@ class Far:
     def _refuses(self, handler):
         scheme, _, token = handler.headers.get("Authorization", "").partition(" ")
         where = f'resource_metadata="{self.issuer}/.well-known/oauth-protected-resource/mcp"'
-        needed = self.needs.get(dig(handler.sent, "params", "name"))
+        needed = self.needs.get(dig(handler.sent, "params", "name") or handler.sent.get("method"))
         if scheme != "Bearer" or token not in self.access:
             handler.sends(401, "text/plain", "who are you?", WWW_Authenticate=f"Bearer {where}")
         elif needed and needed not in self.access[token].split():

@@ -16,6 +16,7 @@ from upstreams.eras import open_life
 from upstreams.login.asking import Asking
 from upstreams.routing.router import SERVER_INFO, Router
 from upstreams.sharing.pool import Pool
+
 from world import Client
 
 ASKS = {"elicitation": {"url": {}}}
@@ -235,6 +236,17 @@ def test_a_client_is_asked_for_more_rights_and_not_more_than_three_times(start, 
         assert browse(host.is_asked()["params"]["url"])[0] == 200
         assert host.hears()["method"] == "notifications/elicitation/complete"
     assert "HTTP 403" in host.gets_the_answer(id)
+
+
+def test_a_server_that_wants_more_at_its_next_start_asks_again_at_once(start, far):
+    far.needs["initialize"] = "start"
+    host = Host(start())
+    id = host.calls()
+    for _ in range(2):
+        question = host.hears(5)
+        assert browse(question["params"]["url"])[0] == 200
+        assert host.hears()["method"] == "notifications/elicitation/complete"
+    assert host.gets_the_answer(id) == "where: here"
 
 
 def _gives_less(far):

@@ -119,7 +119,7 @@ def test_a_refresh_that_is_refused_ends_the_login(far, bearer, logged_in, caplog
     (lambda handler: handler.sends(403, "text/html", "a captive portal"), "refused: HTTP 403"),
     (lambda handler: handler.sends(400, "text/html", "a proxy"), "refused: HTTP 400"),
     (lambda handler: handler.json({"error": "slow_down"}, 429), "refused: slow_down"),
-    (lambda handler: handler.json({"error": "temporarily_unavailable"}, 400), "temporarily"),
+    (lambda handler: handler.json({"error": "server_error"}, 400), "server_error"),
     (lambda handler: handler.json({}), "gave no bearer token"),
     (lambda handler: handler.sends(307, "text/html", "", Location="/x"), "HTTP 307"),
     (silent, "does not answer: timed out"),

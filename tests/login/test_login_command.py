@@ -7,17 +7,16 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
 from pathlib import Path
 
 import pytest
-from authorization_server import browse
+
+from upstreams.login.tokens import Tokens
 
 from by_hand import HELLO, ROUTER, Sse, call, lines
 from processes import wait_until
-from upstreams.login.tokens import Tokens
 
 BROWSER = f"{sys.executable} {Path(__file__).with_name('official_client.py')} --browse %s"
 NEEDS = "needs login: router.py --login far"

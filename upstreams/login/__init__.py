@@ -6,6 +6,7 @@ upstreams.server, upstreams.connections.remote, transports.program.
 
 Locks that are held over a call (see transports/fabric):
     Bearer._lock    held while the authorization server is asked
+    Asking._lock    held while the thread of a login is started
 
 In reading order:
     command.py      --login and --logout

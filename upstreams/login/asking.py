@@ -123,17 +123,18 @@ class Asking:
         except Refused as problem:
             waiting.question.send(problem.answer(waiting.question.id))
 
-    def go_on(self, waiting, entry, looks=0):
-        """Run the call again when its server is there again."""
+    def go_on(self, waiting, entry, life=None, looks=0):
+        """Run the call again when its server is there again. `life`: the one that has ended."""
         upstream = waiting.session.upstreams.get(entry.name)
         if waiting.call.ended:
             return
-        if upstream and upstream.life.state not in (RUNNING, STARTING) and looks < MOST_LOOKS:
-            self.clock.after(AGAIN_SECONDS, self.go_on, waiting, entry, looks + 1)
-        elif upstream:
-            upstream.when_settled(waiting.run)
-        else:
+        if upstream is None:
             waiting.reply_to.send(waiting.answer)
+        elif upstream.life is (life or upstream.life) and looks < MOST_LOOKS \
+                and upstream.life.state not in (RUNNING, STARTING):
+            self.clock.after(AGAIN_SECONDS, self.go_on, waiting, entry, upstream.life, looks + 1)
+        else:
+            upstream.when_settled(waiting.run)
 
 
 class _Login:
