@@ -51,8 +51,8 @@ class Login:
         if OFFLINE in self.issuer.scopes:
             scopes = [*scopes, OFFLINE]
         self._scopes = list(dict.fromkeys(scopes))
-        self._resource = None if config.get("resource") is False or before.get(
-            "resource", "") is None else resource
+        wanted = config.get("resource", resource)   # False: none
+        self._resource = wanted if wanted and before.get("resource", "") is not None else None
         self._client = self._known_client(before) or self._registered()
         challenge = base64.urlsafe_b64encode(hashlib.sha256(self._verifier.encode()).digest())
         wanted = {"response_type": "code", "client_id": self._client["id"],
