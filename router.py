@@ -215,7 +215,7 @@ def _run(config, read, transport, options, stderr, clock):
             return exit_status
         router = Router(pool, clock, options.limits, stderr.show, config.groups)
         follow = ROOMS.get("follow", lambda *_arguments: contextlib.nullcontext())
-        with _asking(clock) as pool.watch, \
+        with _logins(pool, clock) as router.logins, \
                 follow(config, read, router, hidden.add, not given["--no-reload"]):
             transport.serve(router, options)
         return 0
@@ -224,9 +224,9 @@ def _run(config, read, transport, options, stderr, clock):
         guardian.close()
 
 
-def _asking(clock):
-    """A context manager: what asks clients to log in, see Pool.watch; None without that room."""
-    return ROOMS["--login"].asking(clock) if "--login" in ROOMS else contextlib.nullcontext()
+def _logins(pool, clock):
+    """A context manager: what logs users in while we run; None without that room."""
+    return ROOMS["--login"].logins(pool, clock) if "--login" in ROOMS else contextlib.nullcontext()
 
 
 def _pool(entries, options, clock, guardian=None, share=True):

@@ -177,6 +177,14 @@ def test_a_second_answer_counts_for_nothing(login, far):
     assert len(far.asked("/token")) == 1
 
 
+@pytest.mark.parametrize("query", ["a=1&" * 60, "state=", "state=%ff", "=&" * 10, "x" * 60_000])
+def test_an_answer_that_is_none_is_refused_and_the_login_goes_on(login, query):
+    def attacked(url):
+        return browse(f"{callback(url).partition('?')[0]}?{query}"), browse(url)
+    (refused, good), = login(attacked).ended
+    assert refused[0] == 400 and good[0] == 200
+
+
 def test_nobody_who_waits_any_more_ends_the_login(login):
     asked = threading.Event()
     assert "nobody waits" in fails(login, lambda url: asked.set(), stop=asked.is_set)

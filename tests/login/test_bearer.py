@@ -123,7 +123,8 @@ def test_a_refresh_that_is_refused_ends_the_login(far, bearer, logged_in, caplog
     (lambda handler: handler.json({}), "gave no bearer token"),
     (lambda handler: handler.sends(307, "text/html", "", Location="/x"), "HTTP 307"),
     (silent, "does not answer: timed out"),
-], ids=["500", "403", "400 without a reason", "429", "unavailable", "nothing", "redirect", "never"])
+], ids=["500", "403", "400 without a reason", "429", "unavailable", "nothing", "redirect",
+        "never"])
 def test_a_refresh_that_fails_for_another_reason_is_tried_again(
         far, bearer, logged_in, monkeypatch, answer, words):
     monkeypatch.setattr("upstreams.login.web.SECONDS", 0.2)

@@ -24,6 +24,7 @@ REFUSED = {
     "upstreams/connections/remote": ([], {"url": "http://localhost:1"}, "a.url: needs a room"),
     "upstreams/eras": ([], {"command": "python3", "protocol": "modern"},
                        "a.protocol: needs a room"),
+    "upstreams/login": (["--login", "a"], {"url": "http://localhost:1"}, "--login needs a room"),
     "upstreams/config/dialects": ([], None, 'needs the key "mcpServers"'),
 }
 PATHS = {"transports/http/streamable": "/mcp", "transports/http/live": "/live"}

@@ -17,8 +17,11 @@ In reading order:
     tokens.py       the file of the tokens
     bearer.py       the header Authorization, as long as that goes
     asking.py       a call whose user is asked to log in
+    page.py         a login from the page of the router
     web.py          asking what a server names
 """
+
+import contextlib
 
 from upstreams.connections import remote
 
@@ -36,7 +39,12 @@ def log_in(*arguments):
     return command(*arguments)
 
 
-def asking(clock):
-    """A context manager; its value watches the answers of calls, see Asking."""
+@contextlib.contextmanager
+def logins(pool, clock):
+    """Calls of this pool may ask their users to log in; the value is for the page, see PageLogins.
+    """
     from .asking import Asking
-    return Asking(clock)
+    from .page import PageLogins
+    with contextlib.closing(Asking(clock)) as asking:
+        pool.watch = asking.watch
+        yield PageLogins(pool, clock)

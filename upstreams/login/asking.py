@@ -55,12 +55,6 @@ class Asking:
         self._lock, self._closed = threading.Lock(), False
         self._logins = {}   # protected by _lock: {url of a server: _Login}
 
-    def __enter__(self):
-        return self.watch
-
-    def __exit__(self, *_problem):
-        self.close()
-
     def watch(self, session, entry, call, reply_to, run, logins=0):
         """The Peer to which the answer of this call is to go; None if it need not be watched. If
         the server needs a login, the client is asked, and then run(reply_to) is called again. It

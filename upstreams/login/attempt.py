@@ -20,32 +20,57 @@ def last_challenge(_url):
     return [challenge_in([])]
 
 
+class Attempt:
+    """The steps of one login: `begin`, `code_in` for whatever may be its answer, `finish`. Then
+    `end`, however it went. Raises LoginFailed, at first if nothing could be written later."""
+
+    def __init__(self, entry, clock):
+        self.entry, self.config = entry, dict(entry.oauth or ())
+        self._clock, self._tokens, self._login = clock, Tokens(entry.url), None
+        self._done = False
+        with self._tokens.lock():
+            self.before = self._tokens.read()
+
+    def begin(self, redirect):
+        """The URL that the person is to open."""
+        self._login = grant.Login(Web(self.entry, self._clock), self.entry.url, self.config,
+                                  self.before, redirect, (self.before or {}).get("more", ()))
+        self.state = self._login.state
+        return self._login.begin(last_challenge(self.entry.url)[0])
+
+    def code_in(self, query):
+        return self._login.code_in(query)
+
+    def finish(self, code):
+        """The new record, which is written."""
+        record = self._login.finish(code)
+        with self._tokens.lock():
+            self._tokens.write(record)
+            self._tokens.forget(but=record["issuer"])
+        self._done = True
+        return record
+
+    def end(self):
+        before = self.before
+        if self._login:
+            hidden.add((), instead_of=self._login.secrets)
+        if not self._done and before and not before.get(grant.REFRESH):
+            with self._tokens.lock():   # perhaps our client is not known there any more
+                if before == self._tokens.read():
+                    self._tokens.write({**before, "client": {}})
+
+
 def log_in(entry, clock, show, stop, pasted=None, seconds=SECONDS):
     """Let a person log in. show(url) is called when there is something to open; `stop()` says
-    whether nobody waits any more; `pasted`: see Listener. Returns the new record, which is
-    written. Raises LoginFailed. Waits for the person: in a thread that may."""
-    tokens, config = Tokens(entry.url), dict(entry.oauth or ())
-    with tokens.lock():     # before anybody is asked: what comes of it can be written
-        before = tokens.read()
-    with contextlib.closing(_listener(config, before)) as listener:
-        redirect = config.get("redirectUri", listener.redirect)
-        login = grant.Login(Web(entry, clock), entry.url, config, before, redirect,
-                            before.get("more", ()) if before else ())
+    whether nobody waits any more; `pasted`: see Listener. Returns the new record. Raises
+    LoginFailed. Waits for the person: in a thread that may."""
+    attempt = Attempt(entry, clock)
+    with contextlib.closing(_listener(attempt.config, attempt.before)) as listener:
         try:
-            show(login.begin(last_challenge(entry.url)[0]))
-            code = listener.wait(login.code_in, stop, pasted, seconds)
-            record = login.finish(code)
-        except LoginFailed:
-            with tokens.lock():
-                if before and not before.get(grant.REFRESH) and before == tokens.read():
-                    tokens.write({**before, "client": {}})  # which it may not know any more
-            raise
+            show(attempt.begin(attempt.config.get("redirectUri", listener.redirect)))
+            return attempt.finish(listener.wait(attempt.code_in, stop, pasted, seconds))
         finally:
-            hidden.add((), instead_of=login.secrets)
-    with tokens.lock():
-        tokens.write(record)
-        tokens.forget(but=record["issuer"])
-    return record
+            attempt.end()
 
 
 def log_out(entry, clock):

@@ -118,7 +118,7 @@ class Login:
 
     def code_in(self, query):
         """The code in the query of the address where the browser ended. Raises LoginFailed."""
-        said = dict(urllib.parse.parse_qsl(query, max_num_fields=50))
+        said = said_in(query)
         if not hmac.compare_digest(said.get("state", "").encode(), self.state.encode()):
             raise NotThisLogin("the answer is not to this login: its state is another")
         # Before anything else of the answer is looked at (RFC 9207, 2.4): no code of one
@@ -148,6 +148,14 @@ class Login:
         form = {"grant_type": "authorization_code", "code": code, "redirect_uri": self.redirect,
                 "code_verifier": self._verifier}
         return with_tokens(self._web, record, form)
+
+
+def said_in(query):
+    """What the query of an address says."""
+    try:
+        return dict(urllib.parse.parse_qsl(query, max_num_fields=50))
+    except ValueError:
+        raise NotThisLogin("the answer is none") from None
 
 
 def _client(id, secret, methods):
