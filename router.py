@@ -52,6 +52,7 @@ Threads; each line of the log names the one that wrote it:
   NAME-post-N    sends one request to a remote server; reads its answer, and sends that on
   NAME-notes     sends notifications and responses to a remote server, one after the other
   NAME-stream    reads what a remote server says of its own accord
+  NAME-login     waits for a person to log in at a remote server
 
 This file puts the core and the rooms together, and is nothing else. The README says how to read
 on; the switchboard is upstreams/routing/router.py.

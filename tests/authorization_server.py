@@ -224,7 +224,7 @@ def browse(url):
     for _ in range(5):
         parts = urllib.parse.urlsplit(url)
         with contextlib.closing(http.client.HTTPConnection(parts.netloc, timeout=10)) as there:
-            there.request("GET", f"{parts.path}?{parts.query}")
+            there.request("GET", f"{parts.path or '/'}?{parts.query}")
             answer = there.getresponse()
             text = answer.read().decode()
         if answer.status != 302:

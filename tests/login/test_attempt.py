@@ -1,5 +1,6 @@
 """One login, with an authorization server that does as it should, or anything else."""
 
+import http.client
 import json
 import os
 import socket
@@ -11,9 +12,10 @@ import urllib.parse
 import pytest
 from authorization_server import browse, silent
 
+from upstreams.config.entries import Entry
 from upstreams.login import listener
-from upstreams.login.attempt import log_in, log_out
-from upstreams.login.web import LoginFailed
+from upstreams.login.attempt import Attempt, log_in, log_out
+from upstreams.login.web import LoginFailed, Web
 
 CALLBACK = "/callback"
 
@@ -119,6 +121,30 @@ def test_a_port_of_an_earlier_login_that_is_taken_by_now_is_another_one(login, f
     assert len(far.asked("/register")) == 2
 
 
+@pytest.mark.parametrize("uri", ["http://127.0.0.1:99999/x", "http://evil.example:80/x", "x",
+                                 "https://localhost:7777/x", "http://localhost/x", "http://[::1"])
+def test_an_address_for_the_answer_that_is_not_on_this_machine_is_refused(login, uri):
+    assert fails(login, redirectUri=uri).startswith('"redirectUri" must be like http://127.0.0.1:')
+
+
+@pytest.mark.parametrize("path", ["/oauth/callback", ""])
+def test_the_config_can_say_the_whole_address_for_the_answer(login, far, path):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    person = login(redirectUri=f"http://localhost:{port}{path}")
+    assert person.asked()["redirect_uri"] == f"http://localhost:{port}{path}"
+    assert person.ended[0][0] == 200
+
+
+def test_a_login_after_one_on_the_page_does_not_take_the_port_of_the_router(login, far, clock,
+                                                                            entry):
+    attempt = Attempt(entry(), clock)
+    url = attempt.begin("http://127.0.0.1:1/live/login/callback")
+    attempt.finish(attempt.code_in(urllib.parse.urlsplit(_ends(url)).query))
+    attempt.end()
+    assert urllib.parse.urlsplit(login().asked()["redirect_uri"]).port != 1
+
+
 def test_a_browser_that_is_closed_is_waited_for_so_long(login):
     began = time.monotonic()
     assert fails(login, lambda url: None, seconds=0.3) == "nobody logged in within 0.005 minutes"
@@ -222,7 +248,6 @@ def test_a_standard_input_at_its_end_is_no_obstacle(login, kind, tmp_path):
 
 def _ends(url):
     """Where the browser of another machine ends."""
-    import http.client
     parts = urllib.parse.urlsplit(url)
     there = http.client.HTTPConnection(parts.netloc)
     there.request("GET", f"{parts.path}?{parts.query}")
@@ -240,9 +265,9 @@ LOOP = {"Location": WELL_KNOWN}
 
 @pytest.mark.parametrize("answer, words", [
     (lambda handler: handler.sends(200, "text/html", "<html>hello"), "has no metadata"),
-    (lambda handler: handler.sends(200, scripted_json(), json.dumps({"x": "y" * 5_000_000})),
+    (lambda handler: handler.sends(200, "application/json", json.dumps({"x": "y" * 5_000_000})),
      "has no metadata"),
-    (lambda handler: handler.sends(200, scripted_json(), "[" * 60_000), "has no metadata"),
+    (lambda handler: handler.sends(200, "application/json", "[" * 60_000), "has no metadata"),
     (lambda handler: handler.sends(302, "text/plain", "", **LOOP), "redirects too often"),
     (lambda handler: handler.sends(302, "text/plain", "", Location="https://other.example/"),
      "redirects to another scheme"),
@@ -254,10 +279,6 @@ def test_what_is_no_metadata_of_this_authorization_server_is_told(login, far, an
     far.instead[WELL_KNOWN] = answer
     assert words in fails(login)
     assert login.people[0].urls == [] and not far.asked("/register")
-
-
-def scripted_json():
-    return "application/json"
 
 
 @pytest.mark.parametrize("change, words", [
@@ -377,8 +398,6 @@ def test_another_authorization_server_gets_nothing_of_the_old_one(login, far, ne
 
 
 def test_a_server_elsewhere_cannot_send_us_to_this_machine(clock, far):
-    from upstreams.config.entries import Entry
-    from upstreams.login.web import Web
     web = Web(Entry("far", url="https://mcp.example.com/mcp"), clock)
     with pytest.raises(LoginFailed, match="is on this machine, and the server is not"):
         web.get(far.issuer, "it")

@@ -8,7 +8,7 @@ from transports.fabric.text import hidden
 
 from . import grant
 from .discovery import challenge_in
-from .listener import PATH, SECONDS, Listener, can_listen
+from .listener import PATH, SECONDS, Listener
 from .tokens import Tokens
 from .web import LoginFailed, Web
 
@@ -92,14 +92,22 @@ def _listener(config, before):
     """Where the browser comes back to: as the config says, or where the authorization server knows
     already, or at any port."""
     if uri := config.get("redirectUri"):
-        parts = urllib.parse.urlsplit(uri)
-        if parts.scheme != "http" or parts.hostname not in ("localhost", "127.0.0.1") \
-                or not parts.port:
-            raise LoginFailed(f"{uri} is no address of this machine, as "
-                              f"http://127.0.0.1:PORT{PATH}")
-        return Listener(parts.port, parts.path)
+        host, port, path = _parts(uri)
+        if host not in ("localhost", "127.0.0.1") or not port or not uri.startswith("http:"):
+            raise LoginFailed(f'"redirectUri" must be like http://127.0.0.1:PORT{PATH}')
+        return Listener(port, path)
     if port := config.get("callbackPort"):
         return Listener(port)
-    known = before and before["client"].get("redirect")
-    port = known and urllib.parse.urlsplit(known).port
-    return Listener(port if port and can_listen(port) else 0)
+    _, port, path = _parts((before or {}).get("client", {}).get("redirect") or "")
+    with contextlib.suppress(LoginFailed):
+        return Listener(port if path == PATH else 0)
+    return Listener()
+
+
+def _parts(url):
+    """Its host, its port and its path; no port if it is no URL."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        return parts.hostname, parts.port, parts.path or "/"
+    except ValueError:
+        return None, None, None

@@ -7,8 +7,6 @@ import http.server
 import logging
 import os
 import selectors
-import socket
-import sys
 import threading
 import time
 import urllib.parse
@@ -162,15 +160,3 @@ def open_browser(url):
         except (OSError, webbrowser.Error):
             pass    # the URL was printed, too
     threading.Thread(target=run, name="browser", daemon=True).start()
-
-
-def can_listen(port):
-    """Whether we could listen there."""
-    with socket.socket() as probe:
-        if sys.platform != "win32":
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True

@@ -51,8 +51,9 @@ class PageLogins:
 
     def answer(self, query):
         """The name of the server where this answer has logged us in. Raises LoginFailed."""
+        state = said_in(query).get("state")
         with self._lock:
-            end, attempt = self._begun.pop(said_in(query).get("state"), (0, None))
+            end, attempt = self._begun.pop(state, (0, None))
         if attempt is None:
             raise LoginFailed("no login waits for this answer: begin it again on the page")
         try:
