@@ -83,7 +83,7 @@ class Asking:
             login = self._logins.get(entry.url)
             is_new = not self._closed and (not login or login.stopped.is_set())
             if is_new:
-                login = self._logins[entry.url] = _Login(self, entry, waiting)
+                login = self._logins[entry.url] = _Login(self, entry, waiting, login)
                 login.thread.start()
         if is_new or login and login.join(waiting):
             call.on_end(functools.partial(login.left, waiting))
@@ -134,8 +134,8 @@ class Asking:
 class _Login:
     """The login at one server, and who waits for it."""
 
-    def __init__(self, asking, entry, waiting):
-        self.asking, self.entry = asking, entry
+    def __init__(self, asking, entry, waiting, before):
+        self.asking, self.entry, self._before = asking, entry, before
         self.stopped = threading.Event()
         self.thread = threading.Thread(target=self.work, name=f"{entry.name}-login", daemon=True)
         self._lock = threading.Lock()
@@ -155,6 +155,9 @@ class _Login:
 
     def work(self):
         problem = None
+        if self._before:
+            self._before.thread.join()  # it ends, since nobody waits for it
+            self._before = None
         try:
             log_in(self.entry, self.asking.clock, self._show, self.stopped.is_set,
                    seconds=self.asking.seconds)

@@ -40,6 +40,7 @@ class ConfigHeaders:
         self._getting = threading.Lock()
         # protected by _getting:
         self._pairs = None if entry.headers_command else _with_agent(self._fixed)
+        self._more = []     # of the login
 
     def pairs(self, refused=None):
         """[(name, value)]. `refused`: those that the server did not accept; if there is a command,
@@ -57,7 +58,9 @@ class ConfigHeaders:
             more = self._login.headers(refused)
         except ValueError as problem:
             raise StartFailed(str(problem)) from None
-        self._hide(value for _, value in more)
+        if more != self._more:
+            self._hide(value for _, value in more)
+            self._more = more
         return [*self._pairs, *more]
 
     def redact(self, text):
