@@ -150,7 +150,7 @@ class Far:
 
     def at_mcp(self, handler):
         if not self._refuses(handler):
-            getattr(self, f"_{self.protocol}")(handler)
+            getattr(self, self.protocol)(handler)
 
     def _refuses(self, handler):
         scheme, _, token = handler.headers.get("Authorization", "").partition(" ")
@@ -165,7 +165,7 @@ class Far:
             return False
         return True
 
-    def _legacy(self, handler):
+    def legacy(self, handler):
         handler.message = handler.sent
         if handler.sent.get("method") == "initialize":
             handler.answers(self._hello(), Mcp_Session_Id=self.new("session"))
@@ -183,7 +183,7 @@ class Far:
             return {"tools": TOOLS}
         return {"content": [{"type": "text", "text": f"{message['params']['name']}: here"}]}
 
-    def _modern(self, handler):
+    def modern(self, handler):
         handler.message, method = handler.sent, handler.sent.get("method")
         if dig(handler.sent, "params", "_meta", VERSION_KEY) != MODERN_REVISION:
             handler.sends(400, "text/plain", "too old")

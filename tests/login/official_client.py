@@ -67,7 +67,7 @@ def main(url):
         config.write_text(json.dumps({"mcpServers": {"far": {
             "url": url, "oauth": oauth}}}))
         environment = {**os.environ, "XDG_STATE_HOME": folder,
-                       "BROWSER": f"{sys.executable} {__file__} --browse %s"}
+                       "BROWSER": f"{sys.executable} -S -E {__file__} --browse %s"}
         command = [sys.executable, str(ROUTER), "--config", str(config)]
         subprocess.run([*command, "--login", "far"], env=environment, stdin=subprocess.DEVNULL,
                        timeout=20)

@@ -134,8 +134,19 @@ def test_a_login_that_fails_says_why(command, far):
     far.instead["/authorize"] = lambda handler: far.redirects(
         handler, error="access_denied", state=handler.sent["state"])
     done = command("--login", "far")
+    assert done.returncode == 1
+    assert "router.py: far: the authorization server refused: access_denied\n" in done.stderr
+
+
+def test_of_a_server_that_needs_no_login_it_is_said_that_it_runs(command, far):
+    far.instead["/mcp"] = far.legacy
+    for path in ("/.well-known/oauth-protected-resource/mcp", "/register",
+                 "/.well-known/oauth-authorization-server"):
+        far.instead[path] = lambda handler: handler.sends(404, "text/plain", "what?")
+    done = command("--login", "far")
     assert done.returncode == 1 and done.stderr.endswith(
-        "router.py: far: the authorization server refused: access_denied\n")
+        "router.py: far: it runs as it is, but the authorization server did not register us: "
+        "HTTP 404\n")
 
 
 def test_a_signal_ends_a_login(start, far):

@@ -50,18 +50,19 @@ def _named(name, entries):
 
 
 def _run(options, entry, new_pool, show, clock):
-    name = entry.name
+    name, runs = entry.name, False
     try:
         if options.given["--logout"]:
             show(f"{name}: {log_out(entry, clock)}")
             return 0
         # Mostly it refuses, and says how one gets in: see Bearer.needed.
-        _connect(entry, new_pool({entry.name: entry}, options, clock), lambda upstream: None)
+        runs = _connect(entry, new_pool({entry.name: entry}, options, clock),
+                        lambda upstream: upstream.is_running())
         record = log_in(entry, clock, functools.partial(_show, show, name),
                         lambda: interruptible.ending, sys.stdin)
         hidden.add(secrets_of(record))
     except LoginFailed as problem:
-        show(f"router.py: {name}: {problem}")
+        show(f"router.py: {name}: {'it runs as it is, but ' if runs else ''}{problem}")
         return 1
     return _connect(entry, new_pool({entry.name: entry}, options, clock),
                     functools.partial(_report, show))
