@@ -12,6 +12,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from authorization_server import silent
 
 from upstreams.login.tokens import Tokens
 
@@ -188,6 +189,17 @@ def test_a_router_that_is_killed_before_it_has_written_new_tokens_has_not_lost_t
     router.stdout.read()
     assert wait_until(lambda: killed) and Tokens(far.url).read() == record
     assert command("--check").returncode == 0, "the old one is tried again"
+
+
+def test_a_router_that_ends_waits_only_a_little_for_new_tokens(command, far, start_router):
+    command("--login", "far")
+    expire(far)
+    far.instead["/token"] = silent
+    running = start_router({"far": {"url": far.url}}, ready=False)
+    assert wait_until(lambda: refreshes(far))
+    began = time.monotonic()
+    running.stop()
+    assert time.monotonic() - began < 5 and "ERROR" not in "\n".join(running.lines)
 
 
 def test_connect_logs_in_too(far, run, tmp_path):

@@ -21,6 +21,7 @@ log = logging.getLogger("router")
 
 EARLY = 60.0            # seconds before the end of a token, at which it is refreshed
 PAUSE = 10.0            # seconds after a refresh that failed, before the next one
+GRACE = 2.0             # seconds for one that is under way when the server is closed
 MOST_RAISES = 3         # times in a row that more rights are asked for
 
 
@@ -132,6 +133,11 @@ class Bearer:
             return False
         last_challenge(self.entry.url)[0] = challenge
         return bool(record) and record.get("raised", 0) < MOST_RAISES
+
+    def stop(self):
+        """This life has ended. A refresh that is under way may have made new tokens: it is waited
+        for, a little."""
+        self.web.stop(GRACE)
 
     def changed(self):
         """Whether the tokens are others than those that were sent last."""

@@ -38,6 +38,7 @@ class Web:
     def __init__(self, entry, clock):
         self._entry, self._clock = entry, clock
         self._server = Origin(entry.url)
+        self._used = []     # the connections of what is being asked; the last one is in use
 
     def checked(self, url, what):
         """The URL, if it may be asked. Raises LoginFailed."""
@@ -75,8 +76,8 @@ class Web:
         return status, _object_in(data) or {}
 
     def _ask(self, method, url, what, headers, body):
-        used, end = [], time.monotonic() + SECONDS  # its connections; the last one is in use
-        event = self._clock.after(SECONDS, lambda: used and used[-1].abort("timed out"))
+        used, end = [], time.monotonic() + SECONDS
+        self._used, event = used, self._clock.after(SECONDS, _abort, used)
         try:
             return self._follow(used, end, url, what, method, headers, body)
         except LoginFailed:
@@ -88,6 +89,10 @@ class Web:
             raise LoginFailed(f"{what} does not answer: {words}") from None
         finally:
             self._clock.forget(event)
+
+    def stop(self, seconds):
+        """What is being asked may take so long yet. Any thread."""
+        self._clock.after(seconds, _abort, self._used)
 
     def _follow(self, used, end, url, what, method, headers, body):
         for _ in range(MOST_REDIRECTS + 1):
@@ -115,6 +120,11 @@ class Web:
         if address.is_loopback or getattr(address, "ipv4_mapped", None) \
                 and address.ipv4_mapped.is_loopback:
             raise LoginFailed(f"{what} is on this machine, and the server is not")
+
+
+def _abort(used):
+    if used:
+        used[-1].abort("timed out")
 
 
 def _object_in(data):

@@ -70,6 +70,8 @@ class ConfigHeaders:
     def stop(self):
         """End the command, if it runs. Any thread."""
         self._stopped = True
+        if self._login:
+            self._login.stop()
         if process := self._process:
             _kill(process)
 
