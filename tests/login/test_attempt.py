@@ -5,6 +5,7 @@ import json
 import os
 import socket
 import stat
+import struct
 import threading
 import time
 import urllib.parse
@@ -179,6 +180,18 @@ def test_a_browser_that_opens_connections_in_advance_is_no_obstacle(login, monke
                 connection.close()
     (status, seconds), = login(browser).ended
     assert status == 200 and seconds < 2
+
+
+@pytest.mark.parametrize("said", [b"", b"GET /", b"GET /callback?state=x HTTP/1.1\r\n\r\n"])
+def test_a_connection_that_breaks_is_no_obstacle(login, said):
+    def breaks(url):
+        with socket.create_connection(("127.0.0.1", urllib.parse.urlsplit(
+                callback(url)).port)) as connection:
+            connection.sendall(said)
+            # Closing it resets it.
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        return browse(url)
+    assert login(breaks).ended[0][0] == 200
 
 
 def test_an_answer_with_an_error_ends_the_login_and_is_shown_as_text(login, far):

@@ -82,7 +82,8 @@ class Listener:
 
     def _serve(self, address, connection):
         if connection in self._silent:
-            self._server.process_request(self._forget(connection), address)
+            with self._forget(connection), contextlib.suppress(OSError):    # it may break
+                self._server.process_request(connection, address)
 
     def _forget(self, connection):
         self._silent.remove(connection)
