@@ -166,7 +166,7 @@ class Far:
         return True
 
     def legacy(self, handler):
-        handler.message = handler.sent
+        handler.message = handler.sent or {"method": handler.command}
         if handler.sent.get("method") == "initialize":
             handler.answers(self._hello(), Mcp_Session_Id=self.new("session"))
         elif handler.sent.get("method", "").startswith("tools/"):

@@ -76,7 +76,7 @@ def test_two_commands_read_off_the_screen_lead_to_a_server_that_runs(command, fa
     assert checked.returncode == 1 and f"far: {NEEDS}\n" in checked.stdout
     (options,) = re.findall(r"needs login: router\.py (.*)", checked.stdout)
     done = command(*options.split())
-    assert done.returncode == 0 and done.stderr.endswith(DONE)
+    assert done.returncode == 0 and DONE in done.stderr
     assert f"    {far.issuer}/authorize?" in done.stderr, "for a browser elsewhere"
     assert command("--check").returncode == 0
 
@@ -88,7 +88,7 @@ def test_a_router_that_runs_sees_the_login_and_starts_the_server(
     servers = {"far": {"url": far.url, **({"type": "sse"} if protocol == "sse" else {})}}
     running = start_router(servers)
     assert health(running)["lastError"] == NEEDS
-    assert command("--login", "far", servers=servers).stderr.endswith(DONE)
+    assert DONE in command("--login", "far", servers=servers).stderr
     assert wait_until(lambda: health(running)["state"] == "running", 3)
     with Sse(running.url) as client:
         client.post(call(2, "far__where"))
@@ -101,7 +101,7 @@ def test_a_login_works_without_a_browser_on_this_machine(start, far):
     state, = re.findall("state=([^&]*)", url)
     far.codes["c1"] = {}
     print(f"http://127.0.0.1:1/callback?code=c1&state={state}", file=process.stdin, flush=True)
-    assert process.stderr.read().endswith(DONE)
+    assert DONE in process.stderr.read()
     assert process.wait() == 0
 
 
@@ -206,7 +206,7 @@ def test_connect_logs_in_too(far, run, tmp_path):
     environment = {**os.environ, "BROWSER": BROWSER}
     done = run(*ROUTER, "--connect", far.url, "--login", stdin=subprocess.DEVNULL, env=environment)
     assert done.returncode == 0, done.stderr
-    assert done.stderr.decode().endswith(f"{far.url}: logged in, 2 tools\n")
+    assert f"{far.url}: logged in, 2 tools\n" in done.stderr.decode()
     done = run(*ROUTER, "--connect", far.url, env=environment, input=lines(
         HELLO, {"method": "notifications/initialized"}, call(2, "where")))
     assert json.loads(done.stdout.splitlines()[-1])["result"]["content"][0]["text"] == \
