@@ -2,6 +2,7 @@
 
 Usage:
   router.py [options] [--config FILE]... [--allow-origin ORIGIN]...
+  router.py [options] [--config FILE]... (--login | --logout) [NAME]
   router.py --help | --version
 
 Options:
@@ -29,6 +30,9 @@ Options:
   --no-reload            Do not look whether the config changes. SIGHUP still reads it again.
   --connect URL          Start no server: pass one client, over stdio, on to the router (or any MCP
                          server) at this URL. --token-file then has the token to send there.
+  --login                Log in at the remote server NAME, in a browser, and exit: 0, or 1 if that
+                         failed. With --connect at the server there, without a name.
+  --logout               Forget that login.
   --check                Start every server, say how that went, and exit: 0, or 1 if one failed.
   --json                 With --check: as JSON.
   --version              Print the version.
@@ -50,6 +54,7 @@ Threads; each line of the log names the one that wrote it:
   NAME-post-N    sends one request to a remote server; reads its answer, and sends that on
   NAME-notes     sends notifications and responses to a remote server, one after the other
   NAME-stream    reads what a remote server says of its own accord
+  NAME-login     waits for a person to log in at a remote server
 
 This file puts the core and the rooms together, and is nothing else. The README says how to read
 on; the switchboard is upstreams/routing/router.py.
@@ -86,6 +91,7 @@ from upstreams.config.dialects import dialects          # room: upstreams/config
 from upstreams.config.programs import known             # room: upstreams/config/programs
 from upstreams.connections.remote import circle, connect    # room: upstreams/connections/remote
 from upstreams.eras import open_life                    # room: upstreams/eras
+from upstreams import login                             # room: upstreams/login
 from upstreams.relay import pass_on                     # room: upstreams/relay
 from upstreams.reload import follow                     # room: upstreams/reload
 from upstreams.rest import rest                         # room: upstreams/rest
@@ -113,7 +119,9 @@ ROOMS = {           # what the core goes on without
     "known": known,                                     # room: upstreams/config/programs
     "open_life": open_life,                             # room: upstreams/eras
     "rest": rest,                                       # room: upstreams/rest
+    "--login": login,                                   # room: upstreams/login
 }
+CONNECTIONS |= {"url": login.connect}                   # room: upstreams/login
 # -- the end of the block
 # isort: on
 
@@ -136,7 +144,8 @@ def main():
         given = command_line.read(__doc__, VERSION)
         options = read_options(given, TRANSPORTS, WAYS, PAGES, GUARDS)
         stderr.begin_log(given["--log-level"])
-        run = _passing_on if given["--connect"] else _routing
+        logs_in = given["--login"] or given["--logout"]
+        run = _logging_in if logs_in else _passing_on if given["--connect"] else _routing
         run = run(options, stderr)
         end_trace = _room("--trace")(given["--trace"]) if given["--trace"] else lambda: None
     except (ValueError, CannotServe) as problem:
@@ -152,7 +161,7 @@ def main():
         stderr.show(f"router.py: {problem}")
         return 1
     except SystemExit:  # a signal came, see transports/program/signals.py
-        return 1 if given["--check"] else 0
+        return 1 if given["--check"] or given["--login"] else 0
     finally:
         clock.close()
         end_trace()
@@ -168,7 +177,13 @@ def _room(option):
 def _passing_on(options, _stderr):
     """What --connect does, as a function of the clock. Raises ValueError for a wrong command."""
     serve = importlib.import_module(TRANSPORTS["stdio"]).serve
-    return _room("--connect")(options, serve)
+    return _room("--connect")(options, serve, CONNECTIONS["url"])
+
+
+def _logging_in(options, stderr):
+    """The same for --login and --logout."""
+    config = None if options.given["--connect"] else _config(options)()
+    return _room("--login").log_in(options, config, _pool, stderr.show)
 
 
 def _routing(options, stderr):
@@ -177,13 +192,18 @@ def _routing(options, stderr):
     if not transport.ONE_CLIENT:
         options.access.check()
     refuse_circle(options.given["--config"])
-    read = functools.partial(load, options.given["--config"], options.given["--group"],
-                             CONNECTIONS, ROOMS.get("dialects"), "open_life" in ROOMS,
-                             known=ROOMS.get("known", lambda *_arguments: {}),
-                             rests="rest" in ROOMS)
+    read = _config(options)
     config = read()
     hidden.add(config.secrets())
     return functools.partial(_run, config, read, transport, options, stderr)
+
+
+def _config(options):
+    """What reads the config: a function that returns a Config, or raises ConfigError."""
+    return functools.partial(load, options.given["--config"], options.given["--group"],
+                             CONNECTIONS, ROOMS.get("dialects"), "open_life" in ROOMS,
+                             ROOMS.get("known", lambda *_arguments: {}),
+                             "rest" in ROOMS, "--login" in ROOMS)
 
 
 def _run(config, read, transport, options, stderr, clock):
@@ -193,15 +213,8 @@ def _run(config, read, transport, options, stderr, clock):
     returns. Then all servers are ended at the same time (connections/process tells the three
     steps), then the guardian, and last the clock, which times these steps."""
     given, guardian = options.given, Guardian()
-
-    def connect(entry, label):
-        """A connection for one life of a server."""
-        return CONNECTIONS["url" if entry.url else "command"](
-            entry, label, clock, guardian, options.limits.message)
-
-    pool = Pool(config.entries, connect, clock, SERVER_INFO, options.limits.processes,
-                share=given["--check"] or not transport.ONE_CLIENT,
-                open_life=ROOMS.get("open_life"))
+    pool = _pool(config.entries, options, clock, guardian,
+                 share=given["--check"] or not transport.ONE_CLIENT)
     try:
         if given["--check"]:
             pool.start()
@@ -212,12 +225,29 @@ def _run(config, read, transport, options, stderr, clock):
         router = Router(pool, clock, options.limits, stderr.show, config.groups)
         follow, rest = (ROOMS.get(name, lambda *_arguments: contextlib.nullcontext())
                         for name in ("follow", "rest"))
-        with rest(pool), follow(config, read, router, hidden.add, not given["--no-reload"]):
+        with rest(pool), _logins(pool, clock) as router.logins, \
+                follow(config, read, router, hidden.add, not given["--no-reload"]):
             transport.serve(router, options)
         return 0
     finally:
         pool.close()
         guardian.close()
+
+
+def _logins(pool, clock):
+    """A context manager: what logs users in while we run; None without that room."""
+    return ROOMS["--login"].logins(pool, clock) if "--login" in ROOMS else contextlib.nullcontext()
+
+
+def _pool(entries, options, clock, guardian=None, share=True):
+    """The processes of these servers."""
+    def connect(entry, label):
+        """A connection for one life of a server."""
+        return CONNECTIONS["url" if entry.url else "command"](
+            entry, label, clock, guardian, options.limits.message)
+
+    return Pool(entries, connect, clock, SERVER_INFO, options.limits.processes, share,
+                ROOMS.get("open_life"))
 
 
 if __name__ == "__main__":

@@ -35,6 +35,8 @@ ROOMS = {
     "upstreams/config/programs": {"upstreams/config"},
     "upstreams/connections/remote": {"upstreams/connections/process"},
     "upstreams/eras": {"upstreams/server"},
+    "upstreams/login": {"upstreams/connections/remote", "upstreams/server", "upstreams/config",
+                        "transports/program"},
     "upstreams/relay": {"upstreams/connections/remote", "upstreams/server", "upstreams/config",
                         "transports/program"},
     "upstreams/reload": {"upstreams/config", "upstreams/server", "upstreams/sharing",

@@ -15,4 +15,5 @@ Rooms:
     rest/           servers that start at their first use, and end when nobody needs them
     reload/         following the config file
     advice/         what --check advises
+    login/          logging in at remote servers
 """

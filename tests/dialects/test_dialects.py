@@ -567,3 +567,60 @@ def test_comments_and_a_comma_at_the_end_are_allowed(write):
         }
     }""")
     assert load([path]).entries["one"].args == ("http://a/*b*/", ",]")
+
+
+# -- what hosts say of a login
+
+
+@pytest.mark.parametrize("stated, means", [
+    ({"oauth": {"clientId": "me", "callbackPort": 8080, "scopes": "a b",        # Claude Code
+                "authServerMetadataUrl": "https://as.example/meta"}},
+     {"clientId": "me", "callbackPort": 8080, "scope": "a b",
+      "metadataUrl": "https://as.example/meta"}),
+    ({"auth": {"CLIENT_ID": "me", "CLIENT_SECRET": "${TOKEN}", "scopes": ["a", "b"]}},  # Cursor
+     {"clientId": "me", "clientSecret": "t0ken-value", "scope": "a b"}),
+    ({"oauth": {"enabled": True, "clientId": "me", "clientSecret": "$TOKEN",    # Gemini CLI
+                "authorizationUrl": "https://as.example/a", "tokenUrl": "https://as.example/t",
+                "scopes": ["a"], "redirectUri": "http://localhost:7777/oauth/callback"}},
+     {"clientId": "me", "clientSecret": "t0ken-value", "scope": "a",
+      "authorizationUrl": "https://as.example/a", "tokenUrl": "https://as.example/t",
+      "redirectUri": "http://localhost:7777/oauth/callback"}),
+    ({"oauth": {"enabled": False}}, None),
+    ({"oauth": {"enabled": True}}, {}),
+    ({"type": "remote", "oauth": {"clientId": "me", "clientSecret": "{env:TOKEN}",      # opencode
+                                  "scope": "a"}},
+     {"clientId": "me", "clientSecret": "t0ken-value", "scope": "a"}),
+    ({"type": "remote", "oauth": False}, None),
+    ({"scopes": ["a"], "oauth_resource": "https://far.example"},                # Codex
+     {"scope": "a", "resource": "https://far.example"}),
+    ({"oauth": {"redirectUri": "http://localhost:7778/cb"}, "oauthScopes": ["a"]},      # Kiro
+     {"redirectUri": "http://localhost:7778/cb", "scope": "a"}),
+    ({"auth": "oauth", "oauthScope": "a"}, {"scope": "a"}),                     # mcporter
+    ({"oauth": True}, {}), ({}, {}),
+])
+def test_what_a_host_says_of_a_login_is_ours(write, monkeypatch, caplog, stated, means):
+    monkeypatch.setenv("TOKEN", "t0ken-value")
+    place = "mcp" if stated.get("type") == "remote" else "mcpServers"
+    config = {place: {"far": {"url": "https://far.example/mcp", **stated}}}
+    entry = load([write(json.dumps(config))]).entries["far"]
+    assert entry.oauth == (None if means is None else tuple(sorted(means.items())))
+    assert "ignored keys" not in caplog.text
+    assert entry.redact(str(means)) == str(means).replace("t0ken-value", "***")
+
+
+def test_codex_says_once_where_the_browser_comes_back_to(write):
+    path = write(json.dumps({"mcp_oauth_callback_port": 5555, "mcp_servers": {
+        "far": {"url": "https://far.example/mcp"}, "near": {"command": "true"}}}))
+    assert [entry.oauth for entry in load([path]).entries.values()] == [
+        (("callbackPort", 5555),), ()]
+
+
+@pytest.mark.parametrize("stated, words", [
+    ({"oauth": {"scope": "a", "scopes": "b"}}, 'has both "oauth.scope" and "oauth.scopes"'),
+    ({"oauth": {"scopes": [1]}}, "oauth.scopes: must be a string"),
+    ({"oauth": {"callbackPort": 0}}, "oauth.callbackPort: must be at least 1"),
+    ({"oauth": "yes"}, "oauth: must be"),
+])
+def test_what_is_wrong_about_a_login_is_told_in_the_words_of_the_file(write, stated, words):
+    assert words in problem_of(write(json.dumps({"mcpServers": {
+        "a": {"url": "https://far.example", **stated}}})))

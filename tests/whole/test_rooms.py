@@ -29,6 +29,7 @@ REFUSED = {
                        "a.start: needs a room"),
     "upstreams/config/programs": (["--check"], {"command": "npxx"},
                                   "may not be run; searched PATH="),
+    "upstreams/login": (["--login", "a"], {"url": "http://localhost:1"}, "--login needs a room"),
     "upstreams/config/dialects": ([], None, 'needs the key "mcpServers"'),
 }
 PATHS = {"transports/http/streamable": "/mcp", "transports/http/live": "/live"}

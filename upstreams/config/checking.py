@@ -119,7 +119,7 @@ def _check_names(server):
                                   f'"{renamed[name]}"')
 
 
-def check_rooms(server, connections, eras, hosts, rests):
+def check_rooms(server, connections, eras, hosts, rests, logins):
     """Refuse what needs a room that this program does not have, see load."""
     for key in {"command", "url"} & server.keys.keys() - set(connections):
         server.refuse(key, TAKEN_OUT)
@@ -128,8 +128,9 @@ def check_rooms(server, connections, eras, hosts, rests):
     for key in ("start", "idle") if not rests else ():
         if server.said(key) not in (None, "now", 0):
             server.refuse(key, TAKEN_OUT)
-    if "envFile" in server.keys and not hosts:
-        server.refuse("envFile", TAKEN_OUT)
+    for key, there in ("envFile", hosts), ("oauth", logins):
+        if key in server.keys and not there:
+            server.refuse(key, TAKEN_OUT)
     if server.keys.get("timeout", 0) >= 1000 and not hosts:
         server.refuse("timeout", f"1000 and more, which is in milliseconds, {TAKEN_OUT}: write "
                                  "seconds")

@@ -37,6 +37,7 @@ class Entry:
     type: str = None            # how it is reached there: http or sse; None: to be found out
     headers: tuple = ()         # pairs, for each request to it
     headers_command: tuple = ()     # a program and its arguments, whose output is more of them
+    oauth: tuple | None = ()    # pairs: how to log in there; None: never
     ca: str = None              # files: certificates that we trust there
     certificate: str = None     # what shows who we are
     key: str = None             # of that certificate
@@ -125,20 +126,21 @@ class OurFormat:
 
 
 def load(paths, group=None, connections=("command", "url"), dialects=None, eras=True,
-         known=lambda server, keys: {}, rests=True):
+         known=lambda server, keys: {}, rests=True, logins=True):
     """The Config in these files, merged in their order; or of this group in them alone. Raises
     ConfigError, with its `files`.
 
     What there is in this program: a server needs a key of `connections`; `dialects` is an
     OurFormat that knows other hosts' files; `eras`: "protocol" may be "modern"; known(server,
-    keys) tells what a command itself says, see the room `programs`; `rests`: a server may rest."""
+    keys) tells what a command itself says, see the room `programs`; `rests`: a server may rest;
+    `logins`: it may have "oauth"."""
     form, files, servers, groups, off = dialects or OurFormat(), {}, {}, [], set()
     try:
         # The same file twice, maybe by two paths, is read once.
         for path in {os.path.realpath(path): Path(path) for path in paths}.values():
             files[path] = stamp_of(path)
             for server in _servers(path, form, groups, off):
-                check_rooms(server, connections, eras, form.knows_others, rests)
+                check_rooms(server, connections, eras, form.knows_others, rests, logins)
                 _add(server, servers)
         if not servers:
             raise ConfigError(f"{', '.join(map(str, paths))}: every server in it is disabled: "
@@ -191,6 +193,7 @@ def _entry(name, server, values, known):
     if server.problems:
         return Entry(name, prefix=before and before + SEPARATOR, clear=clear, secrets=secrets,
                      problem="; ".join(dict.fromkeys(server.problems)))
+    oauth = {} if keys["oauth"] is True else keys["oauth"]
     tools, tls, restart = keys["tools"], keys["tls"], keys["restart"]
     if isinstance(restart, bool):
         restart = {} if restart else {"attempts": 0}
@@ -200,6 +203,7 @@ def _entry(name, server, values, known):
         name=name, command=keys.get("command"), args=tuple(keys["args"]), env=_pairs(keys["env"]),
         cwd=keys["cwd"], url=keys.get("url"), type=keys.get("type"),
         headers=_pairs(keys["headers"]), headers_command=tuple(keys.get("headersCommand", ())),
+        oauth=None if oauth is False else _pairs(oauth),
         ca=tls.get("ca"), certificate=tls.get("certificate"), key=tls.get("key"),
         prefix=before and before + SEPARATOR,
         allow=tuple(tools["allow"]) if "allow" in tools else None,

@@ -21,7 +21,8 @@ DEEPEST = 20    # defaults within defaults; variables of `env` that name each ot
 # Variables that are no secrets: blanking them would make the log unreadable
 WELL_KNOWN = {"HOME", "USER", "LOGNAME", "USERNAME", "USERPROFILE", "PATH", "PWD", "SHELL", "LANG",
               "HOSTNAME", "TMPDIR", "TEMP", "APPDATA", "LOCALAPPDATA"}
-EXPANDED = "command", "args", "cwd", "url", "headers", "headersCommand", "tls"   # after `env`
+EXPANDED = ("command", "args", "cwd", "url", "headers", "headersCommand", "oauth",
+            "tls")   # after `env`
 PATHS = {"envFile", "cwd", "tls"}
 
 NAME = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
@@ -99,8 +100,10 @@ class Values:
             return {name: self._expanded(f"{key}.{name}", part) for name, part in value.items()}
         if isinstance(value, list):
             return [self._expanded(f"{key}.{i}", part) for i, part in enumerate(value)]
+        if not isinstance(value, str):
+            return value
         section = key.partition(".")[0]
-        secret = section in ("env", "headers")
+        secret = section in ("env", "headers") or key == "oauth.clientSecret"
         expand = self.expand_bare if secret and BARE.fullmatch(value) else self.expand
         text = expand(key, value)
         if secret and key.partition(".")[2] not in WELL_KNOWN:

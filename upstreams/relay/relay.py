@@ -28,7 +28,6 @@ from transports.program.options import CannotServe
 from transports.program.signals import end_ourselves
 from upstreams.config.entries import Entry
 from upstreams.connections.remote.connection import HttpFailed, Origin, ServerConnection
-from upstreams.connections.remote.remote import Remote
 from upstreams.server.audience import MOST_SUBSCRIPTIONS
 from upstreams.server.catalog import CHANGED
 from upstreams.server.life import MOST_QUESTIONS
@@ -70,24 +69,25 @@ def entry_for(url, token=None, is_meant=False):
         headers=tuple(("Authorization", f"Bearer {secret}") for secret in secrets))
 
 
-def pass_on(options, serve):
+def pass_on(options, serve, connect):
     """--connect, as a function of the clock that serves one client until its input ends and
-    returns the exit status; `serve` is that of transports/stdio.py. Raises ValueError."""
+    returns the exit status; `serve` is that of transports/stdio.py, and `connect` makes a
+    connection, see the remote room. Raises ValueError."""
     entry = entry_for(options.given["--connect"], options.access.token,
                       options.given["--token-file"] is not None)
     hidden.add(entry.secrets)
-    return functools.partial(_pass_on, entry, options, serve)
+    return functools.partial(_pass_on, entry, options, serve, connect)
 
 
-def _pass_on(entry, options, serve, clock):
+def _pass_on(entry, options, serve, connect, clock):
     try:
         with contextlib.closing(ServerConnection(Origin(entry.url))) as connection:
             connection.connect()    # whether anything listens there
     except HttpFailed as problem:
         raise CannotServe(f"nothing answers at {entry.name}: {problem}; start a router there "
                           "first, with --transport http, or correct the URL") from None
-    relay = Relay(entry, lambda: Remote(entry, "server", clock, options.limits.message), clock,
-                  options.limits)
+    relay = Relay(entry, lambda: connect(entry, "server", clock, None, options.limits.message),
+                  clock, options.limits)
     try:
         serve(relay, options)
     except SystemExit:
@@ -289,6 +289,9 @@ class Relay:
     #    the connection
 
     def _begin(self):
+        if self._life and not self._life.connection.join(0):    # it may wait for a login
+            self._clock.after(FIRST_PAUSE, self._begin)
+            return
         connection = self._connect()
         with self._lock:
             if self._left:

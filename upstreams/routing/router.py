@@ -60,6 +60,7 @@ class Router:
         self.pool, self.clock, self.limits, self.version = pool, clock, limits, VERSION
         pool.make_room = self._make_room
         self._show, self._urls, self._refused = show, (), 0
+        self.logins = None      # lets users log in on a page, if there is one; router.py sets it
         self._aggregates = {}
         self.set_groups(groups or {})
         self.sessions = Sessions(limits.sessions)

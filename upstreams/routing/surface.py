@@ -83,15 +83,27 @@ class Surface:
         call.send(result(call.id, {}))
 
     def _call(self, session, upstream, message, call, reply_to=None):
-        """Let the call run in a process of this server; `reply_to` gets the answer."""
+        """Let the call run in a process of this server; `reply_to` gets the answer. A room may
+        want to see it first: its `watch` returns a Peer for it, or None, and may call run(peer)
+        once more."""
+        run = functools.partial(self._run, session, upstream.name, message, call)
         reply_to = reply_to or call
+        watched = self._pool.watch and self._pool.watch(session, upstream.entry, call, reply_to,
+                                                        run)
+        try:
+            run(watched or reply_to)
+        except Refused as problem:
+            if not watched:
+                raise
+            watched.send(problem.answer(call.id))
 
+    def _run(self, session, name, message, call, reply_to):
         def ask(process):
             to = reply_to
             if "task" in params_of(message):
                 to = OnAnswer(functools.partial(self._note_task, session, process, to), to)
             process.request(message, to, call)
-        self._pool.run(session, upstream.name, call, ask, reply_to)
+        self._pool.run(session, name, call, ask, reply_to)
 
     def _note_task(self, session, process, reply_to, answer):
         """2025-11-25, Tasks, Creating Tasks: the answer may do so."""

@@ -5,12 +5,14 @@ for another host? See `LivePage.end`.
 """
 
 import base64
+import contextlib
 import json
 import os
 import re
 
 import anyio
 import pytest
+from authorization_server import Far
 from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
 from selenium import webdriver
@@ -38,7 +40,7 @@ class LivePage:
     """The page of one router in a browser of its own; `find` and `text` take CSS selectors."""
 
     def __init__(self, running, folder):
-        self.url, self.complaints_allowed = running.url, r"$^"
+        self.url, self.complaints_allowed, self.elsewhere = running.url, r"$^", []
         options = webdriver.ChromeOptions()
         options.binary_location = debian("chromium")
         for flag in (*FLAGS, f"--user-data-dir={folder}"):
@@ -129,7 +131,7 @@ class LivePage:
         assert complaints == []
         assert self.url + "/live/events" in urls
         assert [url for url in urls if re.match("(http|ws)s?:", url)
-                and not url.startswith(self.url + "/")] == []
+                and not url.startswith((self.url + "/", *self.elsewhere))] == []
 
     def _events(self):
         return [json.loads(entry["message"])["message"]
@@ -553,3 +555,39 @@ def test_json_is_shown_as_it_was_sent(start_router, open_page):
   ]
 }"""
     assert indented('{"a": "cut \\" of') == '{\n  "a": "cut \\" of'
+
+
+@pytest.fixture
+def far(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    with contextlib.closing(Far()) as server:
+        yield server
+
+
+def test_a_server_that_needs_a_login_has_a_button_and_turns_green(start_router, open_page, far):
+    running = start_router({"far": {"url": far.url}})
+    page = open_page(running)
+    page.wait_for("#servers .card", "needs login: router.py --login far")
+    page.elsewhere = [f"{far.issuer}/authorize?"]
+    (button,) = (each for each in page.all("#servers .card button") if each.text == "Log in")
+    first = page.driver.current_window_handle
+    button.click()
+    page.wait(lambda: len(page.driver.window_handles) == 2)
+    page.driver.switch_to.window(next(
+        handle for handle in page.driver.window_handles if handle != first))
+    page.wait_for("p", "You are logged in at far. This page can be closed.")
+    assert page.driver.current_url.startswith(f"{running.url}/live/login/callback?")
+    page.driver.close()
+    page.driver.switch_to.window(first)
+    assert "2 tools" in page.wait_for("#servers .card", "far\nrunning")
+    assert not [each for each in page.all("#servers .card button") if each.text == "Log in"]
+
+
+def test_a_login_that_cannot_begin_says_why_on_the_card(start_router, open_page, far):
+    del far.metadata["registration_endpoint"]
+    page = open_page(start_router({"far": {"url": far.url}}))
+    page.complaints_allowed = "400"
+    page.wait_for("#servers .card", "needs login")
+    next(each for each in page.all("#servers .card button") if each.text == "Log in").click()
+    assert "registers nobody by itself" in page.wait_for("#servers .card", "registers nobody")
+    assert len(page.driver.window_handles) == 1

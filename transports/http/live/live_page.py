@@ -1,6 +1,8 @@
 """The live page: which servers and sessions there are, and each message as it passes.
 
     GET /live, /live/{name}     the page and its files, as they are in the folder live/
+    POST /live/login/{server}   {"url": where its user logs in}, or 400 and why not
+    GET /live/login/callback    where the browser comes back to from there
     GET /live/events            what it shows, as a stream of events:
         hello       {"version", "url"}, once
         state       {"servers", "sessions"}, when that has changed; at most twice a second
@@ -8,9 +10,10 @@
         messages    [message, …], see transports/tap
 
 The files have no data in them, so they need no token: a browser sends none when it opens a page.
-The stream needs it, as everything else does.
+Nor does it when a login sends it back: what it brings proves itself. The rest needs the token.
 """
 
+import html
 import time
 from pathlib import Path
 
@@ -19,7 +22,7 @@ import flask
 from transports.fabric.messages import encode
 from transports.fabric.session import SILENT_SECONDS
 from transports.fabric.text import outline
-from transports.http.replies import PAGE_HEADERS, STILL_HERE, Reply, event
+from transports.http.replies import JSON, PAGE_HEADERS, STILL_HERE, Reply, event, plain
 from transports.tap.tap import tap
 
 FOLDER = Path(__file__).parent
@@ -27,6 +30,11 @@ TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript",
          ".svg": "image/svg+xml"}
 STATE_SECONDS = 0.5     # between two looks at the state: shorter than the pause before a restart
 MOST_IN_EVENT = 100     # messages
+CALLBACK = "/live/login/callback"
+AFTER_LOGIN = ('<!doctype html>\n<html lang="en">\n'
+               '<meta name="color-scheme" content="light dark">\n'
+               '<link rel="icon" href="data:,">\n'
+               "<title>MCP Local Router</title>\n<p>%s This page can be closed.</p>\n")
 
 
 class LivePage:
@@ -45,7 +53,7 @@ class LivePage:
         self._files["/live"] = self._files.pop("/live/live.html")
 
     def open_paths(self):
-        return set(self._files)
+        return {*self._files, CALLBACK}
 
     def views(self):
         routes = flask.Blueprint("live", __name__)
@@ -53,6 +61,9 @@ class LivePage:
             routes.add_url_rule(path, path.replace(".", "_"),     # an endpoint has no dots
                                 lambda: self._files[flask.request.path])
         routes.add_url_rule("/live/events", "/live/events", self.events)
+        if self._router.logins:
+            routes.add_url_rule("/live/login/<name>", "login", self.login, methods=["POST"])
+            routes.add_url_rule(CALLBACK, "callback", self.callback)
         return routes
 
     def close(self):
@@ -64,6 +75,22 @@ class LivePage:
         reader = tap.open()
         return self._workers.open_stream(flask.request.environ["router.connection"],
                                          self._events(hello, reader), reader.close, reader.close)
+
+    def login(self, name):
+        try:
+            url = self._router.logins.begin(name, flask.request.host_url.rstrip("/") + CALLBACK)
+        except ValueError as problem:
+            return plain(400, problem)
+        return Reply(encode({"url": url}), "200 OK", [JSON])
+
+    def callback(self):
+        try:
+            name = self._router.logins.answer(flask.request.query_string.decode("latin-1"))
+            status, text = "200 OK", f"You are logged in at {name}."
+        except ValueError as problem:
+            status, text = "400 Bad Request", f"The login did not succeed: {problem}."
+        return Reply((AFTER_LOGIN % html.escape(text)).encode(), status, [
+            ("Content-Type", "text/html; charset=utf-8"), *PAGE_HEADERS])
 
     def _events(self, hello, reader):
         """Run by the worker that feeds the stream."""
@@ -96,6 +123,8 @@ class LivePage:
                    for name, server in self._router.health()["servers"].items()]
         for said in (each for server in servers for each in (server, *server["processes"])):
             del said["secondsUp"]
+        for server in servers if self._router.logins else ():
+            server["login"] = self._router.logins.mends(server["name"], server["lastError"])
         return {"servers": servers,
                 "sessions": [_described(session) for session in self._router.sessions.all()]}
 

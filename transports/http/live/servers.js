@@ -1,6 +1,7 @@
 // The cards of the servers and of the sessions. A card stays the same element while what it tells
 // changes, so that an opened list stays open and the focus stays where it is.
 
+import {ask} from "./http.js";
 import {button, make, outside, shorten} from "./text.js";
 
 const SHORT = 200;  // characters of a name
@@ -62,6 +63,10 @@ function lookOfServer(card, server, only) {
   if (server.lastError) {
     card.querySelector(".facts").append(outside(shorten(server.lastError, 600), "problem", "p"));
   }
+  if (server.login) {
+    const act = button("Log in", () => logIn(server.name, act));
+    card.querySelector(".facts").append(act);
+  }
   const [one, many] = server.url ? ["connection", "connections"] : ["process", "processes"];
   fold(card, "processes", `${server.processes.length} ${
     server.processes.length === 1 ? one : many}`, server.processes.map(process));
@@ -74,6 +79,22 @@ function resting(since, cost) {
   const time = new Date(1000 * since).toLocaleTimeString([], {hour: "2-digit", minute: "2-digit"});
   return [`since ${time}`, cost.startSeconds != null && `started in ${cost.startSeconds} s`,
           cost.megabytes && `had ${cost.megabytes} MB`].filter(Boolean).join(", ");
+}
+
+/** The login is another tab's; its answer comes to the router, and then the server starts. */
+async function logIn(name, act) {
+  const tab = open("", "_blank");  // first: after a pause, a browser would take it for a pop-up
+  const response = await ask(`live/login/${encodeURIComponent(name)}`, {method: "POST"});
+  const told = await response.text();
+  if (response.ok && tab) {
+    tab.opener = null;
+    tab.location.replace(JSON.parse(told).url);
+  } else if (response.ok) {
+    location.assign(JSON.parse(told).url);
+  } else {
+    tab?.close();
+    act.after(outside(shorten(told, 600), "problem", "p"));
+  }
 }
 
 function process(one) {

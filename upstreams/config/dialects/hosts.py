@@ -137,6 +137,13 @@ GEMINI = dict(words={"httpUrl": Word("url", type="http"), "includeTools": ALLOW,
                      "excludeTools": DENY},
               keeps="trust extensionName", excludes=_excluded_by_gemini)
 
+# What hosts say of a login at a remote server, in `oauth`, in `auth` or beside them → in `oauth`
+LOGIN = {"scopes": "scope", "oauthScopes": "scope", "oauthScope": "scope",
+         "authServerMetadataUrl": "metadataUrl", "oauth_resource": "resource",
+         "CLIENT_ID": "clientId", "CLIENT_SECRET": "clientSecret", "oauthClientId": "clientId",
+         "oauthClientSecret": "clientSecret", "oauthRedirectUrl": "redirectUri"}
+NOT_IN_LOGIN = "enabled", "issuer", "registrationUrl", "audiences", "tokenParamName"
+
 HOSTS = (
     Host("Claude Desktop"),
     Host("Claude Code", folders=".claude", keeps="alwaysLoad",

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from transports.fabric.messages import dig
 from upstreams.config.checking import Stated
 
-from .hosts import IN_SECONDS, KEPT, TYPES, WORDS, each, patterns, seconds, split
+from .hosts import (IN_SECONDS, KEPT, LOGIN, NOT_IN_LOGIN, TYPES, WORDS, each, patterns, seconds,
+                    split)
 
 log = logging.getLogger("router")
 
@@ -40,6 +41,7 @@ def translate(server, host):
     server.keys = {key: value for key, value in keys.items() if value is not None}
     for step in (_tools, _tool_filter, _words, _command, _type, _strings):
         step(server)
+    _login(server)
     _timeout(server, host)
     server.rules = host.rules(server.config, server.name) if host.rules else None
     server.keys = {key: value for key, value in server.keys.items() if key not in KEPT}
@@ -145,6 +147,32 @@ def _type(server):
         server.keys.pop("url", None)
     elif kind in ("http", "sse") and "url" in server.keys:
         server.keys.pop("command", None)
+
+
+def _login(server):
+    """`oauth`, out of what hosts have for it."""
+    keys, oauth, auth = server.keys, server.keys.get("oauth"), server.keys.get("auth")
+    if "url" not in keys or not isinstance(oauth, (dict, type(None))):
+        return
+    said = [(f"oauth.{key}", key, value) for key, value in (oauth or {}).items()
+            if key not in NOT_IN_LOGIN]
+    if auth == "oauth" or isinstance(auth, dict) and auth.keys() <= LOGIN.keys():
+        del keys["auth"]
+        said += [(f"auth.{key}", key, value) for key, value in auth.items()] \
+            if isinstance(auth, dict) else []
+    said += [(key, key, keys.pop(key)) for key in LOGIN if key in keys]
+    if port := server.config.get("mcp_oauth_callback_port"):     # of Codex, for all its servers
+        said.append(("oauth.callbackPort", "callbackPort", port))
+    if oauth and oauth.get("enabled") is False:
+        keys["oauth"] = False
+    elif said or oauth:
+        keys["oauth"] = {}
+        for theirs, key, value in said:
+            ours = LOGIN.get(key, key)
+            if ours == "scope" and isinstance(value, list) and all(
+                    isinstance(each, str) for each in value):
+                value = " ".join(value)
+            _set(server, f"oauth.{ours}", theirs, value)
 
 
 def _timeout(server, host):

@@ -26,7 +26,14 @@ from .message_headers import circle
 __all__ = ["circle", "connect"]
 
 
-def connect(entry, label, clock, guardian, longest):
-    """A connection for one life of this server. See Connection in transports/fabric/peers.py."""
+def connect(entry, label, clock, guardian, longest, login=None):
+    """A connection for one life of this server. See Connection in transports/fabric/peers.py.
+
+    `login`, if there is one, has four methods. headers(refused) returns more headers of each
+    request, [(name, value)]; `refused` are those that the server did not take, or None; it raises
+    ValueError if there can be none now. needed(problem) says what a person must do before the
+    server takes what it answered with this HttpFailed; None if that is nothing. changed() says
+    whether it may have been done since. stop() says that no headers are needed any more.
+    """
     from .remote import Remote  # only now: who has no remote server needs no TLS
-    return Remote(entry, label, clock, longest)
+    return Remote(entry, label, clock, longest, login)

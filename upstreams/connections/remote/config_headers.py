@@ -31,24 +31,39 @@ _OURS = {"host", "content-length", "content-type", "transfer-encoding", "connect
 class ConfigHeaders:
     """`pairs` and `stop` from any thread."""
 
-    def __init__(self, entry):
-        self._entry = entry
+    def __init__(self, entry, login=None):
+        """`login`: a source of more headers, see `connect`; None without one."""
+        self._entry, self._login = entry, login
         self._fixed = _checked(entry.headers)   # raises StartFailed
-        self.can_change = bool(entry.headers_command)
+        self.can_change = bool(entry.headers_command or login)
         self._secrets = set()   # what the command printed
         self._process, self._stopped = None, False
         # Held while the command runs: threads that need the headers wait for its end.
         self._getting = threading.Lock()
         # protected by _getting:
-        self._pairs = None if self.can_change else _with_agent(self._fixed)
+        self._pairs = None if entry.headers_command else _with_agent(self._fixed)
+        self._more = []     # of the login
 
     def pairs(self, refused=None):
         """[(name, value)]. `refused`: those that the server did not accept; if there is a command,
         it is run again for others. Raises StartFailed."""
         with self._getting:
+            if self._login:
+                return self._with_login(refused)
             if self._pairs is None or self.can_change and self._pairs == refused:
                 self._pairs = _with_agent({**self._fixed, **_checked(self._printed().items())})
             return self._pairs
+
+    def _with_login(self, refused):
+        """Requires _getting."""
+        try:
+            more = self._login.headers(refused)
+        except ValueError as problem:
+            raise StartFailed(str(problem)) from None
+        if more != self._more:
+            self._hide(value for _, value in more)
+            self._more = more
+        return [*self._pairs, *more]
 
     def redact(self, text):
         secrets = sorted(self._secrets.union(self._entry.secrets), key=len, reverse=True)
@@ -57,6 +72,8 @@ class ConfigHeaders:
     def stop(self):
         """End the command, if it runs. Any thread."""
         self._stopped = True
+        if self._login:
+            self._login.stop()
         if process := self._process:
             _kill(process)
 

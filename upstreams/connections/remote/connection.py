@@ -31,7 +31,7 @@ class HttpFailed(Exception):
     """There is no usable answer; the text says what happened."""
 
     status = pause = body = None    # what a Problem has
-    forgotten = False
+    forgotten, challenges = False, ()
 
 
 class Unreachable(HttpFailed):

@@ -45,6 +45,7 @@ class Problem(HttpFailed):
         self.status = wire.status
         self.body = error_in(bytes(data))           # the JSON-RPC error in it, or None
         self.pause = _pause(wire.headers)           # seconds, if a Retry-After says them
+        self.challenges = wire.headers.get_all("www-authenticate", [])
         words = shown(str(self.body["error"].get("message")) if self.body
                       else without_markup(data[:20_000].decode("utf-8", "replace")))
         self.forgotten = in_session and self._is_forgotten(words)

@@ -33,6 +33,7 @@ log = logging.getLogger("router")
 
 MOST_REQUESTS = 500     # that wait for an answer of this server; more are refused
 DELETE_SECONDS = 2.0    # to end the session
+LOOK_SECONDS = 0.5      # between two looks whether somebody has logged in
 FORGOTTEN = "the server has forgotten our session"
 
 
@@ -45,16 +46,18 @@ def _was_let_in(entry):
 class Remote:
     """One life of one remote server. `start` it once; `send` and `close` from any thread."""
 
-    def __init__(self, entry, label, clock, longest=64 * 2**20):
-        self.entry, self.label, self.pid = entry, label, None
+    def __init__(self, entry, label, clock, longest=64 * 2**20, login=None):
+        self.entry, self.label, self.pid, self._login = entry, label, None, login
         self.longest = longest      # bytes of one message
         self.message_headers = MessageHeaders(entry.name)
         self.stream = ServerStream(self)
         self.ready = threading.Event()      # requests wait while the server is not ready for them
         self.ready.set()
         self.closing = threading.Event()
+        self._ended = threading.Event()     # nobody needs it any more
         self._clock = clock
         self._started = False
+        self._waits = False         # whether the next life makes no sense before a login
         self.opened = False         # whether any request was answered with a result
         # Held while on_message runs, which one thread at a time calls. No thread takes it that
         # holds a lock, and on_message does not wait.
@@ -75,7 +78,7 @@ class Remote:
         except ValueError as problem:
             raise StartFailed(str(problem)) from None
         self.post_target = self.origin.target   # where messages are posted
-        self.config_headers = ConfigHeaders(entry)
+        self.config_headers = ConfigHeaders(entry, self._login)
         self.redact = self.config_headers.redact
         self._requests = Senders(f"{self.label}-post", self._wire, self._broken, MOST_REQUESTS)
         self._note_sender = Sender(f"{self.label}-notes", self._wire(), self._broken)
@@ -130,6 +133,10 @@ class Remote:
 
     def close(self):
         """Nothing that waits goes on, then the session is deleted."""
+        self._ended.set()
+        self._close()
+
+    def _close(self):
         with self._lock:
             if self._closed or not self._started:
                 return
@@ -141,6 +148,8 @@ class Remote:
         for sender in self._senders():
             sender.wire.abort(sender.wire.user, "was closed")
         self._note_sender.put(self._end_session)
+        if self._waits:
+            self._note_sender.put(self._wait_for_login)
         self._note_sender.put(None)
 
     def join(self, seconds):
@@ -237,7 +246,7 @@ class Remote:
 
     def end(self, reason, pause=None):
         self._report(reason, pause)
-        self.close()
+        self._close()
 
     def _report(self, reason, pause=None):
         with self._lock:
@@ -258,6 +267,8 @@ class Remote:
             self.end(FORGOTTEN, 0)
         elif problem.status == 508:     # it is, by way of others, ourselves
             self.end(str(problem), math.inf)
+        elif needed := self._login and self._login.needed(problem):
+            self._needs(needed, problem, post)
         elif not self.opened and problem.status in (401, 403):
             # It is final only for a server that has never let us in.
             self.end(f"needs authorization: {problem}",
@@ -268,6 +279,15 @@ class Remote:
             where = (f"names {self.origin.url_of(self.post_target)} as its endpoint, which "
                      if self.stream.is_old and problem.status else "")
             self.fail(post, f"{where}{problem}", problem.body)
+
+    def _needs(self, needed, problem, post):
+        """A login, in words; one with more rights only for this request."""
+        if problem.status == 401 or not self.opened:
+            self._waits = True
+            log.info("%s: %s", self.label, self.redact(str(problem)))
+            self.end(needed, 0)
+        elif post:
+            self.fail(post, f"{needed}: {problem}")
 
     def becomes_old(self, problem):
         """Whether the server speaks HTTP+SSE of 2024-11-05 (2025-11-25, Transports, Backwards
@@ -320,6 +340,12 @@ class Remote:
         return is_modern
 
     # -- NAME-notes
+
+    def _wait_for_login(self, _wire):
+        """`join` tells whoever wants another life that this one is not over, until it makes
+        sense."""
+        while not self._ended.wait(LOOK_SECONDS) and not self._login.changed():
+            pass
 
     def _end_session(self, wire):
         try:

@@ -32,7 +32,7 @@ class Wire:
     what tells one use from the next."""
 
     def __init__(self, origin, config_headers, clock):
-        self._origin, self._config_headers, self._clock = origin, config_headers, clock
+        self.origin, self._config_headers, self._clock = origin, config_headers, clock
         self._connection = self._response = None
         self._all_read = False
         self._lock = threading.Lock()
@@ -85,6 +85,8 @@ class Wire:
                 ours = self._config_headers.pairs(refused)
             except StartFailed as problem:
                 raise HttpFailed(f"could not be asked: {problem}") from None
+            if ours == refused:
+                break   # there are no others
             self._follow(method, target, [*ours, circle.header, *headers], body)
             if self.status != 401 or not again:
                 break
@@ -97,7 +99,7 @@ class Wire:
             self._send(method, target, headers, body)
             if self.status not in (301, 302, 303, 307, 308) or "location" not in self.headers:
                 return
-            target = self._origin.target_of(self.headers["location"], target)
+            target = self.origin.target_of(self.headers["location"], target)
             if self.status not in (307, 308):
                 raise HttpFailed(f"answered {self.status} {self.reason}, a redirect that would "
                                  'not keep the method: put the right URL into "url"')
@@ -118,7 +120,7 @@ class Wire:
 
     def _connect(self):
         self.close()
-        self._connection = ServerConnection(self._origin)   # first: `abort` may come at any time
+        self._connection = ServerConnection(self.origin)   # first: `abort` may come at any time
         if self._given_up:
             raise HttpFailed(self._given_up)
         with self.within(3 * CONNECT_SECONDS):

@@ -1,0 +1,163 @@
+"""Where the browser comes back to, on this machine; or the person, who pastes the address where
+the browser ended. Whoever is first counts."""
+
+import contextlib
+import functools
+import http.server
+import logging
+import os
+import selectors
+import threading
+import time
+import urllib.parse
+import webbrowser
+
+from .web import LoginFailed, NotThisLogin
+
+PATH = "/callback"
+SECONDS = 300.0         # that a person has
+LOOK_SECONDS = 0.5      # between two looks whether anybody waits
+REQUEST_SECONDS = 5.0   # that the browser has to send its request
+LONGEST_PASTE = 2**16   # bytes
+MOST_SILENT = 20        # connections that have not said anything yet, as browsers open them
+
+log = logging.getLogger("router")
+
+_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>MCP Local Router</title>
+<body style="font:16px system-ui;margin:4em auto;max-width:32em"><p>%s</p></body></html>
+"""
+DONE = "You are logged in. This page can be closed."
+FAILED = "The login did not succeed; the router says why. This page can be closed."
+NOT_HERE = "Nothing waits for a login here."
+
+
+class Listener:
+    """A port on this machine. `wait` in one thread, then `close`. `redirect`: its address."""
+
+    def __init__(self, port=0, path=PATH):
+        """Raises LoginFailed if the port is taken."""
+        try:
+            self._server = http.server.HTTPServer(("127.0.0.1", port), _Handler)
+        except OSError as problem:
+            raise LoginFailed(f"port {port} of this machine, where the browser is to come back, "
+                              f"cannot be used: {problem.strerror}: end what uses it, or write "
+                              'another "callbackPort"') from None
+        self._server.taken, self._server.path = None, path
+        self._selector = selectors.DefaultSelector()
+        self._silent, self._pasted = [], b""
+        self.redirect = f"http://127.0.0.1:{self._server.server_address[1]}{path}"
+
+    def wait(self, take, stop, pasted=None, seconds=SECONDS):
+        """What take(query) returns for the first answer that it takes. It raises LoginFailed for
+        others: for one that is no answer to this login, we go on waiting. `stop()`: whether nobody
+        waits any more. `pasted`: a file in which a person may paste. Raises LoginFailed."""
+        self._server.take, end = take, time.monotonic() + seconds
+        self._selector.register(self._server.socket, selectors.EVENT_READ, self._hear)
+        if pasted is not None:
+            with contextlib.suppress(OSError, ValueError):
+                # Not on Windows, and no file on disk: neither can be waited for so
+                self._selector.register(pasted, selectors.EVENT_READ, self._read)
+        while self._server.taken is None:
+            left = end - time.monotonic()
+            if stop():
+                raise LoginFailed("nobody waits for the login any more")
+            if left <= 0:
+                raise LoginFailed(f"nobody logged in within {seconds / 60:g} minutes")
+            for key, _ in self._selector.select(min(LOOK_SECONDS, left)):
+                key.data(key.fileobj)
+        value, problem = self._server.taken
+        if problem:
+            raise problem
+        return value
+
+    def _hear(self, _socket):
+        """Browsers open connections that they use later, or never."""
+        with contextlib.suppress(OSError):
+            connection, address = self._server.get_request()
+            if len(self._silent) == MOST_SILENT:
+                self._forget(self._silent[0]).close()
+            self._silent.append(connection)
+            self._selector.register(connection, selectors.EVENT_READ,
+                                    functools.partial(self._serve, address))
+
+    def _serve(self, address, connection):
+        if connection in self._silent:
+            with self._forget(connection), contextlib.suppress(OSError):    # it may break
+                self._server.process_request(connection, address)
+
+    def _forget(self, connection):
+        self._silent.remove(connection)
+        self._selector.unregister(connection)
+        return connection
+
+    def _read(self, pasted):
+        data = os.read(pasted.fileno(), LONGEST_PASTE)
+        *lines, self._pasted = (self._pasted + (data or b"\n")).split(b"\n")
+        self._pasted = self._pasted[-LONGEST_PASTE:]
+        for line in filter(None, map(bytes.strip, lines)):
+            taken = _attempt(self._server.take, _query_in(line.decode("utf-8", "replace")))
+            if not isinstance(taken[1], NotThisLogin):
+                self._server.taken = self._server.taken or taken
+            else:
+                log.warning("what was pasted is not the answer to this login")
+        if not data:
+            self._selector.unregister(pasted)
+
+    def close(self):
+        for connection in self._silent:
+            connection.close()
+        self._selector.close()
+        self._server.server_close()
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    timeout = REQUEST_SECONDS
+
+    def do_GET(self):
+        path, _, query = self.path.partition("?")
+        if path != self.server.path or self.server.taken:
+            self._say(404, NOT_HERE)
+            return
+        taken = _attempt(self.server.take, query)
+        if isinstance(taken[1], NotThisLogin):  # any page could send a browser here
+            self._say(400, NOT_HERE)
+            return
+        self.server.taken = taken
+        self._say(400 if taken[1] else 200, FAILED if taken[1] else DONE)
+
+    def _say(self, status, text):
+        body = (_PAGE % text).encode()
+        self.send_response(status)
+        for name, value in (("Content-Type", "text/html; charset=utf-8"),
+                            ("Content-Length", len(body)), ("Connection", "close"),
+                            ("Cache-Control", "no-store"), ("Referrer-Policy", "no-referrer"),
+                            ("Content-Security-Policy", "default-src 'none'; "
+                                                        "style-src 'unsafe-inline'")):
+            self.send_header(name, str(value))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_arguments):
+        """The address has the code in it."""
+
+
+def _attempt(take, query):
+    try:
+        return take(query), None
+    except LoginFailed as problem:
+        return None, problem
+
+
+def _query_in(text):
+    """Of a whole address, or from its "?" on."""
+    return urllib.parse.urlsplit(text).query if "?" in text else text
+
+
+def open_browser(url):
+    """In a thread of its own: some browsers run until their user closes them."""
+    def run():
+        try:
+            webbrowser.open(url)
+        except (OSError, webbrowser.Error):
+            pass    # the URL was printed, too
+    threading.Thread(target=run, name="browser", daemon=True).start()
