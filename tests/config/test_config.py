@@ -244,7 +244,19 @@ def test_a_variable_of_env_may_name_another_one_and_adds_to_the_routers_own(writ
     assert "the variable A is not set" in problem_of(write(servers(a={
         "command": "x", "env": {"A": "${B}", "B": "${A}"}})))
     chain = {f"N{n}": f"${{N{n + 1}}}" for n in range(500)}
-    assert "is not set" in problem_of(write(servers(a={"command": "x", "env": chain})))
+    assert "more than 20 variables name each other" in problem_of(write(servers(
+        a={"command": "x", "env": chain})))
+    chain["N20"] = "the end"
+    assert entries_of(write(servers(a={"command": "x", "env": dict(
+        list(chain.items())[:21])})))["a"].env[0] == ("N0", "the end")
+
+
+def test_variables_that_double_each_other_come_to_an_end(write):
+    env = {"V0": "x" * 10, **{f"V{n}": f"${{V{n - 1}}}${{V{n - 1}}}" for n in range(1, 29)}}
+    assert "is longer than 100000 characters" in problem_of(write(servers(
+        a={"command": "x", "env": env})))
+    assert "a.args.0: is longer than 100000 characters" in problem_of(write(servers(
+        a={"command": "x", "env": {"V": "x" * 10_000}, "args": ["${V}" * 2000]})))
 
 
 @pytest.mark.parametrize("value, sent", [

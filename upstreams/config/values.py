@@ -20,6 +20,7 @@ from .checking import DEFAULTS
 from .reading import TAKEN_OUT, stamp_of, text_of
 
 DEEPEST = 20    # defaults within defaults; variables of `env` that name each other
+LONGEST = 100_000   # characters of a text with variables
 # Variables that are no secrets: blanking them would make the log unreadable
 WELL_KNOWN = {"HOME", "USER", "LOGNAME", "USERNAME", "USERPROFILE", "PATH", "PWD", "SHELL", "LANG",
               "HOSTNAME", "TMPDIR", "TEMP", "APPDATA", "LOCALAPPDATA"}
@@ -109,9 +110,11 @@ class Values:
     def _own(self, name):
         """A variable of the server's own; None without one, or while that is being made, so that
         {"PATH": "${PATH}:/x"} adds to the router's."""
-        if name in self._open or len(self._open) > DEEPEST:
+        if name in self._open:
             return None
         if name in self._stated and name not in self._of_env:
+            if len(self._open) > DEEPEST:
+                return self.refuse(f"env.{name}", f"more than {DEEPEST} variables name each other")
             self._open.add(name)
             self._of_env[name] = self._expanded(f"env.{name}", self._stated[name])
             self._open.remove(name)
@@ -164,7 +167,7 @@ class Values:
         """The text with the values of its variables."""
         if depth > DEEPEST:
             return self.refuse(where, f"has more than {DEEPEST} defaults within defaults")
-        done, open_braces, begin, after = [], 0, 0, 0
+        done, open_braces, begin, after, size = [], 0, 0, 0, len(text)
         for brace in _BRACE.finditer(text):
             if open_braces:
                 open_braces += -1 if brace[0] == "}" else 1
@@ -172,6 +175,8 @@ class Values:
                     done += [text[after:begin - 2],
                              self.variable(where, text[begin:brace.start()], depth)]
                     after = brace.end()
+                    if (size := size + len(done[-1])) > LONGEST:    # they may double each other
+                        return self.refuse(where, f"is longer than {LONGEST} characters")
             elif brace[0] == "${":
                 open_braces, begin = 1, brace.end()
         return "".join(done) + text[after:]
