@@ -21,6 +21,7 @@ from .messages import (INTERNAL_ERROR, INVALID_REQUEST, SERVER_UNAVAILABLE, Refu
 log = logging.getLogger("router")
 
 BUG = INTERNAL_ERROR, "a bug in the router; its log says more"
+LOST = "something was lost at the end of a call"
 LATE_CALLS = 100    # of which it is remembered who asked, for what a server says too late
 
 
@@ -117,9 +118,13 @@ class Calls:
             call.ended = True
             self._leaving += 1
         for function in call._on_end:  # first: the peer may act on its answer at once
-            _done(function)
-        if answer is not None and not _done(call.reply_to.send, answer):
-            call.reply_to.send(error(call.id, *BUG))
+            _attempt(function)
+        if answer is not None:
+            try:
+                call.reply_to.send(answer)
+            except Exception:
+                log.exception(LOST)
+                call.reply_to.send(error(call.id, *BUG))
         with self.lock:
             self._leaving -= 1
             if not self._leaving and not self._open:
@@ -195,7 +200,8 @@ class PendingRequests:
 
     def answer(self, response):
         """Send a response home under its asker's id. Returns its row; None if nobody waits."""
-        if row := self.take(_ours(response["id"])):
+        id = response["id"]
+        if row := self.take(_ours(id) if isinstance(id, str) else id):
             _send_home(row, _whole(response))
         return row
 
@@ -285,20 +291,22 @@ def _ours(id):
     return int(id) if isinstance(id, str) and re.fullmatch("[0-9]{1,18}", id) else id
 
 
+def _attempt(function):
+    """A bug of ours in it must not keep the answer from whoever waits."""
+    try:
+        function()
+    except Exception:
+        log.exception(LOST)
+
+
 def _send_home(row, response):
     """Answer a row that was taken. If a bug of ours is in the way, its call ends with that."""
-    if not _done(row.reply_to.send, {**response, "id": row.id}) and row.call:
-        row.call.fail(*BUG)
-
-
-def _done(function, *arguments):
-    """Call it; False if a bug of ours ended it. Whoever waits gets an answer all the same."""
     try:
-        function(*arguments)
+        row.reply_to.send({**response, "id": row.id})
     except Exception:
-        log.exception("something was lost at the end of a call")
-        return False
-    return True
+        log.exception(LOST)
+        if row.call:
+            row.call.fail(*BUG)
 
 
 def _whole(response):
