@@ -1,11 +1,13 @@
 """The lives of a server: from its start to its end, and to the next. Also what it says wrongly."""
 
 import gc
+import json
 import sys
 import weakref
 
 import pytest
 
+from transports.fabric.messages import InvalidMessage
 from upstreams.server import legacy
 from upstreams.server.life import CLOSED, CLOSING, LOST, NEXT, OPENED, REPLACED
 
@@ -215,6 +217,43 @@ def test_an_error_without_an_id_ends_the_start():
     world["a"].says(id=None, error={"code": -32700, "message": "what was that?"})
     (upstream,) = world.pool.upstreams()["a"]
     assert upstream.state == "failed" and "what was that?" in upstream.problem
+
+
+@pytest.mark.parametrize("said", [
+    {"id": 7}, {"id": 7, "jsonrpc": 2.0}, {"id": "7"}, {"id": " 7"}, {"id": "7.0"}, {"id": [7]},
+    {"id": 7, "jsonrpc": "2.0", "method": "tools/call"}, {"id": None, "jsonrpc": "2.0"},
+    {"id": True, "jsonrpc": "2.0"}, {"jsonrpc": "2.0"}, {}])
+def test_whatever_can_only_be_the_answer_of_the_one_that_waits_ends_it(said):
+    world = World(a=offers(tools=["t"]))
+    client = world.client()
+    calls(client)
+    our_id = world["a"].take()["id"]
+    said = {key: json.loads(json.dumps(value).replace("7", str(our_id)))
+            if key == "id" else value for key, value in said.items()}
+    world["a"]._on_message({**said, "result": {"content": []}})
+    assert client.get() == {"id": 1, "result": {"content": []}}
+
+
+def test_what_names_the_id_of_a_request_and_has_no_answer_ends_it_with_an_error():
+    world = World(a=offers(tools=["t"]))
+    client = world.client()
+    calls(client)
+    world["a"].says(id=world["a"].take()["id"])
+    assert "without a result or an error" in client.get()["error"]["message"]
+
+
+@pytest.mark.parametrize("said", [
+    {"level": 30, "id": 7}, {"jsonrpc": "2.0"}, {"jsonrpc": "2.0", "id": 99},
+    {"id": 99, "result": {}}, {"result": {}}, {"id": None, "result": {}}])
+def test_what_may_be_something_else_ends_no_request(said):
+    world = World(a=offers(tools=["t"]))
+    client = world.client()
+    for id in (1, 2):
+        calls(client, id=id)
+    our_id = world["a"].takes()[-1]["id"]
+    with pytest.raises(InvalidMessage):
+        world["a"]._on_message({**said, **({"id": our_id} if said.get("id") == 7 else {})})
+    assert client.gets() == []
 
 
 # -- what servers say that is odd

@@ -239,8 +239,10 @@ WORST = {
                lambda n: messages.decode(b"0." + b"0" * n + b"1"),
                lambda n: messages.decode(b"[" + b"[]," * (n // 3) + b"0]"),
                lambda n: messages.decode(b"[" * 150 + b"0," * (n // 2) + b"0" + b"]" * 150)],
-    "behind_a_banner": [lambda n: messages.behind_a_banner(b'x{"' * (n // 3))],
-    "id_of_answer": [lambda n: messages.id_of_answer(b'{"jsonrpc"' + b" " * n)],
+    "messages_within": [lambda n, text=text: messages.messages_within(text * (n // len(text)))
+                        for text in (b'x{"', b'x{"jsonrpc":"2.0","method":"a"}', b'{"a":[')],
+    "id_of_answer": [lambda n, text=text: messages.id_of_answer(
+        b'{"jsonrpc"' + text * (n // len(text))) for text in (b" ", b'"id"', b'"id":', b'"id":1')],
     "each_line": [lambda n: list(messages.each_line(io.BytesIO(b"\n" * n), n)),
                   lambda n: list(messages.each_line(io.BytesIO(b"x" * n + b"\n" * n), 900))],
     "AccessCheck.judge": [lambda n, name=name, text=text: ask_access(name, text * (n // 4))

@@ -21,6 +21,7 @@ from .messages import (INTERNAL_ERROR, INVALID_REQUEST, SERVER_UNAVAILABLE, Refu
 log = logging.getLogger("router")
 
 BUG = INTERNAL_ERROR, "a bug in the router; its log says more"
+_NUMBER = re.compile(r"[\['\s]*([0-9]{1,18})(?:\.0)?['\s\]]*")
 LOST = "something was lost at the end of a call"
 LATE_CALLS = 100    # of which it is remembered who asked, for what a server says too late
 
@@ -205,14 +206,20 @@ class PendingRequests:
             _send_home(row, _whole(response))
         return row
 
-    def answer_without_id(self, response, problem):
-        """The same for an error whose id is null: it is that of the one request, if only one
-        waits (JSON-RPC 2.0, Response object: the id could not be read). Else raises `problem`."""
-        rows = self.rows()
-        if len(rows) != 1 or dig(response, "jsonrpc") != "2.0" or dig(response, "id") is not None \
-                or "method" in response or not isinstance(dig(response, "error", "code"), int):
-            raise problem
-        self.answer({**response, "id": rows[0][0]})
+    def as_answer(self, found):
+        """What is no response, but can only be the answer of a request that waits here, as a
+        response; else None. If it has no id, it is that of the one that waits, if only one does
+        (JSON-RPC 2.0, Response object: the id could not be read)."""
+        if not isinstance(found, dict) or not {"jsonrpc", "result", "error"} & found.keys():
+            return None
+        id, rows = found.get("id"), self.rows()
+        our_id = _ours(id)
+        is_plain = "result" in found or isinstance(dig(found, "error", "code"), int)
+        if our_id is None and is_plain and "method" not in found and len(rows) == 1:
+            our_id = rows[0][0]
+        if our_id not in dict(rows) or "method" in found and not is_plain:
+            return None
+        return {"jsonrpc": "2.0", "id": our_id, **without_keys(found, "jsonrpc", "id", "method")}
 
     def progress(self, message):
         """Send a progress notification to the asker of its token, under the asker's token."""
@@ -287,8 +294,12 @@ class PendingRequests:
 
 
 def _ours(id):
-    """An id or a token as we gave it: some peers turn the number 7 into "7"."""
-    return int(id) if isinstance(id, str) and re.fullmatch("[0-9]{1,18}", id) else id
+    """An id or a token as we gave it: some peers turn the number 7 into "7", " 7", "7.0" or [7].
+    None for what is no id."""
+    if isinstance(id, (int, float)) and not isinstance(id, bool):
+        return id
+    found = _NUMBER.fullmatch(str(id)[:40])
+    return int(found[1]) if found else id if isinstance(id, str) else None
 
 
 def _attempt(function):
