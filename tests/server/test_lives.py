@@ -8,7 +8,7 @@ import weakref
 import pytest
 
 from transports.fabric.messages import InvalidMessage
-from upstreams.server import legacy
+from upstreams.server import legacy, lists
 from upstreams.server.life import CLOSED, CLOSING, LOST, NEXT, OPENED, REPLACED
 
 from by_hand import HELLO, Sse, call
@@ -254,6 +254,44 @@ def test_what_may_be_something_else_ends_no_request(said):
     with pytest.raises(InvalidMessage):
         world["a"]._on_message({**said, **({"id": our_id} if said.get("id") == 7 else {})})
     assert client.gets() == []
+
+
+# -- what is kept of a peer has a bound in bytes
+
+
+@pytest.mark.parametrize("method, long, what", [
+    ("tools/call", {"name": "a__t", "id": "i" * 10_001}, "the id"),
+    ("tools/call", {"name": "a__t", "_meta": {"progressToken": "t" * 10_001}},
+     "the progress token"),
+    ("resources/subscribe", {"uri": "x://" + "u" * 10_000}, "the URI"),
+    ("initialize", {"capabilities": {"experimental": {"x": ["a" * 10] * 10_000}}},
+     "capabilities and clientInfo"),
+    ("initialize", {"capabilities": {}, "clientInfo": {"name": "x" * 100_000}},
+     "capabilities and clientInfo"),
+])
+def test_what_is_too_long_to_be_kept_is_refused(method, long, what):
+    world = World(a=offers(tools=["t"], capabilities={"resources": {"subscribe": True},
+                                                      "tools": {}}))
+    client = world.client("a")
+    if method == "initialize":
+        client.session.version = None
+    client.sends(method=method, id=long.pop("id", 1), params=long)
+    assert f"{what} ha" in (text := client.get()["error"]["message"]) and " more than 1" in text
+    assert not len(client.session.calls) and world["a"].takes() == []
+
+
+def test_a_list_in_pages_ends_after_so_many_bytes(monkeypatch):
+    monkeypatch.setattr(lists, "MOST_BYTES", 1000)
+    world = World(a=offers(capabilities={"tools": {}}, lists={}))
+    pages = 0
+    while asked := [m for m in world["a"].takes() if m["method"] == "tools/list"]:
+        pages += 1
+        world["a"].says(id=asked[0]["id"], result={
+            "tools": [{"name": f"t{pages}", "description": "x" * 300}],
+            "nextCursor": f"{pages}"})
+    assert pages == 3
+    (upstream,) = world.pool.upstreams()["a"]
+    assert upstream.catalog.count("tools/list") == 3
 
 
 # -- what servers say that is odd

@@ -34,6 +34,7 @@ from upstreams.config.dialects import comments, env_file, hosts, translation
 from upstreams.config.dialects.values import HostValues
 from upstreams.config.entries import Entry
 from upstreams.config.programs import packages
+from upstreams.connections.process.program import _quoted_for_cmd
 from upstreams.connections.remote import event_stream, message_headers, problem
 from upstreams.connections.remote.connection import HttpFailed, Origin
 from upstreams.server.catalog import TOOLS, Catalog, made_from, outer_name
@@ -239,6 +240,7 @@ WORST = {
                lambda n: messages.decode(b"0." + b"0" * n + b"1"),
                lambda n: messages.decode(b"[" + b"[]," * (n // 3) + b"0]"),
                lambda n: messages.decode(b"[" * 150 + b"0," * (n // 2) + b"0" + b"]" * 150)],
+    "_quoted_for_cmd": [lambda n: _quoted_for_cmd("\\" * n + "a")],
     "messages_within": [lambda n, text=text: messages.messages_within(text * (n // len(text)))
                         for text in (b'x{"', b'x{"jsonrpc":"2.0","method":"a"}', b'{"a":[')],
     "id_of_answer": [lambda n, text=text: messages.id_of_answer(

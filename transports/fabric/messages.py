@@ -26,6 +26,7 @@ REQUEST_CANCELLED = -32800   # ours: a server's question whose call was cancelle
 
 REQUEST, NOTIFICATION, RESPONSE = "request", "notification", "response"
 LOG_LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
+LONGEST_KEPT = 10_000   # characters of an id, a progress token, a URI that is subscribed to
 DEEPEST = 200       # that containers of a message may be nested
 BOM = b"\xef\xbb\xbf"     # that some editors and languages put before a text
 ENDS = 400          # bytes that are kept of both ends of a line that is too long
@@ -179,6 +180,12 @@ def kind_of(message):
 def is_id(value):
     """An id or a progress token is a string or a number; a bool is neither, unlike in Python."""
     return isinstance(value, (str, int, float)) and not isinstance(value, bool)
+
+
+def check_kept(value, what):
+    """Raises Refused if a text that is kept while its peer is there is too long for that."""
+    if isinstance(value, str) and len(value) > LONGEST_KEPT:
+        raise Refused(INVALID_PARAMS, f"{what} has more than {LONGEST_KEPT} characters")
 
 
 def dig(value, *keys):

@@ -15,8 +15,8 @@ import threading
 import time
 import weakref
 
-from .messages import (INTERNAL_ERROR, INVALID_REQUEST, SERVER_UNAVAILABLE, Refused, dig, encode,
-                       error, is_id, notification, with_params, without_keys)
+from .messages import (INTERNAL_ERROR, INVALID_REQUEST, SERVER_UNAVAILABLE, Refused, check_kept,
+                       dig, encode, error, is_id, notification, with_params, without_keys)
 
 log = logging.getLogger("router")
 
@@ -97,6 +97,7 @@ class Calls:
     def open(self, message, reply_to, within=None):
         """A new Call. Raises Refused: id in use, too many open, or the peer is gone."""
         call = Call(self._asker, message, reply_to, within)
+        check_kept(call.id, "the id")
         with self.lock:
             if self._asker is None:
                 raise Refused(SERVER_UNAVAILABLE, "this session has ended")
@@ -192,6 +193,7 @@ class PendingRequests:
         token = dig(message, "params", "_meta", "progressToken")
         sent = {**message, "id": our_id}
         if is_id(token):
+            check_kept(token, "the progress token")
             sent = with_params(sent, _meta={**message["params"]["_meta"], "progressToken": our_id})
         with self._lock:
             if self._closed:

@@ -22,9 +22,9 @@ import subprocess
 import threading
 import time
 
-from transports.fabric.messages import (INTERNAL_ERROR, INVALID_REQUEST, InvalidMessage,
-                                        decode, each_line, encode, error, id_of_answer,
-                                        messages_within, seems_answer)
+from transports.fabric.messages import (INTERNAL_ERROR, INVALID_REQUEST, InvalidMessage, decode,
+                                        each_line, encode, error, id_of_answer, messages_within,
+                                        seems_answer)
 from transports.fabric.outbox import Outbox, feed_pipe
 from transports.fabric.peers import StartFailed
 from transports.fabric.text import is_told, printable
