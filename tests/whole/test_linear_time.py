@@ -187,7 +187,8 @@ def test_a_regular_expression_that_takes_quadratic_time_would_be_seen():
 # -- functions
 
 def stated(called=()):
-    return translation.Translated(Path("/x.json"), {}, "mcpServers.x", "x", {}, dict(called))
+    return translation.Translated(Path("/x.json"), {}, "mcpServers.x", "x", {},
+                                  called=dict(called))
 
 
 def catalog(template):

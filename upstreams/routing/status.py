@@ -125,7 +125,7 @@ def _row(upstream):
 def _origin(url):
     """Where a remote server is: without path and query, where some vendors put the key, and
     without a login. Of any text: what shows the state of all must not fail for one."""
-    return url and re.sub(r"(://)(?:[^/?#]*@)?([^/?#]*).*", r"\1\2", url, flags=re.DOTALL)
+    return url and re.sub(r"(://)(?:[^/?#]*@)?([^/?#]*)[\s\S]*", r"\1\2", url)
 
 
 def _problems(upstream):
