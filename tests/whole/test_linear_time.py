@@ -92,7 +92,7 @@ FILES = [path for top in ("transports", "upstreams") for path in sorted((ROOT / 
          if path.parent != ROOT / APART] + [ROOT / "router.py"]
 TREES = {path.relative_to(ROOT).as_posix(): ast.parse(path.read_text("utf-8")) for path in FILES}
 # Where one is put together while the program runs → the function in WORST that uses it.
-PUT_TOGETHER = {"upstreams/config/reading.py": "parse"}
+PUT_TOGETHER = {"upstreams/config/dialects/comments.py": "parse"}
 LONG, SOON = 2**14, 0.004       # so many characters in so many seconds are no trouble
 LENGTHS = 2**9, 2**12, 2**15    # else these tell
 
