@@ -158,6 +158,16 @@ def test_a_config_of_which_nobody_can_say_which_servers_it_means_is_refused(writ
     (servers(a={"command": "x", "tools": {"allow": "y"}}), "a.tools.allow: must be an array"),
     (servers(a={"url": "http://x", "command": "y"}), 'has a "command" and a URL'),
     (servers(a={"url": "unix:///tmp/x"}), "a.url: must begin with http:// or https://"),
+    (servers(a={"url": "http:///mcp"}), "a.url: must begin with http:// or https:// and a host"),
+    (servers(a={"url": "http://[::1/mcp"}), "a.url: has a host or a port that cannot be"),
+    (servers(a={"url": "http://a:4094x/"}), "a.url: has a host or a port that cannot be"),
+    (servers(a={"url": "http://a:99999/"}), "a.url: has a host or a port that cannot be"),
+    (servers(a={"url": "http://a..b/"}), "a.url: has a host or a port that cannot be"),
+    (servers(a={"url": "http://me:pw@a/"}), 'a.url: has a login, which belongs into "headers"'),
+    (servers(a={"url": "http://a", "headers": {"a b": "x"}}),
+     "a.headers: 'a b' is no name of a header"),
+    (servers(a={"url": "http://a", "headers": {"X": "a\nb"}}),
+     "a.headers.X: has characters that no header may have, as a line break"),
     (servers(a={"type": "http", "command": "x"}), 'a.type: "http" needs the key "url"'),
     (servers(a={"type": "stdio", "url": "http://x"}), 'a.type: "stdio" needs the key "command"'),
     (servers(a={"type": "ws", "url": "ws://x"}), "a.type: must be one of ['stdio'"),
@@ -234,7 +244,19 @@ def test_a_variable_of_env_may_name_another_one_and_adds_to_the_routers_own(writ
     assert "the variable A is not set" in problem_of(write(servers(a={
         "command": "x", "env": {"A": "${B}", "B": "${A}"}})))
     chain = {f"N{n}": f"${{N{n + 1}}}" for n in range(500)}
-    assert "is not set" in problem_of(write(servers(a={"command": "x", "env": chain})))
+    assert "more than 20 variables name each other" in problem_of(write(servers(
+        a={"command": "x", "env": chain})))
+    chain["N20"] = "the end"
+    assert entries_of(write(servers(a={"command": "x", "env": dict(
+        list(chain.items())[:21])})))["a"].env[0] == ("N0", "the end")
+
+
+def test_variables_that_double_each_other_come_to_an_end(write):
+    env = {"V0": "x" * 10, **{f"V{n}": f"${{V{n - 1}}}${{V{n - 1}}}" for n in range(1, 29)}}
+    assert "is longer than 100000 characters" in problem_of(write(servers(
+        a={"command": "x", "env": env})))
+    assert "a.args.0: is longer than 100000 characters" in problem_of(write(servers(
+        a={"command": "x", "env": {"V": "x" * 10_000}, "args": ["${V}" * 2000]})))
 
 
 @pytest.mark.parametrize("value, sent", [

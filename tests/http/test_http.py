@@ -206,6 +206,8 @@ def test_a_client_that_says_close_among_other_things_is_heard(start_router):
 
 
 @pytest.mark.parametrize("garbage", [
+    b"GET http://[/ HTTP/1.1\r\n\r\n",
+    b"POST /sse HTTP/1.1\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n",
     b"POST /sse HTTP/1.1\r\nContent-Length: x\r\n\r\n", b"POST\r\n\r\n", b"\x16\x03\x01\r\n\r\n",
     b"POST /message HTTP/1.1\r\nBad Header\r\n\r\n",
     b"POST /message HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n"])

@@ -4,6 +4,7 @@ The sockets are real; what the connections want is played here.
 """
 
 import contextlib
+import errno
 import selectors
 import signal
 import socket
@@ -37,8 +38,10 @@ class Wisher:
 
     def __init__(self, loop):
         self.wants, self.watched, self.asked, self.closed = READ, 0, 0, False
+        self.looked_at, self.is_known, self.since = 0, True, time.monotonic()
         self.socket, self.peer = socket.socketpair()
         loop.connections.add(self)
+        loop.made.append(self)
         loop.changed(self)
 
     def next_wish(self):
@@ -56,6 +59,10 @@ class Wisher:
     def disconnect(self):
         self.wants = CLOSE
 
+    def spare(self):
+        self.looked_at += 1
+        return self.since and (self.is_known, self.since)
+
     def close(self):
         self.closed = True
         self.socket.close()
@@ -64,6 +71,7 @@ class Wisher:
 @pytest.fixture
 def loop():
     loop = Loop([], 10, None)
+    loop.made = []
     loop.one, loop.idle = Wisher(loop), Wisher(loop)
 
     def turns(data):
@@ -74,7 +82,7 @@ def loop():
     loop.turns = turns
     yield loop
     loop.close()
-    for wisher in (loop.one, loop.idle):
+    for wisher in loop.made:
         wisher.peer.close()
 
 
@@ -133,3 +141,55 @@ def test_a_bug_in_what_a_connection_wants_ends_that_one_only(loop, caplog):
     loop.turns(b"x" * 5)
     assert loop.idle.closed and not loop.one.closed
     assert "ZeroDivisionError" in caplog.text
+
+
+def comes(loop, connection):
+    loop._new[connection] = None
+    made_room = loop._make_room(connection)
+    while loop._changed:
+        loop._ask(loop._changed.popleft())
+    return made_room
+
+
+@pytest.fixture
+def full(loop):
+    """200 connections, from the oldest to the newest."""
+    def disconnect(self):
+        self.wants = CLOSE
+        loop.changed(self)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Wisher, "disconnect", disconnect)
+        yield [loop.one, loop.idle, *(Wisher(loop) for _ in range(198))]
+
+
+def test_room_is_made_without_a_look_at_every_connection_each_time(loop, full):
+    others = [Wisher(loop) for _ in range(150)]
+    for other in others:
+        other.is_known = True
+        assert comes(loop, other)
+    assert sum(wisher.closed for wisher in full) == 150 and not any(o.closed for o in others)
+    assert sum(one.looked_at for one in [*full, *others]) < 3 * 350 + 2 * 150
+
+
+def test_who_has_asked_nothing_goes_first_then_who_has_asked_least_lately(loop, full):
+    first = Wisher(loop)
+    first.is_known = False
+    assert comes(loop, first) and full[0].closed    # for the first, that has asked nothing yet
+    full[1].since = time.monotonic() + 9    # it asks again after it was found
+    second = Wisher(loop)
+    second.is_known = False
+    assert comes(loop, second) and first.closed and not full[1].closed
+    second.is_known = True
+    assert comes(loop, first := Wisher(loop)) and full[2].closed and not full[1].closed
+    for one in full:
+        one.since = None                    # in use
+    second.since = first.since = None
+    assert not comes(loop, Wisher(loop))
+
+
+def test_room_is_made_too_if_no_more_files_can_be_open(loop, full, caplog):
+    class Listening:
+        def accept(self):
+            raise OSError(errno.EMFILE, "Too many open files")
+    loop._accept(Listening())
+    assert full[0].wants == CLOSE and not caplog.messages

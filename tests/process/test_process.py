@@ -315,6 +315,18 @@ def test_a_message_is_understood_though_something_stands_before_it(start, caplog
     assert says(process) == {"jsonrpc": "2.0", "id": 41, "result": {"a": 1}}
 
 
+@pytest.mark.parametrize("line, ids", [
+    ('{"jsonrpc":"2.0","id":41,"result":{}}\x1b[0m', [41]),
+    ('{"jsonrpc":"2.0","id":41,"result":{}} ok', [41]),
+    ('\x1b[32m' '{"jsonrpc":"2.0","id":41,"result":{}}{"jsonrpc":"2.0","id":42,"result":{}}',
+     [41, 42]),
+])
+def test_all_messages_of_a_line_are_understood(start, line, ids):
+    process = start()
+    process.send(call("say", line=line))
+    assert [says(process)["id"] for _ in ids] == ids
+
+
 def test_a_question_on_stderr_has_no_line_end_and_is_shown_as_the_last_line(start):
     ask = "import sys; sys.stderr.write('Proceed? [y/N] '); sys.stderr.flush(); sys.stdin.read()"
     process = start(command=sys.executable, args=["-c", ask])
@@ -336,6 +348,9 @@ def test_a_line_of_5_mb_passes_and_one_over_the_limit_fails_one_call_only(start)
 @pytest.mark.parametrize("line, id", [
     ('{"jsonrpc":"2.0","id":41,"result":[1e999]}', 41),
     ('{"result":{"id":5,"x":NaN},"jsonrpc":"2.0","id":42}', 42),
+    ('{"jsonrpc":"2.0","result":{"x":NaN},"id":43,"z":0}', 43),
+    ('{"jsonrpc":"2.0","result":{"id":5,"x":NaN},"id":43,"z":0}', None),    # it may be either
+    ('"jsonrpc": "2.0",', None),    # of one that is printed over several lines
 ])
 def test_an_answer_that_cannot_be_passed_on_fails_the_call_that_waits_for_it(start, line, id):
     process = start()
@@ -439,6 +454,7 @@ def test_every_thread_has_a_name_that_says_whose_it_is(start):
     '{"level":30,"msg":"row saved","id":41}',
     '{"id":41,"level":"info"}',
     '{"jsonrpc":"2.0","id":41,"method":"roots/list","params":[1e999]}',
+    'DEBUG sends {"jsonrpc":"2.0","id":41,"result":[1e999]}',
 ])
 def test_a_log_line_on_stdout_is_not_taken_for_an_answer(start, line):
     process = start()

@@ -14,6 +14,9 @@ from processes import ROOT, fake
     (["--max", "80"], "there is no option --max; did you mean --max-sessions or --max-calls or "
                       "--max-processes or --max-message?"),
     (["--nonsense"], "there is no option --nonsense; --help lists all options"),
+    (["-"], "there is no option -; --help lists all options"),
+    *(([f"--{name}="], f"--{name} needs a value, and what is given is empty") for name in (
+        "port", "max-calls", "host", "trace", "connect", "list-wait", "config", "group")),
     (["-x"], "there is no option -x; --help lists all options"),
     (["--insecure", "--"], "-- is no option, and there is nothing else: --help lists all options"),
     (["config.json"], "config.json is no option, and there is nothing else: --help lists all "

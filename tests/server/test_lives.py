@@ -1,12 +1,14 @@
 """The lives of a server: from its start to its end, and to the next. Also what it says wrongly."""
 
 import gc
+import json
 import sys
 import weakref
 
 import pytest
 
-from upstreams.server import legacy
+from transports.fabric.messages import InvalidMessage
+from upstreams.server import legacy, lists
 from upstreams.server.life import CLOSED, CLOSING, LOST, NEXT, OPENED, REPLACED
 
 from by_hand import HELLO, Sse, call
@@ -215,6 +217,81 @@ def test_an_error_without_an_id_ends_the_start():
     world["a"].says(id=None, error={"code": -32700, "message": "what was that?"})
     (upstream,) = world.pool.upstreams()["a"]
     assert upstream.state == "failed" and "what was that?" in upstream.problem
+
+
+@pytest.mark.parametrize("said", [
+    {"id": 7}, {"id": 7, "jsonrpc": 2.0}, {"id": "7"}, {"id": " 7"}, {"id": "7.0"}, {"id": [7]},
+    {"id": 7, "jsonrpc": "2.0", "method": "tools/call"}, {"id": None, "jsonrpc": "2.0"},
+    {"id": True, "jsonrpc": "2.0"}, {"jsonrpc": "2.0"}, {}])
+def test_whatever_can_only_be_the_answer_of_the_one_that_waits_ends_it(said):
+    world = World(a=offers(tools=["t"]))
+    client = world.client()
+    calls(client)
+    our_id = world["a"].take()["id"]
+    said = {key: json.loads(json.dumps(value).replace("7", str(our_id)))
+            if key == "id" else value for key, value in said.items()}
+    world["a"]._on_message({**said, "result": {"content": []}})
+    assert client.get() == {"id": 1, "result": {"content": []}}
+
+
+def test_what_names_the_id_of_a_request_and_has_no_answer_ends_it_with_an_error():
+    world = World(a=offers(tools=["t"]))
+    client = world.client()
+    calls(client)
+    world["a"].says(id=world["a"].take()["id"])
+    assert "without a result or an error" in client.get()["error"]["message"]
+
+
+@pytest.mark.parametrize("said", [
+    {"level": 30, "id": 7}, {"jsonrpc": "2.0"}, {"jsonrpc": "2.0", "id": 99},
+    {"id": 99, "result": {}}, {"result": {}}, {"id": None, "result": {}}])
+def test_what_may_be_something_else_ends_no_request(said):
+    world = World(a=offers(tools=["t"]))
+    client = world.client()
+    for id in (1, 2):
+        calls(client, id=id)
+    our_id = world["a"].takes()[-1]["id"]
+    with pytest.raises(InvalidMessage):
+        world["a"]._on_message({**said, **({"id": our_id} if said.get("id") == 7 else {})})
+    assert client.gets() == []
+
+
+# -- what is kept of a peer has a bound in bytes
+
+
+@pytest.mark.parametrize("method, long, what", [
+    ("tools/call", {"name": "a__t", "id": "i" * 10_001}, "the id"),
+    ("tools/call", {"name": "a__t", "_meta": {"progressToken": "t" * 10_001}},
+     "the progress token"),
+    ("resources/subscribe", {"uri": "x://" + "u" * 10_000}, "the URI"),
+    ("initialize", {"capabilities": {"experimental": {"x": ["a" * 10] * 10_000}}},
+     "capabilities and clientInfo"),
+    ("initialize", {"capabilities": {}, "clientInfo": {"name": "x" * 100_000}},
+     "capabilities and clientInfo"),
+])
+def test_what_is_too_long_to_be_kept_is_refused(method, long, what):
+    world = World(a=offers(tools=["t"], capabilities={"resources": {"subscribe": True},
+                                                      "tools": {}}))
+    client = world.client("a")
+    if method == "initialize":
+        client.session.version = None
+    client.sends(method=method, id=long.pop("id", 1), params=long)
+    assert f"{what} ha" in (text := client.get()["error"]["message"]) and " more than 1" in text
+    assert not len(client.session.calls) and world["a"].takes() == []
+
+
+def test_a_list_in_pages_ends_after_so_many_bytes(monkeypatch):
+    monkeypatch.setattr(lists, "MOST_BYTES", 1000)
+    world = World(a=offers(capabilities={"tools": {}}, lists={}))
+    pages = 0
+    while asked := [m for m in world["a"].takes() if m["method"] == "tools/list"]:
+        pages += 1
+        world["a"].says(id=asked[0]["id"], result={
+            "tools": [{"name": f"t{pages}", "description": "x" * 300}],
+            "nextCursor": f"{pages}"})
+    assert pages == 3
+    (upstream,) = world.pool.upstreams()["a"]
+    assert upstream.catalog.count("tools/list") == 3
 
 
 # -- what servers say that is odd

@@ -34,6 +34,7 @@ from upstreams.config.dialects import comments, env_file, hosts, translation
 from upstreams.config.dialects.values import HostValues
 from upstreams.config.entries import Entry
 from upstreams.config.programs import packages
+from upstreams.connections.process.program import _quoted_for_cmd
 from upstreams.connections.remote import event_stream, message_headers, problem
 from upstreams.connections.remote.connection import HttpFailed, Origin
 from upstreams.server.catalog import TOOLS, Catalog, made_from, outer_name
@@ -91,7 +92,7 @@ FILES = [path for top in ("transports", "upstreams") for path in sorted((ROOT / 
          if path.parent != ROOT / APART] + [ROOT / "router.py"]
 TREES = {path.relative_to(ROOT).as_posix(): ast.parse(path.read_text("utf-8")) for path in FILES}
 # Where one is put together while the program runs → the function in WORST that uses it.
-PUT_TOGETHER = {"upstreams/config/reading.py": "parse"}
+PUT_TOGETHER = {"upstreams/config/dialects/comments.py": "parse"}
 LONG, SOON = 2**14, 0.004       # so many characters in so many seconds are no trouble
 LENGTHS = 2**9, 2**12, 2**15    # else these tell
 
@@ -186,7 +187,8 @@ def test_a_regular_expression_that_takes_quadratic_time_would_be_seen():
 # -- functions
 
 def stated(called=()):
-    return translation.Translated(Path("/x.json"), {}, "mcpServers.x", "x", {}, dict(called))
+    return translation.Translated(Path("/x.json"), {}, "mcpServers.x", "x", {},
+                                  called=dict(called))
 
 
 def catalog(template):
@@ -239,8 +241,11 @@ WORST = {
                lambda n: messages.decode(b"0." + b"0" * n + b"1"),
                lambda n: messages.decode(b"[" + b"[]," * (n // 3) + b"0]"),
                lambda n: messages.decode(b"[" * 150 + b"0," * (n // 2) + b"0" + b"]" * 150)],
-    "behind_a_banner": [lambda n: messages.behind_a_banner(b'x{"' * (n // 3))],
-    "id_of_answer": [lambda n: messages.id_of_answer(b'{"jsonrpc"' + b" " * n)],
+    "_quoted_for_cmd": [lambda n: _quoted_for_cmd("\\" * n + "a")],
+    "messages_within": [lambda n, text=text: messages.messages_within(text * (n // len(text)))
+                        for text in (b'x{"', b'x{"jsonrpc":"2.0","method":"a"}', b'{"a":[')],
+    "id_of_answer": [lambda n, text=text: messages.id_of_answer(
+        b'{"jsonrpc"' + text * (n // len(text))) for text in (b" ", b'"id"', b'"id":', b'"id":1')],
     "each_line": [lambda n: list(messages.each_line(io.BytesIO(b"\n" * n), n)),
                   lambda n: list(messages.each_line(io.BytesIO(b"x" * n + b"\n" * n), 900))],
     "AccessCheck.judge": [lambda n, name=name, text=text: ask_access(name, text * (n // 4))

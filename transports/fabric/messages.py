@@ -26,6 +26,7 @@ REQUEST_CANCELLED = -32800   # ours: a server's question whose call was cancelle
 
 REQUEST, NOTIFICATION, RESPONSE = "request", "notification", "response"
 LOG_LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
+LONGEST_KEPT = 10_000   # characters of an id, a progress token, a URI that is subscribed to
 DEEPEST = 200       # that containers of a message may be nested
 BOM = b"\xef\xbb\xbf"     # that some editors and languages put before a text
 ENDS = 400          # bytes that are kept of both ends of a line that is too long
@@ -114,29 +115,46 @@ def each_line(pipe, longest, waiting=contextlib.nullcontext()):
             yield line, tail
 
 
-def behind_a_banner(line):
-    """The message in a line behind other text, as a progress bar has no line end; or None."""
-    start = line.find(b'{"')
-    try:
-        message = decode(line[start:]) if start > 0 else None
-        kind_of(message)
-    except InvalidMessage:
-        return None
-    return message
+def messages_within(line):
+    """The messages of a line that is not one message: behind other text, as a progress bar has no
+    line end, before other text, or several of them. What is no message ends the search."""
+    text, found = line.decode("utf-8", "replace"), []
+    deep = line.count(b"{") + line.count(b"[") > DEEPEST
+    start = text.find('{"')
+    while start >= 0:
+        try:
+            message, end = _decoder.raw_decode(text, start)
+            kind_of(message)
+        except (ValueError, RecursionError, InvalidMessage):
+            break
+        if deep and _deeper_than(DEEPEST, message) or "\ufffd" in text[start:end]:
+            break
+        found.append(message)
+        start = text.find('{"', end)
+    return found
+
+
+def seems_answer(line):
+    """Whether bytes that are no message, maybe a part of them, were meant as an answer: they are
+    no log line, and no request."""
+    head, tail = line[:200], line[-200:]
+    return bool(_OPENS.match(head)) and b'"jsonrpc"' in head + tail and b'"method"' not in head
 
 
 def id_of_answer(line):
-    """Our id in bytes that are no message, if they were an answer; else None."""
-    head, tail = line[:200], line[-200:]
-    if b'"jsonrpc"' not in head + tail or b'"method"' in head:  # a log line; a request
+    """Our id in such bytes; None if there is none, or it is not clear."""
+    if not seems_answer(line):
         return None
-    found = _ID_AT_START.search(head) or _ID_AT_END.search(tail)
-    return found and int(found[1])
+    found = _ID_AT_START.search(line[:200]) or _ID_AT_END.search(line[-200:])
+    ids = {found[1]} if found else set(_ID.findall(line))
+    return int(ids.pop()) if len(ids) == 1 else None
 
 
+_OPENS = re.compile(rb'\s*(?:\{|"jsonrpc")')
 # Where SDKs put the id of an answer: Python's near the start, TypeScript's at the very end.
 _ID_AT_START = re.compile(rb'^\s*\{\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?"id"\s*:\s*(\d+)\s*,')
 _ID_AT_END = re.compile(rb',\s*"id"\s*:\s*(\d+)\s*(?:,\s*"jsonrpc"\s*:\s*"2\.0"\s*)?\}\s*$')
+_ID = re.compile(rb'"id"\s*:\s*([0-9]{1,18})(?![0-9])')
 
 
 # -- envelopes
@@ -162,6 +180,12 @@ def kind_of(message):
 def is_id(value):
     """An id or a progress token is a string or a number; a bool is neither, unlike in Python."""
     return isinstance(value, (str, int, float)) and not isinstance(value, bool)
+
+
+def check_kept(value, what):
+    """Raises Refused if a text that is kept while its peer is there is too long for that."""
+    if isinstance(value, str) and len(value) > LONGEST_KEPT:
+        raise Refused(INVALID_PARAMS, f"{what} has more than {LONGEST_KEPT} characters")
 
 
 def dig(value, *keys):

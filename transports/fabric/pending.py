@@ -15,12 +15,14 @@ import threading
 import time
 import weakref
 
-from .messages import (INTERNAL_ERROR, INVALID_REQUEST, SERVER_UNAVAILABLE, Refused, dig, encode,
-                       error, is_id, notification, with_params, without_keys)
+from .messages import (INTERNAL_ERROR, INVALID_REQUEST, SERVER_UNAVAILABLE, Refused, check_kept,
+                       dig, encode, error, is_id, notification, with_params, without_keys)
 
 log = logging.getLogger("router")
 
 BUG = INTERNAL_ERROR, "a bug in the router; its log says more"
+_NUMBER = re.compile(r"[\['\s]*([0-9]{1,18})(?:\.0)?['\s\]]*")
+LOST = "something was lost at the end of a call"
 LATE_CALLS = 100    # of which it is remembered who asked, for what a server says too late
 
 
@@ -95,6 +97,7 @@ class Calls:
     def open(self, message, reply_to, within=None):
         """A new Call. Raises Refused: id in use, too many open, or the peer is gone."""
         call = Call(self._asker, message, reply_to, within)
+        check_kept(call.id, "the id")
         with self.lock:
             if self._asker is None:
                 raise Refused(SERVER_UNAVAILABLE, "this session has ended")
@@ -117,9 +120,13 @@ class Calls:
             call.ended = True
             self._leaving += 1
         for function in call._on_end:  # first: the peer may act on its answer at once
-            _done(function)
-        if answer is not None and not _done(call.reply_to.send, answer):
-            call.reply_to.send(error(call.id, *BUG))
+            _attempt(function)
+        if answer is not None:
+            try:
+                call.reply_to.send(answer)
+            except Exception:
+                log.exception(LOST)
+                call.reply_to.send(error(call.id, *BUG))
         with self.lock:
             self._leaving -= 1
             if not self._leaving and not self._open:
@@ -186,6 +193,7 @@ class PendingRequests:
         token = dig(message, "params", "_meta", "progressToken")
         sent = {**message, "id": our_id}
         if is_id(token):
+            check_kept(token, "the progress token")
             sent = with_params(sent, _meta={**message["params"]["_meta"], "progressToken": our_id})
         with self._lock:
             if self._closed:
@@ -195,18 +203,25 @@ class PendingRequests:
 
     def answer(self, response):
         """Send a response home under its asker's id. Returns its row; None if nobody waits."""
-        if row := self.take(_ours(response["id"])):
+        id = response["id"]
+        if row := self.take(_ours(id) if isinstance(id, str) else id):
             _send_home(row, _whole(response))
         return row
 
-    def answer_without_id(self, response, problem):
-        """The same for an error whose id is null: it is that of the one request, if only one
-        waits (JSON-RPC 2.0, Response object: the id could not be read). Else raises `problem`."""
-        rows = self.rows()
-        if len(rows) != 1 or dig(response, "jsonrpc") != "2.0" or dig(response, "id") is not None \
-                or "method" in response or not isinstance(dig(response, "error", "code"), int):
-            raise problem
-        self.answer({**response, "id": rows[0][0]})
+    def as_answer(self, found):
+        """What is no response, but can only be the answer of a request that waits here, as a
+        response; else None. If it has no id, it is that of the one that waits, if only one does
+        (JSON-RPC 2.0, Response object: the id could not be read)."""
+        if not isinstance(found, dict) or not {"jsonrpc", "result", "error"} & found.keys():
+            return None
+        id, rows = found.get("id"), self.rows()
+        our_id = _ours(id)
+        is_plain = "result" in found or isinstance(dig(found, "error", "code"), int)
+        if our_id is None and is_plain and "method" not in found and len(rows) == 1:
+            our_id = rows[0][0]
+        if our_id not in dict(rows) or "method" in found and not is_plain:
+            return None
+        return {"jsonrpc": "2.0", "id": our_id, **without_keys(found, "jsonrpc", "id", "method")}
 
     def progress(self, message):
         """Send a progress notification to the asker of its token, under the asker's token."""
@@ -281,24 +296,30 @@ class PendingRequests:
 
 
 def _ours(id):
-    """An id or a token as we gave it: some peers turn the number 7 into "7"."""
-    return int(id) if isinstance(id, str) and re.fullmatch("[0-9]{1,18}", id) else id
+    """An id or a token as we gave it: some peers turn the number 7 into "7", " 7", "7.0" or [7].
+    None for what is no id."""
+    if isinstance(id, (int, float)) and not isinstance(id, bool):
+        return id
+    found = _NUMBER.fullmatch(str(id)[:40])
+    return int(found[1]) if found else id if isinstance(id, str) else None
+
+
+def _attempt(function):
+    """A bug of ours in it must not keep the answer from whoever waits."""
+    try:
+        function()
+    except Exception:
+        log.exception(LOST)
 
 
 def _send_home(row, response):
     """Answer a row that was taken. If a bug of ours is in the way, its call ends with that."""
-    if not _done(row.reply_to.send, {**response, "id": row.id}) and row.call:
-        row.call.fail(*BUG)
-
-
-def _done(function, *arguments):
-    """Call it; False if a bug of ours ended it. Whoever waits gets an answer all the same."""
     try:
-        function(*arguments)
+        row.reply_to.send({**response, "id": row.id})
     except Exception:
-        log.exception("something was lost at the end of a call")
-        return False
-    return True
+        log.exception(LOST)
+        if row.call:
+            row.call.fail(*BUG)
 
 
 def _whole(response):

@@ -8,6 +8,7 @@ import collections
 import contextlib
 import errno
 import functools
+import heapq
 import logging
 import selectors
 import signal
@@ -21,6 +22,7 @@ log = logging.getLogger("router")
 
 LONGEST_WAIT = 30.0     # seconds, if nothing else wakes it
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
+SPARE = 100             # connections that are found at once to make room
 CLOSE = 4               # what a connection wants when it is over
 
 
@@ -34,6 +36,8 @@ class Loop:
         self._full = 0              # how often that was so
         self._thread = None
         self.connections = set()    # written by MainThread
+        self._new = collections.OrderedDict()   # of these, in order, what may not have asked yet
+        self._spare = []            # (key, id, connection): what was needed least, the least last
         self._changed = collections.deque()     # connections to be asked what they want
         self._waker, self._woken = socket.socketpair()  # by which other threads wake the loop
         self._selector = selectors.DefaultSelector()
@@ -85,7 +89,8 @@ class Loop:
         try:
             accepted, _ = listening.accept()
         except OSError as problem:  # mostly: the client has gone already
-            if problem.errno in (errno.EMFILE, errno.ENFILE) and self.connections:
+            if problem.errno in (errno.EMFILE, errno.ENFILE) and self.connections \
+                    and not self._make_room():
                 log.warning("no more files can be open: further clients wait until others have "
                             "gone")
                 self._be_full(True)
@@ -95,6 +100,7 @@ class Loop:
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection = self._new_connection(accepted)
         self.connections.add(connection)
+        self._new[connection] = None
         self._changed.append(connection)
         if len(self.connections) >= self._most and not self._make_room(connection):
             self._full += 1
@@ -104,13 +110,25 @@ class Loop:
                             self._most, self._full)
             self._be_full(True)
 
-    def _make_room(self, for_this):
-        """End the connection that is needed least. False if all are in use."""
-        spare = [(key, id(one), one) for one in self.connections
-                 if one is not for_this and (key := one.spare()) is not None]
-        if spare:
-            min(spare)[2].disconnect()
-        return bool(spare)
+    def _make_room(self, for_this=None):
+        """End the connection that is needed least. False if all are in use. To look at all of them
+        for each that comes took 8 ms with 4,100 (measured)."""
+        while self._new and next(iter(self._new)) is not for_this:
+            one, _ = self._new.popitem(last=False)
+            if (key := one.spare()) and not key[0]:     # it has asked nothing yet
+                one.disconnect()
+                return True
+        while True:
+            while self._spare:
+                key, _, one = self._spare.pop()
+                if one in self.connections and one.spare() == key:  # as when it was found
+                    one.disconnect()
+                    return True
+            found = ((key, id(one), one) for one in self.connections
+                     if one is not for_this and (key := one.spare()))
+            self._spare = heapq.nsmallest(SPARE, found)[::-1]
+            if not self._spare:
+                return False
 
     def _ask(self, connection):
         """Ask the connection what it wants, and watch its socket for that."""
@@ -128,6 +146,7 @@ class Loop:
             self._selector.unregister(connection.socket)
         if wanted == CLOSE:
             self.connections.discard(connection)
+            self._new.pop(connection, None)
             self._be_full(False)
             self._let(connection, connection.close)
         elif wanted:

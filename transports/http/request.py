@@ -96,7 +96,10 @@ class Request(HTTPRequestParser):
             self.body_rcv = FixedStreamReceiver(self.content_length,
                                                 OverflowableBuffer(self.adj.inbuf_overflow))
             return
-        super().parse_header(header)
+        try:
+            super().parse_header(header)
+        except ValueError:  # of Python, which waitress does not expect
+            raise ParsingError("The target or a number in the header cannot be read") from None
         self._check_encoding(header)
         if self.proxy_netloc:   # `GET http://host/path`, which counts (RFC 9112, 3.2.2)
             self.headers["HOST"] = self.proxy_netloc

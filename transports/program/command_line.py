@@ -32,12 +32,16 @@ def read(usage, version):
     printed = io.StringIO()
     try:
         with contextlib.redirect_stdout(printed):
-            return docopt.docopt(usage, version=version)
+            given = docopt.docopt(usage, version=version)
     except docopt.DocoptExit as problem:
         raise ValueError(_wrong(usage, sys.argv[1:]) or str(problem)) from None
     except SystemExit:
         say(printed.getvalue().rstrip("\n"))
         raise
+    for option, value in given.items():     # a script may have an unset variable there
+        if "" in (value if isinstance(value, list) else [value]):
+            raise ValueError(f"{option} needs a value, and what is given is empty")
+    return given
 
 
 def _wrong(usage, words):
@@ -47,7 +51,7 @@ def _wrong(usage, words):
     given, words = set(), iter(words)
     for word in words:
         name, equals, _ = word.partition("=")
-        near = [each for each in options if each.startswith(name)]
+        near = [each for each in options if each.startswith(name) and name != "-"]
         name = near[0] if len(near) == 1 else name      # docopt takes a beginning, too
         if not word.startswith("-") or word == "--":
             return f"{word} is no option, and there is nothing else: --help lists all options"

@@ -12,12 +12,15 @@ import itertools
 import os
 import re
 from pathlib import Path
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
+
+from transports.fabric.text import printable
 
 from .checking import DEFAULTS
 from .reading import TAKEN_OUT, stamp_of, text_of
 
 DEEPEST = 20    # defaults within defaults; variables of `env` that name each other
+LONGEST = 100_000   # characters of a text with variables
 # Variables that are no secrets: blanking them would make the log unreadable
 WELL_KNOWN = {"HOME", "USER", "LOGNAME", "USERNAME", "USERPROFILE", "PATH", "PWD", "SHELL", "LANG",
               "HOSTNAME", "TMPDIR", "TEMP", "APPDATA", "LOCALAPPDATA"}
@@ -25,6 +28,8 @@ EXPANDED = ("command", "args", "cwd", "url", "headers", "headersCommand", "oauth
             "tls")   # after `env`
 PATHS = {"envFile", "cwd", "tls"}
 
+HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")    # RFC 9110, 5.6.2
+HEADER_VALUE = re.compile(r"[\t -~\x80-\xff]*")
 NAME = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
 _BRACE = re.compile(r"\$?\{|\}")
 _FORM_OF_A_HOST = re.compile("/|[A-Za-z]+:.+", re.DOTALL)   # of ${/}, ${env:NAME}, …
@@ -77,18 +82,40 @@ class Values:
         keys["headers"] = {name: value for name, value in keys["headers"].items()
                            if value.strip() and not _SCHEME.fullmatch(value)}
         if "url" in keys:
-            if not (re.match("https?://[^/]", keys["url"], re.IGNORECASE)
-                    or self.server.problems[right:]):
-                self.refuse("url", "must begin with http:// or https://")
+            if not self.server.problems[right:]:
+                self._check_request(keys["url"], keys["headers"])
             self.keep(*(value for _, value in parse_qsl(keys["url"].partition("?")[2])))
         return keys
+
+    def _check_request(self, url, headers):
+        """Refuse what no request could be made of. Found when the server starts, it would end one
+        that runs, where a reload keeps what an entry was before it was wrong."""
+        try:
+            parts = urlsplit(url)
+            parts.port, (parts.hostname or "").encode("idna")
+        except ValueError:
+            self.refuse("url", "has a host or a port that cannot be")
+        else:
+            if parts.scheme not in ("http", "https") or not parts.hostname:
+                self.refuse("url", "must begin with http:// or https:// and a host")
+            if parts.username is not None:
+                self.refuse("url", 'has a login, which belongs into "headers", as '
+                                   '"Authorization": "Basic …"')
+        for name, value in headers.items():
+            if not HEADER_NAME.fullmatch(name):
+                self.refuse("headers", f"{printable(name)!r} is no name of a header")
+            if not HEADER_VALUE.fullmatch(value):
+                self.refuse(f"headers.{name}", "has characters that no header may have, as a "
+                                               "line break")
 
     def _own(self, name):
         """A variable of the server's own; None without one, or while that is being made, so that
         {"PATH": "${PATH}:/x"} adds to the router's."""
-        if name in self._open or len(self._open) > DEEPEST:
+        if name in self._open:
             return None
         if name in self._stated and name not in self._of_env:
+            if len(self._open) > DEEPEST:
+                return self.refuse(f"env.{name}", f"more than {DEEPEST} variables name each other")
             self._open.add(name)
             self._of_env[name] = self._expanded(f"env.{name}", self._stated[name])
             self._open.remove(name)
@@ -143,7 +170,7 @@ class Values:
         """The text with the values of its variables."""
         if depth > DEEPEST:
             return self.refuse(where, f"has more than {DEEPEST} defaults within defaults")
-        done, open_braces, begin, after = [], 0, 0, 0
+        done, open_braces, begin, after, size = [], 0, 0, 0, len(text)
         for brace in _BRACE.finditer(text):
             if open_braces:
                 open_braces += -1 if brace[0] == "}" else 1
@@ -151,6 +178,8 @@ class Values:
                     done += [text[after:begin - 2],
                              self.variable(where, text[begin:brace.start()], depth)]
                     after = brace.end()
+                    if (size := size + len(done[-1])) > LONGEST:    # they may double each other
+                        return self.refuse(where, f"is longer than {LONGEST} characters")
             elif brace[0] == "${":
                 open_braces, begin = 1, brace.end()
         return "".join(done) + text[after:]

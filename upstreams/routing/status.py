@@ -1,6 +1,7 @@
 """How the servers are: the table at the start, what --check says, /health, the live page."""
 
 import json
+import re
 import threading
 import time
 import urllib.parse
@@ -122,9 +123,9 @@ def _row(upstream):
 
 
 def _origin(url):
-    """Where a remote server is: without path and query, where some vendors put the key."""
-    parts = url and urllib.parse.urlsplit(url)
-    return parts and f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+    """Where a remote server is: without path and query, where some vendors put the key, and
+    without a login. Of any text: what shows the state of all must not fail for one."""
+    return url and re.sub(r"(://)(?:[^/?#]*@)?([^/?#]*)[\s\S]*", r"\1\2", url)
 
 
 def _problems(upstream):

@@ -9,8 +9,8 @@ import logging
 import threading
 
 from transports.fabric.gather import OnAnswer
-from transports.fabric.messages import (LOG_LEVELS, SERVER_UNAVAILABLE, Refused, notification,
-                                        result)
+from transports.fabric.messages import (LOG_LEVELS, SERVER_UNAVAILABLE, Refused, check_kept,
+                                        notification, result)
 
 from .catalog import CHANGED
 from .life import RESTING, RUNNING
@@ -130,6 +130,7 @@ class Audience:
         """Only the first subscription to a URI is passed on to the server. Those that come before
         it is answered get the same answer; those that come later are answered here."""
         uri, id = message["params"]["uri"], message["id"]
+        check_kept(uri, "the URI")
         with self._lock:
             count = sum(session in each.sessions for each in self._subscriptions.values())
             there = self._subscriptions.get(uri)

@@ -10,8 +10,8 @@ import math
 import time
 
 from transports.fabric.gather import Gather, OnAnswer
-from transports.fabric.messages import (RESPONSE, SERVER_UNAVAILABLE, InvalidMessage, Refused,
-                                        error, kind_of, request)
+from transports.fabric.messages import (REQUEST, RESPONSE, SERVER_UNAVAILABLE, InvalidMessage,
+                                        Refused, error, kind_of, request)
 from transports.fabric.peers import StartFailed, passing
 from transports.fabric.pending import Calls, PendingRequests, cancel_notification
 from transports.fabric.session import Gate
@@ -129,9 +129,11 @@ class Life:
             return
         try:
             kind = kind_of(message)
-        except InvalidMessage as problem:
-            self.pending.answer_without_id(message, problem)
-            return
+        except InvalidMessage:
+            kind = None
+        if kind is None or kind is REQUEST and ("result" in message or "error" in message):
+            answer = self.pending.as_answer(message)
+            message, kind = (answer, RESPONSE) if answer else (message, kind_of(message))
         if passing.watched:
             passing.observer.from_server(self.upstream, message)
         if kind is RESPONSE:

@@ -8,7 +8,7 @@ import functools
 import logging
 
 from transports.fabric.gather import Gather
-from transports.fabric.messages import METHOD_NOT_FOUND, Refused, dig, request
+from transports.fabric.messages import METHOD_NOT_FOUND, Refused, dig, encode, request
 
 from .catalog import LISTS
 from .legacy import LEGACY
@@ -17,6 +17,7 @@ log = logging.getLogger("router")
 
 INITIALIZE_PATIENCE = 3.0  # seconds that a client's initialize waits; some give it 5 for all
 LIST_SECONDS = 10.0  # what a list of many servers waits for the slowest of them
+MOST_BYTES = 64 * 2**20  # of a list in pages
 MOST_PAGES = 1000    # of one list; a cursor that comes again ends it before
 
 
@@ -53,7 +54,7 @@ class Pages:
 
     def __init__(self, upstream, method, done, call=None):
         self._upstream, self._method, self._done, self._call = upstream, method, done, call
-        self._items, self._cursors = [], set()
+        self._items, self._cursors, self._bytes = [], set(), 0
 
     def ask(self, cursor=None):
         """Ask for the first page, or for the one at the cursor."""
@@ -73,7 +74,9 @@ class Pages:
         self._items += items if isinstance(items, list) else []
         if self._upstream.life.era.name == LEGACY:
             cursor = cursor or None     # some of them end a list with ""
-        if cursor is None or str(cursor) in self._cursors or len(self._cursors) >= MOST_PAGES:
+        self._bytes += len(encode(page)) if cursor is not None else 0
+        if cursor is None or str(cursor) in self._cursors or len(self._cursors) >= MOST_PAGES \
+                or self._bytes > MOST_BYTES:
             self._done(self._upstream.catalog.learn(self._method, self._items, self._is_new))
         else:
             self._cursors.add(str(cursor))
@@ -84,7 +87,7 @@ class Pages:
         other = self._call and self._call.asker.upstreams.get(upstream.name)
         if other and (other is not upstream or upstream.is_resting()):
             # This process has ended. The session lists from another now, or from memory.
-            self._upstream, self._items, self._cursors = other, [], set()
+            self._upstream, self._items, self._cursors, self._bytes = other, [], set(), 0
             if other.is_settling():
                 other.when_settled(self.ask)
             else:

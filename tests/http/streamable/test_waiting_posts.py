@@ -144,3 +144,9 @@ def test_a_post_that_another_connection_reads_on_ends(world, call):
     stream.take_over(Connection())
     (post,) = call.streams
     assert post.stream is stream and stream.read(0, call, 0) is CLOSE
+
+
+def test_a_name_that_a_reload_takes_away_at_that_moment_is_404(world, monkeypatch):
+    monkeypatch.setattr(world.router, "open", lambda *_: world.router.surface("gone"))
+    reply = world.transport.post(request(HELLO), Connection())
+    assert reply.status.startswith("404") and b"no server 'gone'" in reply.body

@@ -93,13 +93,12 @@ class StreamableHttp:
         if not isinstance(message, dict) or message.get("method") != "initialize" \
                 or "id" not in message or request.header("Mcp-Session-Id") is not None:
             return self._session(name, request.header), False
-        self._surface(name)
-        return self._router.open(TRANSPORT, name, StreamableSession), True
+        return self._named(self._router.open, TRANSPORT, name, StreamableSession), True
 
-    def _surface(self, name):
-        """Raises HttpError if there is none of this name."""
+    def _named(self, function, *arguments):
+        """What the function returns; a HttpError if there is nothing of the name in these."""
         try:
-            self._router.surface(name)
+            return function(*arguments)
         except LookupError as problem:
             raise HttpError(404, str(problem)) from None
 
@@ -161,7 +160,7 @@ class StreamableHttp:
         """The session that the request belongs to, or a HttpError."""
         id = header("Mcp-Session-Id")
         if id is None:
-            self._surface(name)
+            self._named(self._router.surface, name)
             raise HttpError(400, "Mcp-Session-Id is missing: begin with initialize, which is "
                                  "POSTed here; the older HTTP+SSE is at /sse.")
         session = self._router.sessions.find(id)

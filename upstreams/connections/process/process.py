@@ -22,8 +22,9 @@ import subprocess
 import threading
 import time
 
-from transports.fabric.messages import (INTERNAL_ERROR, InvalidMessage, behind_a_banner, decode,
-                                        each_line, encode, error, id_of_answer)
+from transports.fabric.messages import (INTERNAL_ERROR, INVALID_REQUEST, InvalidMessage, decode,
+                                        each_line, encode, error, id_of_answer, messages_within,
+                                        seems_answer)
 from transports.fabric.outbox import Outbox, feed_pipe
 from transports.fabric.peers import StartFailed
 from transports.fabric.text import is_told, printable
@@ -164,16 +165,22 @@ class Process:
             self._on_message(decode(line))
             self._just_skipped = None
         except InvalidMessage as problem:
-            message = behind_a_banner(line)
-            if message is None:
-                self._skip(line, problem)
-                id = id_of_answer(line + (tail or b""))
-                if id is None:
-                    return
-                # If it was an answer, no other one will come.
-                message = error(id, INTERNAL_ERROR, f'server "{self.entry.name}" sent an answer '
-                                                    f"that cannot be passed on: {problem}")
-            self._on_message(message)
+            self._make_out(line, line + (tail or b""), problem)
+
+    def _make_out(self, line, seen, problem):
+        """A line is no message: pass on those that are in it, or tell of an answer that was."""
+        found = [] if problem.code == INVALID_REQUEST else messages_within(line)
+        if not found:
+            self._skip(line, problem)
+            if problem.code == INVALID_REQUEST or not seems_answer(seen):
+                return
+            # No other one will come. Without an id it is that of the request that waits.
+            found = [error(id_of_answer(seen), INTERNAL_ERROR,
+                           f'server "{self.entry.name}" sent an answer that cannot be passed on: '
+                           f"{problem}: {self._shown(line, SHOWN)}")]
+        for message in found:
+            with contextlib.suppress(InvalidMessage):   # nobody waits for it
+                self._on_message(message)
 
     def _skip(self, line, problem):
         """A line is no message. Of many, only the 1st, 10th, 100th, … is told in the log."""

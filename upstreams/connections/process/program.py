@@ -29,5 +29,5 @@ def command_line(command, args):
 
 def _quoted_for_cmd(word):
     """cmd.exe reads it, and then the program; not tried, see the README."""
-    word = re.sub(r'(\\*)("|$)', lambda found: 2 * found[1] + 2 * found[2], word)
+    word = re.sub(r'(?<!\\)(\\*)("|$)', lambda found: 2 * found[1] + 2 * found[2], word)
     return '"%s"' % word.replace("%", "%%cd:~,%")   # an empty piece of the variable %cd%, then %
