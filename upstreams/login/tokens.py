@@ -18,7 +18,6 @@ try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None
-    import msvcrt
 
 MOST_BYTES = 2**17      # of a file
 LOCK_SECONDS = 30.0     # that another router may need to refresh
@@ -134,6 +133,7 @@ def _lock(file):
         try:
             if fcntl:
                 return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            import msvcrt
             return msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
         except OSError:
             if time.monotonic() > end:
