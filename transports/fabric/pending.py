@@ -195,8 +195,8 @@ class PendingRequests:
 
     def answer(self, response):
         """Send a response home under its asker's id. Returns its row; None if nobody waits."""
-        if row := self.take(_ours(response["id"])):
-            _send_home(row, _whole(response))
+        if row := self.take(ours(response["id"])):
+            _send_home(row, whole(response))
         return row
 
     def answer_without_id(self, response, problem):
@@ -211,7 +211,7 @@ class PendingRequests:
     def progress(self, message):
         """Send a progress notification to the asker of its token, under the asker's token."""
         token = dig(message, "params", "progressToken")
-        row = self.find(_ours(token)) if is_id(token) else None
+        row = self.find(ours(token)) if is_id(token) else None
         if row is None or row.token is None:
             return False
         row.heard = time.monotonic()
@@ -280,7 +280,7 @@ class PendingRequests:
         return len(self._rows)
 
 
-def _ours(id):
+def ours(id):
     """An id or a token as we gave it: some peers turn the number 7 into "7"."""
     return int(id) if isinstance(id, str) and re.fullmatch("[0-9]{1,18}", id) else id
 
@@ -301,7 +301,7 @@ def _done(function, *arguments):
     return True
 
 
-def _whole(response):
+def whole(response):
     """A response as it should be: with a result alone, which is an object, or with an error alone.
     Clients take nothing else for an answer, and would wait on."""
     value, problem = response.get("result"), response.get("error")

@@ -8,10 +8,12 @@ GET (2025-11-25, Transports, Resumability and Redelivery).
 import logging
 import time
 
+from transports.fabric.gather import GrowingPause
 from transports.fabric.messages import dig, encode, is_id
+from transports.fabric.pending import ours
 
 from .connection import HttpFailed
-from .event_stream import EventStream
+from .event_stream import SHORTEST_RETRY, EventStream
 from .problem import Problem, shown
 
 log = logging.getLogger("router")
@@ -24,6 +26,17 @@ RETRY = 1.0             # seconds before one, if the server does not say how man
 INITIALIZED, CANCELLED = "notifications/initialized", "notifications/cancelled"
 JSON, EVENTS = "application/json", "text/event-stream"
 _POST = [("Content-Type", JSON), ("Accept", f"{JSON}, {EVENTS}")]
+
+
+def id_among(waiting, message):
+    """Which of these ids a message answers; None for none. Some servers turn the number 7 into
+    "7". An error whose id is null is for the one request, if only one waits."""
+    id = dig(message, "id")
+    if dig(message, "jsonrpc") != "2.0" or "method" in message:
+        return None
+    if id is None and "error" in message and len(waiting) == 1:
+        return next(iter(waiting))
+    return next((one for one in (id, ours(id), str(id)) if is_id(id) and one in waiting), None)
 
 
 class MessagePost:
@@ -79,7 +92,7 @@ class MessagePost:
         try:
             self._ask()
         except Problem as problem:
-            if self.method != "initialize" or not self._remote.becomes_old(problem):
+            if self.method != "initialize" or not self._remote.stream.becomes_old(problem):
                 raise
             self._ask()
         self.headers = self.wire.headers
@@ -98,8 +111,9 @@ class MessagePost:
     def _read_stream(self):
         """The stream of this request, to its end, over as many connections as that takes."""
         remote, in_vain, events = self._remote, 0, EventStream(self._remote.longest)
+        pause = GrowingPause(SHORTEST_RETRY, RETRY)
         while True:
-            before, began = events.last_id, time.monotonic()
+            before, began, self._has_news = events.last_id, time.monotonic(), False
             problem = self._read_events(events)
             if self.over or remote.closing.is_set():
                 return
@@ -107,12 +121,13 @@ class MessagePost:
             in_vain = 0 if lasted or events.last_id != before else in_vain + 1
             if self.is_modern or not events.last_id or in_vain > MOST_RESUMPTIONS:
                 raise problem
-            remote.closing.wait(RETRY if events.retry is None else events.retry)
+            if lasted or self._has_news:
+                pause.reset()
+            remote.closing.wait(RETRY if events.retry is None else max(events.retry, pause.next()))
             try:
                 remote.stream.get(self.wire, events.last_id)
             except HttpFailed as again:
-                if again.forgotten:
-                    raise
+                remote.failed(again)
                 raise HttpFailed(f"{problem}, and it could not be resumed: {again}") from None
 
     def _read_events(self, events):
@@ -121,6 +136,7 @@ class MessagePost:
         try:
             for kind, data, whole in events.events(self.wire.pieces()):
                 if kind == b"message" and data != b"":  # which would only tell an id
+                    self._has_news = True
                     self._remote.take_in(data, self, whole)
                 if self.over:
                     self.wire.finish()

@@ -6,24 +6,27 @@ each in a POST of its own.
     NAME-stream    reads what a legacy server says of its own accord
 
 Whatever comes in place of an answer fails that request and concerns nobody else. The connection
-ends only if it could not be opened, or the server has forgotten the session.
+ends only if it could not be opened, or the server has forgotten the session. If an answer only may
+mean that, a ping of ours finds it out: a tool may have sessions of its own.
 """
 
 import functools
+import itertools
 import logging
 import math
 import threading
 import time
 
 from transports.fabric.messages import (RESPONSE, SERVER_UNAVAILABLE, InvalidMessage, decode, dig,
-                                        encode, error, id_of_answer, kind_of)
+                                        encode, error, id_of_answer, kind_of, request)
 from transports.fabric.outbox import too_far_behind
 from transports.fabric.peers import StartFailed
+from transports.fabric.pending import whole
 
 from .config_headers import ConfigHeaders
 from .connection import HttpFailed, Origin, Unreachable
 from .message_headers import MessageHeaders
-from .message_post import INITIALIZED, MessagePost
+from .message_post import INITIALIZED, MessagePost, id_among
 from .problem import error_in, says_forgotten, shown
 from .senders import Sender, Senders
 from .server_stream import ServerStream
@@ -34,6 +37,8 @@ log = logging.getLogger("router")
 MOST_REQUESTS = 500     # that wait for an answer of this server; more are refused
 DELETE_SECONDS = 2.0    # to end the session
 FORGOTTEN = "the server has forgotten our session"
+PINGS = "router-ping-"      # how the ids of our own requests begin
+PING_SECONDS = 30.0     # for the answer to one
 
 
 @functools.lru_cache(1000)
@@ -62,6 +67,7 @@ class Remote:
         self._lock = threading.Lock()
         # protected by _lock:
         self._posts = {}            # id → MessagePost, for each request without an answer
+        self._pings, self._ping = itertools.count(1), None  # the id of the last of our own
         self._behind = self._bytes = 0  # messages that may yet have to be sent, and their bytes
         self._reported = self._closed = False
 
@@ -194,17 +200,18 @@ class Remote:
                 spoilt = data if len(found) == 1 else encode(message)
                 id = None if dig(message, "method") else dig(message, "id")
                 self._skip(problem, spoilt, id, post)
+            if says_forgotten(message):
+                self._find_out()
 
     def _take_in(self, message, post):
-        if says_forgotten(message) and (self.message_headers.session or self.stream.is_old):
-            self.end(FORGOTTEN, 0)
-            return
+        with self._lock:
+            answered = self._posts.get(id_among(self._posts, message))
+        if answered:
+            message = {**message, "id": answered.id}
         if kind_of(message) is RESPONSE:
-            with self._lock:
-                answered = self._posts.get(message["id"])
             if answered:
                 message = self.message_headers.learn(
-                    answered, message, post.headers if post else {})
+                    answered, whole(message), post.headers if post else {})
                 if "result" in message and not self.opened:
                     self.opened = True
                     _was_let_in(self.entry).set()
@@ -227,6 +234,10 @@ class Remote:
             log.warning("%s: skipped what the server said: %s", self.label, self.redact(text))
 
     def _pass_on(self, message):
+        if "method" not in message and str(message["id"]).startswith(PINGS):
+            if says_forgotten(message):
+                self.end(FORGOTTEN, 0)
+            return
         with self._delivering:
             try:
                 self._on_message(message)
@@ -254,10 +265,10 @@ class Remote:
         """What we sent came to this HttpFailed. If nothing can come of the connection any more, it
         ends."""
         hopeless = isinstance(problem, Unreachable) and not (post and post.over)
-        if problem.forgotten:
+        if problem.forgotten or problem.in_doubt and post and str(post.id).startswith(PINGS):
             self.end(FORGOTTEN, 0)
-        elif problem.status == 508:     # it is, by way of others, ourselves
-            self.end(str(problem), math.inf)
+        elif problem.is_circle:
+            self.end(str(problem))
         elif not self.opened and problem.status in (401, 403):
             # It is final only for a server that has never let us in.
             self.end(f"needs authorization: {problem}",
@@ -268,17 +279,18 @@ class Remote:
             where = (f"names {self.origin.url_of(self.post_target)} as its endpoint, which "
                      if self.stream.is_old and problem.status else "")
             self.fail(post, f"{where}{problem}", problem.body)
+        if problem.in_doubt:
+            self._find_out()
 
-    def becomes_old(self, problem):
-        """Whether the server speaks HTTP+SSE of 2024-11-05 (2025-11-25, Transports, Backwards
-        Compatibility), since it answered `initialize` with this Problem. Waits to know."""
-        if self.entry.type is not None or self.stream.is_old or problem.body is not None \
-                or problem.status not in (400, 404, 405):
-            return False
-        self.ready.clear()
-        self.start_stream(self.stream.run_old)
-        self.ready.wait()
-        return self.stream.is_old
+    def _find_out(self):
+        """Whether the server has forgotten our session. One question at a time."""
+        with self._lock:
+            if self._closed or self._ping in self._posts \
+                    or not (self.message_headers.session or self.stream.is_old):
+                return
+            self._ping = f"{PINGS}{next(self._pings)}"
+        self.send({**request("ping"), "id": self._ping})
+        self._clock.after(PING_SECONDS, self._give_up, self._ping)
 
     def note_sent(self, post):
         """A notification or a response was sent, or could not be."""
