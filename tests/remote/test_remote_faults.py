@@ -230,6 +230,15 @@ def test_a_tool_may_say_that_a_session_of_its_own_is_missing(serve, connect, sta
     stream.put(None)
 
 
+def test_a_508_that_is_not_of_a_router_concerns_its_call_alone(serve, connect):
+    remote = connect(serve({"tools/call": lambda handler: handler.sends(
+        508, "text/html", "<title>508 Resource Limit Is Reached</title>", Retry_After="1")}).url)
+    initialize(remote)
+    assert "answered HTTP 508 Loop Detected: 508 Resource Limit" in problem(
+        ask(remote, "tools/call", 5))
+    assert ask(remote, "ping", 6)["result"]
+
+
 @pytest.mark.parametrize("status, body", [
     (404, "Cannot GET /mcp"), (404, '{"message":"Not Found"}'), (405, ""), (410, "gone"),
     (400, "Bad Request: session required"), (404, missing("Session not found"))])
@@ -377,10 +386,11 @@ def test_a_stream_that_is_refused_for_a_moment_is_opened_later(
     assert says(remote)["method"] == "news"
 
 
-def test_a_stream_without_news_is_not_opened_again_and_again(serve, connect):
+@pytest.mark.parametrize("more", ["", "id: 7\nevent: ping\ndata: x"])
+def test_a_stream_without_news_is_not_opened_again_and_again(serve, connect, more):
     def stream(handler):
         handler.begins_events()
-        handler.wfile.write(b"retry: 0\n\n")
+        handler.wfile.write(f"retry: 0\n{more}\n\n".encode())
     server = serve({"GET": stream})
     initialize(connect(server.url))
     sees(server, "GET")
@@ -480,6 +490,15 @@ def test_the_request_that_is_one_too_many_fails_at_once(serve, connect, monkeypa
     for id in range(2):
         remote.send({**request("tools/call"), "id": id})
     assert "too many requests wait for its answers" in problem(ask(remote, "ping", 3))
+
+
+def test_as_many_calls_as_may_be_leave_room_for_the_lists_of_others(serve, connect, monkeypatch):
+    monkeypatch.setattr("upstreams.connections.remote.remote.MOST_CALLS", 20)
+    remote = connect(serve({"tools/call": lambda handler: handler.server.release.wait(10)}).url)
+    for id in range(20):
+        remote.send({**request("tools/call"), "id": id})
+    assert "too many requests wait for its answers" in problem(ask(remote, "tools/call", 20))
+    assert ask(remote, "tools/list", 21)["result"]
 
 
 def test_an_event_of_many_short_lines_takes_little_memory():

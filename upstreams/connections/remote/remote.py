@@ -35,6 +35,8 @@ from .wire import Wire
 log = logging.getLogger("router")
 
 MOST_REQUESTS = 500     # that wait for an answer of this server; more are refused
+MOST_CALLS = 450        # of these, that are not such as lists, which the sessions of others need
+SHORT = "/list", "initialize", "ping", "server/discover", "subscriptions/listen"
 DELETE_SECONDS = 2.0    # to end the session
 FORGOTTEN = "the server has forgotten our session"
 PINGS = "router-ping-"      # how the ids of our own requests begin
@@ -61,6 +63,7 @@ class Remote:
         self._clock = clock
         self._started = False
         self.opened = False         # whether any request was answered with a result
+        self.refused_with = None    # the HTTP error that `initialize` was answered with
         # Held while on_message runs, which one thread at a time calls. No thread takes it that
         # holds a lock, and on_message does not wait.
         self._delivering = threading.Lock()
@@ -120,7 +123,8 @@ class Remote:
             self._note_sender.put(post.send_note)
         elif post.id is None:
             self.end("too much waits to be sent to it")
-        elif not fits or not self._requests.put(post.send_request):
+        elif not fits or not self._requests.put(
+                post.send_request, MOST_REQUESTS if post.method.endswith(SHORT) else MOST_CALLS):
             self.release(post)
             # In another thread: this one may be the one that runs on_message.
             self._clock.after(0, self.fail, post, "was not asked: too many requests wait for its "
@@ -265,6 +269,8 @@ class Remote:
         """What we sent came to this HttpFailed. If nothing can come of the connection any more, it
         ends."""
         hopeless = isinstance(problem, Unreachable) and not (post and post.over)
+        if post and post.method == "initialize":
+            self.refused_with = problem.status
         if problem.forgotten or problem.in_doubt and post and str(post.id).startswith(PINGS):
             self.end(FORGOTTEN, 0)
         elif problem.is_circle:
