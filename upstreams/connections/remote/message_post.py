@@ -34,8 +34,9 @@ def id_among(waiting, message):
     id = dig(message, "id")
     if dig(message, "jsonrpc") != "2.0" or "method" in message:
         return None
-    if id is None and "error" in message and len(waiting) == 1:
-        return next(iter(waiting))
+    if id is None and "error" in message:
+        ids = list(waiting)     # at once: other threads change it
+        return ids[0] if len(ids) == 1 else None
     return next((one for one in (id, ours(id), str(id)) if is_id(id) and one in waiting), None)
 
 

@@ -208,8 +208,7 @@ class Remote:
                 self._find_out()
 
     def _take_in(self, message, post):
-        with self._lock:
-            answered = self._posts.get(id_among(self._posts, message))
+        answered = self._posts.get(id_among(self._posts, message))
         if answered:
             message = {**message, "id": answered.id}
         if kind_of(message) is RESPONSE:
