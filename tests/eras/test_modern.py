@@ -1108,3 +1108,12 @@ def test_a_subscription_that_is_never_acknowledged_fails_after_the_timeout_of_it
     (answer,) = client.gets()
     assert answer["id"] == 1
     assert answer["error"]["message"] == 'server "a" did not answer within 3 seconds'
+
+
+def test_a_subscription_that_was_acknowledged_leaves_no_deadline_behind():
+    world = World(a=modern(capabilities=LISTENS, config={"timeout": 3000}, listens=True))
+    client = world.client("a")
+    before = len(world.clock.events)
+    client.asks("resources/subscribe", id=1, uri="a:/1")
+    assert [answer["result"] for answer in client.gets()] == [{}]
+    assert len(world.clock.events) == before

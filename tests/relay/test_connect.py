@@ -4,16 +4,22 @@ router behind a router, and a client whose only way to a router is a command."""
 import contextlib
 import json
 import os
+import queue
 import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 import urllib.request
 
 import pytest
 from mcp import StdioServerParameters
 from mcp.client.stdio import stdio_client
+from scripted import JSON, Handler, Server, default, old_server
+
+from transports.fabric.messages import error
 
 import processes
 from by_hand import HELLO, ROUTER, call, lines
@@ -37,6 +43,18 @@ def everything_over_http(mode, path):
             yield f"http://127.0.0.1:{port}{path}"
         finally:
             server.kill()
+
+
+@contextlib.contextmanager
+def far_server(script):
+    with Server(("127.0.0.1", 0), Handler) as server:
+        server.script = script
+        server.seen, server.hung_up = queue.SimpleQueue(), queue.SimpleQueue()
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/mcp"
+        server.shutdown()
+        thread.join()
 
 
 def listens(port):
@@ -205,6 +223,76 @@ def test_with_a_wrong_token_or_path_connect_ends_with_a_sentence_and_status_1(
         f"router.py: no session could be opened at {running.url}{path}: {words}")
     assert last.endswith("; correct the URL, or give the token for it with --token-file")
     assert ".;" not in last
+
+
+def refuses_new_ones(handler):
+    """An old server: it refuses a revision that it does not know, by an error of its own."""
+    if handler.message["params"]["protocolVersion"] == "2024-11-05":
+        default(handler)
+    else:
+        handler.sends(200, JSON, json.dumps(error(
+            handler.message["id"], -32602, "Unsupported protocol version")))
+
+
+def test_a_host_may_try_another_revision_after_initialize_was_refused():
+    with far_server({"initialize": refuses_new_ones}) as url, Host("--connect", url) as host:
+        hello = {"id": 1, "method": "initialize", "params": {**HELLO["params"]}}
+        assert host.asks(hello)["error"]["message"] == "Unsupported protocol version"
+        hello = {**hello, "id": 2, "params": {**HELLO["params"], "protocolVersion": "2024-11-05"}}
+        assert host.asks(hello)["result"]
+        assert host.ends()[0] == 0
+
+
+@pytest.mark.parametrize("first", [
+    lambda handler: handler.sends(503, "text/plain", "too many sessions", Retry_After="1"),
+    lambda handler: handler.sends(503, "text/plain", "too many sessions"),
+    lambda handler: handler.sends(400, "text/plain", "Bad Request")])
+def test_a_host_may_try_again_after_a_passing_trouble(first):
+    tries = iter([first, first])
+    script = {"initialize": lambda handler: next(tries, default)(handler)}
+    with far_server(script) as url, Host("--connect", url) as host:
+        for id in range(1, 30):
+            answer = host.asks({**HELLO, "id": id})
+            if "result" in answer:
+                break
+            time.sleep(0.3)     # as a host does
+        assert "result" in answer and host.ends()[0] == 0
+
+
+def test_a_stream_that_breaks_before_the_host_has_said_anything_is_opened_again():
+    breaks, opened = iter(range(5)), queue.SimpleQueue()
+    stream, script = old_server()
+
+    def opens(handler):
+        opened.put(None)
+        if next(breaks, None) is None:
+            script["GET"](handler)
+        else:
+            handler.begins_events()
+            handler.wfile.write(b"event: endpoint\ndata: /messages?s=1\n\n")
+    with far_server({**script, "GET": opens}) as url, \
+            Host("--connect", url.replace("/mcp", "/sse")) as host:
+        for _ in range(6):
+            opened.get(timeout=20)
+        assert host.process.poll() is None
+        stream.put(None)
+
+
+def test_a_key_in_the_path_of_the_url_is_shown_nowhere(tmp_path):
+    key, trace = "9f8e7d6c5b4a39281706abcd", tmp_path / "trace.jsonl"
+    broken = {"*": lambda handler: handler.sends(500, "text/plain", f"no {handler.path}"),
+              "initialize": default}
+    with far_server(broken) as url, \
+            Host("--connect", f"{url}/{key}", "--trace", str(trace), "--log-level", "debug",
+                 ) as host:
+        assert "result" in host.asks(HELLO)
+        answer = host.asks({"id": 2, "method": "tools/call"})
+        assert "answered HTTP 500" in answer["error"]["message"] and key not in str(answer)
+        host.process.stdin.close()
+        host.process.wait(20)
+        assert key not in host.process.stderr.read().decode() + trace.read_text()
+    with Host("--connect", f"http://127.0.0.1:9/{key}") as host:
+        assert host.process.wait(20) == 1 and key.encode() not in host.process.stderr.read()
 
 
 def test_connect_sends_the_token_of_the_router_and_shows_it_to_nobody(start_router, tmp_path):

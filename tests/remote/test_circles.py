@@ -4,12 +4,14 @@ sentence, the rest goes on, and nothing grows."""
 import json
 import re
 import socket
+import sys
 import urllib.request
 
 import pytest
 
-from upstreams.connections.remote.message_headers import (HEADER, MOST_ABOVE, REFUSED, Circle,
-                                                          circle)
+from upstreams.connections.remote import message_headers
+from upstreams.connections.remote.message_headers import (HEADER, MOST_ABOVE, PARENT, REFUSED,
+                                                          Circle, circle)
 
 from by_hand import Sse
 from processes import ROOT, Running, fake, wait_until
@@ -114,7 +116,48 @@ def test_an_agent_below_a_router_may_call_that_router(start, ports):
     assert '"serverInfo"' in running.wait_for("agent heard .*", 30)[0]
 
 
-def test_a_request_that_comes_from_ourselves_is_refused():
+def test_a_router_that_was_not_heard_for_a_while_is_not_above_us_any_more(monkeypatch):
+    ours, other = Circle(), "0123456789abcdef"
+    ours.closes({HEADER: other}.get)
+    assert other in ours.header[1]
+    monkeypatch.setattr(message_headers, "HEARD_SECONDS", 0.0)
+    assert other not in ours.header[1]
+
+
+def test_who_has_started_us_is_above_us_by_way_of_others_too_but_of_a_relay_only_its_parent(
+        monkeypatch):
+    monkeypatch.setenv(PARENT, "")
+    starter = Circle()
+    below = Circle()
+    assert below.header[1] == f"{below.id},{starter.header[1]}"
+    monkeypatch.setenv(PARENT, f"{starter.id}:1")
+    agents = Circle()
+    assert starter.id in agents.header[1]
+    agents.is_relay()
+    assert agents.header[1] == agents.id
+
+
+def test_routers_that_are_servers_of_each_other_recover_when_one_is_mended(start, ports):
+    both = [start(port, {"fake": fake(), "other": url(ports[not place])})
+            for place, port in enumerate(ports[:2])]
+    assert wait_until(lambda: any(map(failed, both)), 40)
+    both[0].config.write_text(json.dumps({"mcpServers": {"fake": fake()}}))
+    with Sse(both[1].url):  # who uses it
+        assert wait_until(lambda: health(both[1])["servers"]["other"]["state"] == "running", 150)
+
+
+def test_a_router_that_is_started_through_a_shell_is_found_out(start, ports, tmp_path):
+    config = tmp_path / "inner.json"
+    config.write_text(json.dumps({"mcpServers": {"outer": url(ports[0])}}))
+    command = f"{sys.executable} {ROOT / 'router.py'} --config {config}; true"
+    running = start(ports[0], {"fake": fake(), "in": {"command": "sh", "args": ["-c", command]}})
+    assert wait_until(lambda: [line for line in running.lines if SENTENCE in line], 40)
+    assert max(name.count("__") for name in names(running)) <= 2
+
+
+def test_a_request_that_comes_from_ourselves_is_refused(monkeypatch):
+    monkeypatch.setenv(PARENT, "")
+
     def why_not(circle, value):
         return circle.closes({HEADER: value}.get)
     other, ours = "0123456789abcdef", Circle()
@@ -123,5 +166,5 @@ def test_a_request_that_comes_from_ourselves_is_refused():
     assert circle.header[1].split(",")[0] == circle.id and other in circle.header[1].split(",")
     for n in range(1000):
         assert not why_not(ours, f"{n:016x}" + "," * 10_000)
-    assert len(ours.header[1]) == 17 * MOST_ABOVE + 16
+    assert len(ours.header[1]) == 17 * MOST_ABOVE + 16 and f"{999:016x}" in ours.header[1]
     assert not why_not(ours, "rubbish, \x00") and not why_not(ours, None)

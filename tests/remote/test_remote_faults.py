@@ -74,6 +74,41 @@ def test_a_url_that_the_server_names_has_a_longest_length(location):
         Origin("http://127.0.0.1/mcp").target_of(location, "/mcp")
 
 
+ODD = [     # an answer → what the caller gets in its place
+    ('{"jsonrpc": "2.0", "id": "5", "result": {"a": 1}}', {"result": {"a": 1}}),
+    ('{"jsonrpc": "2.0", "id": 5.0, "result": {}}', {"result": {}}),
+    ('{"jsonrpc": "2.0", "id": 5, "result": {}, "error": null}', {"result": {}}),
+    ('{"jsonrpc": "2.0", "id": null, "error": {"code": -1, "message": "gone"}}',
+     {"error": {"code": -1, "message": "gone"}}),
+    ('{"jsonrpc": "2.0", "id": 5, "result": null, "error": {"code": 1, "message": "x"}}',
+     {"error": {"code": 1, "message": "x"}}),
+    ('{"jsonrpc": "2.0", "id": 5, "error": "boo"}', {"error": {
+        "code": -32603, "message": 'an answer without a result or an error, but with "boo"'}}),
+    ('{"jsonrpc": "2.0", "id": 5, "result": "hello"}', {"error": {
+        "code": -32603, "message": 'an answer without a result or an error, but with "hello"'}})]
+
+
+@pytest.mark.parametrize("text, meant", ODD)
+@pytest.mark.parametrize("way", ["http", "sse", "standalone stream"])
+def test_an_answer_that_is_a_little_wrong_is_understood(serve, connect, way, text, meant):
+    stream, old = old_server()
+
+    def streams(handler):
+        handler.begins_events()
+        if way == "sse":
+            handler.wfile.write(b"event: endpoint\ndata: /messages?s=1\n\n")
+            handler.event(stream.get())
+        sees(handler.server, "tools/call")
+        handler.wfile.write(f"data: {text}\n\n".encode())
+        handler.server.release.wait(10)
+    script = {"http": {"tools/call": lambda handler: handler.sends(200, JSON, text)},
+              "sse": {**old, "GET": streams},
+              "standalone stream": {"GET": streams, "tools/call": hangs}}
+    remote = connect(serve(script[way]).url, type="sse" if way == "sse" else "http")
+    initialize(remote)
+    assert ask(remote, "tools/call", 5) == {"jsonrpc": "2.0", "id": 5, **meant}
+
+
 def test_an_answer_on_the_standalone_stream_that_cannot_be_used_fails_its_call(serve, connect):
     def stream(handler):
         handler.begins_events()
@@ -155,9 +190,69 @@ GONE = [
 
 @pytest.mark.parametrize("status, body", GONE)
 def test_a_session_that_is_gone_is_found_out_by_status_or_words(serve, connect, status, body):
-    remote = connect(serve({"tools/call": lambda handler: handler.sends(status, JSON, body)}).url)
+    def gone(handler):
+        handler.sends(status, JSON, body.replace('"id": 5', f'"id": "{handler.message["id"]}"'))
+    remote = connect(serve({"tools/call": gone, "ping": gone}).url)
     initialize(remote)
-    assert ask(remote, "tools/call", 5) == FORGOTTEN
+    answer = ask(remote, "tools/call", 5)
+    if status in (404, 410):
+        assert answer == FORGOTTEN
+    else:   # it may be about a session of the tool's own: a ping of ours finds that out
+        assert answer["id"] == 5 and "session" in problem(answer).lower()
+        assert says(remote) == FORGOTTEN
+
+
+@pytest.mark.parametrize("status, body", [
+    (200, missing("Session not found: build-4711", -32000, 5)),
+    (200, missing("Session not found", -32600, 5)),
+    (400, missing("argument 'session_name' is required", -32600, 5)),
+    (404, missing("no such session of the browser", -32602, 5)), (422, "Session not found")])
+@pytest.mark.parametrize("kind", ["http", "sse"])
+def test_a_tool_may_say_that_a_session_of_its_own_is_missing(serve, connect, status, body, kind):
+    stream, old = old_server()
+
+    def call(handler):
+        if kind == "http" or status != 200:
+            handler.sends(status, JSON, body)
+        else:
+            handler.sends(202, JSON, "")
+            stream.put(json.loads(body))
+
+    def post(handler):
+        (call if handler.message.get("method") == "tools/call" else old["*"])(handler)
+    server = serve({"tools/call": call} if kind == "http" else {**old, "*": post})
+    remote = connect(server.url, type=kind)
+    initialize(remote)
+    assert "ession" in problem(ask(remote, "tools/call", 5))
+    assert sees(server, "ping")
+    assert "ession" in problem(ask(remote, "tools/call", 5))
+    assert ask(remote, "tools/list", 7)["result"]
+    stream.put(None)
+
+
+def test_a_508_that_is_not_of_a_router_concerns_its_call_alone(serve, connect):
+    remote = connect(serve({"tools/call": lambda handler: handler.sends(
+        508, "text/html", "<title>508 Resource Limit Is Reached</title>", Retry_After="1")}).url)
+    initialize(remote)
+    assert "answered HTTP 508 Loop Detected: 508 Resource Limit" in problem(
+        ask(remote, "tools/call", 5))
+    assert ask(remote, "ping", 6)["result"]
+
+
+@pytest.mark.parametrize("status, body", [
+    (404, "Cannot GET /mcp"), (404, '{"message":"Not Found"}'), (405, ""), (410, "gone"),
+    (400, "Bad Request: session required"), (404, missing("Session not found"))])
+def test_a_server_without_a_stream_of_its_own_has_not_forgotten_the_session(
+        serve, connect, status, body):
+    server = serve({"GET": lambda handler: handler.sends(status, "text/plain", body)})
+    remote = connect(server.url)
+    initialize(remote)
+    sees(server, "GET")
+    if status != 405:
+        sees(server, "ping")
+    for id in range(3):
+        assert ask(remote, "tools/call", id)["result"]
+    assert remote.said.empty()
 
 
 def event_of(handler):
@@ -186,12 +281,14 @@ def test_a_session_that_is_gone_is_found_out_whatever_is_sent(
                 return
             sees(handler.server, "tools/call")
         handler.sends(status, JSON, body)
-    remote = connect(serve({method: act or gone for method, act in script.items()}).url)
+    remote = connect(serve({"ping": gone, **{method: act or gone
+                                             for method, act in script.items()}}).url)
     initialize(remote)
     remote.send({**request("tools/call"), "id": 5})
     if "notifications/x" in script:
         remote.send(notification("notifications/x"))
-    assert says(remote) == FORGOTTEN
+    while (said := says(remote)) != FORGOTTEN:
+        assert said["id"] == 5 and problem(said)
 
 
 @pytest.mark.parametrize("status, body", [*GONE[:4], (200, None)])
@@ -200,16 +297,17 @@ def test_a_session_of_http_with_sse_that_is_gone_is_found_out_too(serve, connect
     answers = script["*"]
 
     def post(handler):
-        if handler.message["method"] != "tools/call":
+        if handler.message["method"] not in ("tools/call", "ping"):
             answers(handler)
         elif body:
             handler.sends(status, JSON, body)
         else:
             handler.sends(202, JSON, "")
-            stream.put(json.loads(missing("Session not found", id=5)))
+            stream.put(json.loads(missing("Session not found", id=handler.message["id"])))
     remote = connect(serve({**script, "*": post}).url, type="sse")
     initialize(remote)
-    assert ask(remote, "tools/call", 5) == FORGOTTEN
+    said = ask(remote, "tools/call", 5)
+    assert FORGOTTEN in (said, status in (404, 410) or says(remote))
     stream.put(None)
 
 
@@ -288,10 +386,11 @@ def test_a_stream_that_is_refused_for_a_moment_is_opened_later(
     assert says(remote)["method"] == "news"
 
 
-def test_a_stream_without_news_is_not_opened_again_and_again(serve, connect):
+@pytest.mark.parametrize("more", ["", "id: 7\nevent: ping\ndata: x"])
+def test_a_stream_without_news_is_not_opened_again_and_again(serve, connect, more):
     def stream(handler):
         handler.begins_events()
-        handler.wfile.write(b"retry: 0\n\n")
+        handler.wfile.write(f"retry: 0\n{more}\n\n".encode())
     server = serve({"GET": stream})
     initialize(connect(server.url))
     sees(server, "GET")
@@ -303,7 +402,7 @@ def test_a_stream_without_news_is_not_opened_again_and_again(serve, connect):
     (JSON, '{"hello": "there"}', '(HTTP 200): not a JSON-RPC object with "jsonrpc": "2.0": '
                                  '{"hello": "there"}'),
     (JSON, "", "(HTTP 200): not JSON"), (JSON, "[]", "answered HTTP 200 with something else"),
-    (JSON, '{"jsonrpc": "2.0", "id": "5", "result": {}}', 'the answer: {"jsonrpc": "2.0", "id"'),
+    (JSON, '{"jsonrpc": "2.0", "id": "x", "result": {}}', 'the answer: {"jsonrpc": "2.0", "id"'),
     ("text/html", "<p>Hello", "answered HTTP 200 OK: Hello"), ("", "", "answered HTTP 200 OK")])
 def test_what_is_no_answer_is_told_with_its_status_and_first_words(
         serve, connect, kind, body, told):
@@ -391,6 +490,15 @@ def test_the_request_that_is_one_too_many_fails_at_once(serve, connect, monkeypa
     for id in range(2):
         remote.send({**request("tools/call"), "id": id})
     assert "too many requests wait for its answers" in problem(ask(remote, "ping", 3))
+
+
+def test_as_many_calls_as_may_be_leave_room_for_the_lists_of_others(serve, connect, monkeypatch):
+    monkeypatch.setattr("upstreams.connections.remote.remote.MOST_CALLS", 20)
+    remote = connect(serve({"tools/call": lambda handler: handler.server.release.wait(10)}).url)
+    for id in range(20):
+        remote.send({**request("tools/call"), "id": id})
+    assert "too many requests wait for its answers" in problem(ask(remote, "tools/call", 20))
+    assert ask(remote, "tools/list", 21)["result"]
 
 
 def test_an_event_of_many_short_lines_takes_little_memory():

@@ -204,8 +204,8 @@ class PendingRequests:
     def answer(self, response):
         """Send a response home under its asker's id. Returns its row; None if nobody waits."""
         id = response["id"]
-        if row := self.take(_ours(id) if isinstance(id, str) else id):
-            _send_home(row, _whole(response))
+        if row := self.take(ours(id) if isinstance(id, str) else id):
+            _send_home(row, whole(response))
         return row
 
     def as_answer(self, found):
@@ -215,7 +215,7 @@ class PendingRequests:
         if not isinstance(found, dict) or not {"jsonrpc", "result", "error"} & found.keys():
             return None
         id, rows = found.get("id"), self.rows()
-        our_id = _ours(id)
+        our_id = ours(id)
         is_plain = "result" in found or isinstance(dig(found, "error", "code"), int)
         if our_id is None and is_plain and "method" not in found and len(rows) == 1:
             our_id = rows[0][0]
@@ -226,7 +226,7 @@ class PendingRequests:
     def progress(self, message):
         """Send a progress notification to the asker of its token, under the asker's token."""
         token = dig(message, "params", "progressToken")
-        row = self.find(_ours(token)) if is_id(token) else None
+        row = self.find(ours(token)) if is_id(token) else None
         if row is None or row.token is None:
             return False
         row.heard = time.monotonic()
@@ -295,7 +295,7 @@ class PendingRequests:
         return len(self._rows)
 
 
-def _ours(id):
+def ours(id):
     """An id or a token as we gave it: some peers turn the number 7 into "7", " 7", "7.0" or [7].
     None for what is no id."""
     if isinstance(id, (int, float)) and not isinstance(id, bool):
@@ -322,7 +322,7 @@ def _send_home(row, response):
             row.call.fail(*BUG)
 
 
-def _whole(response):
+def whole(response):
     """A response as it should be: with a result alone, which is an object, or with an error alone.
     Clients take nothing else for an answer, and would wait on."""
     value, problem = response.get("result"), response.get("error")

@@ -70,13 +70,19 @@ class Listening:
 
     def subscribe(self, message, reply_to):
         """Answered when the server has acknowledged it: from then on nothing is missed."""
-        row = uri, _, _ = message["params"]["uri"], message["id"], reply_to
+        uri, id, clock = message["params"]["uri"], message["id"], self._life.upstream.clock
+        row = uri, id, reply_to
+        if timeout := self._life.entry.timeout:
+            deadline = clock.after(timeout, lambda: self._too_late(row))
+
+            def answered(answer):
+                clock.forget(deadline)
+                reply_to.send(answer)
+            row = uri, id, OnAnswer(answered, reply_to)
         with self._lock:
             self._wanted |= {uri}
             self._waiting.append(row)
         self._look()
-        if self._life.entry.timeout:
-            self._life.upstream.clock.after(self._life.entry.timeout, self._too_late, row)
 
     def _too_late(self, row):
         """Called by the clock, for a server that acknowledges nothing."""

@@ -4,6 +4,7 @@ Comes in by router.py, as a program of its own. May import: transports.fabric,
 transports.program, upstreams.config, upstreams.server, upstreams.connections.remote.
 
 In reading order:
+    entry.py    the URL as a server
     relay.py    one client, one server, and what is kept to begin anew
 """
 

@@ -14,6 +14,7 @@ import functools
 import itertools
 import logging
 import math
+import re
 import threading
 import time
 from dataclasses import dataclass, field
@@ -26,18 +27,22 @@ from transports.fabric.session import Gate, Session
 from transports.fabric.text import hidden
 from transports.program.options import CannotServe
 from transports.program.signals import end_ourselves
-from upstreams.config.entries import Entry
+from upstreams.connections.remote import circle
 from upstreams.connections.remote.connection import HttpFailed, Origin, ServerConnection
 from upstreams.server.audience import MOST_SUBSCRIPTIONS
 from upstreams.server.catalog import CHANGED
 from upstreams.server.life import MOST_QUESTIONS
+
+from .entry import entry_for
 
 log = logging.getLogger("router")
 
 FIRST_PAUSE = 0.5       # seconds until a lost session is opened again; doubled with each failure
 LONGEST_PAUSE = 30.0
 HEALTHY = 10.0          # seconds of a session after which earlier failures do not count
-FIRST_TRIES = 4         # connections, if nothing has come of any
+FIRST_TRIES = 4         # connections, if nothing has come of any since the client said something
+# What is no MCP server that we may use: these HTTP errors, and success with something else.
+FINAL, NO_ANSWER = (401, 403, 404, 405), re.compile(r'server ".*(?:answered |\()HTTP 2')
 LONGEST_KEPT = 100_000  # bytes of a message that is kept for the next session
 END_SECONDS = 5.0       # for the server to hear that the session has ended
 
@@ -47,28 +52,6 @@ KEPT = {"initialize": None, "notifications/initialized": None, "logging/setLevel
 OPENING = "initialize", None    # its key among these
 
 
-def entry_for(url, token=None, is_meant=False):
-    """The Entry of the server at this URL; `token` (bytes) goes with each request. But only to
-    this machine unless it `is_meant` for that server: the environment's is the token of routers.
-
-    Raises ValueError if this is no URL.
-    """
-    try:
-        origin = Origin(url)
-    except ValueError as problem:
-        raise ValueError(f"--connect {url}: {problem}, as http://127.0.0.1:8080/mcp") from None
-    if token and not is_meant and not origin.is_here:
-        log.warning("MCP_ROUTER_TOKEN is not sent to %s: only --token-file is, to other machines",
-                    origin)
-        token = None
-    secrets = (token.decode("latin-1"),) if token else ()
-    path = origin.target.partition("?")[0]
-    return Entry(
-        name=origin.url_of(path),   # for logs: a query may be secret
-        url=url, type="sse" if path.endswith("/sse") else None, secrets=secrets,
-        headers=tuple(("Authorization", f"Bearer {secret}") for secret in secrets))
-
-
 def pass_on(options, serve, connect):
     """--connect, as a function of the clock that serves one client until its input ends and
     returns the exit status; `serve` is that of transports/stdio.py, and `connect` makes a
@@ -76,6 +59,7 @@ def pass_on(options, serve, connect):
     entry = entry_for(options.given["--connect"], options.access.token,
                       options.given["--token-file"] is not None)
     hidden.add(entry.secrets)
+    circle.is_relay()
     return functools.partial(_pass_on, entry, options, serve, connect)
 
 
@@ -126,6 +110,8 @@ class Relay:
         self._pause = 0.0                   # before the next life
         self._initializes = False           # whether the client has begun a session
         self._works, self._tries = False, 0     # whether the server has ever given a result
+        self._asked = False                 # whether the client has said anything
+        self._refused = None                # why the server would have nothing of us, before that
         self._lock = threading.Lock()
         # protected by _lock:
         self._life = None
@@ -149,7 +135,7 @@ class Relay:
             for part in message:
                 self.handle(session, part, reply_to)
             return
-        kind = kind_of(message)
+        kind, self._asked = kind_of(message), True
         if passing.watched:
             passing.observer.from_client(session, message)
         try:
@@ -177,6 +163,8 @@ class Relay:
         life, problem = self._note(message)
         if problem and call:
             call.fail(SERVER_UNAVAILABLE, problem)
+            if self._refused:
+                self._give_up(self._refused)
         elif not problem and not (call and call.ended):
             self._send(life.connection, message, call)
 
@@ -263,8 +251,10 @@ class Relay:
                 self._capabilities = message["result"].get("capabilities")
         self._works = self._works or "result" in message
         call.send(message)
-        if call.method == "initialize" and not self._works:
-            self._give_up(str(dig(message, "error", "message")))
+        text = str(dig(message, "error", "message"))
+        if call.method == "initialize" and not self._works and (
+                life.connection.refused_with in FINAL or NO_ANSWER.match(text)):
+            self._give_up(text)
 
     def _opened_again(self, life, answer):
         if "error" in answer:
@@ -292,7 +282,7 @@ class Relay:
         if self._life and not self._life.connection.join(0):    # it may wait for a login
             self._clock.after(FIRST_PAUSE, self._begin)
             return
-        connection = self._connect()
+        connection, self._refused = self._connect(), None
         with self._lock:
             if self._left:
                 return
@@ -314,9 +304,11 @@ class Relay:
     def _ended(self, life, reason, pause=None):
         """The connection has ended, or its session could not be opened. Begin another, after
         `pause` seconds if the server said so."""
-        self._tries += 1
-        hopeless = not self._works and (pause == math.inf or self._tries >= FIRST_TRIES)
+        self._tries += self._asked
         reason = reason.rstrip(".")
+        if not self._works and (pause == math.inf or self._tries >= FIRST_TRIES):
+            self._refused = reason
+        hopeless = self._refused and self._asked
         text = f"{self.name}: {reason}" + ("" if hopeless else "; its session is opened again")
         with self._lock:
             if life.ended or self._left:

@@ -18,6 +18,7 @@ from .message_headers import TOKEN
 
 log = logging.getLogger("router")
 
+LOOK_SECONDS = 0.5      # between two looks whether somebody has logged in
 COMMAND_SECONDS = 30.0  # that the command for headers may take
 SHORTEST_SECRET = 4     # characters: shorter words would make the log unreadable
 
@@ -53,6 +54,16 @@ class ConfigHeaders:
             if self._pairs is None or self.can_change and self._pairs == refused:
                 self._pairs = _with_agent({**self._fixed, **_checked(self._printed().items())})
             return self._pairs
+
+    def needed(self, problem):
+        """What a person must do before the server takes what it answered so; None for nothing."""
+        return self._login and self._login.needed(problem)
+
+    def wait_for_login(self, ended):
+        """Until it may have been done, or this Event: so long whoever joins the connection is told
+        that this life is not over, and another one makes no sense."""
+        while not ended.wait(LOOK_SECONDS) and not self._login.changed():
+            pass
 
     def _with_login(self, refused):
         """Requires _getting."""

@@ -31,7 +31,10 @@ class HttpFailed(Exception):
     """There is no usable answer; the text says what happened."""
 
     status = pause = body = None    # what a Problem has
-    forgotten, challenges = False, ()
+    in_doubt = False    # whether it may mean that the server has forgotten our session,
+    forgotten = False   # and whether it means just that
+    is_circle = False   # whether a router says that we are, by way of others, ourselves
+    challenges = ()     # what it says about a login
 
 
 class Unreachable(HttpFailed):

@@ -6,7 +6,7 @@ both ends are kept, and the ones after it still arrive: memory is bounded.
 
 import re
 
-SHORTEST_RETRY, LONGEST_RETRY = 0.01, 300.0     # seconds
+SHORTEST_RETRY, LONGEST_RETRY = 0.25, 300.0     # seconds
 ENDS = 400      # bytes that are kept of either end of what is too long
 
 _LINE_END = re.compile(rb"\r\n|\n|\r")

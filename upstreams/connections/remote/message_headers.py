@@ -11,6 +11,8 @@ import logging
 import os
 import re
 import secrets
+import threading
+import time
 
 from transports.fabric.messages import VERSION_KEY, dig
 from transports.fabric.text import printable
@@ -31,6 +33,7 @@ _NAMED_SCHEMAS = {"properties", "patternProperties", "$defs", "definitions", "de
 HEADER = "Mcp-Router-Within"
 PARENT = "MCP_ROUTER_ID"    # the environment variable that tells a server which router started it
 MOST_ABOVE = 100
+HEARD_SECONDS = 60.0    # after its last request, that a router counts as one above us
 _ID = re.compile("[0-9a-f]{16}")
 
 REFUSED = ("This router is, perhaps by way of others, a server of its own, which would make names "
@@ -195,23 +198,33 @@ class Circle:
     """How a router finds out that it is, by way of others, a server of its own: a circle of
     routers would make names and sessions without end.
 
-    Each request to a remote server says in a header which routers it comes from: we, and those
-    that were seen to be above us. A router that finds itself among them refuses. So the last entry
-    that would close the circle fails, with a sentence; all else goes on. There is one Circle in
-    the program; router.py gives its `closes` to those who check requests. Any thread may call it.
+    Each request to a remote server says in a header which routers it comes from: we, those that
+    have started us, and those whose requests came to us in the last minute. A router that finds
+    itself among them refuses, so an entry of the circle fails, with a sentence, and is tried again
+    like others that fail; all else goes on. There is one Circle in the program; router.py gives
+    its `closes` to those who check requests. Any thread may call anything here.
     """
 
     def __init__(self):
         self.id = secrets.token_hex(8)
-        # A router that a router starts is below it. What is further below need not be: an agent
-        # may well call the router that runs it.
-        parent, _, process = os.environ.get(PARENT, "").partition(":")
-        os.environ[PARENT] = f"{self.id}:{os.getpid()}"
-        self._set(_ID.findall(parent) if process == str(os.getppid()) else [])
+        started_by, _, self._parent = os.environ.get(PARENT, "").partition(":")
+        # By way of a shell and the like too.
+        self._starters = _ID.findall(started_by)[:MOST_ABOVE]
+        os.environ[PARENT] = f"{','.join([self.id, *self._starters])}:{os.getpid()}"
+        self._lock = threading.Lock()
+        self._heard = {}    # id of a router → when it was last heard; protected by _lock
 
-    def _set(self, above):
-        self._above = above[:MOST_ABOVE]
-        self.header = HEADER, ",".join([self.id, *self._above])
+    def is_relay(self):
+        """Only a parent counts for a relay: an agent may well call the router that runs it."""
+        if self._parent != str(os.getppid()):
+            self._starters = []
+
+    @property
+    def header(self):
+        moment = time.monotonic() - HEARD_SECONDS
+        with self._lock:
+            heard = [id for id, when in self._heard.items() if when > moment]
+        return HEADER, ",".join([self.id, *self._starters, *heard])
 
     def closes(self, header):
         """Why a request is refused that comes from ourselves, by `header(name)`; None for others,
@@ -220,8 +233,12 @@ class Circle:
         ids = _ID.findall(value[:20 * MOST_ABOVE]) if value else ()
         if self.id in ids:
             return REFUSED
-        if new := [id for id in ids if id not in self._above]:
-            self._set([*new, *self._above])
+        with self._lock:
+            for id in ids:
+                self._heard.pop(id, None)   # so that the latest come last
+                self._heard[id] = time.monotonic()
+            for id in list(self._heard)[:-MOST_ABOVE]:
+                del self._heard[id]
         return None
 
 

@@ -5,17 +5,22 @@ it, and then the answer. The stream of a legacy request may break before that, a
 GET (2025-11-25, Transports, Resumability and Redelivery).
 """
 
+import itertools
 import logging
 import time
 
-from transports.fabric.messages import dig, encode, is_id
+from transports.fabric.gather import GrowingPause
+from transports.fabric.messages import dig, encode, is_id, request
+from transports.fabric.pending import ours
 
 from .connection import HttpFailed
-from .event_stream import EventStream
+from .event_stream import SHORTEST_RETRY, EventStream
 from .problem import Problem, shown
 
 log = logging.getLogger("router")
 
+PINGS = "router-ping-"  # how the ids of our own requests begin
+PING_SECONDS = 30.0     # for the answer to one
 NOTE_SECONDS = 30.0     # for the server to accept a notification or a response
 MOST_RESUMPTIONS = 5    # of one stream in a row that bring nothing, and end at once
 LASTS = 5.0             # seconds of a connection that did not end at once
@@ -24,6 +29,18 @@ RETRY = 1.0             # seconds before one, if the server does not say how man
 INITIALIZED, CANCELLED = "notifications/initialized", "notifications/cancelled"
 JSON, EVENTS = "application/json", "text/event-stream"
 _POST = [("Content-Type", JSON), ("Accept", f"{JSON}, {EVENTS}")]
+
+
+def id_among(waiting, message):
+    """Which of these ids a message answers; None for none. Some servers turn the number 7 into
+    "7". An error whose id is null is for the one request, if only one waits."""
+    id = dig(message, "id")
+    if dig(message, "jsonrpc") != "2.0" or "method" in message:
+        return None
+    if id is None and "error" in message:
+        ids = list(waiting)     # at once: other threads change it
+        return ids[0] if len(ids) == 1 else None
+    return next((one for one in (id, ours(id), str(id)) if is_id(id) and one in waiting), None)
 
 
 class MessagePost:
@@ -79,7 +96,10 @@ class MessagePost:
         try:
             self._ask()
         except Problem as problem:
-            if self.method != "initialize" or not self._remote.becomes_old(problem):
+            if self.method != "initialize":
+                raise
+            self._remote.refused_with = problem.status
+            if not self._remote.stream.becomes_old(problem):
                 raise
             self._ask()
         self.headers = self.wire.headers
@@ -98,8 +118,9 @@ class MessagePost:
     def _read_stream(self):
         """The stream of this request, to its end, over as many connections as that takes."""
         remote, in_vain, events = self._remote, 0, EventStream(self._remote.longest)
+        pause = GrowingPause(SHORTEST_RETRY, RETRY)
         while True:
-            before, began = events.last_id, time.monotonic()
+            before, began, self._has_news = events.last_id, time.monotonic(), False
             problem = self._read_events(events)
             if self.over or remote.closing.is_set():
                 return
@@ -107,12 +128,13 @@ class MessagePost:
             in_vain = 0 if lasted or events.last_id != before else in_vain + 1
             if self.is_modern or not events.last_id or in_vain > MOST_RESUMPTIONS:
                 raise problem
-            remote.closing.wait(RETRY if events.retry is None else events.retry)
+            if lasted or self._has_news:
+                pause.reset()
+            remote.closing.wait(RETRY if events.retry is None else max(events.retry, pause.next()))
             try:
                 remote.stream.get(self.wire, events.last_id)
             except HttpFailed as again:
-                if again.forgotten:
-                    raise
+                remote.failed(again)
                 raise HttpFailed(f"{problem}, and it could not be resumed: {again}") from None
 
     def _read_events(self, events):
@@ -121,6 +143,7 @@ class MessagePost:
         try:
             for kind, data, whole in events.events(self.wire.pieces()):
                 if kind == b"message" and data != b"":  # which would only tell an id
+                    self._has_news = True
                     self._remote.take_in(data, self, whole)
                 if self.over:
                     self.wire.finish()
@@ -149,3 +172,23 @@ class MessagePost:
                         remote.redact(str(failed)))
         elif not failed and wire.kind() != EVENTS:
             wire.finish()
+
+
+class Doubt:
+    """Whether the server has forgotten our session: a ping of ours finds it out, one at a time."""
+
+    def __init__(self, remote, clock):
+        self._remote, self._clock, self._ids, self._id = remote, clock, itertools.count(1), None
+
+    def asked(self, id):
+        """Whether this is the id of such a ping."""
+        return str(id).startswith(PINGS)
+
+    def find_out(self):
+        remote = self._remote
+        if remote.closing.is_set() or self._id in remote.posts \
+                or not (remote.message_headers.session or remote.stream.is_old):
+            return
+        self._id = f"{PINGS}{next(self._ids)}"
+        remote.send({**request("ping"), "id": self._id})
+        self._clock.after(PING_SECONDS, remote.give_up, self._id)

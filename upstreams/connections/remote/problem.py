@@ -10,6 +10,7 @@ from transports.fabric.messages import (METHOD_NOT_FOUND, RESPONSE, InvalidMessa
 from transports.fabric.text import printable
 
 from .connection import HttpFailed
+from .message_headers import REFUSED
 
 LONGEST_BODY = 2**20    # bytes of the body of an error
 BODY_SECONDS = 5.0      # that it may take
@@ -18,7 +19,7 @@ LONGEST_PAUSE = 3600.0  # seconds that we wait because a Retry-After says so
 
 # 2025-11-25, Transports, Session Management, demands 404; others answer 400, and say in words
 # that it is the session, alone or in a JSON-RPC error of one of these codes. With another status,
-# 200 among them, it must say just that: a tool may have sessions of its own.
+# 200 among them, it must say just that. All but the 404 may be about sessions of a tool's own.
 _FORGOTTEN_CODES = None, -32000, -32001, -32600
 _FORGOTTEN = re.compile(
     r"(?:[\w ]{1,30}: )?(?:(?:no|missing|invalid|unknown)(?: (?:valid|such|active))?(?: mcp)?[ -]"
@@ -34,7 +35,7 @@ class Problem(HttpFailed):
     """An HTTP error, or a success with something else than an answer. `in_session`: whether we
     named a session, or, with HTTP+SSE, post to the endpoint of one that has worked."""
 
-    def __init__(self, wire, in_session):
+    def __init__(self, wire, in_session, method="POST"):
         data = bytearray()
         # The status says enough if the rest does not come.
         with contextlib.suppress(HttpFailed), wire.within(BODY_SECONDS):
@@ -48,7 +49,11 @@ class Problem(HttpFailed):
         self.challenges = wire.headers.get_all("www-authenticate", [])
         words = shown(str(self.body["error"].get("message")) if self.body
                       else without_markup(data[:20_000].decode("utf-8", "replace")))
-        self.forgotten = in_session and self._is_forgotten(words)
+        self.in_doubt = in_session and self._says_forgotten(words)
+        # An error in JSON-RPC may answer just one request, and there may be no route for a GET.
+        self.forgotten = self.in_doubt and method == "POST" and wire.status in (404, 410) \
+            and dig(self.body, "id") is None
+        self.is_circle = wire.status == 508 and words == shown(REFUSED)     # another 508 is not
         text = f"answered HTTP {wire.status} {wire.reason}".rstrip()
         if wire.status < 300:
             text = f"sent {wire.kind() or 'nothing'} in place of an answer; it {text}"
@@ -58,8 +63,8 @@ class Problem(HttpFailed):
         text += "" if self.pause is None else f"; try again in {self.pause:g} seconds"
         super().__init__(text)
 
-    def _is_forgotten(self, words):
-        """Whether the server does not know our session any more."""
+    def _says_forgotten(self, words):
+        """Whether it may mean that the server does not know our session any more."""
         code = self.body["error"].get("code") if self.body else None
         if self.status == 404:  # unless it knows us, and lacks the method of this request
             return code != METHOD_NOT_FOUND or self.body.get("id") is None

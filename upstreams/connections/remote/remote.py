@@ -5,8 +5,8 @@ each in a POST of its own.
     NAME-notes     sends notifications and responses, one after the other; ends the session last
     NAME-stream    reads what a legacy server says of its own accord
 
-Whatever comes in place of an answer fails that request and concerns nobody else. The connection
-ends only if it could not be opened, or the server has forgotten the session.
+Whatever comes in place of an answer fails that request alone. The connection ends only if it
+could not be opened, or the server has forgotten the session.
 """
 
 import functools
@@ -19,11 +19,12 @@ from transports.fabric.messages import (RESPONSE, SERVER_UNAVAILABLE, InvalidMes
                                         encode, error, id_of_answer, kind_of)
 from transports.fabric.outbox import too_far_behind
 from transports.fabric.peers import StartFailed
+from transports.fabric.pending import whole
 
 from .config_headers import ConfigHeaders
 from .connection import HttpFailed, Origin, Unreachable
 from .message_headers import MessageHeaders
-from .message_post import INITIALIZED, MessagePost
+from .message_post import INITIALIZED, Doubt, MessagePost, id_among
 from .problem import error_in, says_forgotten, shown
 from .senders import Sender, Senders
 from .server_stream import ServerStream
@@ -32,8 +33,9 @@ from .wire import Wire
 log = logging.getLogger("router")
 
 MOST_REQUESTS = 500     # that wait for an answer of this server; more are refused
+MOST_CALLS = 450        # of these, that are not such as lists, which the sessions of others need
+SHORT = "/list", "initialize", "ping", "server/discover", "subscriptions/listen"
 DELETE_SECONDS = 2.0    # to end the session
-LOOK_SECONDS = 0.5      # between two looks whether somebody has logged in
 FORGOTTEN = "the server has forgotten our session"
 
 
@@ -47,8 +49,8 @@ class Remote:
     """One life of one remote server. `start` it once; `send` and `close` from any thread."""
 
     def __init__(self, entry, label, clock, longest=64 * 2**20, login=None):
-        self.entry, self.label, self.pid, self._login = entry, label, None, login
-        self.longest = longest      # bytes of one message
+        self.entry, self.label, self.pid = entry, label, None
+        self.longest, self._login = longest, login      # bytes of one message
         self.message_headers = MessageHeaders(entry.name)
         self.stream = ServerStream(self)
         self.ready = threading.Event()      # requests wait while the server is not ready for them
@@ -59,12 +61,14 @@ class Remote:
         self._started = False
         self._waits = False         # whether the next life makes no sense before a login
         self.opened = False         # whether any request was answered with a result
+        self.refused_with = None    # the HTTP error that `initialize` was answered with
         # Held while on_message runs, which one thread at a time calls. No thread takes it that
         # holds a lock, and on_message does not wait.
         self._delivering = threading.Lock()
         self._lock = threading.Lock()
         # protected by _lock:
-        self._posts = {}            # id → MessagePost, for each request without an answer
+        self.posts = {}            # id → MessagePost, for each request without an answer
+        self._doubt = Doubt(self, clock)
         self._behind = self._bytes = 0  # messages that may yet have to be sent, and their bytes
         self._reported = self._closed = False
 
@@ -110,14 +114,15 @@ class Remote:
             self._behind += 1
             self._bytes += len(post.body)
             if post.id is not None:
-                self._posts[post.id] = post
+                self.posts[post.id] = post
         if post.id is None and fits:
             if post.method == INITIALIZED:
                 self.ready.clear()  # requests wait until it was accepted: a POST may overtake
             self._note_sender.put(post.send_note)
         elif post.id is None:
             self.end("too much waits to be sent to it")
-        elif not fits or not self._requests.put(post.send_request):
+        elif not fits or not self._requests.put(
+                post.send_request, MOST_REQUESTS if post.method.endswith(SHORT) else MOST_CALLS):
             self.release(post)
             # In another thread: this one may be the one that runs on_message.
             self._clock.after(0, self.fail, post, "was not asked: too many requests wait for its "
@@ -149,7 +154,7 @@ class Remote:
             sender.wire.abort(sender.wire.user, "was closed")
         self._note_sender.put(self._end_session)
         if self._waits:
-            self._note_sender.put(self._wait_for_login)
+            self._note_sender.put(lambda _wire: self.config_headers.wait_for_login(self._ended))
         self._note_sender.put(None)
 
     def join(self, seconds):
@@ -203,23 +208,23 @@ class Remote:
                 spoilt = data if len(found) == 1 else encode(message)
                 id = None if dig(message, "method") else dig(message, "id")
                 self._skip(problem, spoilt, id, post)
+            if says_forgotten(message):
+                self._doubt.find_out()
 
     def _take_in(self, message, post):
-        if says_forgotten(message) and (self.message_headers.session or self.stream.is_old):
-            self.end(FORGOTTEN, 0)
-            return
+        answered = self.posts.get(id_among(self.posts, message))
+        if answered:
+            message = {**message, "id": answered.id}
         if kind_of(message) is RESPONSE:
-            with self._lock:
-                answered = self._posts.get(message["id"])
             if answered:
                 message = self.message_headers.learn(
-                    answered, message, post.headers if post else {})
+                    answered, whole(message), post.headers if post else {})
                 if "result" in message and not self.opened:
                     self.opened = True
                     _was_let_in(self.entry).set()
                 answered.over = True
                 with self._lock:
-                    self._posts.pop(message["id"], None)
+                    self.posts.pop(message["id"], None)
         self._pass_on(message)
 
     def _skip(self, problem, data, id, post):
@@ -228,7 +233,7 @@ class Remote:
         status = f" (HTTP {post.wire.status})" if post else ""
         text = f"{problem}: {shown(data)}"
         with self._lock:
-            post = post or self._posts.get(id if isinstance(id, (int, str)) else None)
+            post = post or self.posts.get(id if isinstance(id, (int, str)) else None)
         if post:
             self.fail(post, f"sent an answer that cannot be passed on{status}: {text}",
                       error_in(data))
@@ -236,6 +241,10 @@ class Remote:
             log.warning("%s: skipped what the server said: %s", self.label, self.redact(text))
 
     def _pass_on(self, message):
+        if "method" not in message and self._doubt.asked(message["id"]):
+            if says_forgotten(message):
+                self.end(FORGOTTEN, 0)
+            return
         with self._delivering:
             try:
                 self._on_message(message)
@@ -253,7 +262,7 @@ class Remote:
             if self._reported:
                 return
             self._reported = True
-            self._posts.clear()     # the Upstream answers them all
+            self.posts.clear()     # the Upstream answers them all
         try:
             self._on_closed(self.redact(reason), pause)
         except Exception:  # a bug of ours must not keep the threads alive
@@ -263,11 +272,11 @@ class Remote:
         """What we sent came to this HttpFailed. If nothing can come of the connection any more, it
         ends."""
         hopeless = isinstance(problem, Unreachable) and not (post and post.over)
-        if problem.forgotten:
+        if problem.forgotten or problem.in_doubt and post and self._doubt.asked(post.id):
             self.end(FORGOTTEN, 0)
-        elif problem.status == 508:     # it is, by way of others, ourselves
-            self.end(str(problem), math.inf)
-        elif needed := self._login and self._login.needed(problem):
+        elif problem.is_circle:
+            self.end(str(problem))
+        elif needed := self.config_headers.needed(problem):
             self._needs(needed, problem, post)
         elif not self.opened and problem.status in (401, 403):
             # It is final only for a server that has never let us in.
@@ -276,9 +285,9 @@ class Remote:
         elif not self.opened and (hopeless or problem.pause is not None):
             self.end(str(problem), problem.pause)
         elif post:
-            where = (f"names {self.origin.url_of(self.post_target)} as its endpoint, which "
-                     if self.stream.is_old and problem.status else "")
-            self.fail(post, f"{where}{problem}", problem.body)
+            self.fail(post, f"{self.stream.names_endpoint(problem)}{problem}", problem.body)
+        if problem.in_doubt:
+            self._doubt.find_out()
 
     def _needs(self, needed, problem, post):
         """A login, in words; one with more rights only for this request."""
@@ -289,40 +298,29 @@ class Remote:
         elif post:
             self.fail(post, f"{needed}: {problem}")
 
-    def becomes_old(self, problem):
-        """Whether the server speaks HTTP+SSE of 2024-11-05 (2025-11-25, Transports, Backwards
-        Compatibility), since it answered `initialize` with this Problem. Waits to know."""
-        if self.entry.type is not None or self.stream.is_old or problem.body is not None \
-                or problem.status not in (400, 404, 405):
-            return False
-        self.ready.clear()
-        self.start_stream(self.stream.run_old)
-        self.ready.wait()
-        return self.stream.is_old
-
     def note_sent(self, post):
         """A notification or a response was sent, or could not be."""
         self.release(post)
         if post.cancels is not None:
-            self._give_up(post.cancels)
+            self.give_up(post.cancels)
         if post.method == INITIALIZED:
             self.ready.set()
             if not self.stream.is_old and not self.closing.is_set():
                 self.start_stream(self.stream.run)
 
-    def _give_up(self, id):
+    def give_up(self, id):
         """Nobody waits for this request any more: no error if it is gone."""
         with self._lock:
-            post = self._posts.pop(id, None)
+            post = self.posts.pop(id, None)
         if post:
             post.give_up()
 
     def fail(self, post, text, body=None):
         """Answer a request with an error: the server's own if it sent one, else ours."""
         with self._lock:
-            waits = not self._closed and self._posts.get(post.id) is post
+            waits = not self._closed and self.posts.get(post.id) is post
             if waits:   # else the Upstream answers it, or did so
-                del self._posts[post.id]
+                del self.posts[post.id]
         if waits:
             post.over = True
             text = f'server "{self.entry.name}" {self.redact(text)}'
@@ -333,19 +331,13 @@ class Remote:
         """A request of ours is not wanted. Returns whether the server needs no message about that:
         closing the stream tells it (2026-07-28, Streamable HTTP, Cancellation)."""
         with self._lock:
-            post = self._posts.get(id)
+            post = self.posts.get(id)
         is_modern = post.is_modern if post else not self.message_headers.version
         if is_modern:
-            self._give_up(id)
+            self.give_up(id)
         return is_modern
 
     # -- NAME-notes
-
-    def _wait_for_login(self, _wire):
-        """`join` tells whoever wants another life that this one is not over, until it makes
-        sense."""
-        while not self._ended.wait(LOOK_SECONDS) and not self._login.changed():
-            pass
 
     def _end_session(self, wire):
         try:

@@ -1,6 +1,7 @@
 """Threads that talk to a remote server, one message at a time, each on a wire of its own."""
 
 import logging
+import math
 import queue
 import threading
 
@@ -47,10 +48,12 @@ class Senders:
         self._begun = 0                     # ever: for their names
         self._closed = False
 
-    def put(self, job):
-        """Have one of them call job(wire) now; False if there is none for it."""
+    def put(self, job, most=math.inf):
+        """Have one of them call job(wire) now; False if there is none for it, or as many as `most`
+        have something to do."""
         with self._lock:
-            sender = None if self._closed else self._free.pop() if self._free else self._one_more()
+            is_full = self._closed or len(self._all) - len(self._free) >= most
+            sender = None if is_full else self._free.pop() if self._free else self._one_more()
         if sender:
             sender.put(job)
         return bool(sender)

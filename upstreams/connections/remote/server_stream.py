@@ -44,6 +44,7 @@ class ServerStream:
             try:
                 self._read(wire, events)
             except HttpFailed as problem:
+                remote.failed(problem)
                 if self._is_missing(problem):
                     return
                 least = problem.pause or 0
@@ -60,22 +61,36 @@ class ServerStream:
         """What comes on one connection."""
         self.get(wire, events.last_id)
         for kind, data, whole in events.events(wire.pieces()):
-            self._has_news = True
             if kind == b"message" and data != b"":  # which would only tell an id
+                self._has_news = True
                 self._remote.take_in(data, whole=whole)
 
     def _is_missing(self, problem):
-        """Whether there is no such stream, or no session any more."""
-        remote = self._remote
-        if problem.forgotten:
-            remote.failed(problem)
-        elif problem.status in MISSING:
-            level = logging.DEBUG if problem.status == 405 else logging.INFO
-            log.log(level, "%s: has no stream for what it says of its own accord: %s",
-                    remote.label, remote.redact(str(problem)))
-        else:
+        """Whether there is no such stream."""
+        if problem.status not in MISSING:
             return False
+        level = logging.DEBUG if problem.status == 405 else logging.INFO
+        log.log(level, "%s: has no stream for what it says of its own accord: %s",
+                self._remote.label, self._remote.redact(str(problem)))
         return True
+
+    def names_endpoint(self, problem):
+        """How a sentence about this HttpFailed begins, if it is about what HTTP+SSE has named."""
+        remote = self._remote
+        return f"names {remote.origin.url_of(remote.post_target)} as its endpoint, which " \
+            if self.is_old and problem.status else ""
+
+    def becomes_old(self, problem):
+        """Whether the server speaks HTTP+SSE of 2024-11-05 (2025-11-25, Transports, Backwards
+        Compatibility), since it answered `initialize` with this Problem. Waits to know."""
+        remote = self._remote
+        if remote.entry.type is not None or self.is_old or problem.body is not None \
+                or problem.status not in (400, 404, 405):
+            return False
+        remote.ready.clear()
+        remote.start_stream(self.run_old)
+        remote.ready.wait()
+        return self.is_old
 
     def run_old(self, wire):
         """The stream of HTTP+SSE."""

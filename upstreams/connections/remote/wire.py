@@ -92,7 +92,7 @@ class Wire:
                 break
             refused = ours
         if not 200 <= self.status < 300 or kinds and self.kind() not in kinds:
-            raise Problem(self, in_session or any(name == SESSION for name, _ in headers))
+            raise Problem(self, in_session or any(name == SESSION for name, _ in headers), method)
 
     def _follow(self, method, target, headers, body):
         for _ in range(MOST_REDIRECTS + 1):
