@@ -257,6 +257,15 @@ def test_a_process_can_go_on_if_only_what_clients_see_is_another(write, keys, sa
     assert before != after and after.runs_like(before) is same
 
 
+def test_a_path_of_env_that_comes_to_exist_is_no_change(write, tmp_path):
+    """It is a secret before, and none after."""
+    path = write(servers(a={"command": "x", "env": {"DATABASE": str(tmp_path / "data.db")}}))
+    before = entries_of(path)["a"]
+    (tmp_path / "data.db").touch()
+    after = entries_of(path)["a"]
+    assert before.secrets != after.secrets and before == after
+
+
 def test_bare_names_may_stand_beside_others(write):
     entries = entries_of(write(servers(a={"command": "x", "prefix": ""}, b={"command": "x"})))
     assert [entry.prefix for entry in entries.values()] == ["", "b__"]

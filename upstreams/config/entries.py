@@ -59,7 +59,7 @@ class Entry:
     hint: str = ""              # where to get the command, if it is not found
     protocol: str = "auto"      # or its era, if it need not be found out: legacy or modern
     clear: tuple = field(default=(), compare=False)     # where secrets stand in the file: args.1
-    secrets: tuple = ()         # values that must not be shown, the longest first
+    secrets: tuple = field(default=(), compare=False)   # not to be shown, the longest first
     problem: str = None         # why it cannot be started: then nothing else of it counts
 
     def hides(self, tool):
