@@ -123,7 +123,7 @@ def test_what_is_disabled_is_not_validated(write, monkeypatch, caplog):
     ({"mcpservers": {}}, 'top level: needs the key "mcpServers"; unknown to this router: "mcp'),
     ({"mcpServers": {"a/b": {"command": "x"}, "a-b": {"command": "x"}}},
      "mcpServers.a-b: is called a-b here, as is"),
-    ({**servers(a={"command": "x"}), "groups": []}, "groups: must be an object"),
+    ({**servers(a={"command": "x"}), "groups": {"b": "a"}}, "groups.b: must be an array"),
     ({**servers(a={"command": "x"}), "groups": {"b": ["c"]}}, 'groups.b: there is no server "c"'),
     ({**servers(a={"command": "x"}), "groups": {"a": ["a"]}}, "groups.a: a server has this name"),
     ({**servers(a={"command": "x"}), "groups": {"a b": ["a"]}}, "groups.a b: is part of a path"),
@@ -174,6 +174,34 @@ def test_a_config_of_which_nobody_can_say_which_servers_it_means_is_refused(writ
 ])
 def test_what_is_wrong_in_a_server_is_told_with_where_and_what(write, config, words):
     assert words in problem_of(write(config))
+
+
+@pytest.mark.parametrize("key, value, other, words", [
+    ("start", "lazy", "now", "start: must be one of ['now', 'first-use']"),
+    ("idle", "5m", 5, "idle: must be a number"), ("shared", "yes", True, "shared: must be a bool")])
+def test_a_wrong_word_for_all_servers_concerns_those_that_do_not_say_it_themselves(
+        write, key, value, other, words):
+    path = write({key: value, **servers(a={"command": "x"}, b={"command": "x", key: other})})
+    assert problem_of(path).startswith(f"{path}: {words}")
+    assert entries_of(path)["b"].problem is None
+
+
+@pytest.mark.parametrize("groups", [[{"id": "1", "name": "g", "servers": ["a"]}], "g", None])
+def test_groups_of_another_kind_are_told_and_ignored(write, caplog, groups):
+    config = load([write({**servers(a={"command": "x"}), "groups": groups})])
+    assert config.entries["a"].problem is None and config.groups == {}
+    assert "config.json: groups: ignored, since groups of this router are like" in caplog.text
+
+
+def test_one_mistake_neither_hides_another_nor_makes_a_sentence_untrue(write, monkeypatch):
+    monkeypatch.delenv("UNSET", raising=False)
+    path = write(servers(a={"command": "x", "args": ["${A}${B}", ["y"], "${UNSET}"],
+                            "env": {"A": "x", "B": ["y"], "C": "${UNSET}"}, "oauth": {
+                                "scope": 1, "clientId": "${UNSET}"}}))
+    assert sorted(problem_of(path).split("; ")) == sorted(f"{path}: mcpServers.a.{text}" for text in (
+        "args.1: must be a string", "env.B: must be a string", "oauth.scope: must be a string",
+        *(f"{key}: the variable UNSET is not set: set it, or write ${{UNSET:-a default}}"
+          for key in ("args.2", "env.C", "oauth.clientId"))))
 
 
 def test_all_mistakes_of_a_server_and_all_wrong_servers_are_told(write, monkeypatch):

@@ -3,6 +3,7 @@
 A sentence never repeats a value, which may be a secret. What is wrong in one server makes that
 server fail, and no other."""
 
+import copy
 import hashlib
 import itertools
 import json
@@ -20,9 +21,9 @@ SCHEMA = json.loads(Path(__file__).with_name("config.schema.json").read_text("ut
 SERVER = SCHEMA["$defs"]["server"]
 DEFAULTS = {key: part["default"] for key, part in SERVER["properties"].items()
             if "default" in part}
-BESIDE = {"properties": {key: SCHEMA["properties"][key]
-                         for key in ("shared", "start", "idle", "groups")},
-          "$defs": SCHEMA["$defs"]}
+BESIDE = {"properties": {key: SCHEMA["properties"][key] for key in ("shared", "start", "idle")},
+          "$defs": SCHEMA["$defs"]}     # what a file says for its servers
+GROUPS = SCHEMA["properties"]["groups"]
 OF_SERVERS = {"properties": {"mcpServers": {**SCHEMA["properties"]["mcpServers"],
                                             "additionalProperties": True}}}
 NOTES = {"$schema", "description"}      # for people and editors
@@ -94,9 +95,14 @@ def check_server(server):
         server.keys = {}
         return
     # One without a command and a URL is told so in our words
-    for path, words in _wrong({**SERVER, "anyOf": [True], "$defs": SCHEMA["$defs"]}, keys):
+    wrong = [*_wrong({**SERVER, "anyOf": [True], "$defs": SCHEMA["$defs"]}, keys)]
+    server.keys = copy.deepcopy(keys) if wrong else keys
+    for path, words in wrong:
         server.refuse(".".join(path), words)
-        server.keys = {key: value for key, value in server.keys.items() if key != path[0]}
+        _drop(server.keys, path)
+    for (key, *_), words in _wrong(BESIDE, server.config):
+        if key not in keys:
+            server.problems.append(f"{server.file}: {key}: {words}")
     if "command" in keys and "url" in keys:
         server.refuse("", 'has a "command" and a URL: remove one of the two, or say by "type" '
                           "which it is")
@@ -106,6 +112,19 @@ def check_server(server):
     if "command" not in keys and "url" not in keys:
         server.refuse("", 'needs the key "command", or "url"' + unknown_to_us(server.unknown()))
     _check_names(server)
+
+
+def _drop(keys, path):
+    """Take out what is wrong, and nothing else, so that no other sentence becomes untrue: args
+    keep their places, and a variable of `env` is still there."""
+    for key in path[:-1]:
+        keys = keys[int(key)] if isinstance(keys, list) else keys.get(key, {})
+    if isinstance(keys, list):
+        keys[int(path[-1])] = ""
+    elif path[0] == "env" and len(path) > 1:
+        keys[path[-1]] = ""
+    else:
+        keys.pop(path[-1], None)
 
 
 def _check_names(server):
@@ -174,6 +193,17 @@ def prefix(name):
 
 def _hash(name):
     return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+
+
+def groups_in(path, config):
+    """The groups that a file has. What is no object there is another host's: MCPHub has a list."""
+    groups = config.get("groups", {})
+    if not isinstance(groups, dict):
+        log.warning('%s: groups: ignored, since groups of this router are like {"name": '
+                    '["server", "server"]}', path)
+        return {}
+    check(GROUPS, groups, lambda key: f"{path}: groups.{key}")
+    return groups
 
 
 def groups_of(stated, servers, off):

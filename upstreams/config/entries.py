@@ -13,8 +13,8 @@ from pathlib import Path
 
 from transports.fabric.text import redacted
 
-from .checking import (BESIDE, OF_SERVERS, SEPARATOR, Stated, check, check_prefixes, check_rooms,
-                       check_server, groups_of, prefix, segment, unknown_to_us)
+from .checking import (OF_SERVERS, SEPARATOR, Stated, check, check_prefixes, check_rooms,
+                       check_server, groups_in, groups_of, prefix, segment, unknown_to_us)
 from .reading import ConfigError, parse, read, stamp_of
 from .values import Values
 
@@ -160,7 +160,6 @@ def _servers(path, form, groups, off):
     the servers that are disabled are added to `groups` and `off`."""
     try:
         config = read(path, form.parsers.get(path.suffix, form.parse))
-        check(BESIDE, config, lambda key: f"{path}: {key}")
         found, disabled = form.servers(path, config)
         for server in found:
             check_server(server)
@@ -170,7 +169,7 @@ def _servers(path, form, groups, off):
     if unknown:
         log.warning("%s: ignored keys that mean nothing to this router: %s", path,
                     ", ".join(unknown))
-    groups += [(path, *group) for group in config.get("groups", {}).items()]
+    groups += [(path, *group) for group in groups_in(path, config).items()]
     off |= disabled
     return found
 
