@@ -167,6 +167,8 @@ def test_a_config_of_which_nobody_can_say_which_servers_it_means_is_refused(writ
     (servers(a={"command": "x", "args": ["${/}"]}), "a.args.0: ${/} needs a room of this program"),
     (servers(a={"command": "x", "env": {"K": "$TOKEN"}}), "a.env.K: $TOKEN needs a room of this"),
     (servers(a={"command": "x", "timeout": 1000}), "a.timeout: 1000 and more, which is in millis"),
+    (servers(a={"command": "x", "idle": True}), "a.idle: must be a number of minutes, or false"),
+    (servers(a={"command": "x", "idle": "5"}), "a.idle: must be a number of minutes, or false"),
     (servers(a=7), "mcpServers.a: must be an object"),
     (servers(a={"command": "x", "args": ["${A:-" * 500 + "}" * 500]}),
      "a.args.0: has more than 20 defaults within defaults"),
@@ -178,7 +180,8 @@ def test_what_is_wrong_in_a_server_is_told_with_where_and_what(write, config, wo
 
 @pytest.mark.parametrize("key, value, other, words", [
     ("start", "lazy", "now", "start: must be one of ['now', 'first-use']"),
-    ("idle", "5m", 5, "idle: must be a number"), ("shared", "yes", True, "shared: must be a bool")])
+    ("idle", "5m", 5, "idle: must be a number of minutes, or false"),
+    ("shared", "yes", True, "shared: must be a boolean")])
 def test_a_wrong_word_for_all_servers_concerns_those_that_do_not_say_it_themselves(
         write, key, value, other, words):
     path = write({key: value, **servers(a={"command": "x"}, b={"command": "x", key: other})})
@@ -194,14 +197,16 @@ def test_groups_of_another_kind_are_told_and_ignored(write, caplog, groups):
 
 
 def test_one_mistake_neither_hides_another_nor_makes_a_sentence_untrue(write, monkeypatch):
+    assert problem_of(write(servers(a={"type": "ws", "command": "x"}))).count("a.type: ") == 1
     monkeypatch.delenv("UNSET", raising=False)
     path = write(servers(a={"command": "x", "args": ["${A}${B}", ["y"], "${UNSET}"],
                             "env": {"A": "x", "B": ["y"], "C": "${UNSET}"}, "oauth": {
                                 "scope": 1, "clientId": "${UNSET}"}}))
-    assert sorted(problem_of(path).split("; ")) == sorted(f"{path}: mcpServers.a.{text}" for text in (
+    unset = "the variable UNSET is not set: set it, or write ${UNSET:-a default}"
+    assert {text.removeprefix(f"{path}: mcpServers.a.")
+            for text in problem_of(path).split("; ")} == {
         "args.1: must be a string", "env.B: must be a string", "oauth.scope: must be a string",
-        *(f"{key}: the variable UNSET is not set: set it, or write ${{UNSET:-a default}}"
-          for key in ("args.2", "env.C", "oauth.clientId"))))
+        f"args.2: {unset}", f"env.C: {unset}", f"oauth.clientId: {unset}"}
 
 
 def test_all_mistakes_of_a_server_and_all_wrong_servers_are_told(write, monkeypatch):
@@ -259,8 +264,8 @@ def test_a_variable_of_env_may_name_another_one_and_adds_to_the_routers_own(writ
     entry = entries_of(write(servers(a={"command": "x", "env": {
         "ALL": "${BASE}/all", "BASE": "/base", "SEARCH": "${SEARCH}:${BASE}"}})))["a"]
     assert dict(entry.env) == {"ALL": "/base/all", "BASE": "/base", "SEARCH": "/bin:/base"}
-    assert "the variable A is not set" in problem_of(write(servers(a={
-        "command": "x", "env": {"A": "${B}", "B": "${A}"}})))
+    assert "env.B: the variable A is made of itself here, and elsewhere not set" in problem_of(
+        write(servers(a={"command": "x", "env": {"A": "${B}", "B": "${A}"}})))
     chain = {f"N{n}": f"${{N{n + 1}}}" for n in range(500)}
     assert "is not set" in problem_of(write(servers(a={"command": "x", "env": chain})))
 

@@ -47,8 +47,13 @@ class Stated:
     problems: list = field(default_factory=list)    # all that is wrong with it, in sentences
     rules: tuple = None         # see the Entry
 
+    def word(self, path):
+        """What the file calls this: "tools.deny" may be its "disabledTools"."""
+        return path
+
     def place(self, path=""):
         """Where this is: "env.KEY" → "x.json: mcpServers.github.env.KEY"."""
+        path = self.word(path)
         return f"{self.file}: {self.where}" + (f".{path}" if path else "")
 
     def said(self, key, otherwise=None):
@@ -74,9 +79,11 @@ def _wrong(schema, value):
     for problem in jsonschema.Draft202012Validator(schema).iter_errors(value):
         problem = jsonschema.exceptions.best_match([problem])   # of several that may be meant
         allowed = problem.validator_value
-        kind = " or ".join([allowed] if isinstance(allowed, str) else map(str, allowed)) \
-            if problem.validator == "type" else ""
-        words = {"type": f"must be {'an' if kind[:1] in 'aeio' else 'a'} {kind}",
+        kind = problem.schema.get("$comment") or (" or ".join(
+            [allowed] if isinstance(allowed, str) else map(str, allowed))
+            if problem.validator == "type" else "")
+        kind = f"must be {'an' if kind[:1] in 'aeio' else 'a'} {kind}"
+        words = {"type": kind, "not": kind,
                  "minLength": "must not be empty", "minItems": "must not be empty",
                  "minProperties": "must name at least one server",
                  "exclusiveMinimum": f"must be more than {allowed}",
@@ -106,9 +113,10 @@ def check_server(server):
     if "command" in keys and "url" in keys:
         server.refuse("", 'has a "command" and a URL: remove one of the two, or say by "type" '
                           "which it is")
-    needed = "command" if keys.get("type") == "stdio" else "url"
-    if "type" in keys and needed not in keys:
-        server.refuse("type", f'"{keys["type"]}" needs the key "{needed}"')
+    kind = server.keys.get("type")
+    needed = "command" if kind == "stdio" else "url"
+    if kind and needed not in keys:
+        server.refuse("type", f'"{kind}" needs the key "{needed}"')
     if "command" not in keys and "url" not in keys:
         server.refuse("", 'needs the key "command", or "url"' + unknown_to_us(server.unknown()))
     _check_names(server)

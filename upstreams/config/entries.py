@@ -21,7 +21,8 @@ from .values import Values
 log = logging.getLogger("router")
 
 # The fields of an Entry of which the server itself notices nothing
-SEEN = "prefix", "allow", "deny", "rules", "rename", "describe", "timeout", "start", "idle"
+SEEN = ("prefix", "allow", "deny", "words", "rules", "rename", "describe", "timeout", "start",
+        "idle")
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,8 @@ class Entry:
     start_timeout: float = 60
     allow: tuple = None         # patterns of the tools that are offered; None: all
     deny: tuple = ()            # patterns of the tools that are not
-    rules: tuple = None         # rules.hide(tool): those of another host, see `dialects`
+    words: tuple = ("tools.allow", "tools.deny")    # what its file calls those two
+    rules: tuple = None         # hide(tool), useless(tools): those of another host, see `dialects`
     rename: tuple = ()          # pairs: the server's name of a tool or prompt, and ours for it
     describe: tuple = ()        # pairs: our name of one, and its description
     timeout: float = 0          # seconds that a call may take; 0: no limit
@@ -207,6 +209,7 @@ def _entry(name, server, values, known):
         prefix=before and before + SEPARATOR,
         allow=tuple(tools["allow"]) if "allow" in tools else None,
         deny=tuple(tools.get("deny", ())), rules=server.rules,
+        words=(server.word("tools.allow"), server.word("tools.deny")),
         rename=_pairs(keys["rename"]), describe=_pairs(keys["describe"]),
         start_timeout=keys["startTimeout"], timeout=keys["timeout"],
         restart_attempts=restart.get("attempts", math.inf if "url" in keys else 5),
