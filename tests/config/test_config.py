@@ -123,7 +123,7 @@ def test_what_is_disabled_is_not_validated(write, monkeypatch, caplog):
     ({"mcpservers": {}}, 'top level: needs the key "mcpServers"; unknown to this router: "mcp'),
     ({"mcpServers": {"a/b": {"command": "x"}, "a-b": {"command": "x"}}},
      "mcpServers.a-b: is called a-b here, as is"),
-    ({**servers(a={"command": "x"}), "groups": []}, "groups: must be an object"),
+    ({**servers(a={"command": "x"}), "groups": {"b": "a"}}, "groups.b: must be an array"),
     ({**servers(a={"command": "x"}), "groups": {"b": ["c"]}}, 'groups.b: there is no server "c"'),
     ({**servers(a={"command": "x"}), "groups": {"a": ["a"]}}, "groups.a: a server has this name"),
     ({**servers(a={"command": "x"}), "groups": {"a b": ["a"]}}, "groups.a b: is part of a path"),
@@ -177,6 +177,8 @@ def test_a_config_of_which_nobody_can_say_which_servers_it_means_is_refused(writ
     (servers(a={"command": "x", "args": ["${/}"]}), "a.args.0: ${/} needs a room of this program"),
     (servers(a={"command": "x", "env": {"K": "$TOKEN"}}), "a.env.K: $TOKEN needs a room of this"),
     (servers(a={"command": "x", "timeout": 1000}), "a.timeout: 1000 and more, which is in millis"),
+    (servers(a={"command": "x", "idle": True}), "a.idle: must be a number of minutes, or false"),
+    (servers(a={"command": "x", "idle": "5"}), "a.idle: must be a number of minutes, or false"),
     (servers(a=7), "mcpServers.a: must be an object"),
     (servers(a={"command": "x", "args": ["${A:-" * 500 + "}" * 500]}),
      "a.args.0: has more than 20 defaults within defaults"),
@@ -184,6 +186,37 @@ def test_a_config_of_which_nobody_can_say_which_servers_it_means_is_refused(writ
 ])
 def test_what_is_wrong_in_a_server_is_told_with_where_and_what(write, config, words):
     assert words in problem_of(write(config))
+
+
+@pytest.mark.parametrize("key, value, other, words", [
+    ("start", "lazy", "now", "start: must be one of ['now', 'first-use']"),
+    ("idle", "5m", 5, "idle: must be a number of minutes, or false"),
+    ("shared", "yes", True, "shared: must be a boolean")])
+def test_a_wrong_word_for_all_servers_concerns_those_that_do_not_say_it_themselves(
+        write, key, value, other, words):
+    path = write({key: value, **servers(a={"command": "x"}, b={"command": "x", key: other})})
+    assert problem_of(path).startswith(f"{path}: {words}")
+    assert entries_of(path)["b"].problem is None
+
+
+@pytest.mark.parametrize("groups", [[{"id": "1", "name": "g", "servers": ["a"]}], "g", None])
+def test_groups_of_another_kind_are_told_and_ignored(write, caplog, groups):
+    config = load([write({**servers(a={"command": "x"}), "groups": groups})])
+    assert config.entries["a"].problem is None and config.groups == {}
+    assert "config.json: groups: ignored, since groups of this router are like" in caplog.text
+
+
+def test_one_mistake_neither_hides_another_nor_makes_a_sentence_untrue(write, monkeypatch):
+    assert problem_of(write(servers(a={"type": "ws", "command": "x"}))).count("a.type: ") == 1
+    monkeypatch.delenv("UNSET", raising=False)
+    path = write(servers(a={"command": "x", "args": ["${A}${B}", ["y"], "${UNSET}"],
+                            "env": {"A": "x", "B": ["y"], "C": "${UNSET}"}, "oauth": {
+                                "scope": 1, "clientId": "${UNSET}"}}))
+    unset = "the variable UNSET is not set: set it, or write ${UNSET:-a default}"
+    assert {text.removeprefix(f"{path}: mcpServers.a.")
+            for text in problem_of(path).split("; ")} == {
+        "args.1: must be a string", "env.B: must be a string", "oauth.scope: must be a string",
+        f"args.2: {unset}", f"env.C: {unset}", f"oauth.clientId: {unset}"}
 
 
 def test_all_mistakes_of_a_server_and_all_wrong_servers_are_told(write, monkeypatch):
@@ -241,8 +274,8 @@ def test_a_variable_of_env_may_name_another_one_and_adds_to_the_routers_own(writ
     entry = entries_of(write(servers(a={"command": "x", "env": {
         "ALL": "${BASE}/all", "BASE": "/base", "SEARCH": "${SEARCH}:${BASE}"}})))["a"]
     assert dict(entry.env) == {"ALL": "/base/all", "BASE": "/base", "SEARCH": "/bin:/base"}
-    assert "the variable A is not set" in problem_of(write(servers(a={
-        "command": "x", "env": {"A": "${B}", "B": "${A}"}})))
+    assert "env.B: the variable A is made of itself here, and elsewhere not set" in problem_of(
+        write(servers(a={"command": "x", "env": {"A": "${B}", "B": "${A}"}})))
     chain = {f"N{n}": f"${{N{n + 1}}}" for n in range(500)}
     assert "more than 20 variables name each other" in problem_of(write(servers(
         a={"command": "x", "env": chain})))
@@ -277,6 +310,15 @@ def test_a_process_can_go_on_if_only_what_clients_see_is_another(write, keys, sa
     before = entries_of(write(servers(a={"command": "x"})))["a"]
     after = entries_of(write(servers(a={"command": "x", **keys})))["a"]
     assert before != after and after.runs_like(before) is same
+
+
+def test_a_path_of_env_that_comes_to_exist_is_no_change(write, tmp_path):
+    """It is a secret before, and none after."""
+    path = write(servers(a={"command": "x", "env": {"DATABASE": str(tmp_path / "data.db")}}))
+    before = entries_of(path)["a"]
+    (tmp_path / "data.db").touch()
+    after = entries_of(path)["a"]
+    assert before.secrets != after.secrets and before == after
 
 
 def test_bare_names_may_stand_beside_others(write):

@@ -23,6 +23,7 @@ from upstreams.config.dialects import dialects
 from upstreams.config.dialects.comments import parse
 from upstreams.config.dialects.hosts import HOSTS, WORDS, Word
 from upstreams.config.reading import ConfigError
+from upstreams.server.catalog import TOOLS, Catalog
 
 from json_values import JSON
 from processes import FAKE_SERVER, ROOT
@@ -255,8 +256,15 @@ def test_other_keys_of_a_settings_file_are_none_of_our_business(write, caplog, o
      'is what VS Code asks you for ("The key"): set the variable MCP_INPUT_MY_KEY'),
     ('{"mcpServers": {"a": {"command": "x", "includeTools": "t"}}}',
      "mcpServers.a.includeTools: must be an array"),
-    ('{"mcpServers": {"a": {"url": "http://x", "httpUrl": "http://y"}}}',
-     'mcpServers.a: has both "url" and "httpUrl"'),
+    ('{"mcpServers": {"a": {"url": "http://x", "serverUrl": "http://y"}}}',
+     'mcpServers.a: has both "url" and "serverUrl"'),
+    ('{"servers": {"a": {"command": "x", "args": ["${input:key}"]}}, "inputs": [{"id": "key"}]}',
+     "is what VS Code asks you for: set the variable MCP_INPUT_KEY"),
+    ('{"mcp": {"a": {"type": "local", "command": []}}}', "mcp.a.command: must not be empty"),
+    ('{"mcpServers": {"a": {"command": "x", "autoStart": "false"}}}',
+     "a.autoStart: must be a boolean"),
+    ('{"mcpServers": {"a": {"baseUrl": "http://x", "headers": {"K": "$env:NONE_SET"}}}}',
+     "a.headers.K: the variable NONE_SET is not set: set it"),
     ('{"mcpServers": {"a": {"command": "x", "includeTools": ["t"], "tools": ["u"]}}}',
      'mcpServers.a: has both "tools" and "includeTools"'),
     ('{"mcp_servers": {"a": {"url": "http://x", "bearer_token_env_var": "NONE_SET"}}}',
@@ -351,6 +359,8 @@ def test_a_config_that_is_nested_too_deeply_is_refused(write):
      ("a", None, "http://x/mcp", "http")),
     ('{"mcp_servers": [{"name": "a", "transport": "stdio", "command": "x"}]}',
      ("a", "x", None, "stdio")),
+    ('{"mcpServers": {"a": {"httpUrl": "http://x", "url": "http://y"}}}',    # as Gemini CLI does
+     ("a", None, "http://x", "http")),
     ('{"github.copilot.chat.mcp.servers": {"a": {"url": "http://x", "type": "HTTP"}}}',
      ("a", None, "http://x", "http")),
     ('{"mcpServers": {"a": {"command": "x", "disabled": false, "disabled": false}}}',
@@ -398,6 +408,33 @@ def test_of_tools_and_permission_the_second_counts_more(write):
     assert off(write(config), "files", "a", "b") == ["b"]
 
 
+def useless(path, server):
+    """What is said of patterns, if the server has the tools a and b."""
+    catalog = Catalog(load([path]).entries[server])
+    catalog.learn(TOOLS, [{"name": "a"}, {"name": "b"}])
+    return list(catalog.name_problems())
+
+
+def test_a_pattern_of_opencode_that_fits_no_tool_of_its_server_is_told(write):
+    path = write("""{"mcp": {"git": {"type": "local", "command": ["x"]}, "git hub": {"type":
+        "local", "command": ["x"]}}, "tools": {"git_a*": false, "git_c": false, "*_b": true,
+        "git_hub_d": false, "todo*": false}, "permission": {"git_hub_[e": "deny"}}""")
+    assert useless(path, "git") == ['"tools" in its config is for git_c, which fits no tool of it']
+    assert useless(path, "git-hub") == [
+        '"tools" in its config is for git_hub_d, which fits no tool of it',
+        '"permission" in its config is for git_hub_[e, which fits no tool of it']
+
+
+@pytest.mark.parametrize("said, word", [
+    ('"disabledTools": ["c"]', "disabledTools"), ('"enabled_tools": ["c"]', "enabled_tools"),
+    ('"toolFilter": {"exclude": ["c"]}', "toolFilter.exclude"), ('"tools": ["c"]', "tools"),
+    ('"options": {"toolFilter": {"mode": "block", "list": ["c"]}}', "options.toolFilter.list"),
+    ('"tools": {"c": false}', "tools"), ('"tools": {"deny": ["c"]}', "tools.deny")])
+def test_a_pattern_that_fits_no_tool_is_told_in_the_word_of_the_file(write, said, word):
+    path = write('{"mcpServers": {"s": {"command": "x", %s}}}' % said)
+    assert useless(path, "s") == [f'"{word}" in its config is for c, which fits no tool of it']
+
+
 def test_a_tool_filter_that_is_not_understood_leaves_no_tool_on(write):
     for stated in '{"mode": "some", "list": ["x"]}', '["x"]':
         path = write('{"mcpServers": {"a": {"command": "x", "options": {"toolFilter": %s}}}}'
@@ -410,6 +447,19 @@ def test_what_mcporter_imports_is_told_and_left_alone(write, caplog):
     with caplog.at_level(logging.WARNING, "router"):
         assert list(load([path]).entries) == ["a"]
     assert "x.json: imports: configs of other hosts are not read by themselves" in caplog.text
+
+
+def test_servers_that_claude_code_has_for_single_folders_are_told(write, caplog):
+    words = "projects.*.mcpServers: servers of single folders are not read: copy them"
+    projects = '"projects": {"/p": {"allowedTools": [], "mcpServers": {"b": {"command": "y"}}}}'
+    assert list(load([write('{"mcpServers": {"a": {"command": "x"}}, %s}' % projects)]).entries) \
+        == ["a"] and words in caplog.text
+    for text in '{"mcpServers": {}, %s}', '{"numStartups": 5, %s}':
+        with pytest.raises(ConfigError, match=re.escape(words)):
+            load([write(text % projects)])
+    caplog.clear()
+    load([write('{"mcpServers": {"a": {"command": "x"}}, "projects": {"p": {"mcpServers": {}}}}')])
+    assert caplog.text == ""
 
 
 @pytest.mark.parametrize("word", ["autoStart", "start_on_launch"])
@@ -456,7 +506,7 @@ def test_what_is_wrong_in_one_server_leaves_the_others_as_they_are(write, monkey
     assert "comment: must be an object" in entries["comment"].problem
 
 
-@pytest.mark.parametrize("host_folder", [".vscode", ".cursor", ".roo"])
+@pytest.mark.parametrize("host_folder", [".vscode", ".cursor", ".roo", ".kiro/settings"])
 def test_a_config_in_the_folder_of_a_host_is_for_the_folder_above(write, tmp_path, host_folder):
     path = write('{"servers": {"a": {"command": "./x", "args": ["${workspaceFolder}"]}}}',
                  "project", host_folder)

@@ -80,6 +80,8 @@ def test_of_a_known_package_it_is_known_that_it_lists_by_capabilities(write):
 @pytest.mark.parametrize("command, args, words", [
     ("cmd", ["/c", "npx", "-y", "x"], "it is a program of Windows, and this system is another"),
     ("wsl.exe", ["-e", "npx"], "it is a program of Windows, and this system is another"),
+    (r"\\srv\share\x.exe", [], r'"\\srv\share\x.exe" is a path of Windows'),
+    ("start.bat", [], "it is a program of Windows, and this system is another"),
     (r"C:\Tools\node.exe", [], r'"C:\Tools\node.exe" is a path of Windows'),
     ("C:/Tools/node.exe", [], '"C:/Tools/node.exe" is a path of Windows'),
     ("node", [r"C:\Users\me\index.js"], r'"C:\Users\me\index.js" is a path of Windows')])

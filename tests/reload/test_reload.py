@@ -348,6 +348,9 @@ class Off(typing.NamedTuple):
     def hide(self, tool):
         return tool in self.tools
 
+    def useless(self, tools):
+        return []
+
 
 @pytest.mark.parametrize("change, names", [
     (dict(prefix="p__"), ["p__t", "p__u"]), (dict(deny=("u",)), ["a__t"]),
@@ -546,8 +549,9 @@ def test_nothing_is_left_of_what_was_there_before():
         tables.gone or use.server.ending or use.wanted or use.counts or use.listeners)
 
 
-def test_every_field_of_an_entry_is_compared():
-    assert [field.name for field in dataclasses.fields(Entry) if not field.compare] == ["clear"]
+def test_every_field_of_an_entry_is_compared_that_makes_a_difference_to_its_server():
+    assert [field.name for field in dataclasses.fields(Entry) if not field.compare] == [
+        "clear", "secrets"]
 
 
 def test_a_call_that_waits_for_a_server_that_leaves_its_group_ends():

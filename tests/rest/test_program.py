@@ -152,9 +152,9 @@ def test_check_starts_everything(check, timekeeper, tmp_path):
 
 @pytest.mark.parametrize("keys, said", [
     ({"start": "later"}, "a.start: must be one of ['now', 'first-use']"),
-    ({"idle": "30"}, "a.idle: must be a number or boolean"),
+    ({"idle": "30"}, "a.idle: must be a number of minutes, or false"),
     ({"idle": -1}, "a.idle: must be at least 0"),
-    ({"idle": True}, "a.idle: is not allowed")])
+    ({"idle": True}, "a.idle: must be a number of minutes")])
 def test_a_wrong_word_is_refused(run, config, keys, said):
     done = run(*ROUTER, "--check", "--config", config(a={"command": "x", **keys}))
     assert done.returncode == 1 and said in done.stdout.decode()

@@ -3,6 +3,7 @@
 A sentence never repeats a value, which may be a secret. What is wrong in one server makes that
 server fail, and no other."""
 
+import copy
 import hashlib
 import itertools
 import json
@@ -20,9 +21,9 @@ SCHEMA = json.loads(Path(__file__).with_name("config.schema.json").read_text("ut
 SERVER = SCHEMA["$defs"]["server"]
 DEFAULTS = {key: part["default"] for key, part in SERVER["properties"].items()
             if "default" in part}
-BESIDE = {"properties": {key: SCHEMA["properties"][key]
-                         for key in ("shared", "start", "idle", "groups")},
-          "$defs": SCHEMA["$defs"]}
+BESIDE = {"properties": {key: SCHEMA["properties"][key] for key in ("shared", "start", "idle")},
+          "$defs": SCHEMA["$defs"]}     # what a file says for its servers
+GROUPS = SCHEMA["properties"]["groups"]
 OF_SERVERS = {"properties": {"mcpServers": {**SCHEMA["properties"]["mcpServers"],
                                             "additionalProperties": True}}}
 NOTES = {"$schema", "description"}      # for people and editors
@@ -46,8 +47,13 @@ class Stated:
     problems: list = field(default_factory=list)    # all that is wrong with it, in sentences
     rules: tuple = None         # see the Entry
 
+    def word(self, path):
+        """What the file calls this: "tools.deny" may be its "disabledTools"."""
+        return path
+
     def place(self, path=""):
         """Where this is: "env.KEY" → "x.json: mcpServers.github.env.KEY"."""
+        path = self.word(path)
         return f"{self.file}: {self.where}" + (f".{path}" if path else "")
 
     def said(self, key, otherwise=None):
@@ -73,9 +79,11 @@ def _wrong(schema, value):
     for problem in jsonschema.Draft202012Validator(schema).iter_errors(value):
         problem = jsonschema.exceptions.best_match([problem])   # of several that may be meant
         allowed = problem.validator_value
-        kind = " or ".join([allowed] if isinstance(allowed, str) else map(str, allowed)) \
-            if problem.validator == "type" else ""
-        words = {"type": f"must be {'an' if kind[:1] in 'aeio' else 'a'} {kind}",
+        kind = problem.schema.get("$comment") or (" or ".join(
+            [allowed] if isinstance(allowed, str) else map(str, allowed))
+            if problem.validator == "type" else "")
+        kind = f"must be {'an' if kind[:1] in 'aeio' else 'a'} {kind}"
+        words = {"type": kind, "not": kind,
                  "minLength": "must not be empty", "minItems": "must not be empty",
                  "minProperties": "must name at least one server",
                  "exclusiveMinimum": f"must be more than {allowed}",
@@ -94,18 +102,37 @@ def check_server(server):
         server.keys = {}
         return
     # One without a command and a URL is told so in our words
-    for path, words in _wrong({**SERVER, "anyOf": [True], "$defs": SCHEMA["$defs"]}, keys):
+    wrong = [*_wrong({**SERVER, "anyOf": [True], "$defs": SCHEMA["$defs"]}, keys)]
+    server.keys = copy.deepcopy(keys) if wrong else keys
+    for path, words in wrong:
         server.refuse(".".join(path), words)
-        server.keys = {key: value for key, value in server.keys.items() if key != path[0]}
+        _drop(server.keys, path)
+    for (key, *_), words in _wrong(BESIDE, server.config):
+        if key not in keys:
+            server.problems.append(f"{server.file}: {key}: {words}")
     if "command" in keys and "url" in keys:
         server.refuse("", 'has a "command" and a URL: remove one of the two, or say by "type" '
                           "which it is")
-    needed = "command" if keys.get("type") == "stdio" else "url"
-    if "type" in keys and needed not in keys:
-        server.refuse("type", f'"{keys["type"]}" needs the key "{needed}"')
+    kind = server.keys.get("type")
+    needed = "command" if kind == "stdio" else "url"
+    if kind and needed not in keys:
+        server.refuse("type", f'"{kind}" needs the key "{needed}"')
     if "command" not in keys and "url" not in keys:
         server.refuse("", 'needs the key "command", or "url"' + unknown_to_us(server.unknown()))
     _check_names(server)
+
+
+def _drop(keys, path):
+    """Take out what is wrong, and nothing else, so that no other sentence becomes untrue: args
+    keep their places, and a variable of `env` is still there."""
+    for key in path[:-1]:
+        keys = keys[int(key)] if isinstance(keys, list) else keys.get(key, {})
+    if isinstance(keys, list):
+        keys[int(path[-1])] = ""
+    elif path[0] == "env" and len(path) > 1:
+        keys[path[-1]] = ""
+    else:
+        keys.pop(path[-1], None)
 
 
 def _check_names(server):
@@ -174,6 +201,17 @@ def prefix(name):
 
 def _hash(name):
     return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+
+
+def groups_in(path, config):
+    """The groups that a file has. What is no object there is another host's: MCPHub has a list."""
+    groups = config.get("groups", {})
+    if not isinstance(groups, dict):
+        log.warning('%s: groups: ignored, since groups of this router are like {"name": '
+                    '["server", "server"]}', path)
+        return {}
+    check(GROUPS, groups, lambda key: f"{path}: groups.{key}")
+    return groups
 
 
 def groups_of(stated, servers, off):

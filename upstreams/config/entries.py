@@ -13,15 +13,16 @@ from pathlib import Path
 
 from transports.fabric.text import redacted
 
-from .checking import (BESIDE, OF_SERVERS, SEPARATOR, Stated, check, check_prefixes, check_rooms,
-                       check_server, groups_of, prefix, segment, unknown_to_us)
+from .checking import (OF_SERVERS, SEPARATOR, Stated, check, check_prefixes, check_rooms,
+                       check_server, groups_in, groups_of, prefix, segment, unknown_to_us)
 from .reading import ConfigError, parse, read, stamp_of
 from .values import Values
 
 log = logging.getLogger("router")
 
 # The fields of an Entry of which the server itself notices nothing
-SEEN = "prefix", "allow", "deny", "rules", "rename", "describe", "timeout", "start", "idle"
+SEEN = ("prefix", "allow", "deny", "words", "rules", "rename", "describe", "timeout", "start",
+        "idle")
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,8 @@ class Entry:
     start_timeout: float = 60
     allow: tuple = None         # patterns of the tools that are offered; None: all
     deny: tuple = ()            # patterns of the tools that are not
-    rules: tuple = None         # rules.hide(tool): those of another host, see `dialects`
+    words: tuple = ("tools.allow", "tools.deny")    # what its file calls those two
+    rules: tuple = None         # hide(tool), useless(tools): those of another host, see `dialects`
     rename: tuple = ()          # pairs: the server's name of a tool or prompt, and ours for it
     describe: tuple = ()        # pairs: our name of one, and its description
     timeout: float = 0          # seconds that a call may take; 0: no limit
@@ -59,7 +61,7 @@ class Entry:
     hint: str = ""              # where to get the command, if it is not found
     protocol: str = "auto"      # or its era, if it need not be found out: legacy or modern
     clear: tuple = field(default=(), compare=False)     # where secrets stand in the file: args.1
-    secrets: tuple = ()         # values that must not be shown, the longest first
+    secrets: tuple = field(default=(), compare=False)   # not to be shown, the longest first
     problem: str = None         # why it cannot be started: then nothing else of it counts
 
     def hides(self, tool):
@@ -160,7 +162,6 @@ def _servers(path, form, groups, off):
     the servers that are disabled are added to `groups` and `off`."""
     try:
         config = read(path, form.parsers.get(path.suffix, form.parse))
-        check(BESIDE, config, lambda key: f"{path}: {key}")
         found, disabled = form.servers(path, config)
         for server in found:
             check_server(server)
@@ -170,7 +171,7 @@ def _servers(path, form, groups, off):
     if unknown:
         log.warning("%s: ignored keys that mean nothing to this router: %s", path,
                     ", ".join(unknown))
-    groups += [(path, *group) for group in config.get("groups", {}).items()]
+    groups += [(path, *group) for group in groups_in(path, config).items()]
     off |= disabled
     return found
 
@@ -208,6 +209,7 @@ def _entry(name, server, values, known):
         prefix=before and before + SEPARATOR,
         allow=tuple(tools["allow"]) if "allow" in tools else None,
         deny=tuple(tools.get("deny", ())), rules=server.rules,
+        words=(server.word("tools.allow"), server.word("tools.deny")),
         rename=_pairs(keys["rename"]), describe=_pairs(keys["describe"]),
         start_timeout=keys["startTimeout"], timeout=keys["timeout"],
         restart_attempts=restart.get("attempts", math.inf if "url" in keys else 5),

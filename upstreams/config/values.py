@@ -193,8 +193,9 @@ class Values:
             return f"${{{inside}}}"
         value = self.value_of(name[1])
         if value is None and name[2] is None:
-            return self.refuse(where, f"the variable {name[1]} is not set: set it, or write "
-                                      f"${{{name[1]}:-a default}}")
+            circle = "made of itself here, and elsewhere " if name[1] in self._open else ""
+            return self.refuse(where, f"the variable {name[1]} is {circle}not set: set it, or "
+                                      f"write ${{{name[1]}:-a default}}")
         return self.expand(where, name[2], depth + 1) if value is None else value
 
     def expand_bare(self, where, text):

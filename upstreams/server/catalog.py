@@ -219,8 +219,11 @@ class Catalog:
 
     def _useless_patterns(self):
         """A slip of the pen in `deny` leaves a tool on that was to be off."""
-        for key, patterns in ("allow", self.entry.allow), ("deny", self.entry.deny):
-            for pattern in patterns or ():
-                if not fnmatch.filter(self._own[TOOLS], pattern):
-                    yield (f'"tools.{key}" in its config is for {pattern.replace("[[]", "[")}, '
-                           "which fits no tool of it")
+        useless = [(key, pattern)
+                   for key, patterns in zip(self.entry.words, (self.entry.allow, self.entry.deny))
+                   for pattern in patterns or () if not fnmatch.filter(self._own[TOOLS], pattern)]
+        if self.entry.rules:
+            useless += self.entry.rules.useless(self._own[TOOLS])
+        for key, pattern in useless:
+            yield (f'"{key}" in its config is for {pattern.replace("[[]", "[")}, which fits no '
+                   "tool of it")

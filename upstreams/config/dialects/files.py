@@ -60,10 +60,15 @@ class Dialects(OurFormat):
 
     def servers(self, path, config):
         found, off, wrote = [], set(), {}
-        for key in TOLD.keys() & config.keys():
-            if config[key]:
-                log.warning("%s: %s: %s", path, key, TOLD[key])
-        for place, servers in _sections(path, config):
+        told = [f"{place}: {words}" for place, words in TOLD.items()
+                if _is_there(config, place.split("."))]
+        try:
+            sections = _sections(path, config)
+        except ConfigError as problem:
+            raise ConfigError("; ".join([str(problem), *told])) from None
+        for sentence in told:
+            log.warning("%s: %s", path, sentence)
+        for place, servers in sections:
             hosts = [host for host in HOSTS if place in host.at]
             # A host that knows its own servers, or else the first that has them there
             host = next((host for host in hosts if host.wrote and any(
@@ -81,6 +86,14 @@ class Dialects(OurFormat):
                 "%s: read as a config of %s: %d server%s", path, " and of ".join(wrote),
                 len(found), "" if len(found) == 1 else "s")
         return found, off
+
+
+def _is_there(value, keys):
+    """Whether something is there, and not empty. `*` is any key."""
+    if not keys or not isinstance(value, dict):
+        return bool(value) and not keys
+    inside = value.values() if keys[0] == "*" else [value.get(keys[0])]
+    return any(_is_there(item, keys[1:]) for item in inside)
 
 
 def _is_left_out(server, host, hosts):

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Callable, NamedTuple
 
 from transports.fabric.messages import dig
-from upstreams.config.checking import SERVER
 
 LONGEST_LINE = 2**14     # characters of a command line
 
@@ -23,6 +22,7 @@ class Word(NamedTuple):
     ours: str                   # our key; "tools.allow" is one within another
     change: Callable = lambda value: value      # its value → ours, by `each`; None: nothing
     type: str = None            # how a server is reached that has this key
+    wins: bool = False          # whether our key does not count beside it
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Host:
     before: Callable = None             # before(server): its keys as other hosts would write them
     excludes: Callable = None           # excludes(config, name): will it not start that server
     rules: Callable = None              # rules(config, name): those of the Entry of that server
-    told: dict = field(default_factory=dict)    # key of the file → what its user is to know
+    told: dict = field(default_factory=dict)    # what is in the file → what its user is to know
     is_extension: Callable = None       # is_extension(server): what is there, and is no server
 
 
@@ -89,27 +89,51 @@ class Rules(NamedTuple):
     """Which tools of a server are off: of the patterns that fit, the last one counts."""
 
     before: str         # goes before a tool's name there
-    patterns: tuple     # (a pattern of both, whether what fits is off)
+    patterns: tuple     # (where in the file, a pattern of both, whether what fits is off)
+    others: tuple = ()  # what goes before the tools of the other servers
 
     def hide(self, tool):
-        name = re.sub("[^A-Za-z0-9_-]", "_", self.before + tool)
-        fit = [is_off for pattern, is_off in self.patterns if fnmatch.fnmatchcase(name, pattern)]
+        name = self._name(tool)
+        fit = [is_off for _, pattern, is_off in self.patterns
+               if fnmatch.fnmatchcase(name, pattern)]
         return bool(fit and fit[-1])
+
+    def useless(self, tools):
+        """(where, pattern) of those that are for this server, and fit no tool of it. Others may
+        be for tools that opencode has itself."""
+        names = [self._name(tool) for tool in tools]
+        for where, pattern, _ in self.patterns:
+            whose = [before for before in (self._name(""), *map(_of_a_tool, self.others))
+                     if pattern.startswith(before)]
+            if max(whose, key=len, default="") == self._name("") and not fnmatch.filter(
+                    names, pattern):
+                yield where, pattern
+
+    def _name(self, tool):
+        return _of_a_tool(self.before + tool)
+
+
+def _of_a_tool(name):
+    return re.sub("[^A-Za-z0-9_-]", "_", name)
 
 
 def _rules_of_opencode(config, name):
     """`tools` says whether a tool is on, `permission` what may be done with it. That may depend on
     its arguments: then the tool is there."""
     tools, permission = config.get("tools"), config.get("permission")
-    found = [(pattern, is_on is False) for pattern, is_on in tools.items()] \
+    found = [("tools", pattern, is_on is False) for pattern, is_on in tools.items()] \
         if isinstance(tools, dict) else []
     if not isinstance(permission, dict):
         permission = {} if permission is None else {"*": permission}
     for pattern, action in permission.items():
         if isinstance(action, dict):
             action = action.get("*") if [*action][-1:] == ["*"] else None
-        found.append((pattern, action == "deny"))
-    return Rules(f"{name}_", tuple((patterns(pattern), is_off) for pattern, is_off in found))
+        found.append(("permission", pattern, action == "deny"))
+    servers = dig(config, "mcp", "servers") or config.get("mcp.servers") or config.get("mcp")
+    return Rules(f"{name}_", tuple((where, patterns(pattern), is_off)
+                                   for where, pattern, is_off in found),
+                 tuple(f"{other}_" for other in servers if other != name)
+                 if isinstance(servers, dict) else ())
 
 
 # {env:NAME} and {file:path} → ${env:NAME} and ${file:path}
@@ -133,7 +157,7 @@ ALLOW, DENY = Word("tools.allow", patterns), Word("tools.deny", patterns)
 ENABLED = Word("disabled", opposite)
 AT_FIRST_USE = Word("start", each(lambda at_once: None if at_once else "first-use", bool))
 BEARER = Word("headers.Authorization", each("Bearer ${{{}}}".format, str))
-GEMINI = dict(words={"httpUrl": Word("url", type="http"), "includeTools": ALLOW,
+GEMINI = dict(words={"httpUrl": Word("url", type="http", wins=True), "includeTools": ALLOW,
                      "excludeTools": DENY},
               keeps="trust extensionName", excludes=_excluded_by_gemini)
 
@@ -147,13 +171,16 @@ NOT_IN_LOGIN = "enabled", "issuer", "registrationUrl", "audiences", "tokenParamN
 HOSTS = (
     Host("Claude Desktop"),
     Host("Claude Code", folders=".claude", keeps="alwaysLoad",
+         told={"projects.*.mcpServers": "servers of single folders are not read: copy them into "
+                                        '"mcpServers", or name a file with them by --config'},
          words={"headersHelper": Word("headersCommand", split)}),
     Host("Cursor", folders=".cursor"),
     Host("Cline", keeps="autoApprove", seconds=True, types={"streamablehttp": "http"}),
     Host("Roo Code", folders=".roo .kilocode",      # the second one is of Kilo Code
          keeps="alwaysAllow", seconds=True, words={"disabledTools": DENY},
          types={"streamablehttp": "http"}),
-    Host("Kiro", keeps="autoApprove disabledPrompts", words={"disabledTools": DENY}),
+    Host("Kiro", folders=".kiro/settings", keeps="autoApprove disabledPrompts",
+         words={"disabledTools": DENY}),
     Host("LM Studio"),
     Host("SEP-2633", keeps="title version", types={"streamablehttp": "http"}),  # a draft
     Host("Windsurf", folders=".windsurf", words={"serverUrl": "url", "disabledTools": DENY}),
@@ -208,7 +235,6 @@ TYPES = {"stdio": "stdio", "http": "http", "sse": "sse"} | {
 SIGNS = ["command", "url", *(
     word for word, means in WORDS.items() if means.ours in ("command", "url"))]
 KEPT = {key for host in HOSTS for key in (*host.keeps.split(), host.names)}
-KEPT |= {"start"} - SERVER["properties"].keys()     # until our format has that
 TOLD = {key: words for host in HOSTS for key, words in host.told.items()}
 IN_SECONDS = {key for host in HOSTS if host.seconds for key in host.keeps.split()}
 FOLDERS = {folder for host in HOSTS for folder in host.folders.split()}

@@ -25,14 +25,13 @@ class Translated(Stated):
 
     called: dict = field(default_factory=dict)  # a key of ours, as "env" → what the file calls it
 
-    def place(self, path=""):
-        """Where this is: "env.KEY" → "x.json: mcp.github.environment.KEY"."""
+    def word(self, path):
+        """What the file calls this: "env.KEY" → "environment.KEY"."""
         first, _, rest = path.partition(".")
         for ours in (path, f"{first}.{rest.partition('.')[0]}", first):
             if ours in self.called:
-                path = self.called[ours] + path[len(ours):]
-                break
-        return super().place(path)
+                return self.called[ours] + path[len(ours):]
+        return path
 
 
 def translate(server, host):
@@ -75,15 +74,24 @@ def _words(server):
             del server.keys[key]
             server.keys |= inside
     for theirs in [key for key in server.keys if key in WORDS]:
-        means, value = WORDS[theirs], server.keys.pop(theirs)
-        changed = means.change(value)
-        if changed is None:
-            continue
-        _set(server, means.ours, theirs, changed)
-        if isinstance(changed, list) and not isinstance(value, list):   # of a command line
-            server.called |= {f"{means.ours}.{i}": theirs for i in range(len(changed))}
-        if means.type:
-            server.keys.setdefault("type", means.type)
+        _word(server, theirs, WORDS[theirs], server.keys.pop(theirs))
+
+
+def _word(server, theirs, means, value):
+    """Set what a word means of which this is the value."""
+    if means.ours == "start" and not isinstance(value, bool):
+        server.refuse(theirs, "must be a boolean")
+        return
+    changed = means.change(value)
+    if changed is None:
+        return
+    if means.wins:
+        server.keys.pop(means.ours, None)
+    _set(server, means.ours, theirs, changed)
+    if isinstance(changed, list) and not isinstance(value, list):   # of a command line
+        server.called |= {f"{means.ours}.{i}": theirs for i in range(len(changed))}
+    if means.type:
+        server.keys.setdefault("type", means.type)
 
 
 def _tools(server):
@@ -96,6 +104,7 @@ def _tools(server):
         server.called["tools.allow"] = "tools"
     elif isinstance(tools, dict) and tools and all(isinstance(on, bool) for on in tools.values()):
         server.keys["tools"] = {"deny": patterns([name for name, on in tools.items() if not on])}
+        server.called["tools.deny"] = "tools"
 
 
 def _tool_filter(server):
@@ -114,7 +123,9 @@ def _command(server):
     """A command may be a list, or a whole command line."""
     command, args = server.keys.get("command"), server.keys.get("args", [])
     theirs = server.called.get("command", "command")
-    if isinstance(command, list) and command and isinstance(args, list):
+    if command == []:
+        server.keys["command"] = ""     # the schema refuses it, as empty
+    elif isinstance(command, list) and isinstance(args, list):
         server.keys.update(command=command[0], args=[*command[1:], *args])
         places = [f"{theirs}.{i}" for i in range(len(command))] + [
             f"args.{i}" for i in range(len(args))]

@@ -5,7 +5,7 @@
     ${input:some-id}                what VS Code asks its user for: the variable MCP_INPUT_SOME_ID
     ${file:path}                    what is in that file
     ${userHome} ${workspaceFolder} ${workspaceFolderBasename} ${pathSeparator} ${/}
-    $NAME $env:NAME                 only as a whole value, or after Bearer, and if it is set
+    $NAME $env:NAME                 only as a whole value, or after Bearer; $NAME if it is set
 
 `${…}` around anything else is left as it is.
 """
@@ -31,8 +31,10 @@ class HostValues(Values):
 
     def __init__(self, server, files):
         super().__init__(server, files)
-        if self.folder.name in FOLDERS:     # a config there is for the folder above
-            self.folder = self.folder.parent
+        for name in FOLDERS:    # a config there is for the folder above
+            if self.folder.match(name):
+                self.folder = self.folder.parents[name.count("/")]
+                break
         folder = str(self.folder)
         self._places = {"userHome": os.path.expanduser("~"), "workspaceFolder": folder,
                         "workspaceRoot": folder, "workspaceFolderBasename": self.folder.name,
@@ -94,9 +96,9 @@ class HostValues(Values):
                       "knows: put the value into a variable, and write ${NAME}")
 
     def expand_bare(self, where, text):
-        """As Gemini CLI and Copilot CLI have it."""
+        """As Gemini CLI and Copilot CLI have it; $env:NAME, of mcporter, can be nothing else."""
         before, name = BARE.fullmatch(text).groups()
-        value = self.value_of(name)
+        value = self.variable(where, name) if "$env:" in text else self.value_of(name)
         if value is None:
             log.warning("%s: no variable %s is set; this value is passed as it is",
                         self.server.place(where), name)
@@ -107,4 +109,4 @@ class HostValues(Values):
         inputs = self.server.config.get("inputs") or dig(self.server.config, "mcp", "inputs")
         texts = [dig(asked, "description") for asked in inputs if dig(asked, "id") == name] \
             if isinstance(inputs, list) else []
-        return f' ("{texts[-1]}")' if texts else ""
+        return f' ("{texts[-1]}")' if texts and isinstance(texts[-1], str) else ""

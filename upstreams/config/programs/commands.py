@@ -8,7 +8,7 @@ import re
 from .packages import kept_by, lists_by_capabilities, program, words_of
 
 WINDOWS = os.name == "nt"
-_OF_WINDOWS = re.compile(r"(?:.*/)?[A-Za-z]:[\\/]")
+_OF_WINDOWS = re.compile(r"(?:.*/)?([A-Za-z]:[\\/]|\\\\[\w.-]+\\)")
 _PROGRAMS_OF_WINDOWS = {"cmd", "powershell", "wsl"}
 _NODE, _PYTHON = "Node.js (https://nodejs.org)", "Python (https://python.org)"
 _UV, _BUN = "uv (https://docs.astral.sh/uv)", "Bun (https://bun.sh)"
@@ -31,7 +31,8 @@ def known(server, keys):
     name = program(command).lower()
     _refuse_windows(server, name, keys)
     found = {"hint": f"it comes with {_COMES_WITH[name]}; " if name in _COMES_WITH else ""}
-    if name in _PROGRAMS_OF_WINDOWS and not WINDOWS:
+    if not WINDOWS and (name in _PROGRAMS_OF_WINDOWS or name not in _COMES_WITH
+                        and command.lower().endswith((".bat", ".cmd", ".exe"))):
         found["hint"] = ("it is a program of Windows, and this system is another: write what it "
                          "starts as the command; ")
     if lists_by_capabilities([command, *args]):
@@ -52,5 +53,5 @@ def _refuse_windows(server, name, keys):
         {f"args.{i}": word for i, word in enumerate(keys["args"])} if is_known else {})}
     for place, path in places.items() if not WINDOWS else ():
         if found := _OF_WINDOWS.match(path):
-            server.refuse(place, f'"{path[found.end() - 3:]}" is a path of Windows, and this '
+            server.refuse(place, f'"{path[found.start(1):]}" is a path of Windows, and this '
                                  "system is another: write where that is here")
