@@ -184,9 +184,8 @@ def is_at_work(use):
     """Whether it has a call that waits for its client, a question, or a task. Requires the pool's
     lock."""
     life = use.upstream.life
-    return len(life.calls) > 0 or any(
-        session.tasks.any_at(use.upstream) or any(call.is_at(life) for call in session.calls.all())
-        for session in use.server.sessions)
+    return len(life.calls) > 0 or use.has_task() or any(
+        call.is_at(life) for session in use.server.sessions for call in session.calls.all())
 
 
 def megabytes_of(pids):
