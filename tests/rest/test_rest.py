@@ -1,6 +1,8 @@
 """Servers that start at their first use, and end when nobody needs them; with real processes."""
 
+import sys
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -119,6 +121,26 @@ def test_a_server_that_breaks_before_its_first_use_says_so_and_is_tried_again(qu
     while "error" in answer:    # until its restart
         answer = client.call("a__echo", serial=2)
     assert answer["result"]["serial"] == 2 and client.tools() == OURS
+
+
+@pytest.mark.parametrize("share", [True, False])
+def test_a_command_that_is_missing_at_the_first_use_is_tried_again(quick, start, tmp_path, share):
+    a, command = quick("a", start="first-use"), tmp_path / "program"
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    command.chmod(0o755)
+    a.entry = replace(a.entry, command=str(command))
+    router = start(a)
+    router.client().tools()
+    router.stop()
+    router, away = start(a, share=share), command.rename(tmp_path / "away")
+    client = router.client()
+    assert client.tools() == OURS and "error" in client.call("a__echo", serial=1)
+    away.rename(command)
+    client.hears(CHANGED)
+    answers = [client.call("a__echo", serial=2)]
+    while "error" in answers[-1] and len(answers) < 5000:   # until its restart
+        answers.append(client.call("a__echo", serial=2))
+    assert answers[-1]["result"]["serial"] == 2 and client.tools() == OURS
 
 
 # -- idle

@@ -112,7 +112,7 @@ class Rest:
             return False
         with self._pool.lock:
             # It may be of another era by now: its next life asks.
-            server.era, server.asks_again = found["era"], True
+            server.era, server.asks_again, server.has_run = found["era"], True, True
             server.lists_by_capabilities |= found["listsByCapabilities"]
         upstream.info, upstream.cost = said["info"], found["cost"]
         for method, items in said["lists"].items():
