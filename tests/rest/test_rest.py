@@ -218,6 +218,19 @@ def test_a_question_keeps_its_process(quick, start):
     assert len(a.did("start")) == 1 and a.rests()
 
 
+@pytest.mark.parametrize("ends", ["tasks/get", "tasks/result", "its ttl"])
+def test_a_task_keeps_its_process_until_it_has_ended(quick, start, ends):
+    a = quick("a", "legacy", idle=SOON)
+    router = start(a)
+    client = router.client()
+    ttl = {"ttl": 1500} if ends == "its ttl" else {}
+    client.ask("tools/call", name="a__echo", arguments={}, task=ttl)
+    keeps(router, a)
+    if not ttl:
+        assert "result" in client.ask(ends, taskId="t")
+    assert a.rests()
+
+
 def test_a_client_keeps_the_process_that_is_its_own(quick, start):
     a = quick("a", "legacy", idle=SOON)
     router = start(a)

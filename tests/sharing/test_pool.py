@@ -11,8 +11,7 @@ from upstreams.config.entries import Entry
 from upstreams.server.lists import INITIALIZE_PATIENCE
 from upstreams.server.upstream import Upstream
 from upstreams.sharing.processes import DIGEST_SECONDS, LOOK_AGAIN
-from upstreams.sharing.waiting import (CALL_PATIENCE, IDLE_SECONDS, LATE_SECONDS,
-                                        ROOM_SECONDS)
+from upstreams.sharing.waiting import CALL_PATIENCE, IDLE_SECONDS, LATE_SECONDS, ROOM_SECONDS
 
 from world import Client, World, offers, resting_meanwhile
 

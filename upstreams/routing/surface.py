@@ -11,6 +11,7 @@ from transports.fabric.gather import OnAnswer
 from transports.fabric.messages import (INVALID_PARAMS, LOG_LEVELS, SERVER_UNAVAILABLE, Refused,
                                         dig, params_of, result, task_id_in, text_param,
                                         with_params)
+from transports.fabric.session import FINAL
 from upstreams.server.catalog import LISTS, PROMPTS, TASKS, TOOLS
 from upstreams.server.life import RUNNING
 from upstreams.server.lists import LIST_SECONDS
@@ -53,7 +54,13 @@ class Surface:
             raise Refused(INVALID_PARAMS, f"Several servers have a task {task_id}: {names}; "
                           "connect to the one alone that is meant" if names
                           else f"Unknown task: {task_id}")
-        upstreams[0].request(message, reply_to=call, call=call)
+
+        def answered(answer):
+            is_got = message["method"] == "tasks/result" and "result" in answer
+            if is_got or dig(answer, "result", "status") in FINAL:
+                session.tasks.ended(task_id, upstreams[0])
+            call.send(answer)
+        upstreams[0].request(message, OnAnswer(answered, call), call)
 
     def _unsubscribe(self, session, message, call):
         uri = text_param(message, "uri")
@@ -108,7 +115,7 @@ class Surface:
     def _note_task(self, session, process, reply_to, answer):
         """2025-11-25, Tasks, Creating Tasks: the answer may do so."""
         if (task_id := task_id_in(answer)) is not None:
-            session.tasks.add(task_id, process)
+            session.tasks.add(task_id, process, answer["result"]["task"])
             self._pool.own(process, session)
         reply_to.send(answer)
 
@@ -205,5 +212,5 @@ def task_seen(session, upstream, task):
     task_id = str(task.get("taskId"))
     if upstream.use.owner is not session and not session.tasks.has(task_id, upstream):
         return None
-    session.tasks.add(task_id, upstream)
+    session.tasks.add(task_id, upstream, task)
     return task
