@@ -9,6 +9,7 @@ import pytest
 from upstreams.config.entries import Config
 from upstreams.reload.reload import reload
 from upstreams.rest.idle import idle_seconds
+from upstreams.routing.status import table
 from upstreams.sharing.tables import Server
 
 SOON = 0.002        # minutes: 0.12 s
@@ -99,6 +100,56 @@ def test_a_server_that_lists_by_capabilities_is_remembered_with_each(quick, star
     starts, router = len(a.did("start")), start(a)
     assert router.client(ASKABLE).tools() == [*OURS, "a__of_client"]
     assert router.client().tools() == OURS and len(a.did("start")) == starts
+
+
+def test_what_one_client_alone_was_told_is_not_shown_to_one_that_can_be_asked_less(quick, start):
+    a = quick("a", "legacy", "by", start="first-use")
+    router = start(a, share=False)
+    assert router.client(ASKABLE).tools() == [*OURS, "a__of_client"]
+    router.look()
+    router.stop()
+    for capabilities, starts in ({}, 2), (ASKABLE, 2), ({"roots": {}}, 3), ({}, 3):
+        router = start(a, share=False)
+        client = router.client(capabilities)
+        assert client.tools() == [*OURS, *["a__of_client"] * bool(capabilities)]
+        assert len(a.did("start")) == starts
+        router.look()
+        router.stop()
+
+
+def test_a_client_of_one_server_is_told_that_what_is_remembered_may_change(quick, start):
+    a, b = quick("a", start="first-use"), quick("b")
+    learn(start, a)
+    router = start(a, b)
+    assert router.client(name="a").hello["capabilities"]["resources"] == {
+        "subscribe": True, "listChanged": True}
+    assert router.client(name="b").hello["capabilities"]["resources"] == {"subscribe": True}
+
+
+def test_the_table_tells_of_a_pattern_that_fits_nothing_while_its_server_rests(quick, start):
+    a = quick("a", start="first-use", deny=("crahs*",))
+    learn(start, a)
+    upstream = start(a).upstream("a")
+    known = threading.Event()
+    upstream.when_settled(known.set)
+    assert known.wait(20) and upstream.state == "resting"
+    assert "crahs*, which fits no tool" in table([upstream])
+
+
+@pytest.mark.parametrize("share", [True, False])
+def test_a_reload_starts_what_is_to_run_from_now_on(quick, start, share):
+    a = quick("a", start="first-use", idle=0)
+    learn(start, a)
+    router = start(a, share=share)
+    client = router.client()
+    assert client.tools() == OURS and len(a.did("start")) == 1
+    reload(router.router, Config({"a": replace(a.entry, start="now")}, {}))
+    for _ in range(1000):
+        if len(a.did("start")) == 2:
+            break
+        client.ask("ping")
+        threading.Event().wait(0.01)
+    assert len(a.did("start")) == 2 and client.tools() == OURS
 
 
 def test_what_has_changed_its_arguments_is_not_what_is_remembered(quick, start):

@@ -12,7 +12,7 @@ from transports.fabric.messages import (INVALID_PARAMS, LOG_LEVELS, SERVER_UNAVA
                                         dig, params_of, result, task_id_in, text_param,
                                         with_params)
 from transports.fabric.session import FINAL
-from upstreams.server.catalog import LISTS, PROMPTS, TASKS, TOOLS
+from upstreams.server.catalog import CHANGED, LISTS, PROMPTS, TASKS, TOOLS
 from upstreams.server.life import RUNNING
 from upstreams.server.lists import LIST_SECONDS
 
@@ -143,7 +143,11 @@ class Single(Surface):
         if upstream.state != RUNNING and not (upstream.is_resting() and upstream.info):
             raise Refused(SERVER_UNAVAILABLE, f'server "{self.name}" is not running: '
                                               f'{upstream.problem or upstream.state}')
-        return {**upstream.info, "protocolVersion": session.version}
+        offered = upstream.offered
+        if upstream.entry.start != "now":   # what is remembered may prove to be otherwise
+            offered = {kind: {**said, "listChanged": True} if isinstance(said, dict)
+                       and kind in CHANGED.values() else said for kind, said in offered.items()}
+        return {**upstream.info, "capabilities": offered, "protocolVersion": session.version}
 
     def notification(self, session, message):
         """Pass on a notification that the router has no rule for, to where the calls run."""
