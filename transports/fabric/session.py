@@ -76,11 +76,13 @@ class Tasks:
     def add(self, task_id, upstream, task=None):
         """`task` is what was said of it."""
         ttl, until = dig(task, "ttl"), math.inf
-        if isinstance(ttl, (int, float)):
+        if dig(task, "status") in FINAL:
+            until = 0
+        elif isinstance(ttl, (int, float)):
             until = time.monotonic() + min(ttl, 1e15) / 1000
         with self._lock:
             self._known.pop((task_id, upstream), None)
-            self._known[task_id, upstream] = 0 if dig(task, "status") in FINAL else until
+            self._known[task_id, upstream] = until
             if len(self._known) > MOST_TASKS:
                 del self._known[next(iter(self._known))]
 
