@@ -423,8 +423,11 @@ def test_where_a_text_is_cut_no_beginning_of_a_secret_is_left(write, text, shown
 def test_start_and_idle_may_be_said_for_all_servers(write):
     plain = {"command": "x"}
     path = write({"start": "first-use", "idle": 5, "mcpServers": {
+        "far": {"url": "http://localhost:1"},
+        "own": {"url": "http://localhost:1", "idle": 7},
         "plain": plain, "never": {**plain, "idle": False, "start": "now"}}})
     assert {name: (entry.start, entry.idle) for name, entry in entries_of(path).items()} == {
+        "far": ("first-use", None), "own": ("first-use", 7),     # which says it itself
         "plain": ("first-use", 5), "never": ("now", 0)}
     (entry,) = entries_of(write(servers(plain=plain))).values()
     assert (entry.start, entry.idle) == ("now", None)

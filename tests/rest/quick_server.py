@@ -52,6 +52,10 @@ def result_of(message):
                 "instructions": "be quick", "serverInfo": {"name": "quick", "version": "1"}}
     if method in lists() and (client or era == "modern"):
         return lists()[method]
+    if method == "tasks/get":
+        return {"taskId": params["taskId"], "status": "completed", "ttl": None}
+    if method == "tasks/result":
+        return {"content": []}
     if method in ("resources/subscribe", "resources/unsubscribe"):
         return {}
     if method != "tools/call":
@@ -66,6 +70,8 @@ def result_of(message):
         return {"resultType": "input_required", "requestState": "s", "inputRequests": {
             "q": {"method": "elicitation/create", "params": {"message": "?", "mode": "form",
                                                              "requestedSchema": {}}}}}
+    if "task" in params:
+        return {"task": {"taskId": "t", "status": "working", "ttl": params["task"].get("ttl")}}
     return {"content": [], "serial": arguments.get("serial"), "pid": os.getpid()}
 
 

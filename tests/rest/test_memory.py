@@ -80,6 +80,35 @@ def test_a_server_that_repeats_a_secret_is_not_remembered(folder, memory, file):
     assert list(folder.glob("*.memory")) == [] and memory.read(ENTRY) is None
 
 
+@pytest.mark.parametrize("name, value, where", [
+    ("MODE", "legacy", None), ("MODE", "object", None), ("STAGE", "production", None),
+    ("API_KEY", "production", "env.API_KEY"), ("STAGE", "pro-4711", "env.STAGE"),
+    ("PASSWORD", "object", None), ("COST", "startSeconds", None), ("MODE", "version", None)])
+def test_only_what_the_server_said_and_may_be_secret_is_not_remembered(folder, memory, caplog,
+                                                                       name, value, where):
+    caplog.set_level("INFO")
+    entry = Entry("a", "python3", env=((name, value),), secrets=(value,))
+    said = {"": {**FOUND["said"][""], "lists": {"tools/list": [
+        {"name": "t", "description": "deploys to production, or pro-4711",
+         "inputSchema": {"type": "object"}}]}}}
+    memory.write(entry, {**FOUND, "era": "legacy", "said": said})
+    assert bool(memory.read(entry)) == (where is None)
+    assert not where or f"repeats the value of {where} in its config" in caplog.text
+
+
+def test_a_folder_in_the_place_of_a_file_is_told_in_words(memory, file, caplog):
+    file.unlink()
+    file.mkdir()
+    assert memory.read(ENTRY) is None and "is no file of this user" in caplog.text
+
+
+def test_what_is_damaged_is_told_once(memory, file, caplog):
+    caplog.set_level("INFO")
+    file.write_bytes(b"?")
+    assert memory.read(ENTRY) is memory.read(ENTRY) is None
+    assert caplog.text.count("is damaged") == 1
+
+
 @pytest.mark.parametrize("change", [
     {"command": "python4"}, {"args": ()}, {"env": ()}, {"cwd": "/"}, {"command": None, "url": "u"},
     {"headers": (("A", "b"),)}, {"protocol": "legacy"}])

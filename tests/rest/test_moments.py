@@ -42,6 +42,20 @@ def test_a_subscription_that_comes_at_the_moment_of_the_end_is_made_with_the_nex
     assert world["a"] is not before and subscribed(world["a"]) == ["a:/"]
 
 
+def test_what_is_tired_comes_back_for_a_subscription_that_was_made_just_before_its_end(world):
+    client, use = world.client("a"), world.pool.upstreams()["a"][0].use
+    before, rest, use.tired = world["a"], use.upstream.rest, True
+
+    def rest_a_little_later():
+        client.asks(WANTED, id="s", uri="a:/")
+        assert client.get() == {"id": "s", "result": {}}
+        return rest()
+    use.upstream.rest = rest_a_little_later
+    world.pool.changed()
+    world.clock.advance(1)
+    assert world["a"] is not before and subscribed(world["a"]) == ["a:/"]
+
+
 def test_a_call_between_two_of_its_rounds_goes_on_with_the_next_process(world):
     client = world.client("a")
     client.asks("tools/call", id="c", name="t")

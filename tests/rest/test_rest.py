@@ -1,12 +1,15 @@
 """Servers that start at their first use, and end when nobody needs them; with real processes."""
 
+import sys
 import threading
+from dataclasses import replace
 
 import pytest
 
 from upstreams.config.entries import Config
 from upstreams.reload.reload import reload
 from upstreams.rest.idle import idle_seconds
+from upstreams.routing.status import table
 from upstreams.sharing.tables import Server
 
 SOON = 0.002        # minutes: 0.12 s
@@ -99,6 +102,56 @@ def test_a_server_that_lists_by_capabilities_is_remembered_with_each(quick, star
     assert router.client().tools() == OURS and len(a.did("start")) == starts
 
 
+def test_what_one_client_alone_was_told_is_not_shown_to_one_that_can_be_asked_less(quick, start):
+    a = quick("a", "legacy", "by", start="first-use")
+    router = start(a, share=False)
+    assert router.client(ASKABLE).tools() == [*OURS, "a__of_client"]
+    router.look()
+    router.stop()
+    for capabilities, starts in ({}, 2), (ASKABLE, 2), ({"roots": {}}, 3), ({}, 3):
+        router = start(a, share=False)
+        client = router.client(capabilities)
+        assert client.tools() == [*OURS, *["a__of_client"] * bool(capabilities)]
+        assert len(a.did("start")) == starts
+        router.look()
+        router.stop()
+
+
+def test_a_client_of_one_server_is_told_that_what_is_remembered_may_change(quick, start):
+    a, b = quick("a", start="first-use"), quick("b")
+    learn(start, a)
+    router = start(a, b)
+    assert router.client(name="a").hello["capabilities"]["resources"] == {
+        "subscribe": True, "listChanged": True}
+    assert router.client(name="b").hello["capabilities"]["resources"] == {"subscribe": True}
+
+
+def test_the_table_tells_of_a_pattern_that_fits_nothing_while_its_server_rests(quick, start):
+    a = quick("a", start="first-use", deny=("crahs*",))
+    learn(start, a)
+    upstream = start(a).upstream("a")
+    known = threading.Event()
+    upstream.when_settled(known.set)
+    assert known.wait(20) and upstream.state == "resting"
+    assert "crahs*, which fits no tool" in table([upstream])
+
+
+@pytest.mark.parametrize("share", [True, False])
+def test_a_reload_starts_what_is_to_run_from_now_on(quick, start, share):
+    a = quick("a", start="first-use", idle=0)
+    learn(start, a)
+    router = start(a, share=share)
+    client = router.client()
+    assert client.tools() == OURS and len(a.did("start")) == 1
+    reload(router.router, Config({"a": replace(a.entry, start="now")}, {}))
+    for _ in range(1000):
+        if len(a.did("start")) == 2:
+            break
+        client.ask("ping")
+        threading.Event().wait(0.01)
+    assert len(a.did("start")) == 2 and client.tools() == OURS
+
+
 def test_what_has_changed_its_arguments_is_not_what_is_remembered(quick, start):
     a = quick("a", start="first-use")
     learn(start, a)
@@ -119,6 +172,26 @@ def test_a_server_that_breaks_before_its_first_use_says_so_and_is_tried_again(qu
     while "error" in answer:    # until its restart
         answer = client.call("a__echo", serial=2)
     assert answer["result"]["serial"] == 2 and client.tools() == OURS
+
+
+@pytest.mark.parametrize("share", [True, False])
+def test_a_command_that_is_missing_at_the_first_use_is_tried_again(quick, start, tmp_path, share):
+    a, command = quick("a", start="first-use"), tmp_path / "program"
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    command.chmod(0o755)
+    a.entry = replace(a.entry, command=str(command))
+    router = start(a)
+    router.client().tools()
+    router.stop()
+    router, away = start(a, share=share), command.rename(tmp_path / "away")
+    client = router.client()
+    assert client.tools() == OURS and "error" in client.call("a__echo", serial=1)
+    away.rename(command)
+    client.hears(CHANGED)
+    answers = [client.call("a__echo", serial=2)]
+    while "error" in answers[-1] and len(answers) < 5000:   # until its restart
+        answers.append(client.call("a__echo", serial=2))
+    assert answers[-1]["result"]["serial"] == 2 and client.tools() == OURS
 
 
 # -- idle
@@ -194,6 +267,19 @@ def test_a_question_keeps_its_process(quick, start):
     client.answer(question, action="accept", content={})
     assert client.end(id)["result"]["serial"] == 5
     assert len(a.did("start")) == 1 and a.rests()
+
+
+@pytest.mark.parametrize("ends", ["tasks/get", "tasks/result", "its ttl"])
+def test_a_task_keeps_its_process_until_it_has_ended(quick, start, ends):
+    a = quick("a", "legacy", idle=SOON)
+    router = start(a)
+    client = router.client()
+    ttl = {"ttl": 1500} if ends == "its ttl" else {}
+    client.ask("tools/call", name="a__echo", arguments={}, task=ttl)
+    keeps(router, a)
+    if not ttl:
+        assert "result" in client.ask(ends, taskId="t")
+    assert a.rests()
 
 
 def test_a_client_keeps_the_process_that_is_its_own(quick, start):

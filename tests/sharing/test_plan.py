@@ -9,6 +9,7 @@ import types
 
 import pytest
 
+from transports.fabric.session import Tasks
 from upstreams.config.entries import Entry
 from upstreams.server.life import FAILED, RESTING, RUNNING, STARTING
 from upstreams.sharing.plan import END, GIVE, NEW, REST, START, WANT, plan
@@ -19,6 +20,8 @@ KEYS = {"A": CAN, "B": CAN, "C": CAN, "P": PLAIN, "Q": PLAIN}
 
 
 class Session(str):
+    tasks = Tasks()
+
     @property
     def id(self):
         return self
@@ -183,6 +186,20 @@ CASES = {
         case(shared=True, limit=1).process("lister", RESTING)
         .process("one", key=b"other", used=9).process("two", key=b"other", used=3).call("A"),
         [(END, "two")]),
+    "without room, what lists and was called rests if its server keeps nothing": (
+        case(shared=True, limit=0).process("lister", listeners="P", called=True).see("P")
+        .call("A"), [(REST, "lister")]),
+    "but not if it may keep something": (
+        case(limit=0).process("lister", listeners="P", called=True).see("P").call("A"), []),
+    "nor while it is subscribed": (
+        case(shared=True, limit=0).process("lister", listeners="P", called=True, subscribed=True)
+        .see("P").call("A"), []),
+    "without room, the last one of those that take turns ends if it can serve nobody who waits": (
+        case(shared=True, limit=0).process("lister", RESTING)
+        .process("one", key=b"other", used=9).call("A"), [(END, "one")]),
+    "what is tired rests although a call waits that cannot run there": (
+        case(limit=0).process("lister", listeners="P", called=True, tired=True).see("P").call("A"),
+        [(REST, "lister")]),
     "what has failed for good before it ever ran fails the next call too": (
         case(ran=False).process("lister", FAILED, given_up=True, listeners="A").call("A"),
         [(GIVE, "lister", "A")]),

@@ -11,7 +11,7 @@ from upstreams.config.entries import Entry
 from upstreams.server.lists import INITIALIZE_PATIENCE
 from upstreams.server.upstream import Upstream
 from upstreams.sharing.processes import DIGEST_SECONDS, LOOK_AGAIN
-from upstreams.sharing.waiting import CALL_PATIENCE, IDLE_SECONDS, LATE_SECONDS
+from upstreams.sharing.waiting import CALL_PATIENCE, IDLE_SECONDS, LATE_SECONDS, ROOM_SECONDS
 
 from world import Client, World, offers, resting_meanwhile
 
@@ -564,6 +564,47 @@ def test_a_session_whose_client_is_there_or_has_a_call_does_not_end_to_make_room
     silent(calling)
     call(other)
     assert not ended(world, there) and not ended(world, calling)
+
+
+def test_room_is_looked_for_again_while_a_call_waits():
+    world = world_of(limit=1)
+    first, second, other = [world.client(capabilities=ASKABLE) for _ in range(3)]
+    for client in (first, second):
+        call(client)
+        answer_call(world, world.own("a", client))
+    call(other)
+    assert not ended(world, first) and not ended(world, second)
+    silent(second)      # only now
+    world.clock.advance(2 * ROOM_SECONDS)
+    assert ended(world, second) and not ended(world, first)
+    assert take_call(world, world.own("a", other).label)
+
+
+def test_what_has_become_free_meanwhile_makes_way_for_a_call_that_waits():
+    world = world_of(shared=True, limit=0)
+    plain, other = world.client(), world.client(capabilities=ASKABLE)
+    call(plain)
+    call(other)
+    assert other.gets() == []
+    answer_call(world, world["a"])      # which tells nobody
+    world.clock.advance(2 * ROOM_SECONDS)
+    (label,) = alive(world)
+    assert label != "a" and take_call(world, label)
+
+
+def test_for_want_of_room_only_a_server_that_has_it_not_is_advised_to_be_shared(caplog):
+    world = world_of(shared=True, limit=0)
+    one, other = world.client(capabilities=ASKABLE), world.client(capabilities={"sampling": {}})
+    call(one)
+    call(other)
+    world.clock.advance(CALL_PATIENCE)
+    assert error_of(other.get())[1].endswith("close a client, or raise --max-processes")
+    world = world_of(limit=0)
+    one, other = [world.client(capabilities=ASKABLE) for _ in range(2)]
+    call(one)
+    call(other)
+    world.clock.advance(CALL_PATIENCE)
+    assert '"shared": true for a, if' in error_of(other.get())[1]
 
 
 def test_no_session_ends_for_whom_that_would_make_no_room():

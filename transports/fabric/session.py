@@ -3,10 +3,12 @@ thread may send to it, and only the thread that feeds its stream ever waits for 
 
 import collections
 import logging
+import math
 import secrets
 import threading
+import time
 
-from .messages import REQUEST_CANCELLED, encode
+from .messages import REQUEST_CANCELLED, dig, encode
 from .outbox import Outbox, too_far_behind
 from .peers import passing
 from .pending import Calls, PendingRequests, cancel_notification
@@ -15,6 +17,7 @@ log = logging.getLogger("router")
 
 SILENT_SECONDS = 10.0   # of its client, until a session may have to make room for another
 MOST_TASKS = 1000       # of one session
+FINAL = "completed", "failed", "cancelled"      # states of a task (2025-11-25, Tasks)
 
 
 class SessionsUsedUp(Exception):
@@ -67,12 +70,19 @@ class Tasks:
 
     def __init__(self):
         self._lock = threading.Lock()
-        self._known = {}    # protected by _lock: {(task id, upstream): None}, the oldest first
+        # protected by _lock: {(task id, upstream): until when it is one}, the oldest first
+        self._known = {}
 
-    def add(self, task_id, upstream):
+    def add(self, task_id, upstream, task=None):
+        """`task` is what was said of it."""
+        ttl, until = dig(task, "ttl"), math.inf
+        if dig(task, "status") in FINAL:
+            until = 0
+        elif isinstance(ttl, (int, float)):
+            until = time.monotonic() + min(ttl, 1e15) / 1000
         with self._lock:
             self._known.pop((task_id, upstream), None)
-            self._known[task_id, upstream] = None
+            self._known[task_id, upstream] = until
             if len(self._known) > MOST_TASKS:
                 del self._known[next(iter(self._known))]
 
@@ -81,12 +91,21 @@ class Tasks:
         with self._lock:
             return [upstream for id, upstream in reversed(self._known) if id == task_id]
 
+    def ended(self, task_id, upstream):
+        """Its result may still be asked for, but the server need not stay for that."""
+        with self._lock:
+            if (task_id, upstream) in self._known:
+                self._known[task_id, upstream] = 0
+
     def has(self, task_id, upstream):
         return (task_id, upstream) in self._known
 
     def any_at(self, upstream):
+        """Whether it has one that has not ended."""
+        now = time.monotonic()
         with self._lock:
-            return any(there is upstream for _, there in self._known)
+            return any(there is upstream and now < until
+                       for (_, there), until in self._known.items())
 
 
 class Session:

@@ -198,8 +198,8 @@ def _entry(name, server, values, known):
     tools, tls, restart = keys["tools"], keys["tls"], keys["restart"]
     if isinstance(restart, bool):
         restart = {} if restart else {"attempts": 0}
-    stated = {"shared": server.config.get("shared"), "idle": server.config.get("idle"),
-              **found, **server.keys}
+    idle = None if "url" in keys else server.config.get("idle")    # only its own word counts
+    stated = {"shared": server.config.get("shared"), "idle": idle, **found, **server.keys}
     return Entry(
         name=name, command=keys.get("command"), args=tuple(keys["args"]), env=_pairs(keys["env"]),
         cwd=keys["cwd"], url=keys.get("url"), type=keys.get("type"),

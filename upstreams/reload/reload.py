@@ -61,14 +61,15 @@ def reload_servers(pool, entries):
     """These are the servers from now on. Returns the names that are (new, gone, changed and so
     started again, changed and not started again)."""
     new, gone, changed, renamed = names = _differences(pool.entries, entries)
+    now = [name for name in renamed if entries[name].start == "now" != pool.entries[name].start]
     with pool.lock:
         over = [(server, list(server.uses), server.waiting) for server in pool.replace(entries)]
         for server, uses, _ in over:
             server.waiting = {}
             for use in uses:
                 pool.forget(use)
-        for name in [*new, *changed] if pool.share else ():
-            pool.want(pool.tables.servers[name].listers[PLAIN])
+        for use in _to_start(pool, [*new, *changed], now):
+            pool.want(use)
         sessions = list(pool.sessions)
     for session in sessions:    # before processes end: what is listed there is listed anew
         _show(pool, session)
@@ -86,6 +87,15 @@ def reload_servers(pool, entries):
             server.sessions.clear()
     pool.changed()
     return names
+
+
+def _to_start(pool, fresh, now):
+    """Of servers that are fresh, and of those that were to start at their first use and are to
+    run `now`. Requires the pool's lock."""
+    servers = pool.tables.servers
+    return [*(servers[name].listers[PLAIN] for name in fresh if pool.share),
+            *(use for name in now for use in servers[name].uses
+              if use.is_lister() or not pool.share)]
 
 
 def _differences(before, now):

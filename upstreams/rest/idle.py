@@ -13,6 +13,7 @@ import threading
 import time
 from pathlib import Path
 
+from upstreams.server.catalog import PROMPTS, TOOLS
 from upstreams.server.legacy import LEGACY
 from upstreams.server.life import RESTING, RUNNING
 from upstreams.sharing.tables import PLAIN, refresh
@@ -107,12 +108,12 @@ class Rest:
         found = self._memory.read(server.entry)
         said = found and found["said"].get(use.key.hex())
         if found and not said and not found["listsByCapabilities"]:
-            said = list(found["said"].values())[-1]     # it makes no difference to whom
+            said = found["said"].get(PLAIN.hex())   # mostly it makes no difference to whom
         if not said:
             return False
         with self._pool.lock:
             # It may be of another era by now: its next life asks.
-            server.era, server.asks_again = found["era"], True
+            server.era, server.asks_again, server.has_run = found["era"], True, True
             server.lists_by_capabilities |= found["listsByCapabilities"]
         upstream.info, upstream.cost = said["info"], found["cost"]
         for method, items in said["lists"].items():
@@ -148,12 +149,14 @@ class Rest:
         self._written[use.upstream] = known, life
         info, lists, era, by_capabilities, cost = known
         before = self._memory.read(use.server.entry) or {"said": {}}
-        said = {key: each for key, each in before["said"].items() if key != use.key.hex()}
+        said = {key: each for key, each in before["said"].items()
+                if key != use.key.hex() and each["info"].get("serverInfo")
+                == info.get("serverInfo")}      # what another version of it said counts no more
         said[use.key.hex()] = {"info": info, "lists": {
             method: items for method, items in lists.items() if items is not None}}
         self._memory.write(use.server.entry, {
-            "era": era or LEGACY, "listsByCapabilities": by_capabilities, "cost": cost,
-            "said": said})
+            "era": era or LEGACY, "cost": cost, "said": said, "listsByCapabilities":
+            by_capabilities or len({_names(each["lists"]) for each in said.values()}) > 1})
 
     def _correct(self, use):
         """What lists for all has rested ever since the router started, and knows by its memory
@@ -184,9 +187,8 @@ def is_at_work(use):
     """Whether it has a call that waits for its client, a question, or a task. Requires the pool's
     lock."""
     life = use.upstream.life
-    return len(life.calls) > 0 or any(
-        session.tasks.any_at(use.upstream) or any(call.is_at(life) for call in session.calls.all())
-        for session in use.server.sessions)
+    return len(life.calls) > 0 or use.has_task() or any(
+        call.is_at(life) for session in use.server.sessions for call in session.calls.all())
 
 
 def megabytes_of(pids):
@@ -200,6 +202,12 @@ def megabytes_of(pids):
         if int(fields[2]) in sizes:
             sizes[int(fields[2])] += int(fields[21]) * os.sysconf("SC_PAGE_SIZE")
     return [round(sizes[pid] / 2**20) or None for pid in pids]
+
+
+def _names(lists):
+    """To be compared: what a server lists for some clients."""
+    return frozenset((method, item["name"]) for method in (TOOLS, PROMPTS)
+                     for item in lists.get(method, ()))
 
 
 def _known(use):

@@ -15,6 +15,7 @@ import hmac
 import json
 import logging
 import os
+import re
 import secrets
 import stat
 import sys
@@ -32,6 +33,10 @@ KEY_BYTES = 32
 # What decides what a server lists, of an Entry.
 _DECIDES = ("command", "args", "env", "cwd", "url", "type", "headers", "headers_command", "ca",
             "certificate", "key", "protocol")
+_PLAIN = re.compile("[A-Za-z]{1,16}")
+_NAMED = re.compile("key|token|secret|pass|pwd|auth|cred|headers", re.IGNORECASE)
+_WORDS = {"object", "string", "integer", "number", "boolean", "properties", "required",
+          "description", "additionalProperties", "inputSchema", "outputSchema", "default"}
 _SAFE = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 
 log = logging.getLogger("router")
@@ -57,7 +62,7 @@ class Memory:
 
     def __init__(self, folder):
         self._folder, self._key = folder, None
-        self._told = False
+        self._told, self._bad = False, set()    # what the log has said already
 
     def read(self, entry):
         """What is remembered of this server, as above; None if nothing is."""
@@ -69,8 +74,10 @@ class Memory:
                 age = time.time() - found["written"]
                 if found["version"] == VERSION and 0 <= age <= OLDEST:
                     return found
-            log.info('server "%s": what was remembered of it is damaged, or older than %d days',
-                     entry.name, OLDEST / 86400)
+            if path not in self._bad:
+                log.info('server "%s": what was remembered of it is damaged, or older than %d '
+                         'days', entry.name, OLDEST / 86400)
+            self._bad.add(path)
         return None
 
     def write(self, entry, found):
@@ -79,9 +86,9 @@ class Memory:
             path = self._path(entry)
             said = dict(list(found["said"].items())[-MOST_KEYS:])
             text = json.dumps({**found, "said": said, "version": VERSION, "written": time.time()})
-            if any(json.dumps(secret)[1:-1] in text for secret in entry.secrets):
-                log.info('server "%s" is not remembered: it repeats a secret of its config',
-                         entry.name)
+            if where := _repeated(entry, said):
+                log.info('server "%s" is not remembered: what it lists repeats the value of %s '
+                         'in its config, which may be a secret', entry.name, where)
                 path.unlink(missing_ok=True)
             elif len(text) <= LARGEST:
                 mark = self._hash((path.stem + text).encode())
@@ -156,11 +163,35 @@ class Memory:
 def _content(path):
     """The bytes of a file of ours. Raises OSError for anything else."""
     number = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | _SAFE)
+    found = os.fstat(number)
+    if not stat.S_ISREG(found.st_mode) or not _is_ours(found) or found.st_size > LARGEST:
+        os.close(number)
+        raise OSError(f"{path} is no file of this user, or too large")
     with open(number, "rb") as file:
-        found = os.fstat(number)
-        if not stat.S_ISREG(found.st_mode) or not _is_ours(found) or found.st_size > LARGEST:
-            raise OSError(f"{path} is no file of this user, or too large")
         return file.read(LARGEST)
+
+
+def _repeated(entry, said):
+    """Where in the config a value stands that may be a secret and that the server has said; None
+    if there is none. A plain word is no secret, unless its name says so: "MODE": "legacy"."""
+    text = "\0".join(_texts(said))
+    for secret in entry.secrets:
+        places = [f"{section}.{name}" for section in ("env", "headers")
+                  for name, value in getattr(entry, section) if secret in value]
+        is_plain = _PLAIN.fullmatch(secret) and places and not any(map(_NAMED.search, places))
+        if not is_plain and secret in text:
+            return places[0] if places else "something"
+    return None
+
+
+def _texts(value):
+    """All that a server said, without the words of JSON Schema."""
+    if isinstance(value, dict):
+        value = [*value, *value.values()]
+    if isinstance(value, str):
+        yield from () if value in _WORDS else (value,)
+    for each in value if isinstance(value, list) else ():
+        yield from _texts(each)
 
 
 def _is_ours(found):

@@ -57,7 +57,7 @@ class FromClient:
         elif (row := session.pending.answer(message)) is None:
             log.debug("%s: dropped an answer that no request waits for", session.name)
         elif task_id := task_id_in(message):  # the client answers with a task, for the server
-            session.tasks.add(task_id, row.call.asker.upstream)
+            session.tasks.add(task_id, row.call.asker.upstream, message["result"]["task"])
 
     def _batch(self, session, messages, reply_to):
         if session.version != "2025-03-26" or not messages:

@@ -135,6 +135,6 @@ def _problems(upstream):
             yield f"    {line}"
     for method, problem in upstream.unlisted.items():
         yield f"{upstream.name}: {method} {problem}"
-    if upstream.state == RUNNING and not upstream.unlisted:
+    if upstream.offered and upstream.capabilities and not upstream.unlisted:
         for problem in upstream.catalog.name_problems():
             yield f"{upstream.name}: {printable(problem)}"

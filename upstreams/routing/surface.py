@@ -11,7 +11,8 @@ from transports.fabric.gather import OnAnswer
 from transports.fabric.messages import (INVALID_PARAMS, LOG_LEVELS, SERVER_UNAVAILABLE, Refused,
                                         dig, params_of, result, task_id_in, text_param,
                                         with_params)
-from upstreams.server.catalog import LISTS, PROMPTS, TASKS, TOOLS
+from transports.fabric.session import FINAL
+from upstreams.server.catalog import CHANGED, LISTS, PROMPTS, TASKS, TOOLS
 from upstreams.server.life import RUNNING
 from upstreams.server.lists import LIST_SECONDS
 
@@ -53,7 +54,13 @@ class Surface:
             raise Refused(INVALID_PARAMS, f"Several servers have a task {task_id}: {names}; "
                           "connect to the one alone that is meant" if names
                           else f"Unknown task: {task_id}")
-        upstreams[0].request(message, reply_to=call, call=call)
+
+        def answered(answer):
+            is_got = message["method"] == "tasks/result" and "result" in answer
+            if is_got or dig(answer, "result", "status") in FINAL:
+                session.tasks.ended(task_id, upstreams[0])
+            call.send(answer)
+        upstreams[0].request(message, OnAnswer(answered, call), call)
 
     def _unsubscribe(self, session, message, call):
         uri = text_param(message, "uri")
@@ -108,7 +115,7 @@ class Surface:
     def _note_task(self, session, process, reply_to, answer):
         """2025-11-25, Tasks, Creating Tasks: the answer may do so."""
         if (task_id := task_id_in(answer)) is not None:
-            session.tasks.add(task_id, process)
+            session.tasks.add(task_id, process, answer["result"]["task"])
             self._pool.own(process, session)
         reply_to.send(answer)
 
@@ -136,7 +143,11 @@ class Single(Surface):
         if upstream.state != RUNNING and not (upstream.is_resting() and upstream.info):
             raise Refused(SERVER_UNAVAILABLE, f'server "{self.name}" is not running: '
                                               f'{upstream.problem or upstream.state}')
-        return {**upstream.info, "protocolVersion": session.version}
+        offered = upstream.offered
+        if upstream.entry.start != "now":   # what is remembered may prove to be otherwise
+            offered = {kind: {**said, "listChanged": True} if isinstance(said, dict)
+                       and kind in CHANGED.values() else said for kind, said in offered.items()}
+        return {**upstream.info, "capabilities": offered, "protocolVersion": session.version}
 
     def notification(self, session, message):
         """Pass on a notification that the router has no rule for, to where the calls run."""
@@ -205,5 +216,5 @@ def task_seen(session, upstream, task):
     task_id = str(task.get("taskId"))
     if upstream.use.owner is not session and not session.tasks.has(task_id, upstream):
         return None
-    session.tasks.add(task_id, upstream)
+    session.tasks.add(task_id, upstream, task)
     return task

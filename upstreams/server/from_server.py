@@ -12,6 +12,7 @@ import logging
 
 from transports.fabric.messages import (LOG_LEVELS, METHOD_NOT_FOUND, Refused, is_id, params_of,
                                         result)
+from transports.fabric.session import FINAL
 
 from .catalog import CHANGED
 
@@ -115,8 +116,11 @@ def _updated(life, message, params):
 def _task_status(life, message, params):
     """To the session that has the task; an owner has them all."""
     upstream, owner = life.upstream, life.upstream.use.owner
+    task_id = str(params.get("taskId"))
     for session in [owner] if owner else upstream.audience.sessions():
-        if session is owner or session.tasks.has(str(params.get("taskId")), upstream):
+        if params.get("status") in FINAL:
+            session.tasks.ended(task_id, upstream)
+        if session is owner or session.tasks.has(task_id, upstream):
             session.send(message)
 
 

@@ -142,7 +142,7 @@ def _starts(tables, most, steps):
 def _make_way(tables, beside):
     """A call waits for room: a process of its server rests that has only listed, and does nothing
     now. Or of the processes that take turns, the one that nobody has used for the longest time
-    ends; the last one of its kind stays."""
+    ends; the last one of its kind only if there is no other, as is what lists and was called."""
     servers = tables.servers.values()
     wait = [server for server in servers if any(
         not server.of(first) and not tables.has_room(server, first, beside)
@@ -155,7 +155,10 @@ def _make_way(tables, beside):
                     use.called or use.busy or use.subscribed):
                 return [Step(REST, use)]
     found = [use for use in idle(tables.uses()) if use.used]
-    return [Step(END, min(found, key=lambda use: use.used))] if found else []
+    found = found or [use for server in servers if server in wait or server.count() > 1
+                      for use in server.uses if use.may_go()]
+    return [Step(REST if use.is_lister() else END, use)
+            for use in sorted(found, key=lambda use: use.used)[:1]]
 
 
 def idle(uses):

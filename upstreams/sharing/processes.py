@@ -191,6 +191,8 @@ class Processes:
     def _rest(self, use):
         life = use.upstream.rest()
         with self.lock:
+            if life and use.tired and use.upstream.audience.uris():     # since it was planned
+                self.want(use)
             use.tired = False
             use.server.ending += [life] if life else []     # else it has something to do now
 
@@ -227,8 +229,7 @@ class Processes:
 
     def _make(self, server, key, session=None):
         """A process of this server, which rests. It is for this session, if there is one."""
-        entry = server.entry
-        plain = not self.share or key == PLAIN and not server.uses
+        entry, plain = server.entry, not self.share or key == PLAIN and not server.uses
         label = entry.name if plain else f"{entry.name}#{next(self.numbers)}"
         capabilities = session.capabilities if session and (key != PLAIN or not self.share) else {}
         use = Use(server, key, session=session, capabilities=capabilities)
@@ -300,8 +301,7 @@ class Processes:
         self._look.append((sessions, server, tell))
 
     def look_now(self):
-        """Let those look again that are to. Without the lock."""
-        if self._look:
+        if self._look:  # somebody is to look again. Without the lock
             self.changed()
 
     def _list_elsewhere(self, session, server, tell):

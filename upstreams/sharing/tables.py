@@ -90,8 +90,21 @@ class Use:
         """Whether anybody has it, uses it or waits for it. If there is only one client, that it
         has this process says nothing."""
         return bool(self.busy or self.subscribed or self.wanted or self.recent or self.holder
-                    or self.late or self.owner and self.server.share
-                    or any(self.server.waiting.values()))
+                    or self.late or self.owner and self.server.share or self.awaits())
+
+    def awaits(self):
+        """Whether a call waits that could run here."""
+        return any(queue and (key == self.key or self.server.policy(key) in (COMMON, None))
+                   for key, queue in self.server.waiting.items())
+
+    def has_task(self):
+        return any(session.tasks.any_at(self.upstream) for session in self.server.sessions)
+
+    def may_go(self):
+        """Whether it is up, and nothing is lost if it makes way for another."""
+        return self.state == RUNNING and self.is_free() and not (
+            self.busy or self.subscribed or self.late or self.wanted or self.awaits()
+            or self.called and not (self.server.entry.shared or self.tired) or self.has_task())
 
     def yields_to(self, session):
         """Whether it is up only to list, and for nobody but this session."""

@@ -17,6 +17,7 @@ from .tables import COMMON, OWN, PLAIN, TURNS, WaitingCall, refresh
 log = logging.getLogger("router")
 
 CALL_PATIENCE = 30.0    # seconds that a call waits for a process that is free
+ROOM_SECONDS = 2.0      # after which it looks once more for a process that makes way
 LATE_SECONDS = 2.0      # in which a server must answer a call that was withdrawn from it
 IDLE_SECONDS = 60.0     # after which a process that nobody holds ends, except the last of its kind
 
@@ -73,16 +74,23 @@ class Waiting(Processes):
         waiting.deadline = self.clock.after(CALL_PATIENCE, self._patience_ends, server, key,
                                             waiting)
         waiting.call.on_end(functools.partial(self._withdrawn, server, key, waiting))
+        self._find_room(server, key, waiting)
+
+    def _find_room(self, server, key, waiting):
+        """Called by the clock too, while it waits: what was busy may make way by now."""
         self.changed()
         session, owners = waiting.session, set()
         with self.lock:
-            if server.waiting.get(key, {}).get(session) == [waiting] and not server.of(session) \
-                    and not self.tables.has_room(server, session):
+            waits = server.waiting.get(key, {}).get(session, ())[:1] == [waiting] \
+                and not server.of(session) and not self.tables.has_room(server, session)
+            if waits and not any(each.ending for each in self.all_servers()):
                 owners = {use.owner for each in self.tables.servers.values()
                           if each is server or each.count() > 1 for use in each.uses} - {None}
         if owners:
             self.make_room(owners)
             self.changed()
+        if waits:
+            self.clock.after(ROOM_SECONDS, self._find_room, server, key, waiting)
 
     def _waits(self, server, key, waiting):
         """Requires the lock."""
@@ -118,7 +126,10 @@ class Waiting(Processes):
             if not more:
                 self._take_back(server, key, waiting)
             has_room = self.tables.has_room(server, waiting.session)
-            users = [use.owner or use.holder for use in self.tables.uses()]
+            uses = self.tables.uses()
+            users = [use.owner or use.holder for use in uses]
+            owned = dict.fromkeys(use.server.entry.name for use in uses
+                                  if use.owner and not use.server.entry.shared)
         if more:
             waiting.deadline = self.clock.after(CALL_PATIENCE, self._patience_ends, server, key,
                                                 waiting)
@@ -128,8 +139,9 @@ class Waiting(Processes):
         why = ("another one of it has not ended, or is busy with a request that it does not answer"
                if has_room else
                f"{len(users)} belong to {len(set(users))} clients, of which {idle} are idle, and "
-               f"{self.tables.limit} are allowed: close a client, raise --max-processes, or set "
-               '"shared": true for servers that keep nothing of a client between two calls')
+               f"{self.tables.limit} are allowed: close a client, or raise --max-processes"
+               + (f', or set "shared": true for {", ".join(owned)}, if that keeps nothing of a '
+                  "client between two calls" if owned else ""))
         text = (f'server "{server.entry.name}": no process was free within {CALL_PATIENCE:g} '
                 f"seconds; {why}")
         log.warning("%s", text)
