@@ -173,6 +173,12 @@ class Pending:
         self.call = call            # the Call on whose behalf we ask; None if we ask ourselves
         self.heard = time.monotonic()   # when it was asked, or last made progress
 
+    def lost(self):
+        """A bug of ours kept the answer from its asker: the call ends with that."""
+        log.exception(LOST)
+        if self.call:
+            self.call.fail(*BUG)
+
 
 class PendingRequests:
     """What we asked one peer and it has not answered: {our id: Pending}. Once closed, it stays so.
@@ -205,7 +211,11 @@ class PendingRequests:
         """Send a response home under its asker's id. Returns its row; None if nobody waits."""
         id = response["id"]
         if row := self.take(ours(id) if isinstance(id, str) else id):
-            _send_home(row, whole(response))
+            response = whole(response)
+            try:
+                row.reply_to.send({**response, "id": row.id})
+            except Exception:   # a bug of ours: its call ends with that
+                row.lost()
         return row
 
     def as_answer(self, found):
@@ -255,7 +265,10 @@ class PendingRequests:
             self._closed = reason
             rows, self._rows = self._rows, {}
         for row in rows.values():
-            _send_home(row, error(row.id, SERVER_UNAVAILABLE, reason))
+            try:
+                row.reply_to.send(error(row.id, SERVER_UNAVAILABLE, reason))
+            except Exception:
+                row.lost()
 
     def rows(self):
         """All of them as they are now: [(our id, row)]."""
@@ -310,16 +323,6 @@ def _attempt(function):
         function()
     except Exception:
         log.exception(LOST)
-
-
-def _send_home(row, response):
-    """Answer a row that was taken. If a bug of ours is in the way, its call ends with that."""
-    try:
-        row.reply_to.send({**response, "id": row.id})
-    except Exception:
-        log.exception(LOST)
-        if row.call:
-            row.call.fail(*BUG)
 
 
 def whole(response):

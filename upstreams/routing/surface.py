@@ -91,14 +91,14 @@ class Surface:
 
     def _call(self, session, upstream, message, call, reply_to=None):
         """Let the call run in a process of this server; `reply_to` gets the answer. A room may
-        want to see it first: its `watch` returns a Peer for it, or None, and may call run(peer)
-        once more."""
-        run = functools.partial(self._run, session, upstream.name, message, call)
-        reply_to = reply_to or call
-        watched = self._pool.watch and self._pool.watch(session, upstream.entry, call, reply_to,
-                                                        run)
+        want to see that of a remote server first: its `watch` returns a Peer for it, or None, and
+        may call run(peer) once more."""
+        reply_to, watched = reply_to or call, None
+        if upstream.entry.url and self._pool.watch:
+            run = functools.partial(self._run, session, upstream.name, message, call)
+            watched = self._pool.watch(session, upstream.entry, call, reply_to, run)
         try:
-            run(watched or reply_to)
+            self._run(session, upstream.name, message, call, watched or reply_to)
         except Refused as problem:
             if not watched:
                 raise
