@@ -23,8 +23,7 @@ def check(pool, clock, as_json, advise=None):
 
     Each is started once, since no session uses it. Returns the text, and the exit status: 0, or 1
     if a server failed or could not list its tools. Advice does not change that: advise(upstreams,
-    clock), if there is one, returns its lines and {server's name, or None for all: its advice}.
-    """
+    clock), if there is one, returns its lines and {server's name, or None for all: its advice}."""
     done = threading.Event()
     upstreams = [upstream for server in pool.upstreams().values() for upstream in server]
     when_settled(upstreams, done.set)

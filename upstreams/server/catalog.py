@@ -88,8 +88,7 @@ class Catalog:
     """What one upstream offers, learned from its lists.
 
     Its tables are only replaced, each by one assignment, by the reader thread of the server. So
-    readers need no lock.
-    """
+    readers need no lock."""
 
     def __init__(self, entry):
         self.entry, self._prefix, self._hides = entry, entry.prefix, entry.hides

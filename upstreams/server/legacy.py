@@ -15,8 +15,7 @@ class Legacy:
     """How we speak with a legacy server, in one of its lives.
 
     It is also the opening of a life, its first messages, unless eras/era.py takes its place there:
-    `start` ends with `life.opened`, `life.give_up` or `life.begin_again`.
-    """
+    `start` ends with `life.opened`, `life.give_up` or `life.begin_again`."""
 
     name = LEGACY
 

@@ -30,8 +30,7 @@ class Upstream:
 
     `connect()` makes a connection (transports/fabric/peers.py) for each life. `use` says whom it
     serves, and the capabilities that we have for this server; only the Pool writes it.
-    `client_info` is who we are. `open_life(life, protocol)` opens a life in place of Legacy.
-    """
+    `client_info` is who we are. `open_life(life, protocol)` opens a life in place of Legacy."""
 
     def __init__(self, use, label, connect, clock, client_info, pool, open_life=None):
         self.use, self.label = use, label       # the label is in thread names and log lines
@@ -189,8 +188,7 @@ class Restarts:
     alone, as is one that could not even be started the first time: mostly its config is wrong.
 
     No failure follows another without a restart between them, so the threads that come here take
-    turns and need no lock.
-    """
+    turns and need no lock."""
 
     def __init__(self, upstream):
         self.count = 0          # how often it was started again

@@ -123,8 +123,7 @@ class Pool(Waiting):
     def asked_by(self, upstream):
         """The session that a question of this process is for, or None.
 
-        A process that asks before anybody called belongs to the session that it was made for.
-        """
+        A process that asks before anybody called belongs to the session that it was made for."""
         use, sessions = upstream.use, upstream.use.server.sessions
         with self.lock:
             use.asked = True

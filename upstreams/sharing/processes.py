@@ -34,8 +34,7 @@ class Processes:
 
         `limit` is for the processes beside the first one of each server. `share` is
         False if there is only one client: then it owns every process from the start.
-        `open_life` opens the lives of servers in another way than server/legacy.py does.
-        """
+        `open_life` opens the lives of servers in another way than server/legacy.py does."""
         self.share, self.has_eras = share, open_life is not None
         self.entries = {}       # {name: Entry}, in the config's order; replaced by one assignment
         self.make_room = lambda sessions: None      # one of these is to end; the Router sets it

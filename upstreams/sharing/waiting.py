@@ -30,8 +30,7 @@ class Waiting(Processes):
 
         At once, in this thread, if there is one that is up; then it may raise Refused. Else in
         the thread that makes it so; then an error goes to `reply_to`, as it does if there is no
-        process in time.
-        """
+        process in time."""
         upstream = session.upstreams.get(name)
         if upstream is None:
             raise Refused(SERVER_UNAVAILABLE, f'there is no server "{name}" here any more')
@@ -167,8 +166,7 @@ class Waiting(Processes):
 
         If it was withdrawn, the server may still ask or log something that belongs to it. So the
         process is free only when that late answer arrives, and is ended if it does not arrive in
-        LATE_SECONDS.
-        """
+        LATE_SECONDS."""
         ids = [our_id for our_id, row in use.upstream.life.pending.rows() if row.call is call]
         with self.lock:
             use.holds -= 1
