@@ -252,7 +252,7 @@ TOLD = [
     ("http", {"tools/call": [["says", "HTTP/1.1 200 Y\r\nContent-Type: text/event-stream\r\n\r\n"
                                       "data: x\n\n"]]}, "cannot be passed on.*: x"),
     ("http", {"server/discover": [["refuses", 401]], "initialize": [["refuses", 401]]},
-     "needs authorization"),
+     "needs login"),
     ("sse", {"GET": [["refuses", 500]]}, "answered HTTP 500"),
     ("sse", {"tools/call": [["refuses", 400]]}, "as its endpoint, which answered HTTP 400"),
     ("sse", {"GET": [["says", "HTTP/1.1 200 Y\r\nContent-Type: text/event-stream\r\n\r\n"

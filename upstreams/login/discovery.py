@@ -14,7 +14,9 @@ LONGEST_CHALLENGE = 8000    # characters of WWW-Authenticate that are looked at
 MOST_SCOPES = 100
 
 # A word of WWW-Authenticate, and its value if it has one; a word without is a scheme.
-_WORD = re.compile(r'[\s,]*([!#$%&\'*+.^_`|~0-9A-Za-z-]+)(?:\s*=\s*("(?:[^"\\]|\\.)*"|[^\s,"]*))?')
+# A quote that is never closed ends with the text: it must not be looked for again and again.
+_WORD = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+)"
+                   r'(?:\s*=\s*("(?:[^"\\]|\\.)*(?:"|\\?$)|[^\s,"]*))?')
 _CODE = "authorization code"
 
 
@@ -54,8 +56,8 @@ def challenge_in(values):
             scheme = name.lower()
         elif scheme == "bearer":
             quoted = value.startswith('"')
-            found.setdefault(name.lower(), re.sub(r"\\(.)", r"\1", value[1:-1]) if quoted
-                             else value)
+            found.setdefault(name.lower(), re.sub(r"\\(.)", r"\1", value[1:].removesuffix('"'))
+                             if quoted else value)
     return Challenge(found.get("resource_metadata"), scopes_in(found.get("scope")),
                      printable(found.get("error", "")))
 
