@@ -187,6 +187,22 @@ def test_after_a_refused_initialize_another_one_is_waited_for_too(line):
     assert line.far.sent == [HELLO, again, listing]
 
 
+def test_what_comes_just_before_the_next_connection_has_started_is_answered(line, monkeypatch):
+    line.sends(HELLO)
+    line.far.forgets()
+    assert line.gets()[-1]["error"]
+    start = Connection.start
+
+    def start_late(far, *functions):
+        line.sends({**HELLO, "id": 1})
+        start(far, *functions)
+    monkeypatch.setattr(Connection, "start", start_late)
+    line.clock.advance(0)
+    assert line.gets()[-1]["id"] == 1
+    line.sends({**HELLO, "id": 2})
+    assert [message["id"] for message in line.far.sent] == [2]
+
+
 def test_what_is_kept_for_the_next_session_is_bounded(open_line):
     def subscribes(id, uri):
         open_line.sends({"id": id, "method": "resources/subscribe", "params": {"uri": uri}})

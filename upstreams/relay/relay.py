@@ -287,7 +287,8 @@ class Relay:
             if self._left:
                 return
             opening = self._kept.get(OPENING) if self._capabilities is not None else None
-            life = self._life = _Life(connection, self._life.problem if opening else None)
+            # Before its start it would hear of nothing: nothing is passed on until then.
+            life = self._life = _Life(connection, self._life.problem if self._life else None)
         try:
             connection.start(functools.partial(self._receive, life),
                              functools.partial(self._ended, life))
@@ -298,6 +299,9 @@ class Relay:
             opening = self._ours(opening)
             life.opening_id = opening["id"]
             self._send(connection, opening)
+        else:
+            with self._lock:
+                life.problem = life.problem if life.ended else None
         if self._left:  # leave() may have come before there was a connection to close
             connection.close()
 
