@@ -1,8 +1,10 @@
 """A scripted HTTP server over real sockets, and the words of the tests that talk to it."""
 
+import contextlib
 import http.server
 import json
 import queue
+import threading
 
 from transports.fabric.messages import LATEST, MODERN_REVISION, VERSION_KEY, notification, request
 
@@ -148,3 +150,16 @@ def closes_after(handler):
     handler.server.seen.put(("waits", {}, {}))
     handler.connection.settimeout(5)
     handler.server.seen.put(("closed", {}, handler.rfile.read(1)))
+
+
+@contextlib.contextmanager
+def far_server(script):
+    """The URL of a server that plays this script."""
+    with Server(("127.0.0.1", 0), Handler) as server:
+        server.script = script
+        server.seen, server.hung_up = queue.SimpleQueue(), queue.SimpleQueue()
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/mcp"
+        server.shutdown()
+        thread.join()

@@ -10,14 +10,13 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
 
 import pytest
 from mcp import StdioServerParameters
 from mcp.client.stdio import stdio_client
-from scripted import JSON, Handler, Server, default, old_server
+from scripted import JSON, default, far_server, old_server
 
 from transports.fabric.messages import error
 
@@ -43,18 +42,6 @@ def everything_over_http(mode, path):
             yield f"http://127.0.0.1:{port}{path}"
         finally:
             server.kill()
-
-
-@contextlib.contextmanager
-def far_server(script):
-    with Server(("127.0.0.1", 0), Handler) as server:
-        server.script = script
-        server.seen, server.hung_up = queue.SimpleQueue(), queue.SimpleQueue()
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/mcp"
-        server.shutdown()
-        thread.join()
 
 
 def listens(port):

@@ -2,11 +2,9 @@
 
 import contextlib
 import json
-import queue
-import threading
 
 import pytest
-from scripted import JSON, Handler, Server, default
+from scripted import JSON, default, far_server
 
 from transports.fabric.messages import InvalidMessage, decode, encode
 from transports.fabric.peers import StartFailed
@@ -368,18 +366,6 @@ def test_the_token_goes_into_a_header_and_into_no_log():
     ("https://a.example/", True, True)])
 def test_the_token_of_the_environment_goes_to_this_machine_only(url, is_meant, goes):
     assert bool(entry_for(url, b"hunter2", is_meant).headers) == goes
-
-
-@contextlib.contextmanager
-def far_server(script):
-    with Server(("127.0.0.1", 0), Handler) as server:
-        server.script = script
-        server.seen, server.hung_up = queue.SimpleQueue(), queue.SimpleQueue()
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/mcp"
-        server.shutdown()
-        thread.join()
 
 
 @pytest.mark.parametrize("status, body", [
