@@ -85,6 +85,7 @@ from upstreams.sharing.pool import Pool
 #    the block. What it did is refused with a sentence then, and everything else goes on.
 from transports.http.live import live_page              # room: transports/http/live
 from transports.http.streamable import streamable_http  # room: transports/http/streamable
+from transports import stateless                        # room: transports/stateless
 from transports.tap import begin_trace                  # room: transports/tap
 from upstreams.advice import advise                     # room: upstreams/advice
 from upstreams.config.dialects import dialects          # room: upstreams/config/dialects
@@ -122,6 +123,8 @@ ROOMS = {           # what the core goes on without
     "--login": login,                                   # room: upstreams/login
 }
 CONNECTIONS |= {"url": login.connect}                   # room: upstreams/login
+WAYS |= {"/mcp": stateless.stateless_http(WAYS.get("/mcp"))}    # room: transports/stateless
+ROOMS |= {"pipe": stateless.pipe}                       # room: transports/stateless
 # -- the end of the block
 # isort: on
 
@@ -223,6 +226,7 @@ def _run(config, read, transport, options, stderr, clock):
             command_line.say(text if given["--json"] else stderr.clean(text))
             return exit_status
         router = Router(pool, clock, options.limits, stderr.show, config.groups)
+        router.pipe = ROOMS.get("pipe", lambda router: router)(router)
         follow, rest = (ROOMS.get(name, lambda *_arguments: contextlib.nullcontext())
                         for name in ("follow", "rest"))
         with rest(pool), _logins(pool, clock) as router.logins, \

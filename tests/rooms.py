@@ -29,6 +29,7 @@ CORE = {
 ROOMS = {
     "transports/http/streamable": {"transports/http"},
     "transports/http/live": {"transports/http", "transports/tap"},
+    "transports/stateless": {"transports/http"},
     "transports/tap": set(),
     "upstreams/advice": {"upstreams/server", "upstreams/config"},
     "upstreams/config/dialects": {"upstreams/config"},

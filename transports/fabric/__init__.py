@@ -21,6 +21,7 @@ In reading order:
     messages.py   what a message is; bytes to messages and back; error codes
     pending.py    ids and progress tokens, out and home again; cancellation
     outbox.py     the queue before each stream and pipe, and the right to write to it
+    capabilities.py  what a client can be asked
     gather.py     waiting without a thread that waits
     text.py       text from outside, made fit for logs and tables
     session.py    one client's conversation

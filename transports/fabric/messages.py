@@ -14,7 +14,17 @@ REVISIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 LATEST = REVISIONS[-1]
 # The one without: each request says whose it is.
 MODERN_REVISION = "2026-07-28"
-VERSION_KEY = "io.modelcontextprotocol/protocolVersion"     # in the `_meta` of each such request
+# What the `_meta` of each such request says (2026-07-28, General fields, _meta).
+VERSION_KEY = "io.modelcontextprotocol/protocolVersion"
+CLIENT_INFO_KEY = "io.modelcontextprotocol/clientInfo"
+CAPABILITIES_KEY = "io.modelcontextprotocol/clientCapabilities"
+LOG_LEVEL_KEY = "io.modelcontextprotocol/logLevel"
+# What is said in answers, and in what comes because of a subscription.
+SERVER_INFO_KEY = "io.modelcontextprotocol/serverInfo"
+SUBSCRIPTION_KEY = "io.modelcontextprotocol/subscriptionId"
+META_KEYS = (VERSION_KEY, CLIENT_INFO_KEY, CAPABILITIES_KEY, LOG_LEVEL_KEY, SERVER_INFO_KEY,
+             SUBSCRIPTION_KEY)
+TASKS_EXTENSION = "io.modelcontextprotocol/tasks"
 
 PARSE_ERROR = -32700
 INVALID_REQUEST = -32600

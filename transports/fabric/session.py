@@ -112,6 +112,10 @@ class Session:
     """The router decides what happens to the messages; the session remembers. It is written by
     the threads that carry this client's messages, and read by any thread."""
 
+    meta = None         # what each request of a modern client says of it, in `_meta`
+    is_brief = False    # whether it lives for one request
+    is_parked = False   # whether its call waits until the client comes back with answers
+
     def __init__(self, surface, transport, surface_name=None, most_calls=None):
         self.id = secrets.token_urlsafe(24)
         self.name = f"session {self.id[:6]}"    # the whole id is a key: it stays out of the log
@@ -128,9 +132,20 @@ class Session:
         self.answered_gate = Gate()             # its requests wait here for that answer
         self.ready_gate = Gate()                # what servers say waits for its `initialized`
         self.upstreams = {}                     # name → Upstream, in the config's order
+        self.key = b""                          # of its capabilities: see upstreams/sharing
         self.log_level = None                   # what it asked for with logging/setLevel
         self.tasks = Tasks()                    # which Upstream has which of its tasks
         self.listed = set()                     # the methods of the lists that it has asked for
+
+    @property
+    def lasting(self):
+        """The session that processes are given to for its calls: itself, or one that outlives
+        it."""
+        return self
+
+    def says_no_more(self):
+        """Its client has closed its end, and may only read from now on."""
+        self.pending.close("the client has closed its end: it can answer nothing any more")
 
     def close_streams(self):
         """Let the threads that feed its streams end, and keep nothing that was to be sent."""

@@ -141,8 +141,8 @@ class ClientConnection:
         """Whether MainThread may begin it: not `initialize`, which may start processes, and no
         message so long that it would hold up all other clients."""
         request, way = self._request, self._way()
-        session = way and request.body_bytes_received <= LONG and way.session_of(request)
-        return bool(request.refused or session and session.initialized)
+        return bool(request.refused or way and request.body_bytes_received <= LONG
+                    and way.is_quick(request))
 
     def _way(self):
         """The way of a POST with a message; None for a request that has a view."""

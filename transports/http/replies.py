@@ -1,8 +1,11 @@
 """What our HTTP answers say, and how they become bytes: whole replies, errors, events."""
 
 import email.utils
+import functools
 import typing
 from http import HTTPStatus
+
+import flask
 
 from transports.fabric.messages import encode, error
 
@@ -58,9 +61,9 @@ def plain(status, text, *headers):
     return Reply(f"{text}\n".encode(), f"{status} {HTTPStatus(status).phrase}", [TEXT, *headers])
 
 
-def json_error(status, code, text, data=None):
-    """An HTTP error, as a JSON-RPC error without an id."""
-    body = encode(error(None, code, text, data))
+def json_error(status, code, text, data=None, id=None):
+    """An HTTP error, as a JSON-RPC error."""
+    body = encode(error(id, code, text, data))
     return Reply(body, f"{status} {HTTPStatus(status).phrase}", [JSON])
 
 
@@ -76,6 +79,13 @@ BUG = plain(500, "A bug in the router; its log says more.")
 def is_json(content_type):
     """Whether the body of a request is said to be JSON."""
     return content_type.partition(";")[0].strip().lower() == "application/json"
+
+
+@functools.lru_cache(100)
+def accepts(accepted, *types):
+    """Whether the client takes all these types; one that does not say takes anything."""
+    quality = flask.Request({"HTTP_ACCEPT": accepted or "*/*"}).accept_mimetypes.quality
+    return all(quality(one) > 0 for one in types)
 
 
 def event(data, kind=b"message", id=None):

@@ -50,8 +50,10 @@ class Request(HTTPRequestParser):
         return self.headers.get(name.upper().replace("-", "_"), default)
 
     def body(self):
-        """The whole body as bytes."""
-        return self.get_body_stream().read()
+        """The whole body as bytes, whoever has read it before."""
+        stream = self.get_body_stream()
+        stream.seek(0)
+        return stream.read()
 
     def environ(self, connection):
         """For a WSGI application."""

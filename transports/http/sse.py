@@ -58,14 +58,18 @@ class HttpSse:
     def takes(self, request):
         return request.path.strip("/") == "message"
 
-    def session_of(self, request):
+    def is_quick(self, request):
+        session = self._session_of(request)
+        return session is not None and session.initialized
+
+    def _session_of(self, request):
         id = SESSION_ID.search(request.query)
         session = id and self._router.sessions.find(id[1])
         return session if session and session.transport == TRANSPORT else None
 
     def post(self, request, _connection):
         """The reply to a message: 202, or a 4xx that says what was wrong; the session lives on."""
-        session = self.session_of(request)
+        session = self._session_of(request)
         if session is None:
             return plain(404, "No such session: it has ended, or never was. Open a new one with "
                               "GET /sse.")

@@ -5,8 +5,10 @@ told on one stream that we ask for (listening.py). So one process can serve ever
 is the translator: legacy requests that this era lacks are answered here.
 """
 
-from transports.fabric.messages import (MODERN_REVISION, VERSION_KEY, dig, params_of, result,
-                                        with_params, without_keys)
+from transports.fabric.messages import (CAPABILITIES_KEY, CLIENT_INFO_KEY, LOG_LEVEL_KEY,
+                                        META_KEYS, MODERN_REVISION, SERVER_INFO_KEY,
+                                        SUBSCRIPTION_KEY, TASKS_EXTENSION, VERSION_KEY, dig,
+                                        params_of, result, with_params, without_keys)
 from upstreams.server.catalog import CHANGED
 
 from .listening import ACKNOWLEDGED, UPDATED, Listening
@@ -14,21 +16,12 @@ from .questions import MAY_ASK, Rounds
 
 MODERN = "modern"
 
-# Keys of `_meta` (2026-07-28, General fields, _meta).
-CLIENT_INFO = "io.modelcontextprotocol/clientInfo"
-CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
-LOG_LEVEL = "io.modelcontextprotocol/logLevel"
-SERVER_INFO = "io.modelcontextprotocol/serverInfo"
-SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId"
-OURS = VERSION_KEY, CLIENT_INFO, CAPABILITIES, LOG_LEVEL, SERVER_INFO, SUBSCRIPTION
-TASKS = "io.modelcontextprotocol/tasks"     # an extension
-
 
 def meta_of(client, log_level=None):
     """What each request says of its client: {"clientInfo": …, "capabilities": …}."""
-    level = {LOG_LEVEL: log_level} if log_level else {}
-    return {VERSION_KEY: MODERN_REVISION, CLIENT_INFO: client["clientInfo"],
-            CAPABILITIES: client["capabilities"], **level}
+    level = {LOG_LEVEL_KEY: log_level} if log_level else {}
+    return {VERSION_KEY: MODERN_REVISION, CLIENT_INFO_KEY: client["clientInfo"],
+            CAPABILITIES_KEY: client["capabilities"], **level}
 
 
 class Modern:
@@ -55,13 +48,17 @@ class Modern:
         if method in self._ours:
             self._ours[method](message, reply_to)
             return
+        told = params_of(message).get("_meta")
+        told = without_keys(told, *META_KEYS) if isinstance(told, dict) else {}
+        if call and call.asker.meta:    # its client speaks for itself, and of this era
+            self._life.pass_on(with_params(message, _meta={**told, **call.asker.meta}), reply_to,
+                               call)
+            return
         client, level = self._client, None
         if call:
             client = {"clientInfo": call.asker.client_info or client["clientInfo"],
                       "capabilities": without_tasks(call.asker.capabilities)}
             level = call.asker.log_level
-        told = params_of(message).get("_meta")
-        told = without_keys(told, *OURS) if isinstance(told, dict) else {}
         message = with_params(message, _meta={**told, **meta_of(client, level)})
         if call and method in MAY_ASK:
             reply_to = Rounds(self._life, message, reply_to, call)
@@ -70,7 +67,7 @@ class Modern:
     def heard(self, message):
         """Only what our subscription brings is news, and it goes on without its mark."""
         method, params = message["method"], params_of(message)
-        our_id = dig(params, "_meta", SUBSCRIPTION)
+        our_id = dig(params, "_meta", SUBSCRIPTION_KEY)
         if method == ACKNOWLEDGED:
             self._listening.acknowledged(our_id, params.get("notifications"))
             return None
@@ -80,7 +77,7 @@ class Modern:
             return message
         if not self._listening.is_current(our_id):
             return None
-        meta = without_keys(params["_meta"], SUBSCRIPTION)
+        meta = without_keys(params["_meta"], SUBSCRIPTION_KEY)
         params = {**without_keys(params, "_meta"), **({"_meta": meta} if meta else {})}
         return {**without_keys(message, "params"), **({"params": params} if params else {})}
 
@@ -92,14 +89,15 @@ class Modern:
 def without_tasks(capabilities):
     """The tasks of this era are an extension with other requests than those of 2025-11-25. Legacy
     clients cannot use it, and are not told of it; nor is a server told that they could."""
-    if dig(capabilities, "extensions", TASKS) is None:
+    if dig(capabilities, "extensions", TASKS_EXTENSION) is None:
         return capabilities
-    return {**capabilities, "extensions": without_keys(capabilities["extensions"], TASKS)}
+    extensions = without_keys(capabilities["extensions"], TASKS_EXTENSION)
+    return {**capabilities, "extensions": extensions}
 
 
 def _info(answer, name):
     """The answer to server/discover as one to initialize."""
-    capabilities, server = answer.get("capabilities"), dig(answer, "_meta", SERVER_INFO)
+    capabilities, server = answer.get("capabilities"), dig(answer, "_meta", SERVER_INFO_KEY)
     capabilities = capabilities if isinstance(capabilities, dict) else {}
     info = {"protocolVersion": MODERN_REVISION,
             "capabilities": without_keys(without_tasks(capabilities), "tasks"),

@@ -8,6 +8,7 @@ client's answers and with the `requestState` as it was.
 import functools
 import itertools
 
+from transports.fabric.capabilities import NEEDS, missing_capability
 from transports.fabric.gather import Gather, GrowingPause, OnAnswer
 from transports.fabric.messages import SERVER_UNAVAILABLE, Refused, dig, without_keys
 
@@ -16,8 +17,6 @@ MOST_ROUNDS, MOST_QUESTIONS = 10, 100   # for one request; in one round
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 0.25     # seconds before it is sent again, if none was asked
 MISSING_CAPABILITY = -32021     # 2026-07-28, MissingRequiredClientCapabilityError
 
-_NEEDS = {"sampling/createMessage": "sampling", "elicitation/create": "elicitation",
-          "roots/list": "roots"}
 _numbers = itertools.count(1)
 
 
@@ -114,34 +113,15 @@ def _check(questions, rounds, capabilities, name):
     if rounds > MOST_ROUNDS:
         problem = f"more after {MOST_ROUNDS} rounds of questions"
     elif not isinstance(questions, dict) or not all(
-            str(dig(question, "method")) in _NEEDS and isinstance(question.get("params", {}), dict)
+            str(dig(question, "method")) in NEEDS and isinstance(question.get("params", {}), dict)
             for question in questions.values()):
-        problem = f"something in a way that is none of {', '.join(_NEEDS)}"
+        problem = f"something in a way that is none of {', '.join(NEEDS)}"
     elif len(questions) > MOST_QUESTIONS:
         problem = f"more than {MOST_QUESTIONS} things at once"
     if problem:
         raise Refused(SERVER_UNAVAILABLE, f'server "{name}" wants to know {problem}')
     for question in questions.values():
-        if missing := _missing(question, capabilities):
+        if missing := missing_capability(question, capabilities):
             raise Refused(MISSING_CAPABILITY, f'server "{name}" asks with {question["method"]} '
                           "what this client has not declared that it can be asked",
                           {"requiredCapabilities": missing})
-
-
-def _missing(question, capabilities):
-    """The capability that the question needs and the client has not; {} if there is none.
-
-    >>> _missing({"method": "elicitation/create", "params": {"mode": "url"}}, {"elicitation": {}})
-    {'elicitation': {'url': {}}}
-    """
-    kind, params = _NEEDS[question["method"]], question.get("params", {})
-    has, part = capabilities.get(kind), None
-    if not isinstance(has, dict):
-        return {kind: {}}
-    if kind == "sampling" and "tools" in params:
-        part = "tools"
-    elif kind == "elicitation":
-        part = params.get("mode", "form")
-        if part == "form" and "url" not in has or part not in ("form", "url"):
-            part = None     # {} stands for forms alone
-    return {kind: {part: {}}} if part and part not in has else {}

@@ -55,6 +55,9 @@ class Aggregate(Surface):
             answer["instructions"] = "\n\n".join(sections)
         return answer
 
+    def server_info(self, _session):
+        return self._server_info
+
     def notification(self, session, message):
         upstreams = session.tasks.of(str(params_of(message).get("taskId")))
         if message["method"] == "notifications/tasks/status" and upstreams:

@@ -146,8 +146,13 @@ class FromClient:
             self._pool.release(session)
         if not self._pool.share:
             self._tell()
-        when_session_settled(session, functools.partial(self._opened, session, call), self._clock,
-                             session.surface.patience(session), or_asks=True)
+        self.when_opened(session, functools.partial(self._opened, session, call))
+
+    def when_opened(self, session, function):
+        """Call function() when the servers of the session are up, or have failed, or ask its
+        client something, or are too slow to wait for."""
+        when_session_settled(session, function, self._clock, session.surface.patience(session),
+                             or_asks=True)
 
     def _opened(self, session, call):
         """The session's servers are up, or have failed, or are too slow to wait for."""

@@ -64,7 +64,9 @@ class Router:
         self._aggregates = {}
         self.set_groups(groups or {})
         self.sessions = Sessions(limits.sessions)
-        self.handle = FromClient(pool, clock, self.sessions, self.tell).handle
+        from_client = FromClient(pool, clock, self.sessions, self.tell)
+        self.handle, self.when_opened = from_client.handle, from_client.when_opened
+        self.pipe = self        # what reads a pipe; a room may take the place
 
     # -- called by the transports
 
@@ -135,7 +137,8 @@ class Router:
         sessions = self.sessions.all()
         return {"status": "ok", "version": VERSION, "servers": status.health(self.pool),
                 "groups": self.groups, "sessions": len(sessions),
-                "callsInFlight": sum(len(session.calls) for session in sessions)}
+                "callsInFlight": sum(len(session.calls) for session in sessions),
+                "parkedCalls": sum(session.is_parked for session in sessions)}
 
     # -- also called when the config has changed
 

@@ -110,7 +110,7 @@ class Surface:
             if "task" in params_of(message):
                 to = OnAnswer(functools.partial(self._note_task, session, process, to), to)
             process.request(message, to, call)
-        self._pool.run(session, name, call, ask, reply_to)
+        self._pool.run(session.lasting, name, call, ask, reply_to)
 
     def _note_task(self, session, process, reply_to, answer):
         """2025-11-25, Tasks, Creating Tasks: the answer may do so."""
@@ -148,6 +148,10 @@ class Single(Surface):
             offered = {kind: {**said, "listChanged": True} if isinstance(said, dict)
                        and kind in CHANGED.values() else said for kind, said in offered.items()}
         return {**upstream.info, "capabilities": offered, "protocolVersion": session.version}
+
+    def server_info(self, session):
+        """Who answers, in this era that says so with each answer."""
+        return session.upstreams[self.name].info.get("serverInfo")
 
     def notification(self, session, message):
         """Pass on a notification that the router has no rule for, to where the calls run."""

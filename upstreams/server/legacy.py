@@ -4,7 +4,8 @@ It says by itself what it has to say, and does not say on whose behalf. The coun
 upstreams/eras.
 """
 
-from transports.fabric.messages import LATEST, REVISIONS, dig, notification, without_keys
+from transports.fabric.messages import (INVALID_PARAMS, LATEST, REVISIONS, Refused, dig,
+                                        notification, without_keys)
 
 AUTO, LEGACY = "auto", "legacy"     # AUTO: the era is to be found out. The third is "modern"
 DRAFT = "2024-10-07"    # of the oldest revision; some servers still say so
@@ -22,7 +23,6 @@ class Legacy:
     def __init__(self, life):
         self._life = life
         self.info = {}              # its answer to initialize
-        self.ask = life.pass_on     # requests go as they are
 
     # -- the opening
 
@@ -57,6 +57,14 @@ class Legacy:
         self._life.opened(self)
 
     # -- what an era has
+
+    def ask(self, message, reply_to, call=None):
+        """Requests go as they are. But a client that speaks for itself with each request may have
+        taken us for a server that asks by its answers, and this one never did."""
+        if call and call.asker.meta and "requestState" in message["params"]:
+            raise Refused(INVALID_PARAMS, "this server has given out no requestState: call again "
+                                          "without")
+        self._life.pass_on(message, reply_to, call)
 
     def listen(self, put):
         """Call put(True) when we hear what changes: it tells without being asked."""

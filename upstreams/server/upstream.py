@@ -173,7 +173,8 @@ class Upstream:
         """The one call of this session that is under way here; None if there are more or none.
         Without a session: of the one that has this process, or of any if none has it."""
         session = session or self.use.owner or self.use.holder
-        calls = [call for call in self.life.pending.calls() if session in (None, call.asker)]
+        calls = [call for call in self.life.pending.calls()
+                 if session in (None, call.asker.lasting)]
         return calls[0] if len(calls) == 1 else None
 
     def last_lines(self):

@@ -163,10 +163,11 @@ def _make_way(tables, beside):
 
 def idle(uses):
     """Those of all these that take turns, that nobody has, and beside which another one can serve
-    those who took turns there."""
+    those who took turns there, if there still are such sessions."""
     turns = [use for use in uses
              if use.owner is None and use.state == RUNNING and not use.is_lister()]
     kin = {}
     for use in turns:
         kin.setdefault((use.server, use.key), []).append(use)
-    return [use for use in turns if use.is_free() and len(kin[use.server, use.key]) > 1]
+    return [use for use in turns if use.is_free() and (
+        len(kin[use.server, use.key]) > 1 or use.key not in use.server.sessions.values())]

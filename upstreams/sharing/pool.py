@@ -37,7 +37,7 @@ class Pool(Waiting):
     def join(self, session):
         """The session sees the servers of its surface from now on. Raises Refused if one of them
         is not in the config any more."""
-        key = key_of(session.capabilities)
+        session.key = key = key_of(session)
         with self.lock:
             names = session.surface.names(list(self.entries))
             for name in set(names) - self.entries.keys():
@@ -53,6 +53,20 @@ class Pool(Waiting):
             self.arrive(session, upstream)
         self.changed()
 
+    def visit(self, session):
+        """The same for a session of one request that can use what everybody shares: then no table
+        changes, and there is nothing to release."""
+        found, session.key = {}, key_of(session)
+        for name in session.surface.names(self.tables.servers):
+            server = self.tables.servers.get(name)
+            use = server and server.listers.get(PLAIN)
+            if not use or use.upstream.restarts.stopped or not (use.upstream.info or use.wanted) \
+                    or server.lists_by_capabilities and session.key != PLAIN:
+                self.join(session)
+                return
+            found[name] = use.upstream
+        session.upstreams = found
+
     def owned(self, session, name=None):
         """The upstreams that the session owns or holds, of this server or of all."""
         with self.lock:
@@ -62,7 +76,7 @@ class Pool(Waiting):
     def callees(self, session, name):
         """The upstreams of this server where calls of the session run, of those that are there."""
         use = session.upstreams[name].use
-        if use.server.policy(use.server.sessions.get(session, PLAIN)) is COMMON:
+        if use.server.policy(session.key) is COMMON:
             return [use.upstream]
         return self.owned(session, name)
 
@@ -70,6 +84,8 @@ class Pool(Waiting):
         """The session has ended, or does not see these servers any more: the processes that it
         owns there end. May be called twice."""
         over, audiences, calls = [], [], []
+        if session not in self.sessions:
+            return      # it was only visiting
         with self.lock:
             if names is None:
                 self.sessions.pop(session, None)
@@ -162,7 +178,7 @@ class Pool(Waiting):
             except Refused as problem:
                 reply_to.send(problem.answer(message["id"]))
         if self._runs_here(call, use):
-            self.run(call.asker, upstream.name, call, ask, reply_to)
+            self.run(call.asker.lasting, upstream.name, call, ask, reply_to)
             return
         with self.lock:
             own = use.server.of(next(iter(use.listeners))) if len(use.listeners) == 1 else None
@@ -177,8 +193,8 @@ class Pool(Waiting):
         """Whether this is a call of a session whose calls run in this process."""
         if call is None:
             return False
-        key = use.server.sessions.get(call.asker, PLAIN)
-        return use.owner is call.asker or use.server.policy(key) is COMMON
+        asker = call.asker.lasting
+        return use.owner is asker or use.server.policy(asker.key) is COMMON
 
     def wake(self, upstream):
         """A process that rests is needed."""

@@ -14,7 +14,7 @@ from upstreams.server.life import RESTING, RUNNING, STARTING
 from upstreams.server.upstream import Upstream
 
 from .plan import END, GIVE, NEW, REST, START, WANT, note_awaited, plan
-from .tables import OWN, PLAIN, TURNS, Server, Tables, Use, refresh
+from .tables import BRIEF, OWN, PLAIN, TURNS, Server, Tables, Use, refresh
 
 log = logging.getLogger("router")
 
@@ -272,8 +272,9 @@ class Processes:
         alone = key != PLAIN and key not in server.sessions.values()
         if alone:
             server.waiting.pop(key, None)
-        over = [use for use in server.uses
-                if use.owner is session or alone and use.key == key and use.owner is None]
+        stays = key.startswith(BRIEF)   # the next request like this one may need it
+        over = [use for use in server.uses if use.owner is session
+                or alone and not stays and use.key == key and use.owner is None]
         for use in over:
             self.forget(use)
         return over, calls

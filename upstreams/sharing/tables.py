@@ -1,8 +1,9 @@
 """What the Pool knows: servers, their processes, and the calls that wait. Plain data.
 
 Sessions are told apart by what they can be asked: the *key* of their capabilities, which is PLAIN
-for all that can be asked nothing. The Pool holds its lock around every use of these tables, except
-that any thread may read `policy`, `owner` and `called`.
+for all that can be asked nothing. One that lives for one request owns nothing that would be of
+use to the next: it takes turns with others of its kind. The Pool holds its lock around every use
+of these tables, except that any thread may read `policy`, `owner` and `called`.
 """
 
 import hashlib
@@ -14,6 +15,7 @@ from upstreams.server.life import RESTING, RUNNING, STARTING
 
 CAN_BE_ASKED = {"sampling", "elicitation", "roots"}
 PLAIN = b""
+BRIEF = b"brief "   # how the keys of sessions begin that live for one request: they take turns
 UP = (RUNNING, STARTING)
 
 # How the calls of a session run at a server:
@@ -22,11 +24,12 @@ TURNS = "turns"     # a session holds a process while it has a call under way th
 OWN = "own"         # a session owns a process from its first call on, until the session ends
 
 
-def key_of(capabilities):
+def key_of(session):
     """A key that is equal for equal capabilities. It may take long: 11 MB, 0.1 s."""
-    if CAN_BE_ASKED.isdisjoint(capabilities):
+    if CAN_BE_ASKED.isdisjoint(session.capabilities):
         return PLAIN
-    return hashlib.sha256(json.dumps(capabilities, sort_keys=True).encode()).digest()
+    text = json.dumps(session.capabilities, sort_keys=True).encode()
+    return (BRIEF if session.is_brief else b"") + hashlib.sha256(text).digest()
 
 
 class WaitingCall:
@@ -150,7 +153,7 @@ class Server:
         era = (self.era or self.entry.protocol) if self.has_eras else LEGACY
         if era != LEGACY:   # a modern server keeps nothing of a client
             return None if era == AUTO else COMMON
-        return TURNS if self.entry.shared else OWN
+        return TURNS if self.entry.shared or key.startswith(BRIEF) else OWN
 
     def protocol(self):
         """What its next life begins with: AUTO, or an era."""

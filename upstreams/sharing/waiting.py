@@ -12,7 +12,7 @@ from upstreams.server.life import RUNNING, STARTING
 
 from .plan import GIVE, for_one, idle
 from .processes import Processes
-from .tables import COMMON, OWN, PLAIN, TURNS, WaitingCall, refresh
+from .tables import BRIEF, COMMON, OWN, PLAIN, TURNS, WaitingCall, refresh
 
 log = logging.getLogger("router")
 
@@ -20,6 +20,7 @@ CALL_PATIENCE = 30.0    # seconds that a call waits for a process that is free
 ROOM_SECONDS = 2.0      # after which it looks once more for a process that makes way
 LATE_SECONDS = 2.0      # in which a server must answer a call that was withdrawn from it
 IDLE_SECONDS = 60.0     # after which a process that nobody holds ends, except the last of its kind
+LAST_SECONDS = 1800.0   # after which that ends too, if there is no session that it is for
 
 
 class Waiting(Processes):
@@ -36,10 +37,13 @@ class Waiting(Processes):
             raise Refused(SERVER_UNAVAILABLE, f'there is no server "{name}" here any more')
         use = upstream.use
         if use.recent and upstream.life.state == RUNNING and (
-                use.owner is session or use.key == PLAIN and use.server.policy(
-                    use.server.sessions.get(session, PLAIN)) is COMMON):
+                use.owner is session
+                or use.key == PLAIN and use.server.policy(session.key) is COMMON):
             function(upstream)
             return
+        if session.is_brief and session not in self.sessions:   # it was only visiting
+            self.join(session)
+            use = session.upstreams[name].use
         server, waiting = use.server, WaitingCall(session, call, function, reply_to)
         with self.lock:
             key = server.sessions.get(session)
@@ -214,13 +218,16 @@ class Waiting(Processes):
             self.clock.forget(use.idle)
             use.idle = self.clock.after(IDLE_SECONDS, self._end_if_idle, use, use.used)
 
-    def _end_if_idle(self, use, used):
+    def _end_if_idle(self, use, used, is_late=False):
         """Called by the clock."""
         with self.lock:
             refresh(use.server.uses)
-            over = use.used == used and use in idle(use.server.uses)
+            is_last = [other for other in use.server.uses if other.key == use.key] == [use]
+            over = use.used == used and use in idle(use.server.uses) and (is_late or not is_last)
             if over:
                 self.forget(use)
+            elif use.used == used and use in use.server.uses and use.key.startswith(BRIEF):
+                use.idle = self.clock.after(LAST_SECONDS, self._end_if_idle, use, used, True)
         if over:
             self._close(use)
             self.changed()

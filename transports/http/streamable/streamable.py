@@ -17,8 +17,8 @@ from transports.fabric.messages import (INVALID_REQUEST, REQUEST, REVISIONS, SER
                                         InvalidMessage, decode, kind_of)
 from transports.fabric.outbox import CLOSE
 from transports.fabric.session import SessionsUsedUp
-from transports.http.replies import (ACCEPTED, NO_JSON, STILL_HERE, event, is_json, json_error,
-                                     plain, used_up)
+from transports.http.replies import (ACCEPTED, NO_JSON, STILL_HERE, accepts, event, is_json,
+                                     json_error, plain, used_up)
 
 from .resumable_stream import ResumableStream, StreamableSession, WaitingPost
 
@@ -59,13 +59,14 @@ class StreamableHttp:
     def takes(self, request):
         return request.path == "/mcp" or request.path.startswith("/mcp/")
 
-    def session_of(self, request):
-        return self._router.sessions.find(request.header("Mcp-Session-Id"))
+    def is_quick(self, request):
+        session = self._router.sessions.find(request.header("Mcp-Session-Id"))
+        return session is not None and session.initialized
 
     def post(self, request, connection):
         """Begin what a POST asks for. Returns the Reply; None if it comes later."""
         try:
-            if not _accepts(request.header("Accept"), "application/json", "text/event-stream"):
+            if not accepts(request.header("Accept"), "application/json", "text/event-stream"):
                 raise HttpError(406, "Accept both application/json and text/event-stream.")
             if not is_json(request.header("Content-Type", "")):
                 raise HttpError(415, NO_JSON)
@@ -111,7 +112,7 @@ class StreamableHttp:
     def get(self, name=None):
         """The session's own stream, or what a broken one had after Last-Event-ID."""
         header = flask.request.headers.get
-        if not _accepts(header("Accept"), "text/event-stream"):
+        if not accepts(header("Accept"), "text/event-stream"):
             raise HttpError(406, "A GET here is for a stream: Accept text/event-stream. Messages "
                                  "are POSTed here; the older HTTP+SSE is at /sse.")
         session = self._session(name, header)
@@ -239,10 +240,3 @@ def _count_answers(message):
     if isinstance(message, list):
         return sum(map(is_answered, message))
     return 1 if kind_of(message) is REQUEST else 0
-
-
-@functools.lru_cache(100)
-def _accepts(accepted, *types):
-    """Whether the client takes all these types; one that does not say takes anything."""
-    quality = flask.Request({"HTTP_ACCEPT": accepted or "*/*"}).accept_mimetypes.quality
-    return all(quality(one) > 0 for one in types)

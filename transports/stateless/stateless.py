@@ -1,0 +1,96 @@
+"""From a modern message to its session, and what is answered without any server."""
+
+import logging
+
+from transports.fabric.messages import (CAPABILITIES_KEY, CLIENT_INFO_KEY, INVALID_PARAMS,
+                                        LOG_LEVEL_KEY, LOG_LEVELS, METHOD_NOT_FOUND,
+                                        MODERN_REVISION, REVISIONS, SERVER_UNAVAILABLE,
+                                        VERSION_KEY, Refused, params_of)
+from transports.fabric.session import SessionsUsedUp
+
+from .answers import discovered
+from .listening import listen
+from .parked import Parked
+from .request_session import RequestSession
+
+log = logging.getLogger("router")
+
+UNSUPPORTED_VERSION = -32022    # 2026-07-28, UnsupportedProtocolVersionError
+VERSIONS = [MODERN_REVISION, *reversed(REVISIONS)]
+
+# What earlier revisions have, and this one has not; nor would a server be asked that knows them.
+GONE = {"initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe",
+        "tasks/result", "tasks/list"}
+
+
+class Stateless:
+    """One for each transport. Any thread may call anything here."""
+
+    def __init__(self, router):
+        self.router, self.parked = router, Parked(router.clock)
+        self._requests = {"server/discover": self._discover,
+                          "subscriptions/listen": listen,
+                          **dict.fromkeys(GONE, _gone)}
+
+    def serve(self, message, exchange, transport, name=None, pipe=None):
+        """Begin what a request asks for; the answer goes to `exchange`, now or later. Returns its
+        session, to which `left(exchange)` says that its client has gone. Raises Refused, and
+        LookupError if there is no server or group of this name.
+
+        `pipe`: the session of the pipe by which it came."""
+        meta = checked_meta(message)
+        if session := self.parked.take(message, transport, name):
+            session.resume(message, exchange)
+            return session
+        try:
+            session = self.router.open(transport, name, RequestSession)
+        except SessionsUsedUp as problem:
+            raise Refused(SERVER_UNAVAILABLE, str(problem)) from None
+        session.begin(self, pipe, meta, message, exchange)
+        return session
+
+    def route(self, session, message, call):
+        """Pass the request on to where it belongs. Raises Refused."""
+        route = self._requests.get(message["method"])
+        if route:
+            route(session, message, call)
+        else:
+            session.surface.request(session, message, call)
+
+    def _discover(self, session, _message, call):
+        """As initialize, it waits for servers that are still starting, but not for long."""
+        def answer():
+            try:
+                call.send(discovered(call.id, session.surface.initialize(session), VERSIONS))
+            except Refused as problem:
+                call.send(problem.answer(call.id))
+        self.router.when_opened(session, answer)
+
+
+def _gone(_session, message, _call):
+    raise Refused(METHOD_NOT_FOUND, f"Method not found: {message['method']} is not a part of "
+                                    f"revision {MODERN_REVISION}")
+
+
+def checked_meta(message):
+    """What the request says of its client: {key of `_meta`: value}. Raises Refused if that is not
+    what it must be (2026-07-28, General fields, _meta)."""
+    meta = params_of(message).get("_meta")
+    meta = meta if isinstance(meta, dict) else {}
+    version = meta.get(VERSION_KEY)
+    if not isinstance(version, str):
+        raise Refused(INVALID_PARAMS, f"params._meta must have {VERSION_KEY}, a string")
+    if version != MODERN_REVISION:
+        supported = [MODERN_REVISION] if version in VERSIONS else VERSIONS
+        raise Refused(UNSUPPORTED_VERSION, "Unsupported protocol version",
+                      {"supported": supported, "requested": version[:100]})
+    for key, kind, is_needed in ((CAPABILITIES_KEY, dict, True), (CLIENT_INFO_KEY, dict, False),
+                                 (LOG_LEVEL_KEY, str, False)):
+        if not isinstance(meta.get(key), kind) and (is_needed or key in meta):
+            raise Refused(INVALID_PARAMS, f"params._meta must have {key}, "
+                                          f"{'an object' if kind is dict else 'a string'}")
+    if meta.get(LOG_LEVEL_KEY, LOG_LEVELS[0]) not in LOG_LEVELS:
+        raise Refused(INVALID_PARAMS, f"params._meta: {LOG_LEVEL_KEY} is one of "
+                                      f"{', '.join(LOG_LEVELS)}")
+    return {key: meta[key] for key in (VERSION_KEY, CLIENT_INFO_KEY, CAPABILITIES_KEY,
+                                       LOG_LEVEL_KEY) if key in meta}
