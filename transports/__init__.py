@@ -8,5 +8,6 @@ In reading order:
     stdio.py    one client, on our standard input and output
     http/       many clients: HTTP+SSE; two rooms in it
 Rooms:
+    stateless/  clients of revision 2026-07-28, over HTTP and stdio
     tap/        the messages as they pass, for the live page and for --trace
 """

@@ -241,8 +241,8 @@ class EchoWay:
     def takes(self, request):
         return request.path == "/message" and request.header("X-Way") is not None
 
-    def session_of(self, _request):
-        return None     # so a worker begins it
+    def is_quick(self, _request):
+        return False    # so a worker begins it
 
     def post(self, request, connection):
         if request.header("X-Way") == "bug":

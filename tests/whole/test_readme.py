@@ -243,7 +243,8 @@ def test_the_classes_and_methods_that_the_readme_names_exist():
                            if isinstance(child, ast.FunctionDef)}
                for path in CODE for node in ast.parse(path.read_text("utf-8")).body
                if isinstance(node, ast.ClassDef)}
-    text = CORE + section("One call, hop by hop") + section("Exercises")
+    text = CORE + section("One call, hop by hop") \
+        + section("Exercises", PAGES["tests/README.md"])
     for name, method in re.findall(r"`([A-Z][a-z]\w+)(?:\.(\w+))?`", text):
         assert name in classes and (not method or method in classes[name]), name
 

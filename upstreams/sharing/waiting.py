@@ -226,8 +226,9 @@ class Waiting(Processes):
             over = use.used == used and use in idle(use.server.uses) and (is_late or not is_last)
             if over:
                 self.forget(use)
-            elif use.used == used and use in use.server.uses and use.key.startswith(BRIEF):
-                use.idle = self.clock.after(LAST_SECONDS, self._end_if_idle, use, used, True)
+            stays = use.used == used and use in use.server.uses and use.key.startswith(BRIEF)
+        if stays and not is_late:
+            use.idle = self.clock.after(LAST_SECONDS, self._end_if_idle, use, used, True)
         if over:
             self._close(use)
             self.changed()
