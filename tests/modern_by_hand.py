@@ -6,7 +6,7 @@ import json
 from waitress.adjustments import Adjustments
 
 from transports.fabric.messages import (CAPABILITIES_KEY, CLIENT_INFO_KEY, MODERN_REVISION,
-                                        VERSION_KEY)
+                                        VERSION_KEY, dig)
 from transports.http.request import Request
 from transports.stateless.http_post import StatelessHttp
 
@@ -37,7 +37,7 @@ def headers_of(message):
     """Those that a client sends, in order. A name that is not plain is encoded."""
     found = {"Host": "localhost", "Accept": BOTH, "Content-Type": "application/json",
              "MCP-Protocol-Version": MODERN_REVISION, "Mcp-Method": message.get("method")}
-    name = message.get("params", {}).get(NAMES.get(message.get("method")))
+    name = dig(message, "params", NAMES.get(message.get("method")))
     if isinstance(name, str):
         found["Mcp-Name"] = name if name.isascii() and name.isprintable() else in_base64(name)
     return found

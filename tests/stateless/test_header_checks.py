@@ -233,6 +233,8 @@ def test_where_legacy_clients_are_not_served_initialize_is_told_what_is_supporte
     ({"row": 2**53 + 1}, {"row": "9007199254740992"}, MISMATCH),
     ({"row": 1}, {"row": "9" * 5000}, MISMATCH), ({"row": 1}, {"row": "1." + "0" * 900}, MISMATCH),
     ({"row": 10**4000}, {"row": "1" + "0" * 4000}, True), ({"row": 4.5}, {"row": "4.5"}, True),
+    ({"row": 1e-7}, {"row": "1e-7"}, True), ({"row": 4.5}, {"row": "4.6"}, MISMATCH),
+    ({"row": 4.5}, {"row": "nan"}, MISMATCH), ({"row": 4.5}, {"row": "1e999"}, MISMATCH),
     ({"dry": True}, {"dry": "true"}, True), ({"dry": False}, {"dry": "false"}, True),
     ({"dry": True}, {"dry": "True"}, MISMATCH), ({"dry": True}, {"dry": "1"}, MISMATCH),
     ({"dry": False}, {"dry": "0"}, MISMATCH), ({"dry": False}, {}, MISMATCH),
