@@ -194,6 +194,45 @@ def test_a_connection_that_breaks_is_no_obstacle(login, said):
     assert login(breaks).ended[0][0] == 200
 
 
+def test_a_request_that_comes_in_drips_is_no_obstacle(login):
+    def drips(url):
+        head = f"GET {CALLBACK}?state=x HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+        with socket.create_connection(("127.0.0.1", urllib.parse.urlsplit(
+                callback(url)).port)) as connection:
+            connection.sendall(head[:9])
+            began = time.monotonic()
+            status, _ = browse(url)
+            return status, time.monotonic() - began
+    (status, seconds), = login(drips).ended
+    assert status == 200 and seconds < 2
+
+
+def test_a_request_in_several_pieces_is_one(login):
+    def in_pieces(url):
+        head = f"GET {callback(url, state='wrong')} HTTP/1.1\r\n\r\n".replace(
+            callback(url).partition(CALLBACK)[0], "").encode()
+        with socket.create_connection(("127.0.0.1", urllib.parse.urlsplit(
+                callback(url)).port)) as connection:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for byte in head:
+                connection.sendall(bytes([byte]))
+            answer = connection.makefile("rb").read()
+        return answer, browse(url)
+    (refused, good), = login(in_pieces).ended
+    assert refused.startswith(b"HTTP/1.0 400") and good[0] == 200
+
+
+def test_a_request_without_an_end_is_not_kept(login):
+    def endless(url):
+        with socket.create_connection(("127.0.0.1", urllib.parse.urlsplit(
+                callback(url)).port)) as connection:
+            connection.sendall(b"GET / HTTP/1.1\r\n" + b"X: " + b"y" * listener.LONGEST_REQUEST)
+            answer = connection.makefile("rb").readline()
+        return answer, browse(url)
+    (refused, good), = login(endless).ended
+    assert refused.startswith(b"HTTP/1.0 4") and good[0] == 200
+
+
 def test_an_answer_with_an_error_ends_the_login_and_is_shown_as_text(login, far):
     far.instead["/authorize"] = lambda handler: far.redirects(
         handler, error="access_denied", error_description="no\n\x1b[31m<b>",
@@ -248,6 +287,16 @@ def test_the_address_can_be_pasted_at_a_terminal(login):
     with open(follower, "rb", buffering=0) as pasted:
         login(lambda url: os.write(leader, f"{_ends(url)}\r".encode()), pasted=pasted)
     os.close(leader)
+
+
+@pytest.mark.parametrize("text", ["http://[x?state=1", "http://a\u2100b?state=1", "?",
+                                  "x" * 70_000])
+def test_what_is_pasted_and_is_no_address_is_no_obstacle(login, text, caplog):
+    get, put = os.pipe()
+    with open(get, "rb") as pasted, open(put, "wb") as person:
+        login(lambda url: person.write(f"{text}\n{_ends(url)}\n".encode()) and person.flush(),
+              pasted=pasted)
+    assert "what was pasted is not the answer to this login" in caplog.text
 
 
 @pytest.mark.parametrize("kind", ["/dev/null", "pipe", "file"])
