@@ -347,7 +347,7 @@ def test_what_is_no_metadata_of_this_authorization_server_is_told(login, far, an
     ({"code_challenge_methods_supported": None}, "PKCE with S256"),
     ({"code_challenge_methods_supported": ["plain"]}, "PKCE with S256"),
     ({"registration_endpoint": None}, '{"oauth": {"clientId": "…"}}'),
-    ({"token_endpoint": "ftp://127.0.0.1/"}, "token endpoint of the authorization server its"),
+    ({"token_endpoint": "ftp://127.0.0.1/"}, "token endpoint of the authorization server: its"),
     ({"token_endpoint": 5}, "token endpoint of the authorization server is no URL"),
     ({"authorization_endpoint": "http://other.example/authorize"}, "must begin with https://"),
     ({"authorization_endpoint": "javascript:alert(1)"}, "must begin with http:// or https://"),
@@ -398,6 +398,7 @@ def test_the_config_can_say_where_the_metadata_is_and_which_client_we_are(login,
 @pytest.mark.parametrize("answer, expires", [
     ({"expires_in": None}, False), ({"expires_in": "3600"}, True), ({"expires_in": -1}, False),
     ({"expires_in": "soon"}, False), ({"expires_in": 1e300}, True),
+    ({"expires_in": 10**400}, False), ({"expires_in": [1]}, False),
     ({"token_type": "bearer"}, True),
     ({"refresh_token": None}, True), ({"refresh_token": ["x"]}, True),
 ])
@@ -457,6 +458,26 @@ def test_another_authorization_server_gets_nothing_of_the_old_one(login, far, ne
                 record["client"]["secret"]):
         assert old not in told
     assert len([*state.glob("*.json")]) == 1
+
+
+@pytest.mark.parametrize("path, key", [("/register", "client_id"), ("/register", "client_secret"),
+                                       ("/token", "access_token")])
+def test_half_of_a_character_makes_an_answer_useless(login, far, path, key):
+    answer = {"client_id": "me", "client_secret": "s", "access_token": "x",
+              "token_type": "bearer", key: "\ud800"}
+    far.instead[path] = lambda handler: handler.json(answer)
+    assert {"/register": "did not register us", "/token": "gave no bearer token"}[path] \
+        in fails(login)
+
+
+def test_an_answer_that_does_not_end_is_not_taken_for_a_whole_one(login, far, monkeypatch):
+    monkeypatch.setattr("upstreams.login.web.SECONDS", 0.3)
+
+    def endless(handler):
+        handler.begins_events()
+        silent(handler)
+    far.instead["/.well-known/oauth-protected-resource/mcp"] = endless
+    assert fails(login) == "the metadata of the server does not answer: timed out"
 
 
 def test_a_server_elsewhere_cannot_send_us_to_this_machine(clock, far):

@@ -206,7 +206,7 @@ def _with_tokens(web, record, form):
     try:
         seconds = float(said.get("expires_in") or 0)
         seconds = min(seconds, 3650 * DAY) if seconds > 0 else 0
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         seconds = 0
     again = said.get(REFRESH)
     return {**record, "access": access,
