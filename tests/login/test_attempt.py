@@ -497,6 +497,21 @@ def test_a_folder_that_cannot_be_written_is_told_before_anybody_is_asked(
     assert login.people[0].urls == []
 
 
+def test_a_user_without_a_home_cannot_log_in_and_the_server_is_reached(
+        login, monkeypatch, bearer):
+    monkeypatch.delenv("XDG_STATE_HOME")
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)    # as if there were none
+    assert bearer().headers() == [] and not bearer().changed()
+    assert "has no home" in fails(login)
+
+
+def test_a_folder_that_is_relative_is_not_used(login, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", "state")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    login()
+    assert [*(tmp_path / "home").rglob("*.json")] and not os.path.exists("state")
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give files away")
 def test_a_folder_of_somebody_else_is_refused(login, state):
     state.mkdir(mode=0o700, parents=True)
@@ -516,9 +531,14 @@ def test_tokens_that_others_can_read_are_refused(login, state, bearer):
 def test_a_file_that_is_damaged_is_as_none(login, state, bearer):
     login()
     (file,) = state.glob("*.json")
-    for text in ("{", "[" * 100_000, "{}", '{"server": 7}'):
+    whole = json.loads(file.read_text())
+    texts = ["{", "[" * 100_000, "{}", '{"server": 7}']
+    for key in whole.keys() - {"revoke", "raised"}:
+        texts += [json.dumps({name: value for name, value in whole.items() if name != key}),
+                  json.dumps({**whole, key: {"x": 7}})]
+    for text in texts:
         file.write_text(text)
-        assert bearer().headers() == []
+        assert bearer().headers() == [], text
     login()
     assert bearer().headers()
 
@@ -530,6 +550,33 @@ def test_a_logout_forgets_the_tokens_and_has_them_revoked(login, far, entry, clo
     assert log_out(entry(), clock) == "logged out"
     assert not far.refresh and bearer().headers() == []
     assert log_out(entry(), clock) == "nobody was logged in"
+
+
+def test_a_logout_after_a_login_that_nobody_ended_forgets_the_earlier_one(
+        login, far, entry, clock, bearer):
+    far.token_answer = {"refresh_token": None}
+    login()
+    fails(login, lambda url: None, seconds=0.1)
+    assert bearer().headers() != []
+    assert log_out(entry(), clock) == "logged out here; the authorization server cannot be told"
+    assert bearer().headers() == []
+
+
+def test_tokens_that_others_can_read_can_be_forgotten(login, state, entry, clock):
+    login()
+    (file,) = state.glob("*.json")
+    file.chmod(0o644)
+    assert "can be read by others" in log_out(entry(), clock)
+    assert not file.exists()
+
+
+def test_a_logout_forgets_what_a_router_that_was_killed_has_begun_to_write(
+        login, state, entry, clock):
+    login()
+    (file,) = state.glob("*.json")
+    file.with_suffix(".new").write_text(file.read_text())
+    log_out(entry(), clock)
+    assert {path.suffix for path in state.iterdir()} == {".lock"}
 
 
 @pytest.mark.parametrize("answer, words", [
