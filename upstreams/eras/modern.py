@@ -7,7 +7,7 @@ is the translator: legacy requests that this era lacks are answered here.
 
 from transports.fabric.capabilities import without_tasks
 from transports.fabric.messages import (CAPABILITIES_KEY, CLIENT_INFO_KEY, LOG_LEVEL_KEY,
-                                        META_KEYS, MODERN_REVISION, SERVER_INFO_KEY,
+                                        LOG_LEVELS, META_KEYS, MODERN_REVISION, SERVER_INFO_KEY,
                                         SUBSCRIPTION_KEY, VERSION_KEY, dig, params_of, result,
                                         with_params, without_keys)
 from upstreams.server.catalog import CHANGED
@@ -59,7 +59,7 @@ class Modern:
         if call:
             client = {"clientInfo": call.asker.client_info or client["clientInfo"],
                       "capabilities": without_tasks(call.asker.capabilities)}
-            level = call.asker.log_level
+            level = call.asker.log_level or LOG_LEVELS[0]   # as it would hear a legacy server
         message = with_params(message, _meta={**told, **meta_of(client, level)})
         if call and method in MAY_ASK:
             reply_to = Rounds(self._life, message, reply_to, call)
@@ -84,7 +84,8 @@ class Modern:
 
     def loggers(self):
         """Lines belong to calls that asked for them, and none comes after the answer."""
-        return {call.asker for call in self._life.pending.calls() if call.asker.log_level}
+        return {call.asker for call in self._life.pending.calls()
+                if call.asker.log_level or not call.asker.meta}
 
 
 def _info(answer, name):
