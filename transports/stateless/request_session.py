@@ -13,12 +13,12 @@ import itertools
 import logging
 import threading
 
-from transports.fabric.capabilities import missing_capability
+from transports.fabric.capabilities import missing_capability, without_tasks
 from transports.fabric.gather import OnAnswer
 from transports.fabric.messages import (CAPABILITIES_KEY, CLIENT_INFO_KEY, LOG_LEVEL_KEY,
                                         LOG_LEVELS, META_KEYS, METHOD_NOT_FOUND, MODERN_REVISION,
-                                        SERVER_UNAVAILABLE, TASKS_EXTENSION, Refused, dig, is_id,
-                                        params_of, result, with_params, without_keys)
+                                        SERVER_UNAVAILABLE, Refused, dig, is_id, params_of, result,
+                                        with_params, without_keys)
 from transports.fabric.peers import passing
 from transports.fabric.pending import BUG, Calls, PendingRequests
 from transports.fabric.session import Gate, Session, Tasks
@@ -87,7 +87,7 @@ class RequestSession(Session):
     def begin(self, stateless, pipe, meta, message, exchange):
         self.stateless, self._pipe, self.meta = stateless, pipe, meta
         self.client_info, self.log_level = meta.get(CLIENT_INFO_KEY), meta.get(LOG_LEVEL_KEY)
-        self.capabilities = _without_tasks(meta[CAPABILITIES_KEY])
+        self.capabilities = without_tasks(meta[CAPABILITIES_KEY])
         self.message, self._exchange, self._id = message, exchange, message["id"]
         self._token = dig(message, "params", "_meta", "progressToken")
         if passing.watched:
@@ -275,11 +275,3 @@ def _without_meta(message):
     meta = without_keys(params["_meta"], *META_KEYS)
     params = {**without_keys(params, "_meta"), **({"_meta": meta} if meta else {})}
     return {**message, "params": params}
-
-
-def _without_tasks(capabilities):
-    """A legacy server knows other tasks than this extension's."""
-    if dig(capabilities, "extensions", TASKS_EXTENSION) is None:
-        return capabilities
-    return {**capabilities, "extensions": without_keys(capabilities["extensions"],
-                                                       TASKS_EXTENSION)}
