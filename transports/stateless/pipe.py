@@ -28,13 +28,13 @@ class PipeSession(Session):
         """A modern request of it begins. With the first one the servers start, as with
         initialize: its client can be asked the same in all that follow."""
         if not self._is_modern:
-            self._is_modern = True
             if self.version is None:
                 self.capabilities, self.client_info = session.capabilities, session.client_info
                 router.pool.join(self)
                 router.tell()
                 self.initialized = True
                 self.ready_gate.open()
+            self._is_modern = True
         if session.message["method"] in MAY_ASK:
             early, self._early = self._early, []
             for message, question in early:

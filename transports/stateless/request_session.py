@@ -9,18 +9,19 @@ Several threads come here: those that carry the client's messages, reader thread
 the clock. The tables have one lock.
 """
 
+import itertools
 import logging
 import threading
 
-from transports.fabric.capabilities import missing_capability
+from transports.fabric.capabilities import missing_capability, without_tasks
 from transports.fabric.gather import OnAnswer
 from transports.fabric.messages import (CAPABILITIES_KEY, CLIENT_INFO_KEY, LOG_LEVEL_KEY,
                                         LOG_LEVELS, META_KEYS, METHOD_NOT_FOUND, MODERN_REVISION,
-                                        SERVER_UNAVAILABLE, TASKS_EXTENSION, Refused, dig, is_id,
-                                        params_of, result, with_params, without_keys)
+                                        SERVER_UNAVAILABLE, Refused, dig, is_id, params_of, result,
+                                        with_params, without_keys)
 from transports.fabric.peers import passing
-from transports.fabric.pending import BUG
-from transports.fabric.session import Gate, Session
+from transports.fabric.pending import BUG, Calls, PendingRequests
+from transports.fabric.session import Gate, Session, Tasks
 
 from .answers import input_required, modern
 
@@ -32,6 +33,7 @@ MISSING_CAPABILITY = -32021     # 2026-07-28, MissingRequiredClientCapabilityErr
 TOGETHER_SECONDS = 0.05     # in which several questions become one answer
 MOST_QUESTIONS = 100        # of one request at the same time
 
+_numbers = itertools.count(1)
 _open = Gate()      # nothing waits for a handshake that this era has not
 _open.open()
 
@@ -41,12 +43,19 @@ class RequestSession(Session):
 
     is_brief = True
 
-    def __init__(self, *arguments):
+    version, initialized, key = MODERN_REVISION, True, b""
+    ready_gate = answered_gate = _open
+    client_info = log_level = None
+    listener = None     # if it is one that lasts: see listening.py
+    tasks = Tasks()     # of earlier revisions: no request of this one has any
+
+    def __init__(self, surface, transport, surface_name=None, _most_calls=None):
+        # Without super(): most of what a Session has would be made for each request in vain.
+        self.id = self.name = f"request {next(_numbers)}"
+        self.surface, self.transport, self.surface_name = surface, transport, surface_name
+        self.calls, self.pending = Calls(self), PendingRequests()
+        self.listed = set()
         self._pipe, self._upstreams = None, {}
-        super().__init__(*arguments)
-        self.version, self.initialized = MODERN_REVISION, True
-        self.ready_gate = self.answered_gate = _open
-        self.listener = None    # if it is one that lasts: see listening.py
         self._lock = threading.Lock()
         # protected by _lock:
         self._exchange, self._id, self._token = None, None, None    # where the client waits now
@@ -78,7 +87,7 @@ class RequestSession(Session):
     def begin(self, stateless, pipe, meta, message, exchange):
         self.stateless, self._pipe, self.meta = stateless, pipe, meta
         self.client_info, self.log_level = meta.get(CLIENT_INFO_KEY), meta.get(LOG_LEVEL_KEY)
-        self.capabilities = _without_tasks(meta[CAPABILITIES_KEY])
+        self.capabilities = without_tasks(meta[CAPABILITIES_KEY])
         self.message, self._exchange, self._id = message, exchange, message["id"]
         self._token = dig(message, "params", "_meta", "progressToken")
         if passing.watched:
@@ -129,6 +138,9 @@ class RequestSession(Session):
         self.give_up("its client has left")
 
     # -- called by any thread
+
+    def close_streams(self):
+        """It has none of its own."""
 
     def give_up(self, reason):
         """End it without an answer."""
@@ -263,11 +275,3 @@ def _without_meta(message):
     meta = without_keys(params["_meta"], *META_KEYS)
     params = {**without_keys(params, "_meta"), **({"_meta": meta} if meta else {})}
     return {**message, "params": params}
-
-
-def _without_tasks(capabilities):
-    """A legacy server knows other tasks than this extension's."""
-    if dig(capabilities, "extensions", TASKS_EXTENSION) is None:
-        return capabilities
-    return {**capabilities, "extensions": without_keys(capabilities["extensions"],
-                                                       TASKS_EXTENSION)}

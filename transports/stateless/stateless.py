@@ -16,6 +16,7 @@ from .request_session import RequestSession
 log = logging.getLogger("router")
 
 UNSUPPORTED_VERSION = -32022    # 2026-07-28, UnsupportedProtocolVersionError
+OPEN_SECONDS = 8.0      # for servers to start, as some clients wait 10 for server/discover
 VERSIONS = [MODERN_REVISION, *reversed(REVISIONS)]
 
 # What earlier revisions have, and this one has not; nor would a server be asked that knows them.
@@ -65,7 +66,10 @@ class Stateless:
                 call.send(discovered(call.id, session.surface.initialize(session), VERSIONS))
             except Refused as problem:
                 call.send(problem.answer(call.id))
-        self.router.when_opened(session, answer)
+        self.when_opened(session, answer)
+
+    def when_opened(self, session, function):
+        self.router.when_opened(session, function, OPEN_SECONDS)
 
 
 def _gone(_session, message, _call):
