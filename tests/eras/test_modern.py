@@ -326,11 +326,12 @@ def test_a_process_that_prints_something_first_runs_for_every_client(start_route
 
 def test_what_a_client_says_in_its_meta_speaks_for_nobody():
     world = world_of(a=modern(capabilities={"logging": {}}))
-    quiet, loud = world.client(), world.client()
+    client, loud = world.client(), world.client()
+    client.asks("logging/setLevel", level="error")
     loud.asks("logging/setLevel", level="info")
-    call(quiet, _meta={META + "logLevel": "debug", META + "related-task": {"taskId": "1"}})
+    call(client, _meta={META + "logLevel": "info", META + "related-task": {"taskId": "1"}})
     meta = world["a"].take()["params"]["_meta"]
-    assert META + "logLevel" not in meta and meta[META + "related-task"] == {"taskId": "1"}
+    assert meta[META + "logLevel"] == "error" and meta[META + "related-task"] == {"taskId": "1"}
 
 
 def test_the_tasks_extension_of_a_legacy_client_is_not_declared():
@@ -389,21 +390,51 @@ def test_a_client_that_cancels_or_leaves_has_its_call_cancelled_at_the_server():
     assert world["a"].take()["params"]["requestId"] == two
 
 
-def test_a_log_line_goes_to_the_caller_that_asked_for_some():
+LINE = {"method": "notifications/message", "params": {"level": "info", "data": "x"}}
+
+
+def test_a_log_line_goes_to_the_caller_at_its_level():
     world = world_of(a=modern(capabilities={"logging": {}}))
-    quiet, loud = world.client(), world.client()
-    loud.asks("logging/setLevel", level="info", id=1)
-    assert loud.get() == {"id": 1, "result": {}} and world["a"].takes() == []
-    call(quiet)
-    call(loud)
-    line = {"method": "notifications/message", "params": {"level": "info", "data": "x"}}
-    world["a"].says(**line)
-    assert loud.get() == line and quiet.gets() == []
-    _, id = (message["id"] for message in world["a"].takes())
-    world["a"].says(id=id, result={})
-    loud.gets()
-    world["a"].says(**line)  # after the answer there must be none
-    assert loud.gets() == quiet.gets() == []
+    client, other = world.client(), world.client()
+    client.asks("logging/setLevel", level="info", id=1)
+    assert client.get() == {"id": 1, "result": {}} and world["a"].takes() == []
+    call(client)
+    debug = {**LINE, "params": {"level": "debug", "data": "x"}}
+    world["a"].says(**debug)
+    world["a"].says(**LINE)
+    assert client.get() == LINE and other.gets() == []
+    world["a"].says(id=world["a"].take()["id"], result={})
+    client.gets()
+    world["a"].says(**LINE)  # after the answer there must be none
+    assert client.gets() == other.gets() == []
+
+
+def test_a_caller_that_has_set_no_level_hears_all_that_the_server_says():
+    """As from a legacy server, which chooses the level itself then."""
+    world = world_of(a=modern())
+    client = world.client()
+    call(client)
+    sent = world["a"].take()
+    assert sent["params"]["_meta"][META + "logLevel"] == "debug"
+    debug = {**LINE, "params": {"level": "debug", "data": "x"}}
+    world["a"].says(**debug)
+    assert client.get() == debug
+
+
+def test_what_we_ask_ourselves_brings_no_log_lines():
+    world = world_of(a=modern(lists={}, capabilities={"tools": {}}))
+    assert META + "logLevel" not in world["a"].take()["params"]["_meta"]
+
+
+def test_a_log_line_while_two_have_calls_goes_to_neither():
+    world = world_of(a=modern(capabilities={"logging": {}}))
+    one, other = world.client(), world.client()
+    other.asks("logging/setLevel", level="info")
+    other.gets()
+    call(one)
+    call(other)
+    world["a"].says(**LINE)
+    assert one.gets() == other.gets() == []
 
 
 def test_a_call_fails_when_the_server_ends_and_the_next_life_is_modern_again():

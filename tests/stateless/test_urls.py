@@ -2,10 +2,10 @@
 Required Error). In this era there is no such error."""
 
 import pytest
+from modern_client import FORM, ROOTS, URL, ModernClient, PipedClient, stateless_of
 
 from transports.stateless.asked_session import TOGETHER_SECONDS
 
-from modern_client import FORM, ROOTS, URL, ModernClient, PipedClient, stateless_of
 from world import World, offers
 
 SOON = TOGETHER_SECONDS + 0.01

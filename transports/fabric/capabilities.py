@@ -1,6 +1,6 @@
-"""What a client can be asked, by the capabilities that it declares."""
+"""What a client can be asked, by the capabilities that it declares; and the tasks of two eras."""
 
-from .messages import dig
+from .messages import TASKS_EXTENSION, dig, without_keys
 
 # The request that asks a client → the capability that it must have declared.
 NEEDS = {"sampling/createMessage": "sampling", "elicitation/create": "elicitation",
@@ -32,3 +32,12 @@ def missing_capability(question, capabilities):
 def has_url(capabilities):
     """Whether the client can be asked to open a URL."""
     return isinstance(dig(capabilities, "elicitation", "url"), dict)
+
+
+def without_tasks(capabilities):
+    """The same without the extension of tasks. It is of revision 2026-07-28, where it takes the
+    place of the capability `tasks`; a peer of an earlier revision is not told of it."""
+    extensions = capabilities.get("extensions")
+    if not isinstance(extensions, dict) or TASKS_EXTENSION not in extensions:
+        return capabilities
+    return {**capabilities, "extensions": without_keys(extensions, TASKS_EXTENSION)}

@@ -48,7 +48,7 @@ class Listener:
         session = self._session
         session.listener = self
         session.lasting.listen(self)
-        session.stateless.router.when_opened(session, self._subscribe)
+        session.stateless.when_opened(session, self._subscribe)
 
     def _subscribe(self):
         session = self._session

@@ -8,11 +8,11 @@ import functools
 import itertools
 import logging
 
-from transports.fabric.capabilities import has_url
+from transports.fabric.capabilities import has_url, without_tasks
 from transports.fabric.gather import Gather, OnAnswer
 from transports.fabric.messages import (CAPABILITIES_KEY, CLIENT_INFO_KEY, INVALID_PARAMS,
-                                        LOG_LEVELS, META_KEYS, MODERN_REVISION, TASKS_EXTENSION,
-                                        Refused, dig, is_id, with_params, without_keys)
+                                        LOG_LEVELS, META_KEYS, MODERN_REVISION, Refused, dig,
+                                        is_id, with_params, without_keys)
 from transports.fabric.peers import passing
 from transports.fabric.pending import BUG, Calls, PendingRequests
 from transports.fabric.session import Gate, Tasks
@@ -69,7 +69,7 @@ class RequestSession(AskedSession):
     def begin(self, stateless, pipe, meta, message, exchange):
         self.stateless, self._pipe, self.meta = stateless, pipe, meta
         self.client_info = meta.get(CLIENT_INFO_KEY)
-        self.capabilities = _without_tasks(meta[CAPABILITIES_KEY])
+        self.capabilities = without_tasks(meta[CAPABILITIES_KEY])
         self.message, self._forwarded = message, _without_meta(message)
         self.is_at(meta, message, exchange)
         if passing.watched:
@@ -80,6 +80,7 @@ class RequestSession(AskedSession):
                 pipe.begin(self)
             else:
                 stateless.router.pool.visit(self)
+            stateless.begins(self, message, exchange)
             self._tell_level(self.upstreams.values())
             if message["method"] == "resources/read":
                 self._to_one_server()
@@ -266,11 +267,3 @@ def _without_meta(message):
     meta = without_keys(params["_meta"], *META_KEYS)
     params = {**without_keys(params, "_meta"), **({"_meta": meta} if meta else {})}
     return {**message, "params": params}
-
-
-def _without_tasks(capabilities):
-    """A legacy server knows other tasks than this extension's."""
-    if dig(capabilities, "extensions", TASKS_EXTENSION) is None:
-        return capabilities
-    return {**capabilities, "extensions": without_keys(capabilities["extensions"],
-                                                       TASKS_EXTENSION)}

@@ -5,10 +5,11 @@ told on one stream that we ask for (listening.py). So one process can serve ever
 is the translator: legacy requests that this era lacks are answered here.
 """
 
+from transports.fabric.capabilities import without_tasks
 from transports.fabric.messages import (CAPABILITIES_KEY, CLIENT_INFO_KEY, LOG_LEVEL_KEY,
-                                        META_KEYS, MODERN_REVISION, SERVER_INFO_KEY,
-                                        SUBSCRIPTION_KEY, TASKS_EXTENSION, VERSION_KEY, dig,
-                                        params_of, result, with_params, without_keys)
+                                        LOG_LEVELS, META_KEYS, MODERN_REVISION, SERVER_INFO_KEY,
+                                        SUBSCRIPTION_KEY, VERSION_KEY, dig, params_of, result,
+                                        with_params, without_keys)
 from upstreams.server.catalog import CHANGED
 
 from .listening import ACKNOWLEDGED, UPDATED, Listening
@@ -58,7 +59,7 @@ class Modern:
         if call:
             client = {"clientInfo": call.asker.client_info or client["clientInfo"],
                       "capabilities": without_tasks(call.asker.capabilities)}
-            level = call.asker.log_level
+            level = call.asker.log_level or LOG_LEVELS[0]   # as it would hear a legacy server
         message = with_params(message, _meta={**told, **meta_of(client, level)})
         if call and method in MAY_ASK:
             reply_to = Rounds(self._life, message, reply_to, call)
@@ -83,16 +84,8 @@ class Modern:
 
     def loggers(self):
         """Lines belong to calls that asked for them, and none comes after the answer."""
-        return {call.asker for call in self._life.pending.calls() if call.asker.log_level}
-
-
-def without_tasks(capabilities):
-    """The tasks of this era are an extension with other requests than those of 2025-11-25. Legacy
-    clients cannot use it, and are not told of it; nor is a server told that they could."""
-    if dig(capabilities, "extensions", TASKS_EXTENSION) is None:
-        return capabilities
-    extensions = without_keys(capabilities["extensions"], TASKS_EXTENSION)
-    return {**capabilities, "extensions": extensions}
+        return {call.asker for call in self._life.pending.calls()
+                if call.asker.log_level or not call.asker.meta}
 
 
 def _info(answer, name):
@@ -100,7 +93,7 @@ def _info(answer, name):
     capabilities, server = answer.get("capabilities"), dig(answer, "_meta", SERVER_INFO_KEY)
     capabilities = capabilities if isinstance(capabilities, dict) else {}
     info = {"protocolVersion": MODERN_REVISION,
-            "capabilities": without_keys(without_tasks(capabilities), "tasks"),
+            "capabilities": without_keys(capabilities, "tasks"),
             "serverInfo": server if isinstance(server, dict) else {"name": name, "version": ""}}
     if isinstance(answer.get("instructions"), str):
         info["instructions"] = answer["instructions"]

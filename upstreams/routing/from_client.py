@@ -4,8 +4,10 @@ the message, and waits for nothing."""
 
 import functools
 import logging
+import math
 import threading
 
+from transports.fabric.capabilities import without_tasks
 from transports.fabric.messages import (INVALID_PARAMS, INVALID_REQUEST, LATEST, METHOD_NOT_FOUND,
                                         NOTIFICATION, REQUEST, REVISIONS, SERVER_UNAVAILABLE,
                                         InvalidMessage, Refused, encode, is_id, kind_of, params_of,
@@ -148,17 +150,19 @@ class FromClient:
             self._tell()
         self.when_opened(session, functools.partial(self._opened, session, call))
 
-    def when_opened(self, session, function):
+    def when_opened(self, session, function, most=math.inf):
         """Call function() when the servers of the session are up, or have failed, or ask its
-        client something, or are too slow to wait for."""
-        when_session_settled(session, function, self._clock, session.surface.patience(session),
-                             or_asks=True)
+        client something, or are too slow to wait for: `most` seconds at most."""
+        seconds = min(most, session.surface.patience(session))
+        when_session_settled(session, function, self._clock, seconds, or_asks=True)
 
     def _opened(self, session, call):
         """The session's servers are up, or have failed, or are too slow to wait for."""
         session.initialized = True  # first: it is told of what changes after the next lines
         try:
-            call.send(result(call.id, session.surface.initialize(session)))
+            said = session.surface.initialize(session)
+            said = {**said, "capabilities": without_tasks(said["capabilities"])}
+            call.send(result(call.id, said))
         except Refused as problem:
             session.version, session.initialized = None, False
             self._pool.release(session)

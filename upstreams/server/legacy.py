@@ -4,6 +4,7 @@ It says by itself what it has to say, and does not say on whose behalf. The coun
 upstreams/eras.
 """
 
+from transports.fabric.capabilities import without_tasks
 from transports.fabric.messages import (INVALID_PARAMS, LATEST, REVISIONS, Refused, dig,
                                         notification, without_keys)
 
@@ -52,7 +53,7 @@ class Legacy:
         can = can if isinstance(can, dict) else {}
         if not isinstance(can.get("tasks"), dict):
             can = without_keys(can, "tasks")
-        self.info = {**info, "capabilities": can,
+        self.info = {**info, "capabilities": without_tasks(can),
                      "protocolVersion": REVISIONS[0] if version == DRAFT else version}
         self._life.opened(self)
 
