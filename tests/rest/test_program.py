@@ -126,7 +126,8 @@ def test_a_remote_server_is_reached_at_its_first_use_and_left_when_nobody_needs_
     (tmp_path / "far").mkdir()
     far = Running(tmp_path / "far", {"time": timekeeper})
     try:
-        servers = {"far": {"url": f"{far.url}/mcp/time", "start": "first-use", "idle": 0.003}}
+        servers = {"far": {"url": f"{far.url}/mcp/time", "start": "first-use", "idle": 0.003,
+                           "protocol": "legacy"}}    # which has sessions to be seen
         first = start_router(servers)
         assert wait_until(lambda: list(state.glob("*.memory")))
         first.stop()
