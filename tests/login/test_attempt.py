@@ -194,6 +194,45 @@ def test_a_connection_that_breaks_is_no_obstacle(login, said):
     assert login(breaks).ended[0][0] == 200
 
 
+def test_a_request_that_comes_in_drips_is_no_obstacle(login):
+    def drips(url):
+        head = f"GET {CALLBACK}?state=x HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+        with socket.create_connection(("127.0.0.1", urllib.parse.urlsplit(
+                callback(url)).port)) as connection:
+            connection.sendall(head[:9])
+            began = time.monotonic()
+            status, _ = browse(url)
+            return status, time.monotonic() - began
+    (status, seconds), = login(drips).ended
+    assert status == 200 and seconds < 2
+
+
+def test_a_request_in_several_pieces_is_one(login):
+    def in_pieces(url):
+        head = f"GET {callback(url, state='wrong')} HTTP/1.1\r\n\r\n".replace(
+            callback(url).partition(CALLBACK)[0], "").encode()
+        with socket.create_connection(("127.0.0.1", urllib.parse.urlsplit(
+                callback(url)).port)) as connection:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for byte in head:
+                connection.sendall(bytes([byte]))
+            answer = connection.makefile("rb").read()
+        return answer, browse(url)
+    (refused, good), = login(in_pieces).ended
+    assert refused.startswith(b"HTTP/1.0 400") and good[0] == 200
+
+
+def test_a_request_without_an_end_is_not_kept(login):
+    def endless(url):
+        with socket.create_connection(("127.0.0.1", urllib.parse.urlsplit(
+                callback(url)).port)) as connection:
+            connection.sendall(b"GET / HTTP/1.1\r\n" + b"X: " + b"y" * listener.LONGEST_REQUEST)
+            answer = connection.makefile("rb").readline()
+        return answer, browse(url)
+    (refused, good), = login(endless).ended
+    assert refused.startswith(b"HTTP/1.0 4") and good[0] == 200
+
+
 def test_an_answer_with_an_error_ends_the_login_and_is_shown_as_text(login, far):
     far.instead["/authorize"] = lambda handler: far.redirects(
         handler, error="access_denied", error_description="no\n\x1b[31m<b>",
@@ -250,6 +289,16 @@ def test_the_address_can_be_pasted_at_a_terminal(login):
     os.close(leader)
 
 
+@pytest.mark.parametrize("text", ["http://[x?state=1", "http://a\u2100b?state=1", "?",
+                                  "x" * 70_000])
+def test_what_is_pasted_and_is_no_address_is_no_obstacle(login, text, caplog):
+    get, put = os.pipe()
+    with open(get, "rb") as pasted, open(put, "wb") as person:
+        login(lambda url: person.write(f"{text}\n{_ends(url)}\n".encode()) and person.flush(),
+              pasted=pasted)
+    assert "what was pasted is not the answer to this login" in caplog.text
+
+
 @pytest.mark.parametrize("kind", ["/dev/null", "pipe", "file"])
 def test_a_standard_input_at_its_end_is_no_obstacle(login, kind, tmp_path):
     get, put = os.pipe()
@@ -298,7 +347,7 @@ def test_what_is_no_metadata_of_this_authorization_server_is_told(login, far, an
     ({"code_challenge_methods_supported": None}, "PKCE with S256"),
     ({"code_challenge_methods_supported": ["plain"]}, "PKCE with S256"),
     ({"registration_endpoint": None}, '{"oauth": {"clientId": "…"}}'),
-    ({"token_endpoint": "ftp://127.0.0.1/"}, "token endpoint of the authorization server its"),
+    ({"token_endpoint": "ftp://127.0.0.1/"}, "token endpoint of the authorization server: its"),
     ({"token_endpoint": 5}, "token endpoint of the authorization server is no URL"),
     ({"authorization_endpoint": "http://other.example/authorize"}, "must begin with https://"),
     ({"authorization_endpoint": "javascript:alert(1)"}, "must begin with http:// or https://"),
@@ -349,6 +398,7 @@ def test_the_config_can_say_where_the_metadata_is_and_which_client_we_are(login,
 @pytest.mark.parametrize("answer, expires", [
     ({"expires_in": None}, False), ({"expires_in": "3600"}, True), ({"expires_in": -1}, False),
     ({"expires_in": "soon"}, False), ({"expires_in": 1e300}, True),
+    ({"expires_in": 10**400}, False), ({"expires_in": [1]}, False),
     ({"token_type": "bearer"}, True),
     ({"refresh_token": None}, True), ({"refresh_token": ["x"]}, True),
 ])
@@ -410,6 +460,26 @@ def test_another_authorization_server_gets_nothing_of_the_old_one(login, far, ne
     assert len([*state.glob("*.json")]) == 1
 
 
+@pytest.mark.parametrize("path, key", [("/register", "client_id"), ("/register", "client_secret"),
+                                       ("/token", "access_token")])
+def test_half_of_a_character_makes_an_answer_useless(login, far, path, key):
+    answer = {"client_id": "me", "client_secret": "s", "access_token": "x",
+              "token_type": "bearer", key: "\ud800"}
+    far.instead[path] = lambda handler: handler.json(answer)
+    assert {"/register": "did not register us", "/token": "gave no bearer token"}[path] \
+        in fails(login)
+
+
+def test_an_answer_that_does_not_end_is_not_taken_for_a_whole_one(login, far, monkeypatch):
+    monkeypatch.setattr("upstreams.login.web.SECONDS", 0.3)
+
+    def endless(handler):
+        handler.begins_events()
+        silent(handler)
+    far.instead["/.well-known/oauth-protected-resource/mcp"] = endless
+    assert fails(login) == "the metadata of the server does not answer: timed out"
+
+
 def test_a_server_elsewhere_cannot_send_us_to_this_machine(clock, far):
     web = Web(Entry("far", url="https://mcp.example.com/mcp"), clock)
     with pytest.raises(LoginFailed, match="is on this machine, and the server is not"):
@@ -425,6 +495,21 @@ def test_a_folder_that_cannot_be_written_is_told_before_anybody_is_asked(
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
     assert "cannot be written" in fails(login)
     assert login.people[0].urls == []
+
+
+def test_a_user_without_a_home_cannot_log_in_and_the_server_is_reached(
+        login, monkeypatch, bearer):
+    monkeypatch.delenv("XDG_STATE_HOME")
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)    # as if there were none
+    assert bearer().headers() == [] and not bearer().changed()
+    assert "has no home" in fails(login)
+
+
+def test_a_folder_that_is_relative_is_not_used(login, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", "state")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    login()
+    assert [*(tmp_path / "home").rglob("*.json")] and not os.path.exists("state")
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give files away")
@@ -446,9 +531,14 @@ def test_tokens_that_others_can_read_are_refused(login, state, bearer):
 def test_a_file_that_is_damaged_is_as_none(login, state, bearer):
     login()
     (file,) = state.glob("*.json")
-    for text in ("{", "[" * 100_000, "{}", '{"server": 7}'):
+    whole = json.loads(file.read_text())
+    texts = ["{", "[" * 100_000, "{}", '{"server": 7}']
+    for key in whole.keys() - {"revoke", "raised"}:
+        texts += [json.dumps({name: value for name, value in whole.items() if name != key}),
+                  json.dumps({**whole, key: {"x": 7}})]
+    for text in texts:
         file.write_text(text)
-        assert bearer().headers() == []
+        assert bearer().headers() == [], text
     login()
     assert bearer().headers()
 
@@ -460,6 +550,33 @@ def test_a_logout_forgets_the_tokens_and_has_them_revoked(login, far, entry, clo
     assert log_out(entry(), clock) == "logged out"
     assert not far.refresh and bearer().headers() == []
     assert log_out(entry(), clock) == "nobody was logged in"
+
+
+def test_a_logout_after_a_login_that_nobody_ended_forgets_the_earlier_one(
+        login, far, entry, clock, bearer):
+    far.token_answer = {"refresh_token": None}
+    login()
+    fails(login, lambda url: None, seconds=0.1)
+    assert bearer().headers() != []
+    assert log_out(entry(), clock) == "logged out here; the authorization server cannot be told"
+    assert bearer().headers() == []
+
+
+def test_tokens_that_others_can_read_can_be_forgotten(login, state, entry, clock):
+    login()
+    (file,) = state.glob("*.json")
+    file.chmod(0o644)
+    assert "can be read by others" in log_out(entry(), clock)
+    assert not file.exists()
+
+
+def test_a_logout_forgets_what_a_router_that_was_killed_has_begun_to_write(
+        login, state, entry, clock):
+    login()
+    (file,) = state.glob("*.json")
+    file.with_suffix(".new").write_text(file.read_text())
+    log_out(entry(), clock)
+    assert {path.suffix for path in state.iterdir()} == {".lock"}
 
 
 @pytest.mark.parametrize("answer, words", [

@@ -167,6 +167,31 @@ def test_a_router_that_holds_the_tokens_and_does_not_go_on_is_not_waited_for(
     assert token(bearer().headers()) != record["access"]
 
 
+def test_a_life_that_ends_does_not_wait_for_a_router_that_holds_the_tokens(bearer, logged_in):
+    logged_in(**over())
+    used, problems = bearer(), []
+
+    def asks():
+        with pytest.raises(LoginFailed) as problem:
+            used.headers()
+        problems.append(problem)
+    thread = threading.Thread(target=asks)
+    with Tokens(used.entry.url).lock():
+        thread.start()
+        used.stop()
+        thread.join(5)
+        assert not thread.is_alive() and problems
+
+
+def test_new_tokens_are_in_their_file_before_the_disk_is_waited_for(
+        bearer, logged_in, monkeypatch):
+    record, seen = logged_in(**over()), []
+    tokens = Tokens(record["server"])
+    monkeypatch.setattr("os.fsync", lambda _file: seen.append(tokens.read()))
+    got = token(bearer().headers())     # who is killed from here on has lost nothing
+    assert [each["access"] for each in seen] == [got] != [record["access"]]
+
+
 def test_tokens_that_another_program_wrote_are_used_at_once(bearer, logged_in):
     used = bearer()
     assert used.headers() == [] and not used.changed()

@@ -5,6 +5,7 @@ import logging
 import math
 import sys
 import threading
+import time
 import urllib.request
 
 import pytest
@@ -262,6 +263,64 @@ def test_a_stream_for_which_the_server_is_too_busy_is_opened_later(serve, connec
     remote = connect(serve({"GET": stream}).url)
     initialize(remote)
     assert says(remote)["method"] == "news"
+
+
+def test_calls_wait_until_what_the_server_asks_during_them_has_a_way(serve, connect, monkeypatch):
+    monkeypatch.setattr("upstreams.connections.remote.server_stream.OPEN_SECONDS", 60)
+    ways = []   # as with the TypeScript SDK, a question without one is lost
+
+    def opens(handler):
+        assert handler.server.release.wait(30)
+        ways.append(handler)
+        handler.begins_events()
+        handler.server.finished.wait(30)
+
+    def asks(handler):
+        for way in ways:
+            way.event({**request("elicitation/create"), "id": 9})
+        handler.answers({})
+        handler.server.finished.set()
+    server = serve({"GET": opens, "tools/call": asks})
+    server.finished = threading.Event()
+    remote = connect(server.url)
+    initialize(remote)
+    remote.send({**request("tools/call", {"name": "a"}), "id": 1})
+    assert ask(remote, "tools/list", 2)["id"] == 2  # lists need not wait
+    seen = [server.seen.get(timeout=5)[0] for _ in range(4)]
+    assert sorted(seen) == ["GET", "initialize", "notifications/initialized", "tools/list"]
+    assert server.seen.empty()
+    server.release.set()
+    assert sorted(says(remote)["id"] for _ in range(2)) == [1, 9]
+
+
+def test_a_server_that_does_not_answer_the_get_for_its_stream_holds_up_calls_once(
+        serve, connect, monkeypatch):
+    monkeypatch.setattr("upstreams.connections.remote.server_stream.OPEN_SECONDS", 0.3)
+    server = serve({"GET": lambda handler: handler.server.release.wait(30)})
+    remote = connect(server.url)
+    initialize(remote)
+    began = time.monotonic()
+    for id in range(1, 101):
+        assert ask(remote, "tools/call", id)["id"] == id
+    assert time.monotonic() - began < 20    # and not 100 times 0.3 seconds
+
+
+def test_a_server_without_a_stream_holds_up_no_call(serve, connect, monkeypatch):
+    monkeypatch.setattr("upstreams.connections.remote.server_stream.OPEN_SECONDS", 60)
+    remote = connect(serve().url)
+    initialize(remote)
+    assert ask(remote, "tools/call")["result"]
+
+
+def test_a_call_that_waits_for_the_stream_ends_with_the_connection(serve, connect, monkeypatch):
+    monkeypatch.setattr("upstreams.connections.remote.server_stream.OPEN_SECONDS", 60)
+    server = serve({"GET": lambda handler: handler.server.release.wait(30)})
+    remote = connect(server.url)
+    initialize(remote)
+    sees(server, "GET")
+    remote.send({**request("tools/call", {"name": "a"}), "id": 1})
+    remote.close()
+    assert says(remote) == ("closed", "was closed", None) and remote.join(30)
 
 
 @pytest.mark.parametrize("kind, accepts", [("sse", 202), (None, 202), (None, 200), (None, 204)])

@@ -96,6 +96,28 @@ def test_only_what_the_server_said_and_may_be_secret_is_not_remembered(folder, m
     assert not where or f"repeats the value of {where} in its config" in caplog.text
 
 
+def test_a_server_that_repeats_what_we_log_in_with_is_not_remembered(folder, memory, caplog):
+    caplog.set_level("INFO")
+    far = Entry("far", url="https://far.example/mcp")
+    said = {"": {**FOUND["said"][""], "lists": {"tools/list": [
+        {"name": "t", "description": "your token is a-token-of-a-login"}]}}}
+    memory.write(far, {**FOUND, "said": said}, ["a-token-of-another", "a-token-of-a-login"])
+    assert memory.read(far) is None and list(folder.glob("*.memory")) == []
+    assert "repeats a token of ours, which is not in its config" in caplog.text
+    assert "a-token" not in caplog.text
+
+
+def test_a_server_that_repeats_what_we_log_in_with_is_not_remembered(folder, memory, caplog):
+    caplog.set_level("INFO")
+    far = Entry("far", url="https://far.example/mcp")
+    said = {"": {**FOUND["said"][""], "lists": {"tools/list": [
+        {"name": "t", "description": "your token is a-token-of-a-login"}]}}}
+    memory.write(far, {**FOUND, "said": said}, ["a-token-of-another", "a-token-of-a-login"])
+    assert memory.read(far) is None and list(folder.glob("*.memory")) == []
+    assert "repeats a token of ours, which is not in its config" in caplog.text
+    assert "a-token" not in caplog.text
+
+
 def test_a_folder_in_the_place_of_a_file_is_told_in_words(memory, file, caplog):
     file.unlink()
     file.mkdir()

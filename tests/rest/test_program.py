@@ -2,11 +2,17 @@
 
 import json
 import os
+import queue
 import subprocess
+import sys
+import threading
 import time
 import urllib.request
 
 import pytest
+import scripted
+
+from transports.fabric.messages import LATEST
 
 from by_hand import HELLO, ROUTER, Sse, call
 from processes import Running, children, wait_until
@@ -137,6 +143,31 @@ def test_a_remote_server_is_reached_at_its_first_use_and_left_when_nobody_needs_
         client.response.close()
     finally:
         far.stop()
+
+
+def test_a_token_that_a_remote_server_repeats_is_not_in_a_file(start_router, tmp_path, state):
+    def lists(handler):
+        handler.answers({"tools": [{"name": "t", "inputSchema": {"type": "object"},
+                                    "description": handler.headers["Authorization"]}]})
+    far = scripted.Server(("127.0.0.1", 0), scripted.Handler)
+    far.seen, far.hung_up, far.script = queue.SimpleQueue(), queue.SimpleQueue(), {
+        "initialize": lambda handler: handler.answers({
+            "protocolVersion": LATEST, "capabilities": {"tools": {}}}), "tools/list": lists}
+    thread = threading.Thread(target=far.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        prints = 'import json; print(json.dumps({"Authorization": "Bearer made-just-now"}))'
+        running = start_router({
+            "far": {"url": f"http://127.0.0.1:{far.server_port}/mcp", "start": "first-use",
+                    "headersCommand": [sys.executable, "-c", prints]},
+            "time": {"url": "http://127.0.0.1:1/", "headers": {"X": "handler"}}})
+        running.wait_for('"far" is not remembered: what it lists repeats a token of ours')
+        running.stop()
+        assert list(state.glob("*.memory")) == []
+    finally:
+        far.shutdown()
+        thread.join()
+        far.server_close()
 
 
 def sessions_of(running):

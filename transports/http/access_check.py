@@ -16,7 +16,8 @@ METHODS = "GET, POST, DELETE, OPTIONS"
 REQUEST_HEADERS = ["Content-Type", "Accept", "Authorization", "Last-Event-ID", "Mcp-Session-Id",
                    "Mcp-Protocol-Version", "Mcp-Method", "Mcp-Name"]
 # A tool names the rest of such a header (2026-07-28).
-PARAM_HEADER = re.compile(r"(?<![\w-])mcp-param-[\w-]+", re.ASCII | re.IGNORECASE)
+PARAM_HEADER = re.compile(r"(?<![^ \t,])mcp-param-[\w!#$%&'*+.^`|~-]+(?![^ \t,])",
+                          re.ASCII | re.IGNORECASE)
 
 
 class AccessCheck:

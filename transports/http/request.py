@@ -39,6 +39,7 @@ class Request(HTTPRequestParser):
     command = ""    # POST, for example; waitress sets it when it knows
     refused = None  # the Reply, if it is not let in or no proper request
     cors = ()       # headers for any answer to it
+    head = b""      # everything before the body, as it came
 
     def __init__(self, judge, known, adj):
         """`judge(method, path, header)`: see AccessCheck. `known`: header → the attributes that
@@ -98,6 +99,7 @@ class Request(HTTPRequestParser):
             self.body_rcv = FixedStreamReceiver(self.content_length,
                                                 OverflowableBuffer(self.adj.inbuf_overflow))
             return
+        self.head = header
         try:
             super().parse_header(header)
         except ValueError:  # of Python, which waitress does not expect

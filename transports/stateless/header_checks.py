@@ -3,8 +3,12 @@ the way (2026-07-28, Streamable HTTP, Server Validation)."""
 
 import base64
 import binascii
+import re
 
-from transports.fabric.messages import VERSION_KEY, Refused, dig
+from transports.fabric.messages import MODERN_REVISION, VERSION_KEY, Refused, dig
+
+from .parameters import parameters_of
+from .stateless import unsupported
 
 HEADER_MISMATCH = -32020    # 2026-07-28, HeaderMismatchError
 
@@ -12,31 +16,101 @@ HEADER_MISMATCH = -32020    # 2026-07-28, HeaderMismatchError
 NAMES = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri",
          "tasks/get": "taskId", "tasks/update": "taskId", "tasks/cancel": "taskId"}
 _BEGINS, _ENDS = "=?base64?", "?="
+_ALLOWED = re.compile(r"[\t -~]*")      # Value Encoding
+_NUMBER = re.compile(r"(-?[0-9]{1,400})(?:\.0{1,400})?")
 
 
 def check_headers(request, message):
     """Raises Refused if they say something else than the body, or nothing."""
     version = dig(message, "params", "_meta", VERSION_KEY)
-    if isinstance(version, str):    # else `_meta` is refused
+    if isinstance(version, str):
         _check(request, "MCP-Protocol-Version", version)
+    elif message["method"] == "initialize":     # of a legacy client, of which nobody knows here
+        raise unsupported(str(dig(message, "params", "protocolVersion")))
+    elif (said := request.header("MCP-Protocol-Version", MODERN_REVISION)) != MODERN_REVISION:
+        raise unsupported(said)
+    if version != MODERN_REVISION:
+        return  # that, or `_meta`, is refused
     _check(request, "Mcp-Method", message["method"])
-    if key := NAMES.get(message["method"]):
-        name = dig(message, "params", key)
-        if isinstance(name, str):   # else the params are refused
-            _check(request, "Mcp-Name", name, decoded)
+    name = dig(message, "params", NAMES.get(message["method"]))
+    if isinstance(name, str):   # else the params are refused
+        _check(request, "Mcp-Name", name, decoded)
+        if ", " in name and len(_lines(request).get("mcp-name", ())) > 1:
+            raise _mismatch("Mcp-Name is there more than once")
+
+
+def check_parameters(request, session, message):
+    """The same for the arguments of a tool of which the server says, in the schema that we have
+    from it, that a header repeats them. Raises Refused, also if there is no such tool."""
+    name = dig(message, "params", "name")
+    if message["method"] != "tools/call" or not isinstance(name, str):
+        return
+    upstream, own = session.surface.find(session, "tools/list", name)
+    if parameters := parameters_of(upstream.catalog, own):
+        lines, arguments = _lines(request), dig(message, "params", "arguments")
+        for key, path in parameters.items():
+            _check_parameter(f"Mcp-Param-{key}", lines.get(f"mcp-param-{key}"),
+                             dig(arguments, *path))
+
+
+def _check_parameter(header, lines, value):
+    """`lines`: what the header says, once or several times, or None."""
+    if not isinstance(value, (str, int, float)):    # null, absent, or refused by the server
+        if lines:
+            raise _mismatch(f"{header} is there, but no value for it in the arguments")
+    elif not lines:
+        raise _mismatch(f"{header} is missing, but its value is in the arguments")
+    elif len(lines) > 1:
+        raise _mismatch(f"{header} is there more than once")
+    else:
+        said = decoded(lines[0])
+        if not (said == value if isinstance(value, str) else _is_number(said, value)):
+            raise _differs(header, lines[0], value)
+
+
+def _is_number(said, value):
+    """Whether a header says this number, or bool. 42 and 42.0 are equal.
+
+    >>> _is_number("42.0", 42), _is_number("42", 42.0), _is_number("true", True)
+    (True, True, True)
+    """
+    if isinstance(value, bool):
+        return said == str(value).lower()
+    found = _NUMBER.fullmatch(said or "")
+    return int(found[1]) == value if found else said == str(value)
 
 
 def _check(request, header, value, read=lambda text: text):
     said = request.header(header)
     if said is None:
-        raise Refused(HEADER_MISMATCH, f"Header mismatch: {header} is missing")
-    if read(said) != value:
-        raise Refused(HEADER_MISMATCH, f"Header mismatch: {header} says {said[:200]!r}, the body "
-                                       f"{str(value)[:200]!r}")
+        raise _mismatch(f"{header} is missing")
+    if not _ALLOWED.fullmatch(said) or read(said) != value:
+        raise _differs(header, said, value)
+
+
+def _differs(header, said, value):
+    return _mismatch(f"{header} says {said[:200]!r}, the body {str(value)[:200]!r}")
+
+
+def _mismatch(text):
+    return Refused(HEADER_MISMATCH, f"Header mismatch: {text}")
+
+
+def _lines(request):
+    """{name of a header, in small letters: [what its lines say]}. Our HTTP parser joins lines of
+    one name, and leaves out names that have an underscore, as a parameter's may have."""
+    found = {}
+    for line in request.head.split(b"\r\n")[1:]:
+        name, _, value = line.partition(b":")
+        found.setdefault(name.decode("latin-1").lower(), []).append(
+            value.strip(b" \t").decode("latin-1"))
+    return found
 
 
 def decoded(text):
     """The value of a header that may be encoded; None if it cannot be read."""
+    if not _ALLOWED.fullmatch(text):
+        return None
     if not text.startswith(_BEGINS) or not text.endswith(_ENDS):
         return text
     try:

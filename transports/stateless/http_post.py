@@ -15,9 +15,9 @@ from http import HTTPStatus
 
 import flask
 
-from transports.fabric.messages import (INVALID_REQUEST, LATEST, METHOD_NOT_FOUND, MODERN_REVISION,
-                                        NOTIFICATION, PARSE_ERROR, REQUEST, REVISIONS, VERSION_KEY,
-                                        InvalidMessage, Refused, decode, dig, encode, error,
+from transports.fabric.messages import (INVALID_REQUEST, LATEST, METHOD_NOT_FOUND, NOTIFICATION,
+                                        RESPONSE, REVISIONS, SERVER_UNAVAILABLE, VERSION_KEY,
+                                        InvalidMessage, Refused, decode, dig, encode, error, is_id,
                                         kind_of)
 from transports.fabric.outbox import CLOSE, Outbox
 from transports.fabric.peers import passing
@@ -25,15 +25,18 @@ from transports.http.replies import (ACCEPTED, JSON, NO_JSON, STILL_HERE, Reply,
                                      is_json, used_up)
 from transports.http.workers import StreamsUsedUp
 
-from .header_checks import HEADER_MISMATCH, check_headers
+from .header_checks import HEADER_MISMATCH, check_headers, check_parameters
 from .request_session import MISSING_CAPABILITY
 from .stateless import UNSUPPORTED_VERSION, Stateless
 
 TRANSPORT = "stateless-http"    # what our sessions say of themselves
 
-# The code of an error → the HTTP status of an answer that has nothing else.
-STATUS = {METHOD_NOT_FOUND: 404, PARSE_ERROR: 400, INVALID_REQUEST: 400, HEADER_MISMATCH: 400,
-          MISSING_CAPABILITY: 400, UNSUPPORTED_VERSION: 400}
+# The code of an answer that is an error, with nothing before it → its HTTP status; else it is 200.
+STATUS = {METHOD_NOT_FOUND: 404, HEADER_MISMATCH: 400, MISSING_CAPABILITY: 400,
+          UNSUPPORTED_VERSION: 400}
+# The same for what we refuse before any server has it; else it is 400.
+REFUSED_STATUS = {SERVER_UNAVAILABLE: 503}
+PREFIX = VERSION_KEY.partition("/")[0].encode()     # some encoders escape the slash
 
 
 class StatelessHttp:
@@ -43,7 +46,7 @@ class StatelessHttp:
 
     def __init__(self, behind, router, clock, workers, heartbeat):
         self._behind, self._router, self._clock = behind, router, clock
-        self._stateless, self._numbers = Stateless(router), itertools.count(1)
+        self._stateless, self._numbers = Stateless(router, _begins), itertools.count(1)
         self.workers, self.heartbeat = workers, heartbeat
         self.title = behind.title if behind else "Streamable HTTP"
         self.silent = {}    # AnswerPost → since when, for those that have sent nothing yet
@@ -51,7 +54,9 @@ class StatelessHttp:
 
     def views(self):
         if self._behind:
-            return self._behind.views()
+            routes = self._behind.views()
+            routes.before_request(_refuse_modern)
+            return routes
         routes = flask.Blueprint("stateless_http", __name__)
         for path in ("/mcp", "/mcp/", "/mcp/<name>"):   # for the 405 of others: see `post`
             routes.add_url_rule(path, path, None, methods=["POST"])
@@ -61,61 +66,66 @@ class StatelessHttp:
         return request.path == "/mcp" or request.path.startswith("/mcp/")
 
     def is_quick(self, request):
-        return self._is_modern(request) or bool(self._behind and self._behind.is_quick(request))
+        return self._is_modern(request) or self._behind.is_quick(request)
 
     def _is_modern(self, request):
-        """Whether it is of this era: by its header, which a session's has too; else by its body,
-        where there is no session that it could be of."""
-        version = request.header("Mcp-Protocol-Version")
-        if version == MODERN_REVISION:
+        """Whether it is of this era: by its header, which a session's has too; without a session
+        also by its body. `initialize` begins a session, whatever the header says."""
+        if self._behind is None:
             return True
-        if version in REVISIONS or version is None:
-            return "MCP_SESSION_ID" not in request.headers and (
-                self._behind is None or VERSION_KEY.encode() in request.body())
-        return version > LATEST or "MCP_SESSION_ID" not in request.headers
+        version = request.header("Mcp-Protocol-Version")
+        if "MCP_SESSION_ID" in request.headers and not _is_of_this_era(version):
+            return False
+        is_other, body = version not in (None, *REVISIONS), request.body()
+        if (b"initialize" if is_other else PREFIX) not in body:
+            return is_other     # nothing there that would change it
+        try:
+            message = decode(body)
+        except InvalidMessage:
+            return is_other
+        named = dig(message, "params", "_meta", VERSION_KEY)
+        if dig(message, "method") == "initialize":
+            return isinstance(named, str) and named not in REVISIONS
+        return is_other or named is not None
 
     def post(self, request, connection):
         """Begin what a POST asks for. Returns the Reply; None if it comes later."""
         if not self._is_modern(request):
             return self._behind.post(request, connection)
+        if not accepts(request.header("Accept"), "application/json", "text/event-stream"):
+            return _refusal(406, "Accept both application/json and text/event-stream.")
+        if not is_json(request.header("Content-Type", "")):
+            return _refusal(415, NO_JSON)
         id = None
         try:
-            message = self._read(request)
-            if kind_of(message) is NOTIFICATION:
-                return ACCEPTED     # this era has none that would mean anything here
-            id = message["id"]
-            check_headers(request, message)
-            post = AnswerPost(self, connection, f"POST {next(self._numbers)}")
-            self._begin(post, message, request.path[len("/mcp/"):] or None)
+            message = decode(request.body())
+            if dig(message, "method") is not None and is_id(message.get("id")):
+                id = message["id"]
+            return self._begin(request, message, connection)
         except Refused as problem:
-            return _reply(STATUS.get(problem.code, 400), problem.answer(id))
+            return _reply(REFUSED_STATUS.get(problem.code, 400), problem.answer(id))
         except LookupError as problem:
-            return _reply(404, error(id, INVALID_REQUEST, str(problem)))
-        except HttpError as problem:
-            return _reply(problem.status, error(id, INVALID_REQUEST, str(problem)))
-        return None
+            return _refusal(404, str(problem), id)
 
-    def _read(self, request):
-        """The message of a POST. Raises Refused, and HttpError."""
-        if not accepts(request.header("Accept"), "application/json", "text/event-stream"):
-            raise HttpError(406, "Accept both application/json and text/event-stream.")
-        if not is_json(request.header("Content-Type", "")):
-            raise HttpError(415, NO_JSON)
-        message = decode(request.body())
-        if kind_of(message) not in (REQUEST, NOTIFICATION):
+    def _begin(self, request, message, connection):
+        name, kind = request.path[len("/mcp/"):] or None, kind_of(message)
+        if kind is RESPONSE:
             raise InvalidMessage(INVALID_REQUEST, "a client of this revision sends no responses")
-        return message
-
-    def _begin(self, post, message, name):
+        if kind is NOTIFICATION:
+            self._router.surface(name)
+            return ACCEPTED     # this era has none that would mean anything here
+        check_headers(request, message)
+        post = AnswerPost(self, request, connection, f"POST {next(self._numbers)}")
         self.silent[post] = time.monotonic()
-        post.connection.when_gone(post.gone)
+        connection.when_gone(post.gone)
         try:
             post.session = self._stateless.serve(message, post, TRANSPORT, name)
-        except (Refused, LookupError):
+        except Exception:
             self.silent.pop(post, None)
             raise
         if post.is_over:    # it was so before we knew the session
             post.session.left(post)
+        return None
 
     def _look(self):
         """Called by the clock again and again: a POST that waits in silence becomes a stream."""
@@ -126,20 +136,28 @@ class StatelessHttp:
                 post.become_stream()
 
 
-class HttpError(Exception):
-    """What is wrong with a POST, in HTTP's terms."""
+def _is_of_this_era(version):
+    """Whether a header names it, or a later one."""
+    return version is not None and version not in REVISIONS and version > LATEST
 
-    def __init__(self, status, text):
-        super().__init__(text)
-        self.status = status
+
+def _refuse_modern():
+    """Only POSTs are of this era (2026-07-28, Streamable HTTP, Earlier Revisions)."""
+    if _is_of_this_era(flask.request.headers.get("Mcp-Protocol-Version")):
+        flask.abort(405, valid_methods=["POST"])
+
+
+def _begins(session, message, post):
+    post.session = session
+    check_parameters(post.request, session, message)
 
 
 class AnswerPost:
     """The POST of one request: a Peer, to which its session sends what belongs to it and then its
     answer. Any thread."""
 
-    def __init__(self, way, connection, name):
-        self.connection, self.name, self.session = connection, name, None
+    def __init__(self, way, request, connection, name):
+        self.request, self.connection, self.name, self.session = request, connection, name, None
         self._way = way
         self._lock = threading.Lock()
         # protected by _lock:
@@ -148,33 +166,31 @@ class AnswerPost:
 
     def send(self, message):
         data, is_answer = encode(message), "method" not in message
-        if passing.watched:
-            passing.observer.to_client(self.session.name if self.session else self.name,
-                                       message, data)
+        if not is_answer:
+            self.become_stream()
         with self._lock:
             if self.is_over:
                 return
-            self.is_over = is_answer
-            outbox = self._outbox
-        if is_answer and outbox is None:
+            self.is_over, outbox = is_answer, self._outbox
+        if passing.watched:
+            passing.observer.to_client(self.session.name if self.session else self.name,
+                                       message, data)
+        if outbox is None:
             self._way.silent.pop(self, None)
             self.connection.answer(_reply(STATUS.get(dig(message, "error", "code"), 200), data))
             return
-        outbox = outbox or self.become_stream()
         outbox.put(data)
         if is_answer:
             outbox.close()
 
     def become_stream(self):
-        """Returns its outbox."""
+        """If it is none yet, and not over."""
         with self._lock:
-            is_new = self._outbox is None
-            if is_new:
-                self._outbox = Outbox(self.name, self.connection.disconnect)
-        if is_new:
-            self._way.silent.pop(self, None)
-            self.connection.become_stream(self)
-        return self._outbox
+            if self.is_over or self._outbox:
+                return
+            self._outbox = Outbox(self.name, self.connection.disconnect)
+        self._way.silent.pop(self, None)
+        self.connection.become_stream(self)
 
     def as_stream(self):
         """The response, made by the worker that feeds it."""
@@ -183,8 +199,7 @@ class AnswerPost:
         try:
             return self._way.workers.open_stream(self.connection, self._events(), self.gone,
                                                  self.gone)
-        except StreamsUsedUp as problem:
-            self.gone()
+        except StreamsUsedUp as problem:    # it is gone for us as well
             return used_up(problem)
 
     def _events(self):
@@ -206,4 +221,9 @@ class AnswerPost:
 def _reply(status, answer):
     """A whole answer: JSON, with this status. `answer`: a message, or its bytes."""
     body = answer if isinstance(answer, bytes) else encode(answer)
-    return Reply(body, f"{status} {HTTPStatus(status).phrase}", [JSON])
+    again = [("Retry-After", "5")] if status == 503 else []
+    return Reply(body, f"{status} {HTTPStatus(status).phrase}", [JSON, *again])
+
+
+def _refusal(status, text, id=None):
+    return _reply(status, error(id, INVALID_REQUEST, text))

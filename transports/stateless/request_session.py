@@ -98,6 +98,7 @@ class RequestSession(Session):
                 pipe.begin(self, stateless.router)
             else:
                 stateless.router.pool.visit(self)
+            stateless.begins(self, message, exchange)
             if self.log_level:
                 for upstream in self.upstreams.values():
                     upstream.audience.tell_server(self)

@@ -25,10 +25,11 @@ GONE = {"initialize", "ping", "logging/setLevel", "resources/subscribe", "resour
 
 
 class Stateless:
-    """One for each transport. Any thread may call anything here."""
+    """One for each transport. Any thread may call anything here. begins(session, message,
+    exchange) is called when it is known which servers a session sees, and may raise Refused."""
 
-    def __init__(self, router):
-        self.router, self.parked = router, Parked(router.clock)
+    def __init__(self, router, begins=lambda session, message, exchange: None):
+        self.router, self.parked, self.begins = router, Parked(router.clock), begins
         self._requests = {"server/discover": self._discover,
                           "subscriptions/listen": listen,
                           **dict.fromkeys(GONE, _gone)}
@@ -85,9 +86,7 @@ def checked_meta(message):
     if not isinstance(version, str):
         raise Refused(INVALID_PARAMS, f"params._meta must have {VERSION_KEY}, a string")
     if version != MODERN_REVISION:
-        supported = [MODERN_REVISION] if version in VERSIONS else VERSIONS
-        raise Refused(UNSUPPORTED_VERSION, "Unsupported protocol version",
-                      {"supported": supported, "requested": version[:100]})
+        raise unsupported(version)
     for key, kind, is_needed in ((CAPABILITIES_KEY, dict, True), (CLIENT_INFO_KEY, dict, False),
                                  (LOG_LEVEL_KEY, str, False)):
         if not isinstance(meta.get(key), kind) and (is_needed or key in meta):
@@ -98,3 +97,10 @@ def checked_meta(message):
                                       f"{', '.join(LOG_LEVELS)}")
     return {key: meta[key] for key in (VERSION_KEY, CLIENT_INFO_KEY, CAPABILITIES_KEY,
                                        LOG_LEVEL_KEY) if key in meta}
+
+
+def unsupported(version):
+    """The Refused for another version. A legacy one is supported, but not without a session."""
+    supported = [MODERN_REVISION] if version in VERSIONS else VERSIONS
+    return Refused(UNSUPPORTED_VERSION, "Unsupported protocol version",
+                   {"supported": supported, "requested": version[:100]})

@@ -24,11 +24,11 @@ class Attempt:
     """The steps of one login: `begin`, `code_in` for whatever may be its answer, `finish`. Then
     `end`, however it went. Raises LoginFailed, at first if nothing could be written later."""
 
-    def __init__(self, entry, clock):
+    def __init__(self, entry, clock, stop=lambda: False):
         self.entry, self.config = entry, dict(entry.oauth or ())
         self._clock, self._tokens, self._login = clock, Tokens(entry.url), None
         self._done = False
-        with self._tokens.lock():
+        with self._tokens.lock(stop):
             self.before = self._tokens.read()
 
     def begin(self, redirect):
@@ -64,7 +64,7 @@ def log_in(entry, clock, show, stop, pasted=None, seconds=SECONDS):
     """Let a person log in. show(url) is called when there is something to open; `stop()` says
     whether nobody waits any more; `pasted`: see Listener. Returns the new record. Raises
     LoginFailed. Waits for the person: in a thread that may."""
-    attempt = Attempt(entry, clock)
+    attempt = Attempt(entry, clock, stop)
     with contextlib.closing(_listener(attempt.config, attempt.before)) as listener:
         try:
             show(attempt.begin(attempt.config.get("redirectUri", listener.redirect)))
@@ -77,14 +77,19 @@ def log_out(entry, clock):
     """Forget the tokens. Returns a sentence. Raises LoginFailed."""
     tokens = Tokens(entry.url)
     with tokens.lock():
-        record = tokens.read()
+        try:
+            record, untold = tokens.read(), None
+        except LoginFailed as problem:      # others could have read it: it goes all the same
+            record, untold = None, problem
         tokens.forget()
-    if record is None:
+    if record is None and not untold:
         return "nobody was logged in"
     try:
-        revoked = grant.revoke(Web(entry, clock), record)
+        revoked = record and grant.revoke(Web(entry, clock), record)
     except LoginFailed as problem:
-        return f"logged out here; the authorization server was not told: {problem}"
+        untold = problem
+    if untold:
+        return f"logged out here; the authorization server was not told: {untold}"
     return "logged out" + ("" if revoked else " here; the authorization server cannot be told")
 
 

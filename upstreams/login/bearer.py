@@ -43,7 +43,7 @@ class Bearer:
 
     def __init__(self, entry, clock):
         self.entry, self.tokens, self.web = entry, Tokens(entry.url), Web(entry, clock)
-        self._lock = threading.Lock()
+        self._lock, self._stopped = threading.Lock(), threading.Event()
         # protected by _lock; held while the authorization server is asked: who needs the tokens
         # waits for its answer
         self._seen, self._stamp, self._record = None, [], None  # when the file was read, and it
@@ -74,7 +74,7 @@ class Bearer:
         try:
             if time.monotonic() < self._again:
                 raise LoginFailed(self._problem)
-            with self.tokens.lock():
+            with self.tokens.lock(self._stopped.is_set):
                 self._look(lambda: self._refreshed(record))
                 self._seen, self._stamp = self.tokens.quick_stamp(), self.tokens.stamp()
         except LoginFailed as problem:
@@ -120,7 +120,7 @@ class Bearer:
     def _more(self, challenge):
         """Note that more rights are needed, for the next login. False if that was in vain."""
         try:
-            with self._lock, self.tokens.lock():
+            with self._lock, self.tokens.lock(self._stopped.is_set):
                 record = self.tokens.read() or {}
                 had = record.get("more", [])
                 more = [*had, *(each for each in challenge.scope if each not in had)]
@@ -137,6 +137,7 @@ class Bearer:
     def stop(self):
         """This life has ended. A refresh that is under way may have made new tokens: it is waited
         for, a little."""
+        self._stopped.set()
         self.web.stop(GRACE)
 
     def changed(self):

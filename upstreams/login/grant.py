@@ -206,7 +206,7 @@ def _with_tokens(web, record, form):
     try:
         seconds = float(said.get("expires_in") or 0)
         seconds = min(seconds, 3650 * DAY) if seconds > 0 else 0
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         seconds = 0
     again = said.get(REFRESH)
     return {**record, "access": access,
@@ -218,7 +218,7 @@ def _with_tokens(web, record, form):
 def revoke(web, record):
     """Have the authorization server forget the tokens. False if it cannot. Raises LoginFailed."""
     token = record.get(REFRESH) or record.get("access")
-    if not record.get("revoke") or not token:
+    if not record.get("revoke") or not token or not record["client"]:
         return False
     status, said = _ask(web, record, record["revoke"], {"token": token}, "the revocation endpoint")
     if status != 200:

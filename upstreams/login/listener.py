@@ -2,14 +2,14 @@
 the browser ended. Whoever is first counts."""
 
 import contextlib
-import functools
 import http.server
+import io
 import logging
 import os
+import re
 import selectors
 import threading
 import time
-import urllib.parse
 import webbrowser
 
 from .web import LoginFailed, NotThisLogin
@@ -17,12 +17,14 @@ from .web import LoginFailed, NotThisLogin
 PATH = "/callback"
 SECONDS = 300.0         # that a person has
 LOOK_SECONDS = 0.5      # between two looks whether anybody waits
-REQUEST_SECONDS = 5.0   # that the browser has to send its request
+ANSWER_SECONDS = 5.0    # that the browser has to take our answer
 LONGEST_PASTE = 2**16   # bytes
-MOST_SILENT = 20        # connections that have not said anything yet, as browsers open them
+LONGEST_REQUEST = 2**16
+MOST_SILENT = 20        # connections without a whole request yet, as browsers open them
 
 log = logging.getLogger("router")
 
+_END = re.compile(rb"\n\r?\n")     # of the head of a request
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>MCP Local Router</title>
 <body style="font:16px system-ui;margin:4em auto;max-width:32em"><p>%s</p></body></html>
 """
@@ -44,7 +46,7 @@ class Listener:
                               'another "callbackPort"') from None
         self._server.taken, self._server.path = None, path
         self._selector = selectors.DefaultSelector()
-        self._silent, self._pasted = [], b""
+        self._silent, self._pasted = {}, b""    # {connection: (its address, what it has sent)}
         self.redirect = f"http://127.0.0.1:{self._server.server_address[1]}{path}"
 
     def wait(self, take, stop, pasted=None, seconds=SECONDS):
@@ -75,18 +77,26 @@ class Listener:
         with contextlib.suppress(OSError):
             connection, address = self._server.get_request()
             if len(self._silent) == MOST_SILENT:
-                self._forget(self._silent[0]).close()
-            self._silent.append(connection)
-            self._selector.register(connection, selectors.EVENT_READ,
-                                    functools.partial(self._serve, address))
+                self._forget(next(iter(self._silent))).close()
+            self._silent[connection] = address, bytearray()
+            self._selector.register(connection, selectors.EVENT_READ, self._serve)
 
-    def _serve(self, address, connection):
-        if connection in self._silent:
-            with self._forget(connection), contextlib.suppress(OSError):    # it may break
-                self._server.process_request(connection, address)
+    def _serve(self, connection):
+        """When its whole request is here: whoever sends it slowly holds up nobody."""
+        address, heard = self._silent.get(connection, (None, None))
+        if heard is None:
+            return      # it was forgotten just now
+        looked = max(0, len(heard) - 3)
+        with contextlib.suppress(OSError):      # it may break
+            heard += connection.recv(LONGEST_REQUEST) or b"\n\n"
+            if not _END.search(heard, looked) and len(heard) < LONGEST_REQUEST:
+                return
+        with self._forget(connection), contextlib.suppress(OSError):
+            self._server.heard = heard
+            self._server.process_request(connection, address)
 
     def _forget(self, connection):
-        self._silent.remove(connection)
+        del self._silent[connection]
         self._selector.unregister(connection)
         return connection
 
@@ -111,7 +121,11 @@ class Listener:
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
-    timeout = REQUEST_SECONDS
+    timeout = ANSWER_SECONDS
+
+    def setup(self):
+        super().setup()
+        self.rfile = io.BytesIO(self.server.heard)
 
     def do_GET(self):
         path, _, query = self.path.partition("?")
@@ -150,7 +164,7 @@ def _attempt(take, query):
 
 def _query_in(text):
     """Of a whole address, or from its "?" on."""
-    return urllib.parse.urlsplit(text).query if "?" in text else text
+    return text.partition("?")[2].partition("#")[0] if "?" in text else text
 
 
 def open_browser(url):

@@ -21,18 +21,24 @@ except ImportError:  # Windows
 
 MOST_BYTES = 2**17      # of a file
 LOCK_SECONDS = 30.0     # that another router may need to refresh
-_NEEDED = {"server": str, "issuer": str, "client": dict, "token": str, "access": str}
+_NUMBER, _NONE = (int, float), type(None)
+_PARTS = {"server": str, "issuer": str, "client": dict, "token": str, "access": str, "asked": list,
+          "got": _NUMBER, "expires": (*_NUMBER, _NONE), "resource": (str, _NONE),
+          "refresh_token": (str, _NONE), "scopes": list}
+_OF_CLIENT = {"id": str, "secret": (str, _NONE), "method": str}
 
 
 def folder():
-    """The folder for the tokens of this user. Not made yet, perhaps."""
+    """The folder for the tokens of this user, which may not be made yet; None if there is no place
+    for it. As that of the memories in the room `rest`."""
+    home, said = os.path.expanduser("~"), os.environ.get("XDG_STATE_HOME", "")
     if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+        base = os.environ.get("LOCALAPPDATA") or os.path.join(home, "AppData", "Local")
     elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Application Support"
+        base = os.path.join(home, "Library", "Application Support")
     else:
-        base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(base) / "mcp-local-router" / "logins"
+        base = said if os.path.isabs(said) else os.path.join(home, ".local", "state")
+    return Path(base, "mcp-local-router", "logins") if os.path.isabs(base) else None
 
 
 class Tokens:
@@ -49,11 +55,13 @@ class Tokens:
 
     def quick_stamp(self):
         """Another one when the tokens may have changed: whatever is written beside is renamed."""
-        return _stamp(self._folder)
+        return self._folder and _stamp(self._folder)
 
-    def _files(self):
+    def _files(self, kind="json"):
         """The newest first; mostly there is one."""
-        found = glob.glob(f"{glob.escape(str(self._folder / self._name))}-*.json")
+        if not self._folder:
+            return []
+        found = glob.glob(f"{glob.escape(str(self._folder / self._name))}-*.{kind}")
         with contextlib.suppress(OSError):
             found.sort(key=os.path.getmtime, reverse=True)
         return found
@@ -74,41 +82,40 @@ class Tokens:
                 found = json.loads(data)
             except (ValueError, RecursionError):
                 continue
-            if isinstance(found, dict) and found.get("server") == self._url and all(
-                    isinstance(found.get(key), kind) for key, kind in _NEEDED.items()):
+            if _is_whole(found) and found["server"] == self._url:
                 return found
         return None
 
     def write(self, record):
-        """Whoever reads sees the old record or the new one, whole. Raises LoginFailed."""
-        path = self._folder / f"{self._name}-{_digest(record['issuer'])}.json"
+        """Whoever reads sees the old record or the new one, whole. Call it with the lock. Raises
+        LoginFailed."""
         try:
             self._make_folder()
-            handle, beside = tempfile.mkstemp(dir=self._folder, suffix=".new")   # mode 600
-            try:
-                with os.fdopen(handle, "w", encoding="utf-8") as file:
-                    json.dump(record, file)
-                    file.flush()
-                    os.fsync(handle)
-                os.replace(beside, path)
-            except OSError:
-                os.unlink(beside)
-                raise
+            path = self._folder / f"{self._name}-{_digest(record['issuer'])}.json"
+            beside = path.with_suffix(".new")
+            beside.unlink(missing_ok=True)      # of a router that was killed
+            with open(beside, "x", encoding="utf-8", opener=_private) as file:
+                json.dump(record, file)
+            os.replace(beside, path)
+            # Not before: the old tokens may be worth nothing any more, and we may be killed. What
+            # waits for the disk is lost only with the system.
+            with open(path, "rb+") as file:
+                os.fsync(file.fileno())
         except OSError as problem:
-            raise LoginFailed(f"{path} cannot be written: {problem.strerror}") from None
+            raise LoginFailed(f"{self._folder} cannot be written: {problem.strerror}") from None
 
     def forget(self, but=None):
         """Remove the records, but for that of this issuer."""
-        for path in self._files():
+        for path in [*self._files(), *self._files("new")]:
             if but is None or not path.endswith(f"-{_digest(but)}.json"):
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(path)
 
     @contextlib.contextmanager
-    def lock(self):
+    def lock(self, stop=lambda: False):
         """Hold the tokens of this server against all routers of this user. May wait as long as
-        one of them asks its authorization server. Raises LoginFailed, also if nothing can be
-        written there."""
+        one of them asks its authorization server, but not when `stop()` is true. Raises
+        LoginFailed, also if nothing can be written there."""
         try:
             self._make_folder()
             tempfile.TemporaryFile(dir=self._folder).close()
@@ -116,17 +123,20 @@ class Tokens:
         except OSError as problem:
             raise LoginFailed(f"{self._folder} cannot be written: {problem.strerror}") from None
         try:
-            _lock(file)     # ends with the file, even if we are killed
+            _lock(file, stop)   # ends with the file, even if we are killed
             yield
         finally:
             os.close(file)
 
     def _make_folder(self):
+        if not self._folder:
+            raise LoginFailed("this user has no home where its tokens could be kept: set "
+                              "XDG_STATE_HOME to a folder")
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _check_private(self._folder, self._folder)
 
 
-def _lock(file):
+def _lock(file, stop):
     """In steps: a router that is stopped would hold it for ever. Raises LoginFailed."""
     end = time.monotonic() + LOCK_SECONDS
     while True:
@@ -136,9 +146,24 @@ def _lock(file):
             import msvcrt
             return msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
         except OSError:
-            if time.monotonic() > end:
+            if stop() or time.monotonic() > end:
                 raise LoginFailed("another router holds its tokens, and does not go on") from None
         time.sleep(0.02)
+
+
+def _private(path, flags):
+    return os.open(path, flags, 0o600)
+
+
+def _is_whole(record):
+    """Whether it has all that a login has written. Without a client, see Attempt.end."""
+    return isinstance(record, dict) and _has(_PARTS, record) and (
+        not record["client"] or _has(_OF_CLIENT, record["client"])) and isinstance(
+        record.get("more", []), list) and isinstance(record.get("raised", 0), int)
+
+
+def _has(parts, record):
+    return all(key in record and isinstance(record[key], kind) for key, kind in parts.items())
 
 
 def _stamp(path):

@@ -46,12 +46,12 @@ class Web:
         return url
 
     def _origin(self, url, what):
+        if not isinstance(url, str) or len(url) > LONGEST_URL or not url.isprintable():
+            raise LoginFailed(f"{what} is no URL")
         try:
-            if not isinstance(url, str) or len(url) > LONGEST_URL or not url.isprintable():
-                raise ValueError("is no URL")
             origin = Origin(url)
         except ValueError as problem:
-            raise LoginFailed(f"{what} {problem}") from None
+            raise LoginFailed(f"{what}: {problem}") from None
         if origin.is_here and not self._server.is_here:
             raise LoginFailed(f"{what} is on this machine, and the server is not")
         if not origin.secure and not origin.is_here:
@@ -106,7 +106,10 @@ class Web:
                 answer = connection.ask(method, origin.target, [_AGENT, *headers], body)
                 location = answer.headers.get("location")
                 if method == "POST" or not location or answer.status not in REDIRECTS:
-                    return answer.status, answer.read(MOST_BYTES + 1)
+                    data = answer.read(MOST_BYTES + 1)
+                    if time.monotonic() >= end:     # this may only be its beginning
+                        raise TimeoutError
+                    return answer.status, data
             url = urllib.parse.urljoin(url, location)
             if not url.startswith(f"{origin.scheme}:"):
                 raise LoginFailed(f"{what} redirects to another scheme")
@@ -128,9 +131,11 @@ def _abort(used):
 
 
 def _object_in(data):
-    """The JSON object in these bytes; None if that is something else, or too long."""
+    """The JSON object in these bytes; None if that is something else, or too long, or has half of
+    a character in it, which could not be sent back."""
     try:
         value = json.loads(data) if len(data) <= MOST_BYTES else None
+        json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

@@ -13,6 +13,7 @@ import threading
 import time
 from pathlib import Path
 
+from transports.fabric.text import hidden
 from upstreams.server.catalog import PROMPTS, TOOLS
 from upstreams.server.legacy import LEGACY
 from upstreams.server.life import RESTING, RUNNING
@@ -156,7 +157,14 @@ class Rest:
             method: items for method, items in lists.items() if items is not None}}
         self._memory.write(use.server.entry, {
             "era": era or LEGACY, "cost": cost, "said": said, "listsByCapabilities":
-            by_capabilities or len({_names(each["lists"]) for each in said.values()}) > 1})
+            by_capabilities or len({_names(each["lists"]) for each in said.values()}) > 1},
+            self._tokens() if use.server.entry.url else ())
+
+    def _tokens(self):
+        """What is hidden and stands in no config: what we send to remote servers because somebody
+        has logged in, or a command printed it."""
+        of_configs = {secret for entry in self._pool.entries.values() for secret in entry.secrets}
+        return [text for text in hidden.texts if text not in of_configs]
 
     def _correct(self, use):
         """What lists for all has rested ever since the router started, and knows by its memory

@@ -80,15 +80,15 @@ class Memory:
             self._bad.add(path)
         return None
 
-    def write(self, entry, found):
-        """Remember this of the server."""
+    def write(self, entry, found, tokens=()):
+        """Remember this of the server. `tokens`: secrets that are not in its config."""
         with self._problems(entry):
             path = self._path(entry)
             said = dict(list(found["said"].items())[-MOST_KEYS:])
             text = json.dumps({**found, "said": said, "version": VERSION, "written": time.time()})
-            if where := _repeated(entry, said):
-                log.info('server "%s" is not remembered: what it lists repeats the value of %s '
-                         'in its config, which may be a secret', entry.name, where)
+            if what := _repeated(entry, said, tokens):
+                log.info('server "%s" is not remembered: what it lists repeats %s', entry.name,
+                         what)
                 path.unlink(missing_ok=True)
             elif len(text) <= LARGEST:
                 mark = self._hash((path.stem + text).encode())
@@ -171,16 +171,19 @@ def _content(path):
         return file.read(LARGEST)
 
 
-def _repeated(entry, said):
-    """Where in the config a value stands that may be a secret and that the server has said; None
-    if there is none. A plain word is no secret, unless its name says so: "MODE": "legacy"."""
+def _repeated(entry, said, tokens):
+    """What the server has said and may be a secret, in words; None if there is no such thing. A
+    plain word is none, unless its name says so: "MODE": "legacy"."""
     text = "\0".join(_texts(said))
+    if any(token in text for token in tokens):
+        return "a token of ours, which is not in its config"
     for secret in entry.secrets:
         places = [f"{section}.{name}" for section in ("env", "headers")
                   for name, value in getattr(entry, section) if secret in value]
         is_plain = _PLAIN.fullmatch(secret) and places and not any(map(_NAMED.search, places))
         if not is_plain and secret in text:
-            return places[0] if places else "something"
+            return (f"the value of {places[0] if places else 'something'} in its config, which "
+                    "may be a secret")
     return None
 
 

@@ -135,7 +135,7 @@ class Aggregate(Surface):
 
     # -- requests for one server
 
-    def _find(self, session, listing, name):
+    def find(self, session, listing, name):
         upstreams = session.upstreams.values()
         for upstream in upstreams:
             inner = upstream.catalog.inner_name(listing, name)

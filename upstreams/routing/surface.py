@@ -19,7 +19,7 @@ from upstreams.server.lists import LIST_SECONDS
 
 class Surface:
     """What both surfaces have in common. Each adds to the table what it routes in its own way, and
-    finds the server of a name, with its own name for that (_find), and of a template (_template).
+    finds the server of a name, with its own name for that (find), and of a template (_template).
     """
 
     def __init__(self, pool, own_requests, other):
@@ -41,7 +41,7 @@ class Surface:
     def _by_name(self, session, message, call):
         name = text_param(message, "name")
         listing = TOOLS if message["method"] == "tools/call" else PROMPTS
-        upstream, own = self._find(session, listing, name)
+        upstream, own = self.find(session, listing, name)
         self._call(session, upstream, message if own == name else with_params(message, name=own),
                    call)
 
@@ -73,7 +73,7 @@ class Surface:
         """To the server whose prompt or resource template is to be completed."""
         ref = params_of(message).get("ref")
         if isinstance(name := dig(ref, "name"), str):
-            upstream, own = self._find(session, PROMPTS, name)
+            upstream, own = self.find(session, PROMPTS, name)
             message = with_params(message, ref={**ref, "name": own})
         else:
             upstream = self._template(session, str(dig(ref, "uri")))
@@ -197,7 +197,7 @@ class Single(Surface):
         except Refused as problem:
             call.send(problem.answer(call.id))
 
-    def _find(self, session, listing, name):
+    def find(self, session, listing, name):
         upstream = session.upstreams[self.name]
         own = upstream.catalog.own_name(listing, name)
         if own is None:

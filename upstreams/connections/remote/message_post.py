@@ -26,6 +26,7 @@ MOST_RESUMPTIONS = 5    # of one stream in a row that bring nothing, and end at 
 LASTS = 5.0             # seconds of a connection that did not end at once
 RETRY = 1.0             # seconds before one, if the server does not say how many
 
+SHORT = "/list", "initialize", "ping", "server/discover", "subscriptions/listen"
 INITIALIZED, CANCELLED = "notifications/initialized", "notifications/cancelled"
 JSON, EVENTS = "application/json", "text/event-stream"
 _POST = [("Content-Type", JSON), ("Accept", f"{JSON}, {EVENTS}")]
@@ -49,6 +50,7 @@ class MessagePost:
     def __init__(self, message, remote):
         self.method = message.get("method")
         self.id = message.get("id") if self.method else None    # None: it is no request
+        self.is_call = self.id is not None and not self.method.endswith(SHORT)
         cancelled = dig(message, "params", "requestId") if self.method == CANCELLED else None
         self.cancels = cancelled if is_id(cancelled) else None
         self._said = remote.message_headers.modern(message)
@@ -80,6 +82,8 @@ class MessagePost:
         """Pass on its answer, and all that comes before."""
         remote = self._remote
         remote.ready.wait()
+        if self.is_call:
+            remote.stream.answered.wait()
         self.wire = wire    # before `over` is looked at: `give_up` sets that first
         try:
             if not self.over and not remote.closing.is_set():

@@ -34,7 +34,6 @@ log = logging.getLogger("router")
 
 MOST_REQUESTS = 500     # that wait for an answer of this server; more are refused
 MOST_CALLS = 450        # of these, that are not such as lists, which the sessions of others need
-SHORT = "/list", "initialize", "ping", "server/discover", "subscriptions/listen"
 DELETE_SECONDS = 2.0    # to end the session
 FORGOTTEN = "the server has forgotten our session"
 
@@ -117,12 +116,12 @@ class Remote:
                 self.posts[post.id] = post
         if post.id is None and fits:
             if post.method == INITIALIZED:
-                self.ready.clear()  # requests wait until it was accepted: a POST may overtake
+                self.stream.announce()
             self._note_sender.put(post.send_note)
         elif post.id is None:
             self.end("too much waits to be sent to it")
         elif not fits or not self._requests.put(
-                post.send_request, MOST_REQUESTS if post.method.endswith(SHORT) else MOST_CALLS):
+                post.send_request, MOST_CALLS if post.is_call else MOST_REQUESTS):
             self.release(post)
             # In another thread: this one may be the one that runs on_message.
             self._clock.after(0, self.fail, post, "was not asked: too many requests wait for its "
@@ -147,7 +146,7 @@ class Remote:
                 return
             self._closed = True
         self.closing.set()
-        self.ready.set()
+        self.stream.hold_up_nobody()
         self.config_headers.stop()
         self._requests.close()
         for sender in self._senders():
@@ -304,9 +303,7 @@ class Remote:
         if post.cancels is not None:
             self.give_up(post.cancels)
         if post.method == INITIALIZED:
-            self.ready.set()
-            if not self.stream.is_old and not self.closing.is_set():
-                self.start_stream(self.stream.run)
+            self.stream.begin(self._clock)
 
     def give_up(self, id):
         """Nobody waits for this request any more: no error if it is gone."""

@@ -6,6 +6,7 @@ it breaks, the session is over.
 """
 
 import logging
+import threading
 import time
 
 from transports.fabric.gather import GrowingPause
@@ -16,6 +17,7 @@ from .message_post import EVENTS, LASTS
 
 log = logging.getLogger("router")
 
+OPEN_SECONDS = 1.5                  # that calls wait for the first one, at most
 PAUSE, LONGEST_PAUSE = 1.0, 60.0    # seconds before the stream is opened again
 MISSING = 200, 202, 204, 404, 405, 501  # what says, without a stream, that there is none
 ENDPOINT_SECONDS = 10.0             # for the first event of HTTP+SSE
@@ -27,6 +29,33 @@ class ServerStream:
     def __init__(self, remote):
         self.is_old = False     # whether it is HTTP+SSE, and we know where to post
         self._remote = remote
+        # Calls wait until the server has answered the first GET, with a stream or without: some
+        # servers drop what they ask during a call if there is no stream yet.
+        self.answered = threading.Event()
+        self.answered.set()
+
+    def announce(self):
+        """`initialized` is about to be sent. Requests wait until it was accepted: a POST may
+        overtake."""
+        self._remote.ready.clear()
+        if not self.is_old:
+            self.answered.clear()
+        if self._remote.closing.is_set():   # `hold_up_nobody` was perhaps called before
+            self.hold_up_nobody()
+
+    def begin(self, clock):
+        """`initialized` was accepted, or will not be. Some servers send no header of the answer
+        to the GET before the first event: calls wait for a while only."""
+        remote = self._remote
+        if not self.is_old and not remote.closing.is_set():
+            remote.start_stream(self.run)
+            clock.after(OPEN_SECONDS, self.answered.set)
+        remote.ready.set()
+
+    def hold_up_nobody(self):
+        """The connection closes."""
+        self._remote.ready.set()
+        self.answered.set()
 
     def get(self, wire, last_id=b""):
         """Open a stream, or resume it. Raises HttpFailed."""
@@ -59,7 +88,10 @@ class ServerStream:
 
     def _read(self, wire, events):
         """What comes on one connection."""
-        self.get(wire, events.last_id)
+        try:
+            self.get(wire, events.last_id)
+        finally:
+            self.answered.set()
         for kind, data, whole in events.events(wire.pieces()):
             if kind == b"message" and data != b"":  # which would only tell an id
                 self._has_news = True
