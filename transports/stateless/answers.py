@@ -11,6 +11,7 @@ COMPLETE, INPUT_REQUIRED = "complete", "input_required"
 CACHEABLE = {"server/discover", "tools/list", "prompts/list", "resources/list",
              "resources/templates/list", "resources/read"}
 NOT_FOUND = -32002      # of a resource, in earlier revisions
+MISSING_CAPABILITY = -32021     # 2026-07-28, MissingRequiredClientCapabilityError
 
 
 def modern(answer, method, server_info):

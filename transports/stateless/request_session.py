@@ -24,12 +24,12 @@ from transports.fabric.pending import BUG, Calls, PendingRequests
 from transports.fabric.session import Gate, Session, Tasks
 
 from .answers import input_required, modern
+from .tasks import answer_seen
 
 log = logging.getLogger("router")
 
 # What may be answered with questions (2026-07-28, Multi Round-Trip Requests, Supported Requests).
 MAY_ASK = {"tools/call", "prompts/get", "resources/read"}
-MISSING_CAPABILITY = -32021     # 2026-07-28, MissingRequiredClientCapabilityError
 TOGETHER_SECONDS = 0.05     # in which several questions become one answer
 MOST_QUESTIONS = 100        # of one request at the same time
 
@@ -92,7 +92,7 @@ class RequestSession(Session):
         self._token = dig(message, "params", "_meta", "progressToken")
         if passing.watched:
             passing.observer.from_client(self, message)
-        call = self.calls.open(message, OnAnswer(self._answered, _Progress(self)))
+        self.call = call = self.calls.open(message, OnAnswer(self._answered, _Progress(self)))
         try:
             if pipe:
                 pipe.begin(self, stateless.router)
@@ -152,7 +152,7 @@ class RequestSession(Session):
         if self._state:
             self.stateless.parked.forget(self._state)
         if self.listener:
-            self.lasting.listen_no_more(self.listener)
+            self.listener.over()
         self.stateless.router.leave(self)
 
     def listen(self, listener):
@@ -191,6 +191,7 @@ class RequestSession(Session):
         """The call has its answer. While the client is away, it is kept."""
         if self.listener:
             answer = self.listener.farewell(answer)
+        answer = answer_seen(self, self.call, answer)
         answer = modern(answer, self.message["method"], self.surface.server_info(self))
         with self._lock:
             if self._state:
@@ -270,8 +271,10 @@ class _Progress:
 
 def _without_meta(message):
     """The request as it goes on: what it says of its client is for modern servers alone, which
-    are told it again (Session.meta)."""
+    are told it again (Session.meta). And a legacy server would make a task of it, of its own kind,
+    by what is not a word of this era."""
     params = message["params"]
     meta = without_keys(params["_meta"], *META_KEYS)
-    params = {**without_keys(params, "_meta"), **({"_meta": meta} if meta else {})}
+    words = ("_meta", "task") if message["method"] == "tools/call" else ("_meta",)
+    params = {**without_keys(params, *words), **({"_meta": meta} if meta else {})}
     return {**message, "params": params}

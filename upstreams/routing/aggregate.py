@@ -163,7 +163,7 @@ class Aggregate(Surface):
 
         def ask(upstream, reply_to):
             if message["method"] == "resources/read":
-                self._call(session, upstream, message, call, reply_to)
+                self.call(session, upstream, message, call, reply_to)
             else:
                 upstream.audience.subscribe(session, message, reply_to)
 
