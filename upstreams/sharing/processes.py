@@ -39,7 +39,7 @@ class Processes:
         self.entries = {}       # {name: Entry}, in the config's order; replaced by one assignment
         self.make_room = lambda sessions: None      # one of these is to end; the Router sets it
         self.recall = lambda use: False     # whether it need not start; a room may set it
-        self.watch = None       # sees the answers of calls, see Surface._call; router.py sets it
+        self.watch = None       # sees the answers of calls, see Surface.call; router.py sets it
         self.clock, self.numbers = clock, itertools.count(1)
         self._connect, self._client_info, self._open_life = connect, client_info, open_life
         self.lock = threading.Lock()
