@@ -72,7 +72,7 @@ from transports.program.clock import Clock
 from transports.program.log import Stderr, replace_closed_files
 from transports.program.options import CannotServe, read_options
 from transports.program.signals import end_on_signals, interruptible, signals_wake_the_main_thread
-from upstreams.config.entries import load
+from upstreams.config.entries import OurFormat, load
 from upstreams.config.reading import refuse_circle
 from upstreams.connections.process.guardian import Guardian
 from upstreams.connections.process.process import Process
@@ -88,7 +88,7 @@ from transports.http.streamable import streamable_http  # room: transports/http/
 from transports import stateless                        # room: transports/stateless
 from transports.tap import begin_trace                  # room: transports/tap
 from upstreams.advice import advise                     # room: upstreams/advice
-from upstreams.config.dialects import dialects          # room: upstreams/config/dialects
+from upstreams.config.dialects import Dialects          # room: upstreams/config/dialects
 from upstreams.config.programs import known             # room: upstreams/config/programs
 from upstreams.connections.remote import circle, connect    # room: upstreams/connections/remote
 from upstreams.eras import open_life                    # room: upstreams/eras
@@ -115,7 +115,7 @@ ROOMS = {           # what the core goes on without
     "--trace": begin_trace,                             # room: transports/tap
     "--connect": pass_on,                               # room: upstreams/relay
     "advise": advise,                                   # room: upstreams/advice
-    "dialects": dialects,                               # room: upstreams/config/dialects
+    "dialects": Dialects,                               # room: upstreams/config/dialects
     "follow": follow,                                   # room: upstreams/reload
     "known": known,                                     # room: upstreams/config/programs
     "open_life": open_life,                             # room: upstreams/eras
@@ -127,6 +127,9 @@ WAYS |= {"/mcp": stateless.stateless_http(WAYS.get("/mcp"))}    # room: transpor
 ROOMS |= {"pipe": stateless.pipe}                       # room: transports/stateless
 # -- the end of the block
 # isort: on
+
+# the key of a server in the config → what it needs of these
+KEYS = {"url": "url", "protocol": "open_life", "start": "rest", "idle": "rest", "oauth": "--login"}
 
 # --transport NAME → the module that serves it, imported when it is chosen. Each has:
 #     ONE_CLIENT               whether it serves one client only, so that no process is shared
@@ -203,10 +206,10 @@ def _routing(options, stderr):
 
 def _config(options):
     """What reads the config: a function that returns a Config, or raises ConfigError."""
-    return functools.partial(load, options.given["--config"], options.given["--group"],
-                             CONNECTIONS, ROOMS.get("dialects"), "open_life" in ROOMS,
-                             ROOMS.get("known", lambda *_arguments: {}),
-                             "rest" in ROOMS, "--login" in ROOMS)
+    there = {**CONNECTIONS, **ROOMS}
+    form = ROOMS.get("dialects", OurFormat)(
+        [key for key, room in KEYS.items() if room not in there], ROOMS.get("known"))
+    return functools.partial(load, options.given["--config"], options.given["--group"], form)
 
 
 def _run(config, read, transport, options, stderr, clock):
