@@ -14,17 +14,16 @@ is held while the socket takes bytes without waiting."""
 import collections
 import contextlib
 import functools
-import logging
 import os
 import socket
 import struct
 import threading
 import time
 
+from transports.fabric.text import log
+
 from .loop import CLOSE, READ, WRITE
 from .replies import BUG, Reply, head
-
-log = logging.getLogger("router")
 
 MOST_UNSENT = 2**20             # bytes of a stream for one slow client, before its worker waits
 LONG = MOST_UNSENT - 2**13      # bytes of a message; a longer one is never work for MainThread

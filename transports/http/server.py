@@ -10,9 +10,8 @@ waits any more for a client that does not read; so those that feed streams retur
 which we wait five seconds. Last the sockets are closed."""
 
 import functools
-import logging
 
-log = logging.getLogger("router")
+from transports.fabric.text import log
 
 ONE_CLIENT = False
 HEARTBEAT = 15.0            # seconds between signs of life on an idle stream

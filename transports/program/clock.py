@@ -1,12 +1,11 @@
 """The clock: one thread that calls functions later, so that no other thread has to wait. They
 must not wait there; they may send messages and start processes, as any thread may."""
 
-import logging
 import sched
 import threading
 import time
 
-log = logging.getLogger("router")
+from transports.fabric.text import log
 
 
 class Clock:

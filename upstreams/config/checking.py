@@ -7,13 +7,14 @@ import copy
 import hashlib
 import itertools
 import json
-import logging
 import re
 import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import jsonschema
+
+from transports.fabric.text import log
 
 from .reading import TAKEN_OUT, ConfigError
 
@@ -32,8 +33,6 @@ SEPARATOR = "__"        # between a prefix and a name
 LONGEST_PREFIX = 40     # longer ones would leave no room for the tool's own name
 _SEGMENT = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 MOST_NAMED = 10         # unknown keys in one sentence: settings of an editor may have hundreds
-
-log = logging.getLogger("router")
 
 
 @dataclass

@@ -5,20 +5,17 @@ is the `problem` of its Entry, with which it fails. A ConfigError is for a confi
 can say which servers it means."""
 
 import fnmatch
-import logging
 import math
 import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from transports.fabric.text import redacted
+from transports.fabric.text import log, redacted
 
 from .checking import (OF_SERVERS, SEPARATOR, Stated, check, check_prefixes, check_rooms,
                        check_server, groups_in, groups_of, prefix, segment, unknown_to_us)
 from .reading import ConfigError, parse, read, stamp_of
 from .values import Values
-
-log = logging.getLogger("router")
 
 # The fields of an Entry of which the server itself notices nothing
 SEEN = ("prefix", "allow", "deny", "words", "rules", "rename", "describe", "timeout", "start",

@@ -10,7 +10,6 @@ process *group*, because npx, uvx and `sh -c` leave grandchildren that hold our 
 
 import collections
 import contextlib
-import logging
 import math
 import os
 import shutil
@@ -24,12 +23,10 @@ from transports.fabric.messages import (INTERNAL_ERROR, INVALID_REQUEST, Invalid
                                         seems_answer)
 from transports.fabric.outbox import Outbox, feed_pipe
 from transports.fabric.peers import StartFailed
-from transports.fabric.text import is_told, printable
+from transports.fabric.text import is_told, log, printable
 
 from .guardian import KILL, WINDOWS, signal_group
 from .program import command_line, environment
-
-log = logging.getLogger("router")
 
 GRACE = 2.0             # seconds between two steps of the end
 DRAIN = 0.5             # seconds for the last lines to arrive after the process has ended
