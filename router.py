@@ -213,11 +213,8 @@ def _config(options):
 
 
 def _run(config, read, transport, options, stderr, clock):
-    """Start the servers, and serve clients until a signal comes or the input ends.
-
-    The end, after that: the transport ends its sessions (http/server.py tells in which order) and
-    returns. Then all servers are ended at the same time (connections/process tells the three
-    steps), then the guardian, and last the clock, which times these steps."""
+    """Start the servers, and serve clients until a signal comes or the input ends. Then all
+    servers are ended at the same time, and last the clock, which times the steps of that."""
     given, guardian = options.given, Guardian()
     pool = _pool(config.entries, options, clock, guardian,
                  share=given["--check"] or not transport.ONE_CLIENT)
@@ -230,9 +227,10 @@ def _run(config, read, transport, options, stderr, clock):
             return exit_status
         router = Router(pool, clock, options.limits, stderr.show, config.groups)
         router.pipe = ROOMS.get("pipe", lambda router: router)(router)
-        follow, rest = (ROOMS.get(name, lambda *_arguments: contextlib.nullcontext())
-                        for name in ("follow", "rest"))
-        with rest(pool), _logins(pool, clock) as router.logins, \
+        logs_in = getattr(ROOMS.get("--login"), "logins", None)
+        follow, rest, logins = (room or (lambda *_arguments: contextlib.nullcontext())
+                                for room in (ROOMS.get("follow"), ROOMS.get("rest"), logs_in))
+        with rest(pool), logins(pool, clock) as router.logins, \
                 follow(config, read, router, hidden.add, not given["--no-reload"]):
             transport.serve(router, options)
         return 0
@@ -241,15 +239,9 @@ def _run(config, read, transport, options, stderr, clock):
         guardian.close()
 
 
-def _logins(pool, clock):
-    """A context manager: what logs users in while we run; None without that room."""
-    return ROOMS["--login"].logins(pool, clock) if "--login" in ROOMS else contextlib.nullcontext()
-
-
 def _pool(entries, options, clock, guardian=None, share=True):
     """The processes of these servers."""
     def connect(entry, label):
-        """A connection for one life of a server."""
         return CONNECTIONS["url" if entry.url else "command"](
             entry, label, clock, guardian, options.limits.message)
 
