@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from upstreams.config import entries
 from upstreams.config.checking import SCHEMA
-from upstreams.config.dialects import dialects
+from upstreams.config.dialects import Dialects
 from upstreams.config.dialects.comments import parse
 from upstreams.config.dialects.hosts import HOSTS, WORDS, Word
 from upstreams.config.reading import ConfigError
@@ -28,7 +28,8 @@ from upstreams.server.catalog import TOOLS, Catalog
 from json_values import JSON
 from processes import FAKE_SERVER, ROOT
 
-load = functools.partial(entries.load, dialects=dialects)
+dialects = Dialects()
+load = functools.partial(entries.load, form=dialects)
 
 CONFIGS = ROOT / "tests" / "dialects" / "configs"
 ENVIRONMENT = {"TOKEN": "t0ken-value", "DB_URL": "sqlite:///x", "DB_NAME": "stock",
