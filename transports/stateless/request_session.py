@@ -20,6 +20,7 @@ from transports.fabric.session import Gate, Tasks
 from .answers import INPUT_REQUIRED, modern, not_opened, urls_to_open
 from .asked_session import MAY_ASK, AskedSession
 from .parked import OF_SERVER, of_server, read_of_server
+from .tasks import answer_seen
 
 log = logging.getLogger("router")
 
@@ -161,7 +162,7 @@ class RequestSession(AskedSession):
     def _end(self):
         unasked = self.ask_no_more()
         if self.listener:
-            self.lasting.listen_no_more(self.listener)
+            self.listener.over()
         if self._pipe:
             self._pipe.over(self, unasked)
         self.stateless.router.leave(self)
@@ -206,6 +207,7 @@ class RequestSession(AskedSession):
             if self._asks_to_open(answer):
                 return
             answer = not_opened(answer)
+        answer = answer_seen(self, self.call, answer)
         answer = modern(answer, self.message["method"], self.surface.server_info(self))
         if self._is_one_of_several and dig(answer, "result", "resultType") == INPUT_REQUIRED:
             state = of_server(self.call.last_at().entry.name, answer["result"].get("requestState"))
@@ -262,8 +264,10 @@ class _Progress:
 
 def _without_meta(message):
     """The request as it goes on: what it says of its client is for modern servers alone, which
-    are told it again (Session.meta)."""
+    are told it again (Session.meta). And a legacy server would make a task of it, of its own kind,
+    by what is not a word of this era."""
     params = message["params"]
     meta = without_keys(params["_meta"], *META_KEYS)
-    params = {**without_keys(params, "_meta"), **({"_meta": meta} if meta else {})}
+    words = ("_meta", "task") if message["method"] == "tools/call" else ("_meta",)
+    params = {**without_keys(params, *words), **({"_meta": meta} if meta else {})}
     return {**message, "params": params}
