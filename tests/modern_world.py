@@ -5,6 +5,7 @@ import itertools
 import json
 
 from transports.fabric.messages import Refused, decode, encode
+from transports.stateless.pipe import Pipe
 from transports.stateless.stateless import Stateless
 from upstreams.eras import open_life
 
@@ -77,3 +78,24 @@ def modern(**more):
 
 def legacy(**more):
     return world.offers(**{"tools": ["t"], **more})
+
+
+class PipedClient(world.Client):
+    """A client of either era on the one pipe of a World(share=False)."""
+
+    def __init__(self, world):
+        self._pipe = Pipe(world.router)
+        self.session = self._pipe.open("stdio")
+        self.outbox = self.session.outbox
+        self._world, self._ids = world, itertools.count(1)
+
+    def sends(self, reply_to=None, **message):
+        self._pipe.handle(self.session, decode(encode({"jsonrpc": "2.0", **message})),
+                          self.outbox if reply_to is None else reply_to)
+
+    def asks_modern(self, method, id, capabilities=None, **params):
+        """Send a modern request."""
+        self.sends(id=id, method=method, params={**params, "_meta": meta(capabilities)})
+
+    def cancels(self, id):
+        self.sends(method="notifications/cancelled", params={"requestId": id})

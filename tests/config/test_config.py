@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from upstreams.config.checking import LONGEST_PREFIX, SCHEMA
-from upstreams.config.entries import load
+from upstreams.config.entries import OurFormat, load
 from upstreams.config.reading import ConfigError
 from upstreams.config.values import secrets_in_clear
 
@@ -113,6 +113,9 @@ def test_what_is_disabled_is_not_validated(write, monkeypatch, caplog):
     ("{", "line 1, column 2"),
     ('{"mcpServers": {\n  "a" 1}}', "line 2, column 7"),
     ('{"mcpServers": {"a": {"command": "x"}, "a": {"command": "y"}}}', "'a' stands twice"),
+    ('{"mcpServers": {}, "mcpServers": {"b": {"command": "y"}}}', "'mcpServers' stands twice"),
+    ('{"mcpServers": {"a": {"command": "x"}}, "groups": 1, "groups": {}}',
+     "'groups' stands twice"),
     ({}, 'needs the key "mcpServers"'),
     ({"mcpServers": []}, "mcpServers: must be an object"),
     (servers(), "must name at least one server"),
@@ -171,6 +174,14 @@ def test_a_config_of_which_nobody_can_say_which_servers_it_means_is_refused(writ
     (servers(a={"type": "http", "command": "x"}), 'a.type: "http" needs the key "url"'),
     (servers(a={"type": "stdio", "url": "http://x"}), 'a.type: "stdio" needs the key "command"'),
     (servers(a={"type": "ws", "url": "ws://x"}), "a.type: must be one of ['stdio'"),
+    (servers(a={"url": "http://x", "oauth": {"client_id": "x", "secret": "y"}}),
+     'a.oauth: must not have "client_id", "secret"'),
+    ('{"mcpServers": {"a": {"command": "x", "args": [], "args": ["y"]}}}',
+     "mcpServers.a.args: stands twice: remove one of the two"),
+    ('{"mcpServers": {"a": {"command": "x", "env": {"B": "1", "A": "1", "A": "2", "A": "3"}}}}',
+     "mcpServers.a.env.A: stands twice: remove one of the two"),
+    ('{"mcpServers": {"a": {"command": "x", "command": 1, "args": 2}}}',
+     "mcpServers.a.args: must be an array"),
     (servers(a={"command": "x", "prefix": "a.b"}), 'prefix: may have letters, digits, "-" and'),
     (servers(a={"command": "x", "envFile": "x.env"}), "a.envFile: needs a room of this"),
     (servers(a={"command": "x", "env": {"K": "x${env:K}"}}), "a.env.K: ${env:K} needs a room of"),
@@ -371,10 +382,10 @@ def test_keys_in_another_order_are_the_same_entry(write):
 
 def test_a_server_that_needs_a_room_that_was_taken_out_fails(write):
     remote, modern = {"url": "http://x"}, {"command": "x", "protocol": "modern"}
-    for server, key, without in ((remote, "url", dict(connections=["command"])),
-                                 (modern, "protocol", dict(eras=False))):
+    for server, key in ((remote, "url"), (modern, "protocol"),
+                        ({**remote, "oauth": False}, "oauth")):
         assert entries_of(write(servers(a=server)))["a"].problem is None
-        (entry,) = load([write(servers(a=server))], **without).entries.values()
+        (entry,) = load([write(servers(a=server))], form=OurFormat([key])).entries.values()
         assert f"mcpServers.a.{key}: needs a room of this program" in entry.problem
 
 
@@ -434,13 +445,14 @@ def test_start_and_idle_may_be_said_for_all_servers(write):
 
 
 def test_without_the_room_what_rests_is_refused(write):
+    without = OurFormat(["start", "idle"])
     for config, where in (({"start": "first-use"}, "start"), ({"idle": 1}, "idle")):
         for whole in ({**config, **servers(a={"command": "x"})},
                       servers(a={"command": "x", **config})):
-            (entry,) = load([write(whole)], rests=False).entries.values()
+            (entry,) = load([write(whole)], form=without).entries.values()
             assert f"mcpServers.a.{where}: needs a room" in entry.problem
     now = write(servers(a={"command": "x", "start": "now", "idle": 0}))
-    assert load([now], rests=False).entries["a"].problem is None
+    assert load([now], form=without).entries["a"].problem is None
 
 
 @pytest.mark.parametrize("name, path, prefix", [

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from upstreams.config import entries
 from upstreams.config.checking import SCHEMA
-from upstreams.config.dialects import dialects
+from upstreams.config.dialects import Dialects
 from upstreams.config.dialects.comments import parse
 from upstreams.config.dialects.hosts import HOSTS, WORDS, Word
 from upstreams.config.reading import ConfigError
@@ -28,7 +28,8 @@ from upstreams.server.catalog import TOOLS, Catalog
 from json_values import JSON
 from processes import FAKE_SERVER, ROOT
 
-load = functools.partial(entries.load, dialects=dialects)
+dialects = Dialects()
+load = functools.partial(entries.load, form=dialects)
 
 CONFIGS = ROOT / "tests" / "dialects" / "configs"
 ENVIRONMENT = {"TOKEN": "t0ken-value", "DB_URL": "sqlite:///x", "DB_NAME": "stock",
@@ -643,6 +644,8 @@ def test_comments_and_a_comma_at_the_end_are_allowed(write):
     ({"type": "remote", "oauth": False}, None),
     ({"scopes": ["a"], "oauth_resource": "https://far.example"},                # Codex
      {"scope": "a", "resource": "https://far.example"}),
+    ({"oauth": {"redirectUri": "127.0.0.1:7778"}},                              # an older Kiro
+     {"redirectUri": "http://127.0.0.1:7778/oauth/callback"}),
     ({"oauth": {"redirectUri": "http://localhost:7778/cb"}, "oauthScopes": ["a"]},      # Kiro
      {"redirectUri": "http://localhost:7778/cb", "scope": "a"}),
     ({"auth": "oauth", "oauthScope": "a"}, {"scope": "a"}),                     # mcporter
@@ -674,3 +677,24 @@ def test_codex_says_once_where_the_browser_comes_back_to(write):
 def test_what_is_wrong_about_a_login_is_told_in_the_words_of_the_file(write, stated, words):
     assert words in problem_of(write(json.dumps({"mcpServers": {
         "a": {"url": "https://far.example", **stated}}})))
+
+
+def test_a_key_that_stands_twice_in_one_server_costs_the_others_nothing(write):
+    path = write('{"mcp": {"servers": {"a": {"command": ["x"], "enabled": true, "environment": '
+                 '{"B": "1", "B": "2"}}, "b": {"command": "y"}}}}')
+    entries = load([path]).entries
+    assert entries["a"].problem.endswith(
+        "mcp.servers.a.environment.B: stands twice: remove one of the two")
+    assert entries["b"].command == "y" and entries["b"].problem is None
+
+
+@pytest.mark.parametrize("text, key", [
+    ('{"servers": {"a": {"command": "x"}, "a": {"command": "y"}, "b": {"command": "z"}}}', "a"),
+    ('{"mcp": {"servers": 1, "servers": {"a": {"command": "x"}}}}', "servers"),
+    ('{"mcp": {"a": {"type": "local", "command": ["x"]}}, "tools": {"*": false}, "tools": {}}',
+     "tools"),
+    ('{"mcp": {"a": {"type": "local", "command": ["x"]}}, "tools": {"a": false, "a": true}}',
+     "a")])
+def test_a_key_that_stands_twice_beside_the_servers_refuses_the_file(write, text, key):
+    with pytest.raises(ConfigError, match=f"the key '{key}' stands twice in one object"):
+        load([write(text)])

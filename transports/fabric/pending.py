@@ -62,6 +62,10 @@ class Call:
         """Whether it was passed on to this peer."""
         return any(there is peer for there, _ in self._passed_on)
 
+    def last_at(self):
+        """The peer that it was passed on to last; None if it was to none."""
+        return self._passed_on[-1][0] if self._passed_on else None
+
     def on_end(self, function):
         """Call function() once the call has ended, however it did; at once if it has."""
         with self.asker.calls.lock:

@@ -14,17 +14,16 @@ is held while the socket takes bytes without waiting."""
 import collections
 import contextlib
 import functools
-import logging
 import os
 import socket
 import struct
 import threading
 import time
 
+from transports.fabric.text import log
+
 from .loop import CLOSE, READ, WRITE
 from .replies import BUG, Reply, head
-
-log = logging.getLogger("router")
 
 MOST_UNSENT = 2**20             # bytes of a stream for one slow client, before its worker waits
 LONG = MOST_UNSENT - 2**13      # bytes of a message; a longer one is never work for MainThread
@@ -44,8 +43,8 @@ class ClientConnection:
         self._on_gone = None        # called once, by MainThread, if the client hangs up
         self._coming = None         # the Request that is being read
         self._looked_at = None, 0   # that of the last look, and the bytes of its body
-        self._is_known = False      # whether it has brought a whole request …
-        self._since = time.monotonic()  # … and when it brought the last one, or was accepted
+        # whether it has brought a whole request, and when the last one, or when it was accepted
+        self._used = False, time.monotonic()
         self._is_chunked = False    # whether the answer is sent in chunks
         self._lock = threading.Condition(threading.Lock())
         # written under _lock:
@@ -101,7 +100,7 @@ class ClientConnection:
             data = data[request.received(data):]
             if request.completed:
                 self._coming = None
-                self._is_known, self._since = True, time.monotonic()
+                self._used = True, time.monotonic()
                 if not request.empty:
                     self._waiting.append(request)
             elif request.expect_continue and request.headers_finished and not self._request:
@@ -293,7 +292,7 @@ class ClientConnection:
     def spare(self):
         """None if it is in use; else a key: the connection with the least is needed least."""
         with self._lock:
-            return None if self._in_use() else (self._is_known, self._since)
+            return None if self._in_use() else self._used
 
     def never_wait(self):
         """The loop has ended: no thread waits any more until the client reads."""

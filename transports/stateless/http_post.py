@@ -25,8 +25,8 @@ from transports.http.replies import (ACCEPTED, JSON, NO_JSON, STILL_HERE, Reply,
                                      is_json, used_up)
 from transports.http.workers import StreamsUsedUp
 
+from .answers import MISSING_CAPABILITY
 from .header_checks import HEADER_MISMATCH, check_headers, check_parameters
-from .request_session import MISSING_CAPABILITY
 from .stateless import UNSUPPORTED_VERSION, Stateless
 
 TRANSPORT = "stateless-http"    # what our sessions say of themselves

@@ -9,9 +9,10 @@ from transports.fabric.messages import (CAPABILITIES_KEY, CLIENT_INFO_KEY, INVAL
 from transports.fabric.session import SessionsUsedUp
 
 from .answers import discovered
-from .listening import listen
+from .listening import Subscribers, listen
 from .parked import Parked
 from .request_session import RequestSession
+from .tasks import LISTEN, METHODS, by_task
 
 log = logging.getLogger("router")
 
@@ -30,9 +31,9 @@ class Stateless:
 
     def __init__(self, router, begins=lambda session, message, exchange: None):
         self.router, self.parked, self.begins = router, Parked(router.clock), begins
-        self._requests = {"server/discover": self._discover,
-                          "subscriptions/listen": listen,
-                          **dict.fromkeys(GONE, _gone)}
+        self.subscribers = Subscribers()
+        self._requests = {"server/discover": self._discover, LISTEN: listen,
+                          **dict.fromkeys(METHODS, by_task), **dict.fromkeys(GONE, _gone)}
 
     def serve(self, message, exchange, transport, name=None, pipe=None):
         """Begin what a request asks for; the answer goes to `exchange`, now or later. Returns its
@@ -42,7 +43,7 @@ class Stateless:
         `pipe`: the session of the pipe by which it came."""
         meta = checked_meta(message)
         if session := self.parked.take(message, transport, name):
-            session.resume(message, exchange)
+            session.resume(meta, message, exchange)
             return session
         try:
             session = self.router.open(transport, name, RequestSession)

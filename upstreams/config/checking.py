@@ -7,7 +7,6 @@ import copy
 import hashlib
 import itertools
 import json
-import logging
 import re
 import unicodedata
 from dataclasses import dataclass, field
@@ -15,7 +14,9 @@ from pathlib import Path
 
 import jsonschema
 
-from .reading import TAKEN_OUT, ConfigError
+from transports.fabric.text import log
+
+from .reading import TAKEN_OUT, ConfigError, doubled_in
 
 SCHEMA = json.loads(Path(__file__).with_name("config.schema.json").read_text("utf-8"))
 SERVER = SCHEMA["$defs"]["server"]
@@ -26,13 +27,12 @@ BESIDE = {"properties": {key: SCHEMA["properties"][key] for key in ("shared", "s
 GROUPS = SCHEMA["properties"]["groups"]
 OF_SERVERS = {"properties": {"mcpServers": {**SCHEMA["properties"]["mcpServers"],
                                             "additionalProperties": True}}}
+NEEDS_NO_ROOM = {"protocol": ("auto", "legacy"), "start": ("now",), "idle": (0,)}
 NOTES = {"$schema", "description"}      # for people and editors
 SEPARATOR = "__"        # between a prefix and a name
 LONGEST_PREFIX = 40     # longer ones would leave no room for the tool's own name
 _SEGMENT = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 MOST_NAMED = 10         # unknown keys in one sentence: settings of an editor may have hundreds
-
-log = logging.getLogger("router")
 
 
 @dataclass
@@ -46,6 +46,12 @@ class Stated:
     keys: dict
     problems: list = field(default_factory=list)    # all that is wrong with it, in sentences
     rules: tuple = None         # see the Entry
+
+    def __post_init__(self):
+        for path, found in doubled_in(self.keys):
+            found.told = True
+            for key in found.twice:
+                self.refuse(".".join((*path, key)), "stands twice: remove one of the two")
 
     def word(self, path):
         """What the file calls this: "tools.deny" may be its "disabledTools"."""
@@ -90,8 +96,15 @@ def _wrong(schema, value):
                  "minimum": f"must be at least {allowed}", "maximum": f"must be at most {allowed}",
                  "maxLength": f"may have at most {allowed} characters",
                  "pattern": 'may have letters, digits, "-" and "_" only',
+                 "additionalProperties": f"must not have {_unknown(problem)}",
                  "enum": f"must be one of {allowed}"}.get(problem.validator, "is not allowed")
         yield [str(key) for key in problem.absolute_path], words
+
+
+def _unknown(problem):
+    known = problem.schema.get("properties", ())
+    return ", ".join(f'"{key}"' for key in problem.instance if key not in known) \
+        if isinstance(problem.instance, dict) else ""
 
 
 def check_server(server):
@@ -146,21 +159,17 @@ def _check_names(server):
                                   f'"{renamed[name]}"')
 
 
-def check_rooms(server, connections, eras, hosts, rests, logins):
-    """Refuse what needs a room that this program does not have, see load."""
-    for key in {"command", "url"} & server.keys.keys() - set(connections):
-        server.refuse(key, TAKEN_OUT)
-    if server.keys.get("protocol") == "modern" and not eras:
-        server.refuse("protocol", TAKEN_OUT)
-    for key in ("start", "idle") if not rests else ():
-        if server.said(key) not in (None, "now", 0):
+def check_rooms(server, taken_out):
+    """Refuse these keys, which need a room that this program does not have."""
+    for key in taken_out:
+        said = server.said(key) if key in BESIDE["properties"] else server.keys.get(key)
+        if said is None or said in NEEDS_NO_ROOM.get(key, ()):
+            continue
+        if key != "timeout":
             server.refuse(key, TAKEN_OUT)
-    for key, there in ("envFile", hosts), ("oauth", logins):
-        if key in server.keys and not there:
-            server.refuse(key, TAKEN_OUT)
-    if server.keys.get("timeout", 0) >= 1000 and not hosts:
-        server.refuse("timeout", f"1000 and more, which is in milliseconds, {TAKEN_OUT}: write "
-                                 "seconds")
+        elif said >= 1000:
+            server.refuse(key, f"1000 and more, which is in milliseconds, {TAKEN_OUT}: write "
+                               "seconds")
 
 
 def check_prefixes(entries, place=lambda name: "the config"):

@@ -5,20 +5,17 @@ is the `problem` of its Entry, with which it fails. A ConfigError is for a confi
 can say which servers it means."""
 
 import fnmatch
-import logging
 import math
 import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from transports.fabric.text import redacted
+from transports.fabric.text import log, redacted
 
 from .checking import (OF_SERVERS, SEPARATOR, Stated, check, check_prefixes, check_rooms,
                        check_server, groups_in, groups_of, prefix, segment, unknown_to_us)
-from .reading import ConfigError, parse, read, stamp_of
+from .reading import ConfigError, parse, read, refuse_doubled, stamp_of
 from .values import Values
-
-log = logging.getLogger("router")
 
 # The fields of an Entry of which the server itself notices nothing
 SEEN = ("prefix", "allow", "deny", "words", "rules", "rename", "describe", "timeout", "start",
@@ -109,10 +106,16 @@ class Config:
 class OurFormat:
     """Config files as for Claude Desktop; a subclass in the room `dialects` knows others too."""
 
-    knows_others = False
+    lacks = "envFile", "timeout"    # keys of a server, of which such a subclass knows more
     parse = staticmethod(parse)     # parse(text) of a JSON file
     parsers = {}        # how another file's name ends → its parse(text)
     values = Values     # values(server, files) → the Values of a Stated server
+
+    def __init__(self, taken_out=(), known=None):
+        """`taken_out`: more keys that need a room which this program does not have. known(server,
+        keys) tells what a command itself says, see the room `programs`."""
+        self.taken_out = *taken_out, *self.lacks
+        self.known = known or (lambda server, keys: {})
 
     def servers(self, path, config):
         """The servers in a file, as Stated, and the names of those that are disabled."""
@@ -127,28 +130,22 @@ class OurFormat:
         return [server for server in servers if server.name not in off], off
 
 
-def load(paths, group=None, connections=("command", "url"), dialects=None, eras=True,
-         known=lambda server, keys: {}, rests=True, logins=True):
+def load(paths, group=None, form=OurFormat()):
     """The Config in these files, merged in their order; or of this group in them alone. Raises
-    ConfigError, with its `files`.
-
-    What there is in this program: a server needs a key of `connections`; `dialects` is an
-    OurFormat that knows other hosts' files; `eras`: "protocol" may be "modern"; known(server,
-    keys) tells what a command itself says, see the room `programs`; `rests`: a server may rest;
-    `logins`: it may have "oauth"."""
-    form, files, servers, groups, off = dialects or OurFormat(), {}, {}, [], set()
+    ConfigError, with its `files`."""
+    files, servers, groups, off = {}, {}, [], set()
     try:
         # The same file twice, maybe by two paths, is read once.
         for path in {os.path.realpath(path): Path(path) for path in paths}.values():
             files[path] = stamp_of(path)
             for server in _servers(path, form, groups, off):
-                check_rooms(server, connections, eras, form.knows_others, rests, logins)
+                check_rooms(server, form.taken_out)
                 _add(server, servers)
         if not servers:
             raise ConfigError(f"{', '.join(map(str, paths))}: every server in it is disabled: "
                               "enable at least one")
         config = Config(servers, groups_of(groups, servers, off), files).only(group)
-        entries = {name: _entry(name, server, form.values(server, files), known)
+        entries = {name: _entry(name, server, form.values(server, files), form.known)
                    for name, server in config.entries.items()}
         check_prefixes(entries.values(), lambda name: servers[name].file)
     except ConfigError as problem:
@@ -162,7 +159,10 @@ def _servers(path, form, groups, off):
     the servers that are disabled are added to `groups` and `off`."""
     try:
         config = read(path, form.parsers.get(path.suffix, form.parse))
-        found, disabled = form.servers(path, config)
+        try:
+            found, disabled = form.servers(path, config)
+        finally:    # first: it may be why there seem to be none
+            refuse_doubled(path, config)
         for server in found:
             check_server(server)
     except RecursionError:

@@ -8,14 +8,16 @@ is the translator: legacy requests that this era lacks are answered here.
 from transports.fabric.capabilities import without_tasks
 from transports.fabric.messages import (CAPABILITIES_KEY, CLIENT_INFO_KEY, LOG_LEVEL_KEY,
                                         LOG_LEVELS, META_KEYS, MODERN_REVISION, SERVER_INFO_KEY,
-                                        SUBSCRIPTION_KEY, VERSION_KEY, dig, params_of, result,
-                                        with_params, without_keys)
+                                        SUBSCRIPTION_KEY, VERSION_KEY, dig, is_id, params_of,
+                                        result, with_params, without_keys)
+from transports.fabric.pending import ours
 from upstreams.server.catalog import CHANGED
 
-from .listening import ACKNOWLEDGED, UPDATED, Listening
+from .listening import ACKNOWLEDGED, LISTEN, UPDATED, Listening
 from .questions import MAY_ASK, Rounds
 
 MODERN = "modern"
+TASK_STATUS = "notifications/tasks"   # of the extension of tasks
 
 
 def meta_of(client, log_level=None):
@@ -69,11 +71,15 @@ class Modern:
         """Only what our subscription brings is news, and it goes on without its mark."""
         method, params = message["method"], params_of(message)
         our_id = dig(params, "_meta", SUBSCRIPTION_KEY)
+        if is_id(our_id) and self._goes_to_subscriber(our_id, message):
+            return None
         if method == ACKNOWLEDGED:
             self._listening.acknowledged(our_id, params.get("notifications"))
             return None
         if method == "notifications/cancelled":
             return None if self._listening.cancelled(params.get("requestId")) else message
+        if method == TASK_STATUS:   # nobody has asked for that
+            return None
         if method not in CHANGED and method != UPDATED:
             return message
         if not self._listening.is_current(our_id):
@@ -81,6 +87,14 @@ class Modern:
         meta = without_keys(params["_meta"], SUBSCRIPTION_KEY)
         params = {**without_keys(params, "_meta"), **({"_meta": meta} if meta else {})}
         return {**without_keys(message, "params"), **({"params": params} if params else {})}
+
+    def _goes_to_subscriber(self, our_id, message):
+        """Whether it belongs to a subscription that a client has here by itself."""
+        row = self._life.pending.find(ours(our_id))
+        if not row or not row.call or row.call.method != LISTEN:
+            return False
+        row.reply_to.send(message)
+        return True
 
     def loggers(self):
         """Lines belong to calls that asked for them, and none comes after the answer."""

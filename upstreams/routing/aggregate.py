@@ -8,7 +8,8 @@ from transports.fabric.gather import Gather, OnAnswer
 from transports.fabric.messages import (INVALID_PARAMS, METHOD_NOT_FOUND, Refused, params_of,
                                         result, text_param)
 from upstreams.server.catalog import LISTED, LISTS, TASKS, page_of
-from upstreams.server.lists import INITIALIZE_PATIENCE, LIST_SECONDS, Pages, when_session_settled
+from upstreams.server.lists import (INITIALIZE_PATIENCE, LIST_SECONDS, Pages, kept,
+                                    when_session_settled)
 
 from .surface import Surface, task_seen, unknown
 
@@ -90,6 +91,10 @@ class Aggregate(Surface):
         upstreams = [upstream for upstream in able(session, capability)
                      if method != TASKS or "list" in upstream.capabilities.get("tasks", ())]
 
+        def ask(upstream, put):
+            asked.append(Pages(upstream, method, put, call))
+            asked[-1].ask()
+
         def finish(lists, missing):
             if missing and not call.ended:
                 log.warning("%s: left out after %g seconds without an answer: %s", method,
@@ -97,11 +102,15 @@ class Aggregate(Surface):
                 call.withdraw("it took too long")
             items = [(upstream, item) for upstream in upstreams
                      for item in lists.get(upstream) or ()]
-            call.send(result(call.id, {key: self._merged(method, items) if method != TASKS else [
-                task for upstream, task in items if task_seen(session, upstream, task)]}))
+            is_whole = not missing and None not in lists.values() \
+                and all(upstream.capabilities for upstream in session.upstreams.values())
+            items = self._merged(method, items) if method != TASKS else [
+                task for upstream, task in items if task_seen(session, upstream, task)]
+            hints = kept(*(pages.kept for pages in asked)) if is_whole else {}
+            call.send(result(call.id, {key: items, **hints}))
 
-        Gather(upstreams, finish, self._clock, LIST_SECONDS).start(
-            lambda upstream, put: Pages(upstream, method, put, call).ask())
+        asked = []
+        Gather(upstreams, finish, self._clock, LIST_SECONDS).start(ask)
 
     def _merged(self, method, items):
         """In the config's order, or the group's. Of two equal names or URIs the first stays."""
@@ -154,7 +163,7 @@ class Aggregate(Surface):
 
         def ask(upstream, reply_to):
             if message["method"] == "resources/read":
-                self._call(session, upstream, message, call, reply_to)
+                self.call(session, upstream, message, call, reply_to)
             else:
                 upstream.audience.subscribe(session, message, reply_to)
 

@@ -42,7 +42,7 @@ class Surface:
         name = text_param(message, "name")
         listing = TOOLS if message["method"] == "tools/call" else PROMPTS
         upstream, own = self.find(session, listing, name)
-        self._call(session, upstream, message if own == name else with_params(message, name=own),
+        self.call(session, upstream, message if own == name else with_params(message, name=own),
                    call)
 
     def _by_task(self, session, message, call):
@@ -89,7 +89,7 @@ class Surface:
             upstream.audience.tell_server(session)
         call.send(result(call.id, {}))
 
-    def _call(self, session, upstream, message, call, reply_to=None):
+    def call(self, session, upstream, message, call, reply_to=None):
         """Let the call run in a process of this server; `reply_to` gets the answer. A room may
         want to see that of a remote server first: its `watch` returns a Peer for it, or None, and
         may call run(peer) once more."""
@@ -159,7 +159,7 @@ class Single(Surface):
             upstream.send(message)
 
     def _pass_on(self, session, message, call):
-        self._call(session, session.upstreams[self.name], message, call)
+        self.call(session, session.upstreams[self.name], message, call)
 
     def _subscribe(self, session, message, call):
         text_param(message, "uri")

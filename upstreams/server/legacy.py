@@ -5,8 +5,8 @@ upstreams/eras.
 """
 
 from transports.fabric.capabilities import without_tasks
-from transports.fabric.messages import (INVALID_PARAMS, LATEST, REVISIONS, Refused, dig,
-                                        notification, without_keys)
+from transports.fabric.messages import (INVALID_PARAMS, LATEST, METHOD_NOT_FOUND, REVISIONS,
+                                        Refused, dig, notification, without_keys)
 
 AUTO, LEGACY = "auto", "legacy"     # AUTO: the era is to be found out. The third is "modern"
 DRAFT = "2024-10-07"    # of the oldest revision; some servers still say so
@@ -61,10 +61,14 @@ class Legacy:
 
     def ask(self, message, reply_to, call=None):
         """Requests go as they are. But a client that speaks for itself with each request may have
-        taken us for a server that asks by its answers, and this one never did."""
-        if call and call.asker.meta and "requestState" in message["params"]:
-            raise Refused(INVALID_PARAMS, "this server has given out no requestState: call again "
-                                          "without")
+        taken us for a server that asks by its answers, and this one never did; and it means other
+        tasks than this server has."""
+        if call and call.asker.meta:
+            if message["method"].startswith("tasks/"):
+                raise Refused(METHOD_NOT_FOUND, f"Method not found: {message['method']}")
+            if "requestState" in message["params"]:
+                raise Refused(INVALID_PARAMS, "this server has given out no requestState: call "
+                                              "again without")
         self._life.pass_on(message, reply_to, call)
 
     def listen(self, put):

@@ -44,6 +44,17 @@ def when_session_settled(session, function, clock, seconds, or_asks=False):
     Gather([session], lambda _values, _missing: function(), clock, seconds).start(look)
 
 
+def kept(*results):
+    """For how long and for whom clients may keep a list that has these parts, as members of its
+    result (2026-07-28, Caching); {} if one part does not say so."""
+    said = [(dig(each, "ttlMs"), dig(each, "cacheScope")) for each in results]
+    if not said or not all(type(ttl) is int and ttl >= 0 and scope in ("private", "public")
+                           for ttl, scope in said):
+        return {}
+    ttls, scopes = zip(*said)
+    return {"ttlMs": min(ttls), "cacheScope": "private" if "private" in scopes else "public"}
+
+
 class Pages:
     """One whole list of one upstream; a Peer: each page is sent to it.
 
@@ -54,6 +65,7 @@ class Pages:
     def __init__(self, upstream, method, done, call=None):
         self._upstream, self._method, self._done, self._call = upstream, method, done, call
         self._items, self._cursors, self._bytes = [], set(), 0
+        self.kept = {}      # what its pages say together: see `kept`
 
     def ask(self, cursor=None):
         """Ask for the first page, or for the one at the cursor."""
@@ -71,6 +83,7 @@ class Pages:
         page = response.get("result")
         items, cursor = dig(page, LISTS[self._method][1]), dig(page, "nextCursor")
         self._items += items if isinstance(items, list) else []
+        self.kept = kept(page, self.kept) if self._cursors else kept(page)
         if self._upstream.life.era.name == LEGACY:
             cursor = cursor or None     # some of them end a list with ""
         self._bytes += len(encode(page)) if cursor is not None else 0

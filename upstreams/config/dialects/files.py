@@ -53,7 +53,7 @@ def _refuse_yaml(_text):
 class Dialects(OurFormat):
     """See OurFormat."""
 
-    knows_others = True
+    lacks = ()
     parse = staticmethod(parse)
     parsers = {".toml": _parse_toml, ".yaml": _refuse_yaml, ".yml": _refuse_yaml}
     values = HostValues

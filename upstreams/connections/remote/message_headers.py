@@ -26,7 +26,8 @@ SESSION, ANNOTATION = "Mcp-Session-Id", "x-mcp-header"
 _VISIBLE = re.compile(r"[!-~]+")
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")      # RFC 9110, Tokens
 _PLAIN = re.compile(r"(?![ \t])[\t -~]*(?<![ \t])")
-_NAMED_BY = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
+_NAMED_BY = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri",
+             "tasks/get": "taskId", "tasks/update": "taskId", "tasks/cancel": "taskId"}
 _NO_SCHEMAS = {"default", "const", "enum", "examples", ANNOTATION}
 _NAMED_SCHEMAS = {"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"}
 
