@@ -240,7 +240,7 @@ class Pool(Waiting):
         with self.lock:
             use.late.clear()
             self.look_again(list(use.listeners), use.server, True)
-            over = self.nobody_has(use)
+            over = use.is_left()
             if over:
                 self.forget(use)
         if over:

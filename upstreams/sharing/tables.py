@@ -91,6 +91,11 @@ class Use:
         """Whether no session has it."""
         return self.owner is None and self.holder is None and not self.spoilt
 
+    def is_left(self):
+        """Whether it was for sessions of one request, and none of them is there now."""
+        return (self.key.startswith(BRIEF) and self.owner is None and self in self.server.uses
+                and self.key not in self.server.sessions.values())
+
     def is_needed(self):
         """Whether anybody has it, uses it or waits for it. If there is only one client, that it
         has this process says nothing."""
