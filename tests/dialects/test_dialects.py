@@ -643,6 +643,8 @@ def test_comments_and_a_comma_at_the_end_are_allowed(write):
     ({"type": "remote", "oauth": False}, None),
     ({"scopes": ["a"], "oauth_resource": "https://far.example"},                # Codex
      {"scope": "a", "resource": "https://far.example"}),
+    ({"oauth": {"redirectUri": "127.0.0.1:7778"}},                              # an older Kiro
+     {"redirectUri": "http://127.0.0.1:7778/oauth/callback"}),
     ({"oauth": {"redirectUri": "http://localhost:7778/cb"}, "oauthScopes": ["a"]},      # Kiro
      {"redirectUri": "http://localhost:7778/cb", "scope": "a"}),
     ({"auth": "oauth", "oauthScope": "a"}, {"scope": "a"}),                     # mcporter
@@ -674,3 +676,24 @@ def test_codex_says_once_where_the_browser_comes_back_to(write):
 def test_what_is_wrong_about_a_login_is_told_in_the_words_of_the_file(write, stated, words):
     assert words in problem_of(write(json.dumps({"mcpServers": {
         "a": {"url": "https://far.example", **stated}}})))
+
+
+def test_a_key_that_stands_twice_in_one_server_costs_the_others_nothing(write):
+    path = write('{"mcp": {"servers": {"a": {"command": ["x"], "enabled": true, "environment": '
+                 '{"B": "1", "B": "2"}}, "b": {"command": "y"}}}}')
+    entries = load([path]).entries
+    assert entries["a"].problem.endswith(
+        "mcp.servers.a.environment.B: stands twice: remove one of the two")
+    assert entries["b"].command == "y" and entries["b"].problem is None
+
+
+@pytest.mark.parametrize("text, key", [
+    ('{"servers": {"a": {"command": "x"}, "a": {"command": "y"}, "b": {"command": "z"}}}', "a"),
+    ('{"mcp": {"servers": 1, "servers": {"a": {"command": "x"}}}}', "servers"),
+    ('{"mcp": {"a": {"type": "local", "command": ["x"]}}, "tools": {"*": false}, "tools": {}}',
+     "tools"),
+    ('{"mcp": {"a": {"type": "local", "command": ["x"]}}, "tools": {"a": false, "a": true}}',
+     "a")])
+def test_a_key_that_stands_twice_beside_the_servers_refuses_the_file(write, text, key):
+    with pytest.raises(ConfigError, match=f"the key '{key}' stands twice in one object"):
+        load([write(text)])

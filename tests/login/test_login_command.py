@@ -229,6 +229,14 @@ def test_connect_without_a_login_says_what_to_do_and_goes_on_after_it(far, run, 
     assert wait_until(lambda: "result" in ask(HELLO), 5)
 
 
+def test_a_query_that_may_be_secret_is_not_repeated_but_its_place_is(far, start):
+    relay = start("--connect", f"{far.url}?a=b")
+    relay.stdin.write(lines(HELLO))
+    relay.stdin.flush()
+    problem = json.loads(relay.stdout.readline())["error"]["message"]
+    assert f"needs login: router.py --connect {far.url}?… --login" in problem
+
+
 def test_no_secret_is_in_any_log_error_trace_or_page(command, far, start_router, tmp_path, state):
     far.token_answer = {"expires_in": 5}
     trace, said = tmp_path / "trace", []

@@ -2,6 +2,7 @@
 
 import sys
 import threading
+import time
 from dataclasses import replace
 
 import pytest
@@ -207,6 +208,11 @@ def test_what_nobody_needs_ends_and_its_lists_stay(quick, start):
     assert health["state"] == "resting" and health["tools"] == 4 and health["restingSince"]
     assert health["cost"]["startSeconds"] >= 0 and health["revision"] == "2026-07-28"
     assert len(a.did("start")) == 1
+    moment = time.strftime("%H:%M", time.localtime(health["restingSince"]))
+    assert f"resting since {moment}" in table([router.upstream("a")])
+    router.upstream("a").life.since -= 2 * 86400
+    moment = time.strftime("%Y-%m-%d", time.localtime(health["restingSince"] - 2 * 86400))
+    assert f"resting since {moment}" in table([router.upstream("a")])
 
 
 @both_eras

@@ -11,7 +11,8 @@ reads the pipe. May import: transports.fabric and transports.http.
 
 In reading order:
     stateless.py        from a message to its session; what is asked first: server/discover
-    request_session.py  the session of one request, with its questions
+    request_session.py  the session of one request, which is
+    asked_session.py    a client that waits for an answer, or is asked something
     answers.py          the form of an answer, in this era
     parked.py           calls whose client was asked something, and is to come back
     listening.py        subscriptions/listen: a request that lasts, and brings what changes

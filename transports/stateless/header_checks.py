@@ -17,7 +17,8 @@ NAMES = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri",
          "tasks/get": "taskId", "tasks/update": "taskId", "tasks/cancel": "taskId"}
 _BEGINS, _ENDS = "=?base64?", "?="
 _ALLOWED = re.compile(r"[\t -~]*")      # Value Encoding
-_NUMBER = re.compile(r"(-?[0-9]{1,400})(?:\.0{1,400})?")
+_WHOLE = re.compile(r"(-?[0-9]{1,400})(?:\.0{1,400})?")
+_BROKEN = re.compile(r"-?[0-9]{1,400}(?:\.[0-9]{1,400})?(?:[eE][-+]?[0-9]{1,3})?")
 
 
 def check_headers(request, message):
@@ -76,8 +77,12 @@ def _is_number(said, value):
     """
     if isinstance(value, bool):
         return said == str(value).lower()
-    found = _NUMBER.fullmatch(said or "")
-    return int(found[1]) == value if found else said == str(value)
+    said = said or ""
+    if found := _WHOLE.fullmatch(said):
+        return int(found[1]) == value
+    if isinstance(value, float) and _BROKEN.fullmatch(said):
+        return float(said) == value
+    return said == str(value)
 
 
 def _check(request, header, value, read=lambda text: text):

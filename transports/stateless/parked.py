@@ -3,16 +3,22 @@
 The client has the name of such a call: its `requestState`. It is unguessable, good for one retry
 of the same request at the same place, and for some minutes. So a state that somebody else has got
 hold of, or has made up, names nothing.
+
+A modern server has states of its own, which go on as they are. But a URI does not say to which of
+several servers a retry belongs, so there the state says it.
 """
 
+import json
 import secrets
 import threading
 
 from transports.fabric.messages import INVALID_PARAMS, SERVER_UNAVAILABLE, Refused, dig
 
-OURS = "mcp-local-router:"  # how our states begin; any other is a modern server's own
+OURS = "mcp-local-router:"  # how the names of parked calls begin
+OF_SERVER = "mcp-local-router/server:"  # how a state begins that says which server it is of
 PARKED_SECONDS = 300.0      # that a call waits for its client
 MOST_PARKED = 1000
+MOST_BYTES = 64 * 2**20     # that all of them make us keep. A single thing may have any size
 
 
 class Parked:
@@ -21,18 +27,34 @@ class Parked:
     def __init__(self, clock):
         self._clock = clock
         self._lock = threading.Lock()
-        self._waiting = {}      # protected by _lock: {state: (session, what it is bound to)}
+        # protected by _lock:
+        self._waiting = {}      # state → (session, an event of the clock)
+        self.size = 0           # bytes of what is kept for clients that are asked, or away
+
+    def keep(self, size):
+        """So many bytes more are kept, until `free`. Raises Refused if there are too many."""
+        with self._lock:
+            if self.size > MOST_BYTES:
+                raise Refused(SERVER_UNAVAILABLE, "too much is kept for clients that were asked "
+                                                  "something already: try again later")
+            self.size += size
+
+    def free(self, size):
+        with self._lock:
+            self.size -= size
 
     def put(self, session):
         """The state that the session's client is given. Raises Refused if too many wait."""
         state = OURS + secrets.token_urlsafe(24)
+        expires = self._clock.after(PARKED_SECONDS, self._expire, state)
         with self._lock:
-            if len(self._waiting) >= MOST_PARKED:
-                raise Refused(SERVER_UNAVAILABLE, f"{MOST_PARKED} calls wait for their clients' "
-                                                  "answers already: try again later")
-            self._waiting[state] = session, _bound_to(session.message, session.transport,
-                                                      session.surface_name)
-        self._clock.after(PARKED_SECONDS, self._expire, state)
+            is_one_more = len(self._waiting) >= MOST_PARKED
+            if not is_one_more:
+                self._waiting[state] = session, expires
+        if is_one_more:
+            self._clock.forget(expires)
+            raise Refused(SERVER_UNAVAILABLE, f"{MOST_PARKED} calls wait for their clients' "
+                                              "answers already: try again later")
         return state
 
     def take(self, message, transport, name):
@@ -41,26 +63,47 @@ class Parked:
         if not isinstance(state, str) or not state.startswith(OURS):
             return None
         with self._lock:
-            session, bound_to = self._waiting.get(state, (None, None))
-            if session is None or bound_to != _bound_to(message, transport, name):
+            session, expires = self._waiting.get(state, (None, None))
+            if session is None or _of(session.message, session.transport, session.surface_name) \
+                    != _of(message, transport, name):
                 raise Refused(INVALID_PARAMS, "this requestState is not known, used already, "
                                               "expired, or of another request: call again without")
             del self._waiting[state]
+        self._clock.forget(expires)
         return session
 
     def forget(self, state):
-        """Its call has ended."""
+        """Its call has ended. Returns the session; None if there is none any more."""
         with self._lock:
-            self._waiting.pop(state, None)
+            session, expires = self._waiting.pop(state, (None, None))
+        self._clock.forget(expires)
+        return session
 
     def _expire(self, state):
         """Called by the clock."""
-        with self._lock:
-            session, _ = self._waiting.pop(state, (None, None))
-        if session:
+        if session := self.forget(state):
             session.give_up("its client did not come back")
 
 
-def _bound_to(message, transport, name):
-    return (message["method"], dig(message, "params", "name"), dig(message, "params", "uri"),
-            transport, name)
+def _of(message, transport, name):
+    """What a retry and its request have in common."""
+    name_or_uri = [dig(message, "params", key) for key in ("name", "uri")]
+    return message["method"], name_or_uri, dig(message, "params", "arguments"), transport, name
+
+
+def of_server(name, state):
+    """A state that says which server it is of; that server's own is None if it gave none."""
+    return OF_SERVER + json.dumps([name, state])
+
+
+def read_of_server(state):
+    """(the server, its own state) of such a state. Raises Refused if it is another."""
+    try:
+        name, own = json.loads(state.removeprefix(OF_SERVER)) if isinstance(state, str) \
+            and state.startswith(OF_SERVER) else (None, None)
+    except (ValueError, TypeError, RecursionError):
+        name = None
+    if not isinstance(name, str):
+        raise Refused(INVALID_PARAMS, "this requestState was not given out here: read again "
+                                      "without")
+    return name, own

@@ -5,13 +5,14 @@ those of the *pipe's* session, as for a legacy client: what they keep lasts from
 """
 
 import functools
+import threading
 
 from transports.fabric.capabilities import missing_capability
-from transports.fabric.messages import (METHOD_NOT_FOUND, REQUEST, VERSION_KEY, Refused, dig,
-                                        kind_of)
-from transports.fabric.session import Session
+from transports.fabric.messages import (METHOD_NOT_FOUND, REQUEST, SERVER_UNAVAILABLE, VERSION_KEY,
+                                        Refused, dig, kind_of)
+from transports.fabric.session import Gate, Session
 
-from .request_session import MAY_ASK, MOST_QUESTIONS
+from .asked_session import MAY_ASK, MOST_QUESTIONS, NOT_NOW
 from .stateless import Stateless
 
 
@@ -20,15 +21,19 @@ class PipeSession(Session):
 
     def __init__(self, *arguments):
         super().__init__(*arguments)
-        self._listeners = ()    # replaced by one assignment
-        self._early = []        # (message, Call): what servers asked before anybody called
         self._is_modern = False     # whether it has had a modern request
+        self._lock = threading.Lock()
+        # protected by _lock:
+        self._requests = {}     # {RequestSession: None}: the open ones that can carry a question
+        self._listeners = []
+        self._early = []        # (message, Call): what servers asked when there was no such one
 
-    def begin(self, session, router):
+    def begin(self, session):
         """A modern request of it begins. With the first one the servers start, as with
         initialize: its client can be asked the same in all that follow."""
         if not self._is_modern:
             if self.version is None:
+                router = session.stateless.router
                 self.capabilities, self.client_info = session.capabilities, session.client_info
                 router.pool.join(self)
                 router.tell()
@@ -36,9 +41,17 @@ class PipeSession(Session):
                 self.ready_gate.open()
             self._is_modern = True
         if session.message["method"] in MAY_ASK:
-            early, self._early = self._early, []
-            for message, question in early:
-                _ask(session, message, question)
+            with self._lock:
+                self._requests[session] = None
+            self._ask_early(session.ask)
+
+    def over(self, session, unasked):
+        """This request has ended. What it was to ask, but belongs to no call in particular, may be
+        asked with another: [(message, Call)]."""
+        with self._lock:
+            self._requests.pop(session, None)
+        for message, question in unasked:
+            _ask(self.ask, message, question)
 
     def send(self, message):
         if self.version:
@@ -47,39 +60,65 @@ class PipeSession(Session):
             listener.hear(message)
 
     def listen(self, listener):
-        self._listeners = (*self._listeners, listener)
+        with self._lock:
+            self._listeners = [*self._listeners, listener]
         self.listed.add("subscriptions/listen")     # of what changes it is told from now on
 
     def listen_no_more(self, listener):
-        self._listeners = tuple(each for each in self._listeners if each is not listener)
+        with self._lock:
+            self._listeners = [each for each in self._listeners if each is not listener]
 
     def ask(self, message, question):
         """Ask on the modern call that the question belongs to, or could; in the legacy way if the
         client is one. What comes before any call is for the first that can carry it."""
         call = question.within
-        if call is None and not self.version:
-            calls = [each for each in question.asker.pending.calls() if each.asker is not self]
-            call = question.within = calls[-1] if calls else None
-        if call and call.asker is not self:
-            call.asker.ask(message, question)
+        session = call.asker if call else None if self.version else self._carrier(question.asker)
+        if session and session is not self:
+            session.ask(message, question)
         elif self.version:
             super().ask(message, question)
         elif missing_capability(message, self.capabilities) or len(self._early) >= MOST_QUESTIONS:
-            raise Refused(METHOD_NOT_FOUND, f"Method not found: {message['method']}: the client "
-                                            "cannot be asked that now")
+            raise Refused(METHOD_NOT_FOUND, f"{message['method']}: {NOT_NOW}")
         else:
-            self._early.append((message, question))
+            with self._lock:
+                self._early.append((message, question))
+
+    def _carrier(self, life):
+        """The latest request that is under way there, else one that waits, maybe for that."""
+        with self._lock:
+            requests = list(self._requests)
+        there = [session for session in requests if session.call.is_at(life)]
+        waiting = [session for session in requests if session.call.last_at() is None]
+        return (there or waiting or [None])[-1]
+
+    def ask_early(self):
+        """It has become a legacy client, which can be asked at any time."""
+        self._ask_early(super().ask)
+
+    def _ask_early(self, ask):
+        with self._lock:
+            early, self._early = self._early, []
+        for message, question in early:
+            _ask(ask, message, question)
 
     def says_no_more(self):
         super().says_no_more()
         for listener in self._listeners:
             listener.end()
+        with self._lock:
+            early, self._early = self._early, []
+            parked = [session for session in self._requests if session.is_parked]
+        why = "the client has closed its end"
+        for _, question in early:
+            question.fail(SERVER_UNAVAILABLE, why)
+        for session in parked:
+            session.give_up(why)
 
 
-def _ask(session, message, question):
+def _ask(ask, message, question):
     try:
         if not question.ended:
-            session.ask(message, question)
+            ask(message, question)
     except Refused as problem:
         question.send(problem.answer(question.id))
 
@@ -96,7 +135,7 @@ class Pipe:
     def handle(self, session, message, reply_to):
         """As Router.handle."""
         if dig(message, "params", "_meta", VERSION_KEY) is None or kind_of(message) is not REQUEST:
-            self._router.handle(session, message, reply_to)
+            self._legacy(session, message, reply_to)
             return
         try:
             exchange = session.calls.open(message, reply_to)
@@ -108,3 +147,13 @@ class Pipe:
             exchange.on_end(functools.partial(served.left, exchange))
         except Refused as problem:
             exchange.send(problem.answer(exchange.id))
+
+    def _legacy(self, session, message, reply_to):
+        """It may become a legacy client after it was a modern one: what it is asked waits for its
+        `initialized`, as ever."""
+        before = session.version
+        if before is None and dig(message, "method") == "initialize":
+            session.ready_gate = Gate()
+        self._router.handle(session, message, reply_to)
+        if before is None and session.version:
+            session.ask_early()

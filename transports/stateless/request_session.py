@@ -1,44 +1,35 @@
 """The session of one modern request: it begins with the request, and ends with its answer.
 
-    asked       its client waits on the *exchange*: its POST, or its line on the pipe
-    parked      a legacy server has asked something: the exchange was answered with that, and the
-                call waits, with its process, until the client comes back on another exchange
-    over        its answer has gone out, its client has left, or nobody came back
-
 Several threads come here: those that carry the client's messages, reader threads of servers, and
-the clock. The tables have one lock.
+the clock. What they share is in asked_session.py.
 """
 
+import functools
 import itertools
 import logging
-import threading
 
-from transports.fabric.capabilities import missing_capability, without_tasks
-from transports.fabric.gather import OnAnswer
-from transports.fabric.messages import (CAPABILITIES_KEY, CLIENT_INFO_KEY, LOG_LEVEL_KEY,
-                                        LOG_LEVELS, META_KEYS, METHOD_NOT_FOUND, MODERN_REVISION,
-                                        SERVER_UNAVAILABLE, Refused, dig, is_id, params_of, result,
-                                        with_params, without_keys)
+from transports.fabric.capabilities import has_url, without_tasks
+from transports.fabric.gather import Gather, OnAnswer
+from transports.fabric.messages import (CAPABILITIES_KEY, CLIENT_INFO_KEY, INVALID_PARAMS,
+                                        LOG_LEVELS, META_KEYS, MODERN_REVISION, Refused, dig,
+                                        is_id, with_params, without_keys)
 from transports.fabric.peers import passing
 from transports.fabric.pending import BUG, Calls, PendingRequests
-from transports.fabric.session import Gate, Session, Tasks
+from transports.fabric.session import Gate, Tasks
 
-from .answers import input_required, modern
+from .answers import INPUT_REQUIRED, modern, not_opened, urls_to_open
+from .asked_session import MAY_ASK, AskedSession
+from .parked import OF_SERVER, of_server, read_of_server
 from .tasks import answer_seen
 
 log = logging.getLogger("router")
-
-# What may be answered with questions (2026-07-28, Multi Round-Trip Requests, Supported Requests).
-MAY_ASK = {"tools/call", "prompts/get", "resources/read"}
-TOGETHER_SECONDS = 0.05     # in which several questions become one answer
-MOST_QUESTIONS = 100        # of one request at the same time
 
 _numbers = itertools.count(1)
 _open = Gate()      # nothing waits for a handshake that this era has not
 _open.open()
 
 
-class RequestSession(Session):
+class RequestSession(AskedSession):
     """`begin` it once."""
 
     is_brief = True
@@ -50,19 +41,13 @@ class RequestSession(Session):
     tasks = Tasks()     # of earlier revisions: no request of this one has any
 
     def __init__(self, surface, transport, surface_name=None, _most_calls=None):
-        # Without super(): most of what a Session has would be made for each request in vain.
         self.id = self.name = f"request {next(_numbers)}"
+        super().__init__()
         self.surface, self.transport, self.surface_name = surface, transport, surface_name
         self.calls, self.pending = Calls(self), PendingRequests()
         self.listed = set()
         self._pipe, self._upstreams = None, {}
-        self._lock = threading.Lock()
-        # protected by _lock:
-        self._exchange, self._id, self._token = None, None, None    # where the client waits now
-        self._questions = {}    # our id, as text → what the client is asked
-        self._state = None      # while it is parked
-        self._kept = None       # the answer that came meanwhile
-        self._planned = False   # whether the questions are about to be handed over
+        self._only, self._is_one_of_several = None, False   # see _to_one_server
 
     # -- what a session is, of which this one is a part if it came by a pipe
 
@@ -72,62 +57,88 @@ class RequestSession(Session):
 
     @property
     def upstreams(self):
-        return self._pipe.upstreams if self._pipe else self._upstreams
+        upstreams = self._pipe.upstreams if self._pipe else self._upstreams
+        return upstreams if self._only is None else {
+            name: upstreams[name] for name in upstreams if name == self._only}
 
     @upstreams.setter
     def upstreams(self, upstreams):
         self._upstreams = upstreams
 
-    @property
-    def is_parked(self):
-        return self._state is not None
-
     # -- called by the thread that carries the client's message
 
     def begin(self, stateless, pipe, meta, message, exchange):
         self.stateless, self._pipe, self.meta = stateless, pipe, meta
-        self.client_info, self.log_level = meta.get(CLIENT_INFO_KEY), meta.get(LOG_LEVEL_KEY)
+        self.client_info = meta.get(CLIENT_INFO_KEY)
         self.capabilities = without_tasks(meta[CAPABILITIES_KEY])
-        self.message, self._exchange, self._id = message, exchange, message["id"]
-        self._token = dig(message, "params", "_meta", "progressToken")
+        self.message, self._forwarded = message, _without_meta(message)
+        self.is_at(meta, message, exchange)
         if passing.watched:
             passing.observer.from_client(self, message)
         self.call = call = self.calls.open(message, OnAnswer(self._answered, _Progress(self)))
         try:
             if pipe:
-                pipe.begin(self, stateless.router)
+                pipe.begin(self)
             else:
                 stateless.router.pool.visit(self)
             stateless.begins(self, message, exchange)
-            if self.log_level:
-                for upstream in self.upstreams.values():
-                    upstream.audience.tell_server(self)
-            stateless.route(self, _without_meta(message), call)
+            self._tell_level(self.upstreams.values())
+            if message["method"] == "resources/read":
+                self._to_one_server()
         except Refused as problem:
             call.send(problem.answer(call.id))
         except Exception:   # a bug of ours
             log.exception("%s: %s failed", self.name, message["method"])
             call.fail(*BUG)
+        else:
+            with self._lock:
+                self._held = call if self._questions else None
+            if not self._held:
+                self.pass_on(call)
 
-    def resume(self, message, exchange):
+    def _tell_level(self, upstreams):
+        for upstream in upstreams if self.log_level else ():
+            upstream.audience.tell_server(self)
+
+    def _to_one_server(self):
+        """Of several servers that may have to be asked for a URI in turn, the one that has asked
+        something gets the answers to that, and no other."""
+        params = self._forwarded["params"]
+        if len(self.upstreams) <= 1 and not str(params.get("requestState")).startswith(OF_SERVER):
+            return
+        self._is_one_of_several = True
+        if "requestState" not in params:
+            params = without_keys(params, "inputResponses")
+        else:
+            name, own = read_of_server(params["requestState"])
+            self._only = name
+            if not self.upstreams:
+                raise Refused(INVALID_PARAMS, f'there is no server "{name}" here any more')
+            params = {**without_keys(params, "requestState"),
+                      **({} if own is None else {"requestState": own})}
+        self._forwarded = {**self._forwarded, "params": params}
+
+    def pass_on(self, call):
+        try:
+            self.stateless.route(self, self._forwarded, call)
+        except Refused as problem:
+            call.send(problem.answer(call.id))
+        except Exception:   # a bug of ours
+            log.exception("%s: %s failed", self.name, call.method)
+            call.fail(*BUG)
+
+    def resume(self, meta, message, exchange):
         """The client has come back with answers; what is missing is asked again."""
         if passing.watched:
             passing.observer.from_client(self, message)
-        responses = params_of(message).get("inputResponses")
-        responses = responses if isinstance(responses, dict) else {}
-        with self._lock:
-            self._state, self._exchange, self._id = None, exchange, message["id"]
-            self._token = dig(message, "params", "_meta", "progressToken")
-            given = [key for key in self._questions if isinstance(responses.get(key), dict)]
-            for key in given:
-                del self._questions[key]
-            kept, more = self._kept, bool(self._questions)
-        for key in given:
-            self.pending.answer(result(int(key), responses[key]))
+        answers, kept = self.take_answers(meta, message, exchange)
+        self._tell_level(self.stateless.router.pool.owned(self.lasting))
+        for answer in answers:
+            self.pending.answer(answer)
         if kept:
             self._finish(kept)
-        elif more:
-            self._plan()
+        else:
+            self.plan()
 
     def left(self, exchange):
         """The client has gone from this exchange: its call is cancelled, unless it is answered."""
@@ -149,10 +160,11 @@ class RequestSession(Session):
         self._end()
 
     def _end(self):
-        if self._state:
-            self.stateless.parked.forget(self._state)
+        unasked = self.ask_no_more()
         if self.listener:
             self.listener.over()
+        if self._pipe:
+            self._pipe.over(self, unasked)
         self.stateless.router.leave(self)
 
     def listen(self, listener):
@@ -174,9 +186,9 @@ class RequestSession(Session):
         """What belongs to the call: its progress, and the log lines that it has asked for."""
         params = message.get("params")
         if message["method"] == "notifications/message":
-            level = dig(params, "level")
-            if not self.log_level or level in LOG_LEVELS and (
-                    LOG_LEVELS.index(level) < LOG_LEVELS.index(self.log_level)):
+            level, lowest = dig(params, "level"), self.log_level
+            if not lowest or level in LOG_LEVELS and (
+                    LOG_LEVELS.index(level) < LOG_LEVELS.index(lowest)):
                 return
         with self._lock:
             exchange, token = self._exchange, self._token
@@ -191,11 +203,16 @@ class RequestSession(Session):
         """The call has its answer. While the client is away, it is kept."""
         if self.listener:
             answer = self.listener.farewell(answer)
+        if "error" in answer and self._asks_to_open(answer):
+            return
         answer = answer_seen(self, self.call, answer)
         answer = modern(answer, self.message["method"], self.surface.server_info(self))
-        with self._lock:
-            if self._state:
-                self._kept = answer
+        if self._is_one_of_several and dig(answer, "result", "resultType") == INPUT_REQUIRED:
+            state = of_server(self.call.last_at().entry.name, answer["result"].get("requestState"))
+            answer = {**answer, "result": {**answer["result"], "requestState": state}}
+        if self._state:
+            answer, is_kept = self.keep(answer)
+            if is_kept:
                 return
         self._finish(answer)
 
@@ -207,59 +224,33 @@ class RequestSession(Session):
             exchange.send(answer)
         self._end()
 
-    # -- questions of a legacy server
+    # -- URLs that a legacy server wants to be opened first
 
-    def ask(self, message, question):
-        missing = missing_capability(message, self.capabilities)
-        if missing or self.message["method"] not in MAY_ASK:
-            raise Refused(METHOD_NOT_FOUND, f"Method not found: {message['method']}: the client "
-                                            "cannot be asked that now")
-        with self._lock:
-            if len(self._questions) >= MOST_QUESTIONS:
-                raise Refused(SERVER_UNAVAILABLE, f"{MOST_QUESTIONS} questions wait already")
-        sent = self.pending.add(message, reply_to=question, call=question)
-        if passing.watched:
-            passing.observer.asked(self, sent["id"], question)
-        with self._lock:
-            self._questions[str(sent["id"])] = {
-                key: sent[key] for key in ("method", "params") if key in sent}
-        question.passed_on(self, sent["id"])
-        self._plan()
-
-    def withdraw(self, our_id, reason):
-        with self._lock:
-            self._questions.pop(str(our_id), None)
-        self.pending.take(our_id)
-
-    def _plan(self):
-        """Hand over the questions soon, with those that come until then."""
-        with self._lock:
-            if self._planned or not self._exchange:
-                return
-            self._planned = True
-        self.stateless.router.clock.after(TOGETHER_SECONDS, self._hand_over)
-
-    def _hand_over(self):
-        """Called by the clock: the exchange is answered with the questions."""
-        with self._lock:
-            self._planned = False
-            if not self._exchange or not self._questions:
-                return
+    def _asks_to_open(self, answer):
+        """Whether the error says that the user must open URLs first, and the client is asked for
+        that; then the call is made once more."""
+        urls = urls_to_open(answer)
+        if not urls or not has_url(self._can) or self.call.method not in MAY_ASK:
+            return False
         try:
-            state = self.stateless.parked.put(self)
+            Gather(urls, functools.partial(self._opened, answer)).start(
+                lambda url, put: self.add_question(urls[url], OnAnswer(put)))
         except Refused as problem:
-            for call in self.calls.all():
-                call.send(problem.answer(call.id))
-                call.withdraw(str(problem))
-            return
-        with self._lock:
-            exchange, questions = self._exchange, dict(self._questions)
-            if exchange and questions:
-                self._exchange, self._state = None, state
-        if exchange and questions:
-            exchange.send(input_required(self._id, questions, state))
-        else:
-            self.stateless.parked.forget(state)
+            self._finish(problem.answer(answer["id"]))
+        self.plan()
+        return True
+
+    def _opened(self, answer, answers, _missing):
+        """The client has answered all that was asked because of this error."""
+        said = [dig(each, "result", "action") for each in answers.values()]
+        try:
+            if set(said) == {"accept"}:
+                self.call = self.calls.open(self.message, self.call.reply_to)
+                self.pass_on(self.call)
+                return
+        except Refused as problem:
+            answer = problem.answer(answer["id"])
+        self._finish(not_opened(answer))
 
 
 class _Progress:

@@ -43,7 +43,7 @@ class Stateless:
         `pipe`: the session of the pipe by which it came."""
         meta = checked_meta(message)
         if session := self.parked.take(message, transport, name):
-            session.resume(message, exchange)
+            session.resume(meta, message, exchange)
             return session
         try:
             session = self.router.open(transport, name, RequestSession)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import jsonschema
 
-from .reading import TAKEN_OUT, ConfigError
+from .reading import TAKEN_OUT, ConfigError, doubled_in
 
 SCHEMA = json.loads(Path(__file__).with_name("config.schema.json").read_text("utf-8"))
 SERVER = SCHEMA["$defs"]["server"]
@@ -46,6 +46,12 @@ class Stated:
     keys: dict
     problems: list = field(default_factory=list)    # all that is wrong with it, in sentences
     rules: tuple = None         # see the Entry
+
+    def __post_init__(self):
+        for path, found in doubled_in(self.keys):
+            found.told = True
+            for key in found.twice:
+                self.refuse(".".join((*path, key)), "stands twice: remove one of the two")
 
     def word(self, path):
         """What the file calls this: "tools.deny" may be its "disabledTools"."""
@@ -90,8 +96,15 @@ def _wrong(schema, value):
                  "minimum": f"must be at least {allowed}", "maximum": f"must be at most {allowed}",
                  "maxLength": f"may have at most {allowed} characters",
                  "pattern": 'may have letters, digits, "-" and "_" only',
+                 "additionalProperties": f"must not have {_unknown(problem)}",
                  "enum": f"must be one of {allowed}"}.get(problem.validator, "is not allowed")
         yield [str(key) for key in problem.absolute_path], words
+
+
+def _unknown(problem):
+    known = problem.schema.get("properties", ())
+    return ", ".join(f'"{key}"' for key in problem.instance if key not in known) \
+        if isinstance(problem.instance, dict) else ""
 
 
 def check_server(server):

@@ -15,7 +15,7 @@ from transports.fabric.text import redacted
 
 from .checking import (OF_SERVERS, SEPARATOR, Stated, check, check_prefixes, check_rooms,
                        check_server, groups_in, groups_of, prefix, segment, unknown_to_us)
-from .reading import ConfigError, parse, read, stamp_of
+from .reading import ConfigError, parse, read, refuse_doubled, stamp_of
 from .values import Values
 
 log = logging.getLogger("router")
@@ -162,7 +162,10 @@ def _servers(path, form, groups, off):
     the servers that are disabled are added to `groups` and `off`."""
     try:
         config = read(path, form.parsers.get(path.suffix, form.parse))
-        found, disabled = form.servers(path, config)
+        try:
+            found, disabled = form.servers(path, config)
+        finally:    # first: it may be why there seem to be none
+            refuse_doubled(path, config)
         for server in found:
             check_server(server)
     except RecursionError:

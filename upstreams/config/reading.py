@@ -71,10 +71,7 @@ def stamp_of(path):
 def parse(text):
     """The value of a JSON text. Raises ConfigError."""
     try:
-        return json.loads(text, object_pairs_hook=_no_key_twice,
-                          parse_constant=_no_constant)
-    except ConfigError:
-        raise
+        return json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant)
     except ValueError as problem:       # not always a JSONDecodeError
         where = isinstance(problem, json.JSONDecodeError) and (
             f"line {problem.lineno}, column {problem.colno}: ")
@@ -82,14 +79,37 @@ def parse(text):
                           f"{getattr(problem, 'msg', why_unreadable(problem))}") from None
 
 
-def _no_key_twice(pairs):
-    """Of two equal keys JSON readers keep the last: here, a server would be lost in silence."""
-    seen = {}
-    for key, value in pairs:
-        if seen.setdefault(key, value) != value:
-            raise ConfigError(f"the key {key!r} stands twice in one object; rename or remove one "
-                              "of the two")
-    return seen
+class Doubled(dict):
+    """An object in which keys stand twice. Of each it has the last value, as other JSON readers
+    do; but a server, or what it is denied, would be lost in silence."""
+
+    twice = ()      # these keys
+    told = False    # whether that is the problem of one server
+
+
+def _object(pairs):
+    found = dict(pairs)
+    if twice := [key for key, value in pairs if found[key] is not value and found[key] != value]:
+        found = Doubled(found)
+        found.twice = tuple(dict.fromkeys(twice))
+    return found
+
+
+def doubled_in(value, *path):
+    """Yield (where, the Doubled) for each one in this value."""
+    if isinstance(value, Doubled):
+        yield path, value
+    for key, inside in value.items() if isinstance(value, dict) else enumerate(
+            value if isinstance(value, list) else ()):
+        yield from doubled_in(inside, *path, str(key))
+
+
+def refuse_doubled(path, config):
+    """Raise ConfigError for one that is not in a server."""
+    for _, found in doubled_in(config):
+        if not found.told:
+            raise ConfigError(f"{path}: the key {found.twice[0]!r} stands twice in one object; "
+                              "rename or remove one of the two")
 
 
 def _no_constant(name):

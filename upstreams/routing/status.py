@@ -105,7 +105,7 @@ def table(upstreams, urls=(), groups=()):
 
 def _row(upstream):
     life = upstream.life    # once: it may be replaced meanwhile
-    row = {"server": upstream.name, "state": life.state}
+    row = {"server": upstream.name, "state": _state(life)}
     if life.state != RUNNING and not (life.state == RESTING and upstream.info):
         return row
     for heading, method in _COUNTED.items():
@@ -119,6 +119,13 @@ def _row(upstream):
     return {**row, "seconds": f"{upstream.cost.get('startSeconds', 0):.1f}",
             "revision": upstream.info["protocolVersion"], "is": printable(" ".join(what)),
             "process": "one for all" if for_all else _PROCESS[upstream.entry.shared]}
+
+
+def _state(life):
+    if life.state != RESTING or not life.since:
+        return life.state
+    form = "%H:%M" if time.time() - life.since < 86400 else "%Y-%m-%d"
+    return f"{life.state} since {time.strftime(form, time.localtime(life.since))}"
 
 
 def _origin(url):

@@ -172,7 +172,10 @@ class Life:
             self._clock.after(min(1.0, seconds / 4), self._end_silent_calls, watch)
         text = f'server "{self.entry.name}" did not answer within {seconds:g} seconds'
         moment = time.monotonic() - seconds
+        waiting = [question.within for question in self.calls.all()]    # for their clients
         for our_id, row in self.pending.rows():
+            if row.call and (row.call in waiting or None in waiting):
+                row.heard = time.monotonic()
             # Answered first: its call ends while the request is still in the table.
             asked = row.call or row.id is not None      # a subscription has no Call
             if asked and row.heard <= moment and self.pending.find(our_id):

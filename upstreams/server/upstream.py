@@ -197,6 +197,7 @@ class Restarts:
         self.stopped = False    # the same, but only because no session used it; set by the Pool
         self.spared = False     # whether a life begins in another way than the one before it did
         self._failures = 0      # in a row
+        self._since = -math.inf     # by time.monotonic(): when it was given up
         self._pause = GrowingPause(upstream.entry.restart_pause, LONGEST_PAUSE)
         self._last_at_once = -math.inf  # by time.monotonic(): when a session was forgotten
         self._upstream = upstream
@@ -214,22 +215,28 @@ class Restarts:
             self.begin_anew()
         self._failures += 1
         hopeless = hopeless or not upstream.entry.restart_attempts
-        if not hopeless and upstream.pool.stops(upstream):
-            return
         if not hopeless and self._failures <= upstream.entry.restart_attempts:
-            self.begin(life, max(self._pause.next(), least_pause or 0))
+            if not upstream.pool.stops(upstream):
+                self.begin(life, max(self._pause.next(), least_pause or 0))
             return
-        self.given_up = True
+        self.given_up, self._since = True, now
         if self.count:
             log.error('server "%s" is not started again: it failed %d times in a row',
                       upstream.name, self._failures)
         upstream.audience.lists_changed()  # what it had in an earlier life is gone for good
 
-    def begin_anew(self):
-        """Earlier failures do not count: a life was healthy, or a session uses it after all."""
+    def are_over(self, is_brief):
+        """Whether it was given up, and is worth another try for a session that comes. Those that
+        live for one request come all the time."""
+        return self.given_up and (not is_brief or time.monotonic() - self._since > LONGEST_PAUSE)
+
+    def begin_anew(self, counts=False):
+        """A session uses it after all, or a life was healthy. Earlier failures do not count, but
+        if it `counts` them: so a session of one request does."""
         self.stopped = self.given_up = False
-        self._failures = 0
-        self._pause.reset()
+        if not counts:
+            self._failures = 0
+            self._pause.reset()
 
     def begin(self, life, seconds=0, failed=True):
         """Let the clock begin the life after this one after so many seconds."""

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from upstreams.server.life import FAILED, RESTING, RUNNING, STARTING
 
-from .tables import COMMON, OWN, PLAIN, UP
+from .tables import BRIEF, COMMON, OWN, PLAIN, UP
 
 NEW = "one more process is made for the session; it is to start as soon as it may"
 WANT = "a process that rests is to come back"
@@ -95,7 +95,7 @@ def _spare(server):
         return []
     have = {use.owner or use.holder for use in server.uses if use.state in UP}
     return [use for use in server.uses if use.state in UP and use.is_lister()
-            and use.is_free() and use.listeners.keys() <= have]
+            and use.is_free() and not use.visited and use.listeners.keys() <= have]
 
 
 def note_awaited(tables):
@@ -164,8 +164,8 @@ def _make_way(tables, beside):
 def idle(uses):
     """Those of all these that take turns, that nobody has, and beside which another one can serve
     those who took turns there, if there still are such sessions."""
-    turns = [use for use in uses
-             if use.owner is None and use.state == RUNNING and not use.is_lister()]
+    turns = [use for use in uses if use.owner is None and use.state == RUNNING and not (
+        use.is_lister() and (use.listeners or not use.key.startswith(BRIEF)))]
     kin = {}
     for use in turns:
         kin.setdefault((use.server, use.key), []).append(use)

@@ -14,7 +14,7 @@ from transports.fabric.messages import (INVALID_REQUEST, METHOD_NOT_FOUND, SERVE
 from upstreams.server.catalog import LISTS
 from upstreams.server.life import STARTING
 
-from .tables import COMMON, OWN, PLAIN, key_of
+from .tables import BRIEF, COMMON, OWN, PLAIN, key_of
 from .waiting import Waiting
 
 log = logging.getLogger("router")
@@ -46,7 +46,7 @@ class Pool(Waiting):
             session.upstreams = {name: self.see(session, name) for name in names}
             for upstream in session.upstreams.values():     # what has run once may do so again
                 may = upstream.info and upstream.entry.restart_attempts
-                if upstream.restarts.given_up and may:
+                if may and upstream.restarts.are_over(session.is_brief):
                     upstream.restarts.begin_anew()
                     self.want(upstream.use)
         for upstream in session.upstreams.values():
@@ -60,7 +60,9 @@ class Pool(Waiting):
         for name in session.surface.names(self.tables.servers):
             server = self.tables.servers.get(name)
             use = server and server.listers.get(PLAIN)
-            if not use or use.upstream.restarts.stopped or not (use.upstream.info or use.wanted) \
+            restarts = use and use.upstream.restarts
+            if not use or restarts.stopped or restarts.given_up \
+                    or not (use.upstream.info or use.wanted) \
                     or server.lists_by_capabilities and session.key != PLAIN:
                 self.join(session)
                 return
@@ -146,8 +148,9 @@ class Pool(Waiting):
             if not use.can_ask:
                 return None
             if use in use.server.uses and not (use.owner or use.holder or use.called):
-                alone = [session for session, key in sessions.items()
-                         if key == use.key and not use.server.of(session)]
+                alone = [session for session in (     # those of one request only while that waits
+                    use.server.waiting.get(use.key, ()) if use.key.startswith(BRIEF) else sessions)
+                         if sessions[session] == use.key and not use.server.of(session)]
                 if alone:
                     self.give(use, use.session if use.session in alone else alone[0], OWN)
             session = use.owner or use.holder
@@ -226,6 +229,11 @@ class Pool(Waiting):
         with self.lock:
             use.late.clear()
             self.look_again(list(use.listeners), use.server, True)
+            over = self.nobody_has(use)
+            if over:
+                self.forget(use)
+        if over:
+            upstream.close()
         self._let_go(use)
         self.changed()
 

@@ -14,7 +14,7 @@ from upstreams.server.life import RESTING, RUNNING, STARTING
 from upstreams.server.upstream import Upstream
 
 from .plan import END, GIVE, NEW, REST, START, WANT, note_awaited, plan
-from .tables import BRIEF, OWN, PLAIN, TURNS, Server, Tables, Use, refresh
+from .tables import BRIEF, OWN, PLAIN, TURNS, UP, Server, Tables, Use, refresh
 
 log = logging.getLogger("router")
 
@@ -124,6 +124,7 @@ class Processes:
         if what is START:
             use.wanted, use.counts = 0, True
             use.called = use.asked = use.spoilt = use.ready = use.recent = use.tired = False
+            use.visited = False
         if what is END:
             self.forget(use)
         effect = {START: self._start, REST: self._rest, END: self._close}.get(what)
@@ -165,8 +166,9 @@ class Processes:
         mostly for roots, without which it would work wrongly. Some clients never answer."""
         more = looks and len(life.calls)
         if use.asked and looks is not None:
+            waits = use.owner and use.owner.is_parked   # then it is known that the client asks it
             self.clock.after(LOOK_AGAIN if more else DIGEST_SECONDS, self._get_ready, use, life,
-                             looks - 1 if more else None)
+                             looks - (not waits) if more else None)
         elif use.upstream.life is life:
             use.ready = True
             self.changed()
@@ -253,7 +255,7 @@ class Processes:
         use.listeners[session] = None
         restarts = use.upstream.restarts
         if restarts.stopped:
-            restarts.begin_anew()
+            restarts.begin_anew(counts=session.is_brief)
             if use.upstream.life.connection:    # which may not have ended yet
                 server.ending.append(use.upstream.life)
             self.want(use)
@@ -272,12 +274,17 @@ class Processes:
         alone = key != PLAIN and key not in server.sessions.values()
         if alone:
             server.waiting.pop(key, None)
-        stays = key.startswith(BRIEF)   # the next request like this one may need it
-        over = [use for use in server.uses if use.owner is session
-                or alone and not stays and use.key == key and use.owner is None]
+        stay = UP if key.startswith(BRIEF) else ()  # the next request like this one may need it
+        over = [use for use in server.uses if use.owner is session or alone and use.key == key
+                and use.owner is None and use.upstream.state not in stay]
         for use in over:
             self.forget(use)
         return over, calls
+
+    def nobody_has(self, use):
+        """Whether it was for sessions of one request, and there is none for it now."""
+        return use.key.startswith(BRIEF) and use.owner is None and use in use.server.uses \
+            and use.key not in use.server.sessions.values()
 
     def give(self, use, session, policy, calls=()):
         """The session owns this process from now on, or holds it for these calls."""

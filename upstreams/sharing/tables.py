@@ -65,6 +65,7 @@ class Use:
     ready: bool = False         # whether it may have its first call: that has been answered
     called: bool = False        # whether this life of it had a call
     recent: bool = False        # the same, since somebody looked: calls take the short way then
+    visited: bool = False       # whether it had one of a session that lists from none
     tired: bool = False         # whether it rests, or ends, if nobody needs it now
     session: object = None      # the session that it was made for
     owner: object = None        # the session that it works for, to its end
@@ -111,7 +112,7 @@ class Use:
 
     def yields_to(self, session):
         """Whether it is up only to list, and for nobody but this session."""
-        return (self.state in UP and self.is_lister() and self.is_free()
+        return (self.state in UP and self.is_lister() and self.is_free() and not self.visited
                 and self.listeners.keys() <= {session})
 
 

@@ -12,7 +12,7 @@ from upstreams.server.life import RUNNING, STARTING
 
 from .plan import GIVE, for_one, idle
 from .processes import Processes
-from .tables import BRIEF, COMMON, OWN, PLAIN, TURNS, WaitingCall, refresh
+from .tables import BRIEF, COMMON, OWN, PLAIN, TURNS, UP, WaitingCall, refresh
 
 log = logging.getLogger("router")
 
@@ -39,11 +39,14 @@ class Waiting(Processes):
         if use.recent and upstream.life.state == RUNNING and (
                 use.owner is session
                 or use.key == PLAIN and use.server.policy(session.key) is COMMON):
+            use.visited = use.visited or session.is_brief
             function(upstream)
             return
         if session.is_brief and session not in self.sessions:   # it was only visiting
             self.join(session)
-            use = session.upstreams[name].use
+            if call.ended:      # and so it may have left just before
+                self.release(session)
+            use = session.upstreams.get(name, upstream).use
         server, waiting = use.server, WaitingCall(session, call, function, reply_to)
         with self.lock:
             key = server.sessions.get(session)
@@ -160,6 +163,7 @@ class Waiting(Processes):
             if waiting.call.ended:
                 continue
             use.called = use.recent = True
+            use.visited = use.visited or waiting.session.is_brief
             try:
                 waiting.function(use.upstream)
             except Refused as problem:
@@ -223,7 +227,8 @@ class Waiting(Processes):
         with self.lock:
             refresh(use.server.uses)
             is_last = [other for other in use.server.uses if other.key == use.key] == [use]
-            over = use.used == used and use in idle(use.server.uses) and (is_late or not is_last)
+            over = use.used == used and (is_late or not is_last) and (
+                use in idle(use.server.uses) or use.state not in UP and self.nobody_has(use))
             if over:
                 self.forget(use)
             stays = use.used == used and use in use.server.uses and use.key.startswith(BRIEF)

@@ -166,6 +166,12 @@ LOGIN = {"scopes": "scope", "oauthScopes": "scope", "oauthScope": "scope",
          "authServerMetadataUrl": "metadataUrl", "oauth_resource": "resource",
          "CLIENT_ID": "clientId", "CLIENT_SECRET": "clientSecret", "oauthClientId": "clientId",
          "oauthClientSecret": "clientSecret", "oauthRedirectUrl": "redirectUri"}
+OF_LOGIN = {    # a key in `oauth` → what makes ours of its value
+    "scope": lambda scopes: " ".join(scopes) if isinstance(scopes, list) and all(
+        isinstance(scope, str) for scope in scopes) else scopes,
+    # Kiro once had only the host and the port of that address.
+    "redirectUri": each(lambda uri: f"http://{uri}/oauth/callback" if re.fullmatch(
+        r"(localhost|127\.0\.0\.1):[0-9]+", uri) else uri, str)}
 NOT_IN_LOGIN = "enabled", "issuer", "registrationUrl", "audiences", "tokenParamName"
 
 HOSTS = (

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from transports.fabric.messages import dig
 from upstreams.config.checking import Stated
 
-from .hosts import (IN_SECONDS, KEPT, LOGIN, NOT_IN_LOGIN, TYPES, WORDS, each, patterns, seconds,
-                    split)
+from .hosts import (IN_SECONDS, KEPT, LOGIN, NOT_IN_LOGIN, OF_LOGIN, TYPES, WORDS, each, patterns,
+                    seconds, split)
 
 log = logging.getLogger("router")
 
@@ -180,10 +180,7 @@ def _login(server):
         keys["oauth"] = {}
         for theirs, key, value in said:
             ours = LOGIN.get(key, key)
-            if ours == "scope" and isinstance(value, list) and all(
-                    isinstance(each, str) for each in value):
-                value = " ".join(value)
-            _set(server, f"oauth.{ours}", theirs, value)
+            _set(server, f"oauth.{ours}", theirs, OF_LOGIN.get(ours, lambda same: same)(value))
 
 
 def _timeout(server, host):
