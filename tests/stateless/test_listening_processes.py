@@ -1,4 +1,4 @@
-"""subscriptions/listen with real processes, over HTTP and stdio: how it ends, and who is too slow."""
+"""subscriptions/listen with real processes, over HTTP and stdio: its ends, and who is too slow."""
 
 import contextlib
 import http.client
