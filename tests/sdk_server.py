@@ -1,5 +1,6 @@
 """A server made with the official Python SDK, for the tests: python sdk_server.py MODE.
 
+    legacy     speaks the revisions with `initialize` only, and has no `server/discover`
     modern     speaks revision 2026-07-28 only, and refuses `initialize` with -32022
     both       speaks the era of the first request that it gets, as the SDK does it
 
@@ -17,7 +18,7 @@ import anyio
 import mcp_types as types
 from mcp.server.lowlevel import NotificationOptions, Server
 from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
-from mcp.server.runner import _serve_modern_stream
+from mcp.server.runner import _serve_modern_stream, serve_loop
 from mcp.server.stdio import stdio_server
 from mcp.server.subscriptions import (InMemorySubscriptionBus, ListenHandler, PromptsListChanged,
                                       ResourcesListChanged, ResourceUpdated, ToolsListChanged)
@@ -99,6 +100,27 @@ async def echo(ctx, params, text):
     return text
 
 
+async def show(ctx, params):
+    """Returns content of every kind, with what may be said beside it."""
+    notes = types.Annotations(audience=["user"], priority=0.5)
+    contents = {"uri": "sdk://shown", "mime_type": "text/plain"}
+    return types.CallToolResult(_meta={"sdk.example/shown": True}, content=[
+        types.TextContent(type="text", text="shown", annotations=notes),
+        types.ImageContent(type="image", data="aW1hZ2U=", mime_type="image/png"),
+        types.AudioContent(type="audio", data="c291bmQ=", mime_type="audio/wav"),
+        types.ResourceLink(type="resource_link", name="note", uri=NOTE, size=9),
+        types.EmbeddedResource(type="resource", resource=types.TextResourceContents(
+            text="inside", **contents)),
+        types.EmbeddedResource(type="resource", resource=types.BlobResourceContents(
+            blob="YmxvYg==", **contents))])
+
+
+async def weigh(ctx, params, things):
+    """Returns structured content, of which the tool says the schema."""
+    return types.CallToolResult(content=text("weighed"), structured_content={
+        "weights": {thing: len(thing) / 4 for thing in things}, "heavy": None, "most": 2**53})
+
+
 async def progress(ctx, params, steps):
     """Tells so many steps, then returns."""
     for step in range(1, steps + 1):
@@ -162,6 +184,8 @@ async def crash(ctx, params):
 STRING, NUMBER = {"type": "string"}, {"type": "integer"}
 TOOLS = {
     "echo": (echo, {"text": STRING}),
+    "show": (show, {}),
+    "weigh": (weigh, {"things": {"type": "array", "items": STRING}}),
     "progress": (progress, {"steps": NUMBER}),
     "log": (log, {"level": STRING, "text": STRING}),
     "ask": (ask, {"kinds": {"type": "array", "items": {"enum": list(QUESTIONS)}},
@@ -173,11 +197,13 @@ TOOLS = {
     "end_listening": (end_listening, {}),
     "crash": (crash, {}),
 }
+OUTPUTS = {"weigh": {"type": "object", "required": ["weights"], "properties": {
+    "weights": {"type": "object", "additionalProperties": {"type": "number"}}}}}
 
 
 async def list_tools(ctx, params):
     tools = [types.Tool(name=name, description=function.__doc__, input_schema={
-        "type": "object", "properties": properties})
+        "type": "object", "properties": properties}, output_schema=OUTPUTS.get(name))
         for name, (function, properties) in TOOLS.items()]
     if "tools" in grown:
         tools.append(types.Tool(name="grown", input_schema={"type": "object"}))
@@ -191,7 +217,7 @@ async def call_tool(ctx, params):
         found = await TOOLS[params.name][0](ctx, params, **(params.arguments or {}))
     except (TypeError, ValueError) as problem:
         return types.CallToolResult(content=text(str(problem)), is_error=True)
-    if isinstance(found, types.InputRequiredResult):
+    if isinstance(found, (types.InputRequiredResult, types.CallToolResult)):
         return found
     return types.CallToolResult(content=text(found if isinstance(found, str) else dump(found)))
 
@@ -283,14 +309,16 @@ async def main(mode):
         on_subscriptions_listen=listening, on_set_logging_level=set_level)
     server.middleware.append(RequestStateBoundary(RequestStateSecurity.ephemeral(),
                                                   default_audience="sdk"))
+    options = server.create_initialization_options(NotificationOptions(
+        prompts_changed=True, resources_changed=True, tools_changed=True))
     async with stdio_server() as (read, write):
-        if mode == "modern":  # the SDK has no switch for it, but this is what it would come to
+        if mode == "both":
+            await server.run(read, write, options)
+        elif mode == "legacy":  # the SDK has no switch for one era, but this is what it would do
+            await serve_loop(server, read, write, lifespan_state={}, init_options=options)
+        else:
             await _serve_modern_stream(server, read, write, lifespan_state={},
                                        raise_exceptions=False)
-        else:
-            await server.run(read, write, server.create_initialization_options(
-                NotificationOptions(prompts_changed=True, resources_changed=True,
-                                    tools_changed=True)))
 
 
 if __name__ == "__main__":
