@@ -1,11 +1,12 @@
-"""A server made with the official Python SDK, for the tests: python sdk_server.py MODE.
+"""A server made with the official Python SDK, for the tests: python sdk_server.py MODE [SCHEME].
 
     legacy     speaks the revisions with `initialize` only, and has no `server/discover`
     modern     speaks revision 2026-07-28 only, and refuses `initialize` with -32022
     both       speaks the era of the first request that it gets, as the SDK does it
 
 All its tools, prompts and resources work in both eras. What differs is how it asks its client
-(`answers`) and how it tells of a change (`tell`).
+(`answers`) and how it tells of a change (`tell`). The URIs of its resources have this scheme, or
+`sdk`: so the resources of several such servers differ.
 """
 
 import asyncio
@@ -27,9 +28,10 @@ from mcp.shared.message import ServerMessageMetadata
 from mcp.shared.subscriptions import event_to_notification
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
-NOTE = "sdk://note"         # says how often it was updated
-SECRET = "sdk://secret"     # asks before it is shown
-TEMPLATE = "sdk://greeting/{name}"
+SCHEME = sys.argv[2] if __name__ == "__main__" and sys.argv[2:] else "sdk"
+NOTE = f"{SCHEME}://note"           # says how often it was updated
+SECRET = f"{SCHEME}://secret"       # asks before it is shown
+TEMPLATE = SCHEME + "://greeting/{name}"
 CHANGES = {"tools": ToolsListChanged(), "prompts": PromptsListChanged(),
            "resources": ResourcesListChanged()}
 QUESTIONS = {
@@ -103,7 +105,7 @@ async def echo(ctx, params, text):
 async def show(ctx, params):
     """Returns content of every kind, with what may be said beside it."""
     notes = types.Annotations(audience=["user"], priority=0.5)
-    contents = {"uri": "sdk://shown", "mime_type": "text/plain"}
+    contents = {"uri": f"{SCHEME}://shown", "mime_type": "text/plain"}
     return types.CallToolResult(_meta={"sdk.example/shown": True}, content=[
         types.TextContent(type="text", text="shown", annotations=notes),
         types.ImageContent(type="image", data="aW1hZ2U=", mime_type="image/png"),
@@ -258,7 +260,7 @@ async def complete(ctx, params):
 async def list_resources(ctx, params):
     resources = [types.Resource(uri=NOTE, name="note"), types.Resource(uri=SECRET, name="secret")]
     if "resources" in grown:
-        resources.append(types.Resource(uri="sdk://grown", name="grown"))
+        resources.append(types.Resource(uri=f"{SCHEME}://grown", name="grown"))
     return types.ListResourcesResult(resources=resources)
 
 

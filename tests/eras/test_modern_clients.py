@@ -4,133 +4,18 @@ Through the router a legacy client must get what a modern client gets from the s
 each transport and on each surface, questions included.
 """
 
-import contextlib
 import json
-import sys
 
 import anyio
-import mcp_types as types
 import pytest
-from mcp import Client, StdioServerParameters
-from mcp.client.sse import sse_client
-from mcp.client.streamable_http import streamable_http_client
-from mcp.shared.exceptions import MCPError
+from mcp import StdioServerParameters
 
 from by_hand import get
-from processes import ROOT, children, modern_program, wait_until
+from processes import children, modern_program, wait_until
+from sdk_tour import Person, of_any_era, over_http, over_stdio, sdk, travel
 
-SDK_SERVER = str(ROOT / "tests" / "sdk_server.py")
 SURFACES = [("/sse/sdk", ""), ("/sse", "sdk__"), ("/mcp/sdk", ""), ("/mcp", "sdk__")]
-OF_ONE_ERA = {"resultType", "ttlMs", "cacheScope", "_meta"}     # fields of results
 pytestmark = pytest.mark.filterwarnings("ignore::mcp.shared.exceptions.MCPDeprecationWarning")
-
-
-def sdk(mode):
-    """A config entry."""
-    return {"command": sys.executable, "args": [SDK_SERVER, mode]}
-
-
-def over_http(url):
-    return streamable_http_client(url) if "/mcp" in url else sse_client(url)
-
-
-class Person:
-    """One client, and what it answers when it is asked."""
-
-    def __init__(self, server, name="Ada", mode="legacy", askable=True, prefix=""):
-        self.name, self.prefix = name, prefix
-        self._news, self.heard = anyio.create_memory_object_stream(100)
-        answers = dict(elicitation_callback=self._elicit, sampling_callback=self._sample,
-                       list_roots_callback=self._roots) if askable else {}
-        self.client = Client(server, mode=mode, cache=None, message_handler=self._hear,
-                             log_level="info" if mode == "auto" else None,
-                             client_info=types.Implementation(name=name, version="1"), **answers)
-
-    async def _hear(self, message):
-        self._news.send_nowait(message)
-
-    async def _elicit(self, _context, _params):
-        return types.ElicitResult(action="accept", content={"name": self.name})
-
-    async def _sample(self, _context, params):
-        text = f"{self.name}: {params.messages[0].content.text}"
-        return types.CreateMessageResult(role="assistant", model=self.name,
-                                         content=types.TextContent(type="text", text=text))
-
-    async def _roots(self, _context):
-        return types.ListRootsResult(roots=[types.Root(uri=f"file:///home/{self.name}")])
-
-    async def call(self, tool, progress=None, /, **arguments):
-        return await self.client.call_tool(self.prefix + tool, arguments,
-                                           progress_callback=progress)
-
-    async def hears(self, method):
-        """The next message of the server, which must be of this method. But a server that was
-        slow to start has lists that are news."""
-        with anyio.fail_after(10):
-            message = await self.heard.receive()
-            while message.method != method and message.method.endswith(("progress", "changed")):
-                message = await self.heard.receive()
-        assert message.method == method
-        return message
-
-    @contextlib.asynccontextmanager
-    async def here(self):
-        async with self.client:
-            with self._news, self.heard:
-                yield self
-
-
-def plain(result):
-    return {key: value for key, value in result.model_dump(
-        mode="json", by_alias=True, exclude_none=True).items() if key not in OF_ONE_ERA}
-
-
-async def tour(person):
-    """Everything that sdk_server.py can do but tell of changes: {what: what the client got}."""
-    client, prefix, seen = person.client, person.prefix, {}
-
-    async def see(what, awaitable):
-        try:
-            seen[what] = plain(await awaitable)
-        except MCPError as problem:
-            seen[what] = problem.error.model_dump(mode="json")
-
-    async def progress(*step):
-        seen.setdefault("progress", []).append(step)
-
-    seen["server"] = client.server_info.name
-    seen["tools"] = [tool.name.removeprefix(prefix) for tool in (await client.list_tools()).tools]
-    await see("resources", client.list_resources())
-    await see("templates", client.list_resource_templates())
-    await see("echo", person.call("echo", text="grüße \u2028 😀"))
-    await see("steps", person.call("progress", progress, steps=3))
-    await see("an error", person.call("fail", code=1234))
-    await see("a failure", person.call("fail"))
-    await see("log", person.call("log", level="warning", text="a line"))
-    seen["logged"] = (await person.hears("notifications/message")).params.data
-    for kinds in (["elicitation"], ["sampling", "roots"], ["elicitation", "sampling", "roots"]):
-        await see(f"ask {kinds}", person.call("ask", kinds=kinds))
-    await see("ask in rounds", person.call("ask", kinds=["roots"], rounds=4))
-    await see("ask nothing", person.call("ask", kinds=[], rounds=3))
-    await see("prompt", client.get_prompt(prefix + "greet", {"name": "Ada"}))
-    await see("prompt that asks", client.get_prompt(prefix + "interview"))
-    for uri in ("sdk://secret", "sdk://greeting/Ada"):
-        await see(uri, client.read_resource(uri))
-    await see("complete", client.complete(
-        types.PromptReference(type="ref/prompt", name=prefix + "greet"),
-        {"name": "name", "value": "A"}))
-    return seen
-
-
-def travel(server, mode="legacy", **more):
-    async def main():
-        with anyio.fail_after(60):
-            async with Person(server, mode=mode, **more).here() as person:
-                if mode == "legacy":
-                    await person.client.set_logging_level("info")
-                return await tour(person)
-    return anyio.run(main)
 
 
 @pytest.fixture(scope="module", params=["modern", "both"])
@@ -141,8 +26,8 @@ def mode(request):
 @pytest.fixture(scope="module")
 def direct(mode):
     """{askable: what a modern client gets that talks to the server itself}."""
-    return {askable: travel(StdioServerParameters(**sdk(mode)), "auto", askable=askable)
-            for askable in (True, False)}
+    return {askable: of_any_era(travel(StdioServerParameters(**sdk(mode)), "auto",
+                                       askable=askable)) for askable in (True, False)}
 
 
 @pytest.mark.parametrize("askable", [True, False], ids=["askable", "quiet"])
@@ -150,15 +35,14 @@ def direct(mode):
 def test_a_legacy_client_gets_over_http_what_a_modern_one_gets_from_the_server(
         start_router, mode, direct, path, prefix, askable):
     running = start_router({"sdk": sdk(mode)})
-    seen = travel(over_http(running.url + path), askable=askable, prefix=prefix)
+    seen = of_any_era(travel(over_http(running.url + path), askable=askable, prefix=prefix))
     assert json.dumps(seen, indent=1) == json.dumps(
         {**direct[askable], **({"server": "mcp-local-router"} if prefix else {})}, indent=1)
 
 
 def test_likewise_over_stdio(start_router, mode, direct):
     config = start_router({"sdk": sdk(mode)}).config
-    seen = travel(StdioServerParameters(command=sys.executable, args=[
-        str(ROOT / "router.py"), "--config", str(config), "--log-level", "error"]), prefix="sdk__")
+    seen = of_any_era(travel(over_stdio(config), prefix="sdk__"))
     assert seen == {**direct[True], "server": "mcp-local-router"}
 
 
