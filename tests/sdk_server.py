@@ -301,7 +301,7 @@ async def set_level(ctx, params):
     return types.EmptyResult()  # the client filters
 
 
-async def main(mode):
+def make_server(mode):
     server = Server(
         "sdk", version="1", instructions=f"Speaks {mode}.", on_list_tools=list_tools,
         on_call_tool=call_tool, on_list_prompts=list_prompts, on_get_prompt=get_prompt,
@@ -311,6 +311,11 @@ async def main(mode):
         on_subscriptions_listen=listening, on_set_logging_level=set_level)
     server.middleware.append(RequestStateBoundary(RequestStateSecurity.ephemeral(),
                                                   default_audience="sdk"))
+    return server
+
+
+async def main(mode):
+    server = make_server(mode)
     options = server.create_initialization_options(NotificationOptions(
         prompts_changed=True, resources_changed=True, tools_changed=True))
     async with stdio_server() as (read, write):

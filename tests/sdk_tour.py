@@ -76,10 +76,10 @@ class Person:
 
     @contextlib.asynccontextmanager
     async def here(self):
-        async with self.client:
-            if self._mode == "legacy":
-                await self.client.set_logging_level("info")
-            with self._news, self.heard:
+        with self._news, self.heard:
+            async with self.client:
+                if self._mode == "legacy":
+                    await self.client.set_logging_level("info")
                 yield self
 
 

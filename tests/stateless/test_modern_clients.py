@@ -53,12 +53,11 @@ def tour_by(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def from_the_server_itself(tour_by):
-    """from_the_server_itself(client, server) → what this client gets there, or its SDK's legacy
-    client if the server knows nothing newer."""
+    """from_the_server_itself(client, server) → what a client of the same SDK gets there."""
     known = {}
 
     def itself(client, server, **more):
-        client = re.sub("-.*", "-legacy", client) if server == "legacy" else client
+        client = re.sub("-.*", "-legacy" if server == "legacy" else "-auto", client)
         if (client, server, *more) not in known:
             known[client, server, *more] = tour_by(client, sdk(server, server), scheme=server,
                                                    **more)
