@@ -468,7 +468,7 @@ def test_servers_that_claude_code_has_for_single_folders_are_told(write, caplog)
 def test_a_server_that_its_host_does_not_start_at_once_starts_at_its_first_use(
         write, word, value, start):
     path = write('{"mcpServers": {"a": {"command": "x", "%s": %s}}}' % (word, value))
-    (server,), _ = dialects.servers(path, parse(path.read_text("utf-8")))
+    (server,) = dialects.servers(path, parse(path.read_text("utf-8")))
     known = "start" in SCHEMA["$defs"]["server"]["properties"]
     assert server.keys.get("start") == (start if known else None)
     assert problem_of(path) is None

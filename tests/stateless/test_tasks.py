@@ -53,6 +53,14 @@ def test_a_call_becomes_a_task_which_its_client_asks_for_by_the_id_that_it_has_g
         assert got.get("taskId") == (task["taskId"] if answer else None)
 
 
+def test_a_server_may_answer_while_the_call_is_still_being_sent():
+    world = world_of()
+    server = world["a"]
+    server.send = lambda message: server.says(id=message["id"], result={
+        "resultType": "task", "taskId": "1", **WORKING})
+    assert client_of(world).asks("tools/call", name="a__t").get()["result"]["taskId"] == "a__1"
+
+
 def test_two_servers_may_give_their_tasks_the_same_id():
     world = world_of()
     client = client_of(world)

@@ -37,6 +37,7 @@ class Call:
         self.within = within        # for a server's question: the client's call it belongs to
         self.ended = False
         self._passed_on = []        # [(peer, our id)]: where to withdraw it
+        self._last_at = None
         self._on_end = []           # functions; protected by the lock of the asker's Calls
 
     def send(self, message):
@@ -63,8 +64,12 @@ class Call:
         return any(there is peer for there, _ in self._passed_on)
 
     def last_at(self):
-        """The peer that it was passed on to last; None if it was to none."""
-        return self._passed_on[-1][0] if self._passed_on else None
+        """The peer that it was sent to last, or just is; None if it was to none."""
+        return self._last_at
+
+    def goes_to(self, peer):
+        """It is about to be sent to this peer, whose answer may come at once."""
+        self._last_at = peer
 
     def on_end(self, function):
         """Call function() once the call has ended, however it did; at once if it has."""

@@ -130,28 +130,21 @@ class ClientConnection:
         with self._lock:
             if self._request or self.unsent or not self._waiting or not self.connected:
                 return
-            self._request = self._waiting.popleft()
-        if in_main_thread and self._is_quick():
-            self._serve(self._begin)
+            request = self._request = self._waiting.popleft()
+        is_post = request.command == "POST" and not request.refused
+        way = next((way for way in self.server.ways if is_post and way.takes(request)), None)
+        serve = functools.partial(self._serve, functools.partial(self._begin, request, way))
+        # MainThread does not begin `initialize`, which may start processes, and no message so long
+        # that it would hold up all other clients.
+        if in_main_thread and (request.refused or way and request.body_bytes_received <= LONG
+                               and way.is_quick(request)):
+            serve()
         else:
-            self.server.workers.do(functools.partial(self._serve, self._begin))
+            self.server.workers.do(serve)
 
-    def _is_quick(self):
-        """Whether MainThread may begin it: not `initialize`, which may start processes, and no
-        message so long that it would hold up all other clients."""
-        request, way = self._request, self._way()
-        return bool(request.refused or way and request.body_bytes_received <= LONG
-                    and way.is_quick(request))
-
-    def _way(self):
-        """The way of a POST with a message; None for a request that has a view."""
-        request = self._request
-        ways = self.server.ways if request.command == "POST" and not request.refused else ()
-        return next((way for way in ways if way.takes(request)), None)
-
-    def _begin(self):
-        """Its answer: a Reply, or a WSGI application; None if it comes later."""
-        request, way = self._request, self._way()
+    def _begin(self, request, way):
+        """Its answer: a Reply, or a WSGI application; None if it comes later. Without a way it is
+        a request that has a view."""
         return request.refused or (way.post(request, self) if way else self.server.application)
 
     def _serve(self, begin):

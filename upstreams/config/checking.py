@@ -46,6 +46,7 @@ class Stated:
     keys: dict
     problems: list = field(default_factory=list)    # all that is wrong with it, in sentences
     rules: tuple = None         # see the Entry
+    off: bool = False           # whether it is disabled: then nothing of it is checked
 
     def __post_init__(self):
         for path, found in doubled_in(self.keys):
@@ -107,8 +108,9 @@ def _unknown(problem):
         if isinstance(problem.instance, dict) else ""
 
 
-def check_server(server):
-    """Find what is wrong in one server by itself. The keys that stay are as the schema says."""
+def check_server(server, taken_out):
+    """Find what is wrong in one server by itself, or needs a room that this program does not have,
+    as these keys do. The keys that stay are as the schema says."""
     keys = server.keys
     if not isinstance(keys, dict):
         server.refuse("", "must be an object")
@@ -133,6 +135,7 @@ def check_server(server):
     if "command" not in keys and "url" not in keys:
         server.refuse("", 'needs the key "command", or "url"' + unknown_to_us(server.unknown()))
     _check_names(server)
+    _check_rooms(server, taken_out)
 
 
 def _drop(keys, path):
@@ -159,8 +162,7 @@ def _check_names(server):
                                   f'"{renamed[name]}"')
 
 
-def check_rooms(server, taken_out):
-    """Refuse these keys, which need a room that this program does not have."""
+def _check_rooms(server, taken_out):
     for key in taken_out:
         said = server.said(key) if key in BESIDE["properties"] else server.keys.get(key)
         if said is None or said in NEEDS_NO_ROOM.get(key, ()):

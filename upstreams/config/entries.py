@@ -12,8 +12,8 @@ from pathlib import Path
 
 from transports.fabric.text import log, redacted
 
-from .checking import (OF_SERVERS, SEPARATOR, Stated, check, check_prefixes, check_rooms,
-                       check_server, groups_in, groups_of, prefix, segment, unknown_to_us)
+from .checking import (OF_SERVERS, SEPARATOR, Stated, check, check_prefixes, check_server,
+                       groups_in, groups_of, prefix, segment, unknown_to_us)
 from .reading import ConfigError, parse, read, refuse_doubled, stamp_of
 from .values import Values
 
@@ -118,16 +118,14 @@ class OurFormat:
         self.known = known or (lambda server, keys: {})
 
     def servers(self, path, config):
-        """The servers in a file, as Stated, and the names of those that are disabled."""
+        """The servers in a file, as Stated."""
         if "mcpServers" not in config:
             raise ConfigError(f'{path}: top level: needs the key "mcpServers"'
                               + unknown_to_us(config))
         check(OF_SERVERS, config, lambda key: f"{path}: {key}")
-        servers = [Stated(path, config, f"mcpServers.{name}", name, keys)
-                   for name, keys in config["mcpServers"].items()]
-        off = {server.name for server in servers if isinstance(server.keys, dict)
-               and server.keys.get("disabled") is True}
-        return [server for server in servers if server.name not in off], off
+        return [Stated(path, config, f"mcpServers.{name}", name, keys,
+                       off=isinstance(keys, dict) and keys.get("disabled") is True)
+                for name, keys in config["mcpServers"].items()]
 
 
 def load(paths, group=None, form=OurFormat()):
@@ -139,7 +137,6 @@ def load(paths, group=None, form=OurFormat()):
         for path in {os.path.realpath(path): Path(path) for path in paths}.values():
             files[path] = stamp_of(path)
             for server in _servers(path, form, groups, off):
-                check_rooms(server, form.taken_out)
                 _add(server, servers)
         if not servers:
             raise ConfigError(f"{', '.join(map(str, paths))}: every server in it is disabled: "
@@ -160,11 +157,12 @@ def _servers(path, form, groups, off):
     try:
         config = read(path, form.parsers.get(path.suffix, form.parse))
         try:
-            found, disabled = form.servers(path, config)
+            stated = form.servers(path, config)
         finally:    # first: it may be why there seem to be none
             refuse_doubled(path, config)
+        found = [server for server in stated if not server.off]
         for server in found:
-            check_server(server)
+            check_server(server, form.taken_out)
     except RecursionError:
         raise ConfigError(f"{path}: is nested too deeply") from None
     unknown = [f"{server.where}.{key}" for server in found for key in server.unknown()]
@@ -172,7 +170,7 @@ def _servers(path, form, groups, off):
         log.warning("%s: ignored keys that mean nothing to this router: %s", path,
                     ", ".join(unknown))
     groups += [(path, *group) for group in groups_in(path, config).items()]
-    off |= disabled
+    off |= {server.name for server in stated if server.off}
     return found
 
 

@@ -103,6 +103,8 @@ class Life:
     def pass_on(self, message, reply_to, call=None):
         """Send a request as it is. Raises Refused once this life has ended or is given up."""
         sent = self.pending.add(message, reply_to, call)
+        if call:
+            call.goes_to(self)
         self.send(sent, call)
         if call:
             call.passed_on(self, sent["id"])
