@@ -62,8 +62,7 @@ def serve_pipes(router, source, sink):
             log.warning("%d requests were not answered within %g seconds after the end of input",
                         len(session.calls), DRAIN_SECONDS)
     finally:
-        for each in reversed(router.sessions.all()):    # what began last ends first
-            router.leave(each)
+        router.pipe.leave(session)
         _await(writer)
 
 

@@ -148,6 +148,11 @@ class Pipe:
         except Refused as problem:
             exchange.send(problem.answer(exchange.id))
 
+    def leave(self, session):
+        """Its client has left: what began last ends first."""
+        for each in reversed(self._router.sessions.all()):
+            self._router.leave(each)
+
     def _legacy(self, session, message, reply_to):
         """It may become a legacy client after it was a modern one: what it is asked waits for its
         `initialized`, as ever."""
