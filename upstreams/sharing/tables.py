@@ -55,6 +55,7 @@ class Use:
     given_up: bool = False      # likewise: whether it has failed for good
     busy: bool = False          # likewise: whether it answers a client, or is asked for its lists
     awaited: bool = False       # whether it rests when it has answered what it is asked
+    asks: int = 0               # requests that wait until it is back from its rest
     subscribed: bool = False    # likewise: whether any session is subscribed to something there
     wanted: int = 0             # its place in the order of starts; 0 if it need not start
     counts: bool = False        # whether it counts among those that start at the same time
@@ -119,7 +120,8 @@ def refresh(uses):
         use.state, use.given_up = life.state, upstream.restarts.given_up
         if use.state == RUNNING or use.state == STARTING and not life.over:
             use.wanted = 0      # it was wanted once more just before it began
-        use.busy = use.state == RUNNING and not life.settled or life.pending.is_for_others()
+        use.busy = bool(use.asks or use.state == RUNNING and not life.settled
+                        or life.pending.is_for_others())
         use.subscribed = bool(upstream.audience.uris())
 
 

@@ -117,7 +117,8 @@ class Waiting(Processes):
                 return
             refresh(server.uses)
             blocked = server.ending or any(
-                use.busy and use.yields_to(waiting.session) for use in server.uses)
+                use.state == RUNNING and use.busy and use.yields_to(waiting.session)
+                for use in server.uses)
             keys = {key} if server.policy(key) in (OWN, TURNS) else {key, PLAIN}
             more = any(use.state == STARTING or use.state == RUNNING and not use.ready
                        or use.wanted and not blocked for use in server.uses
