@@ -102,11 +102,7 @@ def test_popular_servers_of_the_new_revision_start_and_list_without_network(star
     def seen():
         return {name: (server["state"], server["revision"], server["tools"] > 0) for name, server
                 in json.loads(get(f"{running.url}/health")[1])["servers"].items()}
-<<<<<<< HEAD
     # The router's table does not wait for slow ones; one that is up has yet to list.
-=======
-    # The router's table does not wait for slow ones, and they run before they have listed.
->>>>>>> flakes
     up = dict.fromkeys(("context7", "mongodb"), ("running", "2026-07-28", True))
     wait_until(lambda: seen() == up, 60)
     assert seen() == up
