@@ -122,9 +122,7 @@ class Processes:
             self.give(use, session, use.server.policy(key), calls)
             return functools.partial(self.begin, use, calls)
         if what is START:
-            use.wanted, use.counts = 0, True
-            use.called = use.visited = use.recent = use.asked = use.ready = use.tired = False
-            use.spoilt = False
+            use.begin()
         if what is END:
             self.forget(use)
         effect = {START: self._start, REST: self._rest, END: self._close}.get(what)
@@ -163,8 +161,7 @@ class Processes:
 
     def _get_ready(self, use, life, looks=QUESTION_LOOKS):
         """The first call of a process waits until what the process has asked by now is answered:
-        mostly for roots, without which it would work wrongly. Some clients never answer; one that
-        is to come back does, or its call ends."""
+        mostly for roots, without which it would work wrongly. Some clients never answer."""
         more = looks and len(life.calls)
         if use.asked and looks is not None:
             looks = looks - (not (use.owner and use.owner.is_parked)) if more else None

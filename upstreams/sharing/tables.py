@@ -79,6 +79,12 @@ class Use:
     spoilt: bool = False        # whether one of these was not answered in time
     listeners: dict = field(default_factory=dict)   # {session: None} that list from it
 
+    def begin(self):
+        """A life of it begins, of which nothing is known yet."""
+        self.wanted, self.counts = 0, True
+        self.called = self.visited = self.recent = self.asked = self.ready = False
+        self.tired = self.spoilt = False
+
     @property
     def can_ask(self):
         return self.key != PLAIN
