@@ -72,7 +72,7 @@ from transports.program.clock import Clock
 from transports.program.log import Stderr, replace_closed_files
 from transports.program.options import CannotServe, read_options
 from transports.program.signals import end_on_signals, interruptible, signals_wake_the_main_thread
-from upstreams.config.entries import load
+from upstreams.config.entries import OurFormat, load
 from upstreams.config.reading import refuse_circle
 from upstreams.connections.process.guardian import Guardian
 from upstreams.connections.process.process import Process
@@ -88,7 +88,7 @@ from transports.http.streamable import streamable_http  # room: transports/http/
 from transports import stateless                        # room: transports/stateless
 from transports.tap import begin_trace                  # room: transports/tap
 from upstreams.advice import advise                     # room: upstreams/advice
-from upstreams.config.dialects import dialects          # room: upstreams/config/dialects
+from upstreams.config.dialects import Dialects          # room: upstreams/config/dialects
 from upstreams.config.programs import known             # room: upstreams/config/programs
 from upstreams.connections.remote import circle, connect    # room: upstreams/connections/remote
 from upstreams.eras import open_life                    # room: upstreams/eras
@@ -115,7 +115,7 @@ ROOMS = {           # what the core goes on without
     "--trace": begin_trace,                             # room: transports/tap
     "--connect": pass_on,                               # room: upstreams/relay
     "advise": advise,                                   # room: upstreams/advice
-    "dialects": dialects,                               # room: upstreams/config/dialects
+    "dialects": Dialects,                               # room: upstreams/config/dialects
     "follow": follow,                                   # room: upstreams/reload
     "known": known,                                     # room: upstreams/config/programs
     "open_life": open_life,                             # room: upstreams/eras
@@ -127,6 +127,9 @@ WAYS |= {"/mcp": stateless.stateless_http(WAYS.get("/mcp"))}    # room: transpor
 ROOMS |= {"pipe": stateless.pipe}                       # room: transports/stateless
 # -- the end of the block
 # isort: on
+
+# the key of a server in the config → what it needs of these
+KEYS = {"url": "url", "protocol": "open_life", "start": "rest", "idle": "rest", "oauth": "--login"}
 
 # --transport NAME → the module that serves it, imported when it is chosen. Each has:
 #     ONE_CLIENT               whether it serves one client only, so that no process is shared
@@ -203,18 +206,15 @@ def _routing(options, stderr):
 
 def _config(options):
     """What reads the config: a function that returns a Config, or raises ConfigError."""
-    return functools.partial(load, options.given["--config"], options.given["--group"],
-                             CONNECTIONS, ROOMS.get("dialects"), "open_life" in ROOMS,
-                             ROOMS.get("known", lambda *_arguments: {}),
-                             "rest" in ROOMS, "--login" in ROOMS)
+    there = {**CONNECTIONS, **ROOMS}
+    form = ROOMS.get("dialects", OurFormat)(
+        [key for key, room in KEYS.items() if room not in there], ROOMS.get("known"))
+    return functools.partial(load, options.given["--config"], options.given["--group"], form)
 
 
 def _run(config, read, transport, options, stderr, clock):
-    """Start the servers, and serve clients until a signal comes or the input ends.
-
-    The end, after that: the transport ends its sessions (http/server.py tells in which order) and
-    returns. Then all servers are ended at the same time (connections/process tells the three
-    steps), then the guardian, and last the clock, which times these steps."""
+    """Start the servers, and serve clients until a signal comes or the input ends. Then all
+    servers are ended at the same time, and last the clock, which times the steps of that."""
     given, guardian = options.given, Guardian()
     pool = _pool(config.entries, options, clock, guardian,
                  share=given["--check"] or not transport.ONE_CLIENT)
@@ -227,9 +227,10 @@ def _run(config, read, transport, options, stderr, clock):
             return exit_status
         router = Router(pool, clock, options.limits, stderr.show, config.groups)
         router.pipe = ROOMS.get("pipe", lambda router: router)(router)
-        follow, rest = (ROOMS.get(name, lambda *_arguments: contextlib.nullcontext())
-                        for name in ("follow", "rest"))
-        with rest(pool), _logins(pool, clock) as router.logins, \
+        logs_in = getattr(ROOMS.get("--login"), "logins", None)
+        follow, rest, logins = (room or (lambda *_arguments: contextlib.nullcontext())
+                                for room in (ROOMS.get("follow"), ROOMS.get("rest"), logs_in))
+        with rest(pool), logins(pool, clock) as router.logins, \
                 follow(config, read, router, hidden.add, not given["--no-reload"]):
             transport.serve(router, options)
         return 0
@@ -238,15 +239,9 @@ def _run(config, read, transport, options, stderr, clock):
         guardian.close()
 
 
-def _logins(pool, clock):
-    """A context manager: what logs users in while we run; None without that room."""
-    return ROOMS["--login"].logins(pool, clock) if "--login" in ROOMS else contextlib.nullcontext()
-
-
 def _pool(entries, options, clock, guardian=None, share=True):
     """The processes of these servers."""
     def connect(entry, label):
-        """A connection for one life of a server."""
         return CONNECTIONS["url" if entry.url else "command"](
             entry, label, clock, guardian, options.limits.message)
 

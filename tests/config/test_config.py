@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from upstreams.config.checking import LONGEST_PREFIX, SCHEMA
-from upstreams.config.entries import load
+from upstreams.config.entries import OurFormat, load
 from upstreams.config.reading import ConfigError
 from upstreams.config.values import secrets_in_clear
 
@@ -382,10 +382,10 @@ def test_keys_in_another_order_are_the_same_entry(write):
 
 def test_a_server_that_needs_a_room_that_was_taken_out_fails(write):
     remote, modern = {"url": "http://x"}, {"command": "x", "protocol": "modern"}
-    for server, key, without in ((remote, "url", dict(connections=["command"])),
-                                 (modern, "protocol", dict(eras=False))):
+    for server, key in ((remote, "url"), (modern, "protocol"),
+                        ({**remote, "oauth": False}, "oauth")):
         assert entries_of(write(servers(a=server)))["a"].problem is None
-        (entry,) = load([write(servers(a=server))], **without).entries.values()
+        (entry,) = load([write(servers(a=server))], form=OurFormat([key])).entries.values()
         assert f"mcpServers.a.{key}: needs a room of this program" in entry.problem
 
 
@@ -445,13 +445,14 @@ def test_start_and_idle_may_be_said_for_all_servers(write):
 
 
 def test_without_the_room_what_rests_is_refused(write):
+    without = OurFormat(["start", "idle"])
     for config, where in (({"start": "first-use"}, "start"), ({"idle": 1}, "idle")):
         for whole in ({**config, **servers(a={"command": "x"})},
                       servers(a={"command": "x", **config})):
-            (entry,) = load([write(whole)], rests=False).entries.values()
+            (entry,) = load([write(whole)], form=without).entries.values()
             assert f"mcpServers.a.{where}: needs a room" in entry.problem
     now = write(servers(a={"command": "x", "start": "now", "idle": 0}))
-    assert load([now], rests=False).entries["a"].problem is None
+    assert load([now], form=without).entries["a"].problem is None
 
 
 @pytest.mark.parametrize("name, path, prefix", [

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from upstreams.config import entries
 from upstreams.config.checking import SCHEMA
-from upstreams.config.dialects import dialects
+from upstreams.config.dialects import Dialects
 from upstreams.config.dialects.comments import parse
 from upstreams.config.dialects.hosts import HOSTS, WORDS, Word
 from upstreams.config.reading import ConfigError
@@ -28,7 +28,8 @@ from upstreams.server.catalog import TOOLS, Catalog
 from json_values import JSON
 from processes import FAKE_SERVER, ROOT
 
-load = functools.partial(entries.load, dialects=dialects)
+dialects = Dialects()
+load = functools.partial(entries.load, form=dialects)
 
 CONFIGS = ROOT / "tests" / "dialects" / "configs"
 ENVIRONMENT = {"TOKEN": "t0ken-value", "DB_URL": "sqlite:///x", "DB_NAME": "stock",
@@ -467,7 +468,7 @@ def test_servers_that_claude_code_has_for_single_folders_are_told(write, caplog)
 def test_a_server_that_its_host_does_not_start_at_once_starts_at_its_first_use(
         write, word, value, start):
     path = write('{"mcpServers": {"a": {"command": "x", "%s": %s}}}' % (word, value))
-    (server,), _ = dialects.servers(path, parse(path.read_text("utf-8")))
+    (server,) = dialects.servers(path, parse(path.read_text("utf-8")))
     known = "start" in SCHEMA["$defs"]["server"]["properties"]
     assert server.keys.get("start") == (start if known else None)
     assert problem_of(path) is None

@@ -83,9 +83,11 @@ def test_web_pages_of_an_allowed_origin_get_the_headers_they_need():
 
 def test_a_preflight_allows_the_headers_that_carry_parameters_of_a_tool():
     status, headers = ask(Access(), "OPTIONS", origin=LOCAL, access_control_request_headers=(
-        "content-type, mcp-param-region, Mcp-Param-Row_2,x-evil, x-mcp-param-x"))
+        "content-type, mcp-param-region, Mcp-Param-Row_2,x-evil, x-mcp-param-x,mcp-param-a.b~!,"
+        "mcp-param-é, mcp-param-a:b, mcp-param-, mcp-param-a b"))
     allowed = headers["Access-Control-Allow-Headers"].split(", ")
-    assert status == 204 and allowed[-2:] == ["mcp-param-region", "Mcp-Param-Row_2"]
+    assert status == 204 and allowed[-4:] == ["mcp-param-region", "Mcp-Param-Row_2",
+                                              "mcp-param-a.b~!", "mcp-param-a"]
     assert "x-evil" not in allowed and "Content-Type" in allowed
 
 

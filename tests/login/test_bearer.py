@@ -256,6 +256,10 @@ def test_a_refusal_that_a_login_can_mend_says_how(bearer, logged_in):
         assert used.needed(problem) is None
 
 
+def test_rights_that_somebody_needs_who_is_not_logged_in_are_a_reason_to_log_in(bearer):
+    assert bearer().needed(insufficient("a")) == "needs login: router.py --login far"
+
+
 def test_more_rights_are_those_of_before_and_those_that_are_needed(far, bearer, logged_in):
     logged_in()
     used = bearer()

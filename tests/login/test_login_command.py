@@ -139,6 +139,14 @@ def test_a_login_that_fails_says_why(command, far):
     assert "router.py: far: the authorization server refused: access_denied\n" in done.stderr
 
 
+def test_a_server_that_takes_no_token_is_not_said_to_need_a_login_after_one(command, far):
+    far.instead["/mcp"] = lambda handler: handler.sends(401, "text/plain", "nobody comes in")
+    done = command("--login", "far")
+    assert done.returncode == 1 and done.stderr.endswith(
+        "router.py: far: logged in, but the server refuses that; the log says what it answered\n")
+    assert "401 Unauthorized: nobody comes in" in done.stderr
+
+
 def test_of_a_server_that_needs_no_login_it_is_said_that_it_runs(command, far):
     far.instead["/mcp"] = far.legacy
     for path in ("/.well-known/oauth-protected-resource/mcp", "/register",

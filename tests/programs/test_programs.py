@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from upstreams.config.entries import load
+from upstreams.config.entries import OurFormat, load
 from upstreams.config.programs import commands, known
 
 
@@ -23,7 +23,7 @@ def servers(**entries):
 
 
 def entries_of(path):
-    return load([path], known=known).entries
+    return load([path], form=OurFormat(known=known)).entries
 
 
 def test_what_a_package_keeps_of_its_client_is_never_shared_unless_the_server_says_so(write):

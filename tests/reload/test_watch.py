@@ -266,8 +266,8 @@ def test_a_change_between_the_reading_of_the_file_and_the_first_look_is_seen(wat
 @pytest.fixture
 def load_with_env_files():
     """`load` as the room for the configs of other hosts makes it."""
-    dialects = pytest.importorskip("upstreams.config.dialects").dialects
-    return functools.partial(load, dialects=dialects)
+    dialects = pytest.importorskip("upstreams.config.dialects").Dialects()
+    return functools.partial(load, form=dialects)
 
 
 def test_files_that_the_config_names_are_looked_at_too(config, load_with_env_files):

@@ -1445,6 +1445,28 @@ def test_a_process_that_is_wanted_once_more_just_before_it_begins_begins_once():
     assert not any(server.closing for server in world.made)
 
 
+def test_a_process_that_comes_back_for_a_request_does_not_rest_before_it_has_answered_that():
+    """Its client lists elsewhere by now, so nobody lists from it: it was put to rest and came back
+    without end."""
+    world = world_of(a=offers(tools=["t"], resources=["a:/"]))
+    call(world.client(capabilities=ASKABLE))
+    client, other = world.client(capabilities=ASKABLE), world.client()
+    before = len(world.made)
+    world.offers["a"]["slow"] = True
+    client.asks("resources/subscribe", id="s", uri="a:/")
+    call(client)
+    lister, own = world.made[before:]
+    own.answer_initialize()
+    other.leaves()
+    assert world.made[before:] == [lister, own] and not lister.closing
+    lister.answer_initialize()
+    subscribe = lister.takes()[-1]
+    assert subscribe["method"] == "resources/subscribe" and not lister.closing
+    lister.says(id=subscribe["id"], result={})
+    assert client.gets()[-1] == {"id": "s", "result": {}}
+    assert lister.closed and not own.closing
+
+
 def test_a_process_that_only_lists_rests_as_soon_as_it_has_answered_for_a_client_that_has_left():
     """A subscription is the server's until it is answered, whoever has left meanwhile."""
     world = world_of(a=offers(tools=["t"], resources=["a://x"]))

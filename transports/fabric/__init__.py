@@ -23,6 +23,6 @@ In reading order:
     outbox.py     the queue before each stream and pipe, and the right to write to it
     capabilities.py  what a client can be asked
     gather.py     waiting without a thread that waits
-    text.py       text from outside, made fit for logs and tables
+    text.py       the log; text from outside, made fit for that and for tables
     session.py    one client's conversation
 """

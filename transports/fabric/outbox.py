@@ -9,7 +9,6 @@ itself if nobody else is writing, nothing waits, and the write cannot block. The
 the *pen*: one for each outbox keeps the order."""
 
 import collections
-import logging
 import os
 import select
 import stat
@@ -17,8 +16,7 @@ import threading
 
 from .messages import encode
 from .peers import passing
-
-log = logging.getLogger("router")
+from .text import log
 
 CLOSE = object()  # what the feeder gets in the end
 

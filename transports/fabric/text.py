@@ -1,8 +1,11 @@
-"""Text from outside, made fit for a log, a table or an error message."""
+"""The log, and text from outside, made fit for it, for a table or for an error message."""
 
 import json
+import logging
 import math
 import threading
+
+log = logging.getLogger("router")   # of the whole program, see transports/program/log.py
 
 
 class Hidden:

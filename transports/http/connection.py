@@ -14,17 +14,16 @@ is held while the socket takes bytes without waiting."""
 import collections
 import contextlib
 import functools
-import logging
 import os
 import socket
 import struct
 import threading
 import time
 
+from transports.fabric.text import log
+
 from .loop import CLOSE, READ, WRITE
 from .replies import BUG, Reply, head
-
-log = logging.getLogger("router")
 
 MOST_UNSENT = 2**20             # bytes of a stream for one slow client, before its worker waits
 LONG = MOST_UNSENT - 2**13      # bytes of a message; a longer one is never work for MainThread
@@ -44,8 +43,8 @@ class ClientConnection:
         self._on_gone = None        # called once, by MainThread, if the client hangs up
         self._coming = None         # the Request that is being read
         self._looked_at = None, 0   # that of the last look, and the bytes of its body
-        self._is_known = False      # whether it has brought a whole request …
-        self._since = time.monotonic()  # … and when it brought the last one, or was accepted
+        # whether it has brought a whole request, and when the last one, or when it was accepted
+        self._used = False, time.monotonic()
         self._is_chunked = False    # whether the answer is sent in chunks
         self._lock = threading.Condition(threading.Lock())
         # written under _lock:
@@ -101,7 +100,7 @@ class ClientConnection:
             data = data[request.received(data):]
             if request.completed:
                 self._coming = None
-                self._is_known, self._since = True, time.monotonic()
+                self._used = True, time.monotonic()
                 if not request.empty:
                     self._waiting.append(request)
             elif request.expect_continue and request.headers_finished and not self._request:
@@ -131,28 +130,21 @@ class ClientConnection:
         with self._lock:
             if self._request or self.unsent or not self._waiting or not self.connected:
                 return
-            self._request = self._waiting.popleft()
-        if in_main_thread and self._is_quick():
-            self._serve(self._begin)
+            request = self._request = self._waiting.popleft()
+        is_post = request.command == "POST" and not request.refused
+        way = next((way for way in self.server.ways if is_post and way.takes(request)), None)
+        serve = functools.partial(self._serve, functools.partial(self._begin, request, way))
+        # MainThread does not begin `initialize`, which may start processes, and no message so long
+        # that it would hold up all other clients.
+        if in_main_thread and (request.refused or way and request.body_bytes_received <= LONG
+                               and way.is_quick(request)):
+            serve()
         else:
-            self.server.workers.do(functools.partial(self._serve, self._begin))
+            self.server.workers.do(serve)
 
-    def _is_quick(self):
-        """Whether MainThread may begin it: not `initialize`, which may start processes, and no
-        message so long that it would hold up all other clients."""
-        request, way = self._request, self._way()
-        return bool(request.refused or way and request.body_bytes_received <= LONG
-                    and way.is_quick(request))
-
-    def _way(self):
-        """The way of a POST with a message; None for a request that has a view."""
-        request = self._request
-        ways = self.server.ways if request.command == "POST" and not request.refused else ()
-        return next((way for way in ways if way.takes(request)), None)
-
-    def _begin(self):
-        """Its answer: a Reply, or a WSGI application; None if it comes later."""
-        request, way = self._request, self._way()
+    def _begin(self, request, way):
+        """Its answer: a Reply, or a WSGI application; None if it comes later. Without a way it is
+        a request that has a view."""
         return request.refused or (way.post(request, self) if way else self.server.application)
 
     def _serve(self, begin):
@@ -293,7 +285,7 @@ class ClientConnection:
     def spare(self):
         """None if it is in use; else a key: the connection with the least is needed least."""
         with self._lock:
-            return None if self._in_use() else (self._is_known, self._since)
+            return None if self._in_use() else self._used
 
     def never_wait(self):
         """The loop has ended: no thread waits any more until the client reads."""

@@ -9,16 +9,13 @@ import contextlib
 import errno
 import functools
 import heapq
-import logging
 import selectors
 import signal
 import socket
 import threading
 
-from transports.fabric.text import is_told
+from transports.fabric.text import is_told, log
 from transports.program.signals import WAKE, interruptible
-
-log = logging.getLogger("router")
 
 LONGEST_WAIT = 30.0     # seconds, if nothing else wakes it
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE

@@ -61,9 +61,9 @@ def plain(status, text, *headers):
     return Reply(f"{text}\n".encode(), f"{status} {HTTPStatus(status).phrase}", [TEXT, *headers])
 
 
-def json_error(status, code, text, data=None, id=None):
+def json_error(status, code, text, data=None):
     """An HTTP error, as a JSON-RPC error."""
-    body = encode(error(id, code, text, data))
+    body = encode(error(None, code, text, data))
     return Reply(body, f"{status} {HTTPStatus(status).phrase}", [JSON])
 
 

@@ -4,15 +4,13 @@ A client that closes its connection is seen at once. One that vanishes without t
 heartbeat, which is never acknowledged: after about 15 minutes the system says that the connection
 is broken. One that does not read ends after 30 seconds.
 
-The end: a signal raises SystemExit in MainThread, out of the socket loop. Then every session ends:
-its calls are answered with an error, its streams are closed, as are those of pages. No worker
-waits any more for a client that does not read; so those that feed streams return, and all end, for
-which we wait five seconds. Last the sockets are closed."""
+The end: a signal raises SystemExit in MainThread, out of the socket loop. Then every session ends,
+and with it its streams. No worker waits any more for a client that does not read; so all workers
+end. Last the sockets are closed."""
 
 import functools
-import logging
 
-log = logging.getLogger("router")
+from transports.fabric.text import log
 
 ONE_CLIENT = False
 HEARTBEAT = 15.0            # seconds between signs of life on an idle stream

@@ -3,16 +3,15 @@ that the next request has a worker, their number follows the number of streams."
 
 import functools
 import itertools
-import logging
 import queue
 import threading
 import time
 
 import flask
 
-from .replies import STREAM_HEADERS
+from transports.fabric.text import log
 
-log = logging.getLogger("router")
+from .replies import STREAM_HEADERS
 
 SPARE = 8
 

@@ -1,12 +1,12 @@
 """The clock: one thread that calls functions later, so that no other thread has to wait. They
 must not wait there; they may send messages and start processes, as any thread may."""
 
-import logging
+import functools
 import sched
 import threading
 import time
 
-log = logging.getLogger("router")
+from transports.fabric.text import log
 
 
 class Clock:
@@ -23,14 +23,10 @@ class Clock:
 
     def after(self, seconds, function, *arguments):
         """Call the function in so many seconds; returns what `forget` needs."""
-        event = [(function, arguments)]
-        self._schedule.enter(seconds, 0, self._call, (event,))
+        event = [functools.partial(function, *arguments)]
+        self._schedule.enter(seconds, 0, lambda: [call() for call in event])
         self._wake.set()
         return event
-
-    def _call(self, event):
-        for function, arguments in event:
-            function(*arguments)
 
     def forget(self, event):
         """Do not call it after all, if it was not. It stays in the schedule: no search there."""

@@ -9,7 +9,7 @@ import select
 import sys
 import threading
 
-from transports.fabric.text import hidden, printable, redacted
+from transports.fabric.text import hidden, log, printable, redacted
 
 STDERR = 2
 CHUNK = getattr(select, "PIPE_BUF", 4096)   # bytes that a ready pipe takes at once (POSIX)
@@ -69,8 +69,7 @@ class Stderr(logging.Handler):
 
 def _log_bug(what, kind, *problem):
     if kind is not SystemExit:
-        logging.getLogger("router").error("a bug in the router has ended %s", what,
-                                          exc_info=(kind, *problem))
+        log.error("a bug in the router has ended %s", what, exc_info=(kind, *problem))
 
 
 def _is_ready():

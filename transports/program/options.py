@@ -3,18 +3,17 @@
 import dataclasses
 import errno
 import ipaddress
-import logging
 import os
 import re
 import socket
 from pathlib import Path
 
+from transports.fabric.text import log
+
 try:
     import resource
 except ImportError:  # Windows, where there is no such limit
     resource = None
-
-log = logging.getLogger("router")
 
 LIST_WAIT = {"stdio": "20"}     # else 8: most hosts that come over HTTP hear what changes later
 BACKLOG = 1024  # connections that we have not accepted yet

@@ -203,8 +203,10 @@ class RequestSession(AskedSession):
         """The call has its answer. While the client is away, it is kept."""
         if self.listener:
             answer = self.listener.farewell(answer)
-        if "error" in answer and self._asks_to_open(answer):
-            return
+        if "error" in answer and has_url(self._can):
+            if self._asks_to_open(answer):
+                return
+            answer = not_opened(answer)
         answer = answer_seen(self, self.call, answer)
         answer = modern(answer, self.message["method"], self.surface.server_info(self))
         if self._is_one_of_several and dig(answer, "result", "resultType") == INPUT_REQUIRED:
@@ -230,7 +232,7 @@ class RequestSession(AskedSession):
         """Whether the error says that the user must open URLs first, and the client is asked for
         that; then the call is made once more."""
         urls = urls_to_open(answer)
-        if not urls or not has_url(self._can) or self.call.method not in MAY_ASK:
+        if not urls or self.call.method not in MAY_ASK:
             return False
         try:
             Gather(urls, functools.partial(self._opened, answer)).start(

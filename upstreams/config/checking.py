@@ -7,13 +7,14 @@ import copy
 import hashlib
 import itertools
 import json
-import logging
 import re
 import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import jsonschema
+
+from transports.fabric.text import log
 
 from .reading import TAKEN_OUT, ConfigError, doubled_in
 
@@ -26,13 +27,12 @@ BESIDE = {"properties": {key: SCHEMA["properties"][key] for key in ("shared", "s
 GROUPS = SCHEMA["properties"]["groups"]
 OF_SERVERS = {"properties": {"mcpServers": {**SCHEMA["properties"]["mcpServers"],
                                             "additionalProperties": True}}}
+NEEDS_NO_ROOM = {"protocol": ("auto", "legacy"), "start": ("now",), "idle": (0,)}
 NOTES = {"$schema", "description"}      # for people and editors
 SEPARATOR = "__"        # between a prefix and a name
 LONGEST_PREFIX = 40     # longer ones would leave no room for the tool's own name
 _SEGMENT = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 MOST_NAMED = 10         # unknown keys in one sentence: settings of an editor may have hundreds
-
-log = logging.getLogger("router")
 
 
 @dataclass
@@ -46,6 +46,7 @@ class Stated:
     keys: dict
     problems: list = field(default_factory=list)    # all that is wrong with it, in sentences
     rules: tuple = None         # see the Entry
+    off: bool = False           # whether it is disabled: then nothing of it is checked
 
     def __post_init__(self):
         for path, found in doubled_in(self.keys):
@@ -107,8 +108,9 @@ def _unknown(problem):
         if isinstance(problem.instance, dict) else ""
 
 
-def check_server(server):
-    """Find what is wrong in one server by itself. The keys that stay are as the schema says."""
+def check_server(server, taken_out):
+    """Find what is wrong in one server by itself, or needs a room that this program does not have,
+    as these keys do. The keys that stay are as the schema says."""
     keys = server.keys
     if not isinstance(keys, dict):
         server.refuse("", "must be an object")
@@ -133,6 +135,7 @@ def check_server(server):
     if "command" not in keys and "url" not in keys:
         server.refuse("", 'needs the key "command", or "url"' + unknown_to_us(server.unknown()))
     _check_names(server)
+    _check_rooms(server, taken_out)
 
 
 def _drop(keys, path):
@@ -159,21 +162,16 @@ def _check_names(server):
                                   f'"{renamed[name]}"')
 
 
-def check_rooms(server, connections, eras, hosts, rests, logins):
-    """Refuse what needs a room that this program does not have, see load."""
-    for key in {"command", "url"} & server.keys.keys() - set(connections):
-        server.refuse(key, TAKEN_OUT)
-    if server.keys.get("protocol") == "modern" and not eras:
-        server.refuse("protocol", TAKEN_OUT)
-    for key in ("start", "idle") if not rests else ():
-        if server.said(key) not in (None, "now", 0):
+def _check_rooms(server, taken_out):
+    for key in taken_out:
+        said = server.said(key) if key in BESIDE["properties"] else server.keys.get(key)
+        if said is None or said in NEEDS_NO_ROOM.get(key, ()):
+            continue
+        if key != "timeout":
             server.refuse(key, TAKEN_OUT)
-    for key, there in ("envFile", hosts), ("oauth", logins):
-        if key in server.keys and not there:
-            server.refuse(key, TAKEN_OUT)
-    if server.keys.get("timeout", 0) >= 1000 and not hosts:
-        server.refuse("timeout", f"1000 and more, which is in milliseconds, {TAKEN_OUT}: write "
-                                 "seconds")
+        elif said >= 1000:
+            server.refuse(key, f"1000 and more, which is in milliseconds, {TAKEN_OUT}: write "
+                               "seconds")
 
 
 def check_prefixes(entries, place=lambda name: "the config"):

@@ -5,20 +5,17 @@ is the `problem` of its Entry, with which it fails. A ConfigError is for a confi
 can say which servers it means."""
 
 import fnmatch
-import logging
 import math
 import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from transports.fabric.text import redacted
+from transports.fabric.text import log, redacted
 
-from .checking import (OF_SERVERS, SEPARATOR, Stated, check, check_prefixes, check_rooms,
-                       check_server, groups_in, groups_of, prefix, segment, unknown_to_us)
+from .checking import (OF_SERVERS, SEPARATOR, Stated, check, check_prefixes, check_server,
+                       groups_in, groups_of, prefix, segment, unknown_to_us)
 from .reading import ConfigError, parse, read, refuse_doubled, stamp_of
 from .values import Values
-
-log = logging.getLogger("router")
 
 # The fields of an Entry of which the server itself notices nothing
 SEEN = ("prefix", "allow", "deny", "words", "rules", "rename", "describe", "timeout", "start",
@@ -109,46 +106,43 @@ class Config:
 class OurFormat:
     """Config files as for Claude Desktop; a subclass in the room `dialects` knows others too."""
 
-    knows_others = False
+    lacks = "envFile", "timeout"    # keys of a server, of which such a subclass knows more
     parse = staticmethod(parse)     # parse(text) of a JSON file
     parsers = {}        # how another file's name ends → its parse(text)
     values = Values     # values(server, files) → the Values of a Stated server
 
+    def __init__(self, taken_out=(), known=None):
+        """`taken_out`: more keys that need a room which this program does not have. known(server,
+        keys) tells what a command itself says, see the room `programs`."""
+        self.taken_out = *taken_out, *self.lacks
+        self.known = known or (lambda server, keys: {})
+
     def servers(self, path, config):
-        """The servers in a file, as Stated, and the names of those that are disabled."""
+        """The servers in a file, as Stated."""
         if "mcpServers" not in config:
             raise ConfigError(f'{path}: top level: needs the key "mcpServers"'
                               + unknown_to_us(config))
         check(OF_SERVERS, config, lambda key: f"{path}: {key}")
-        servers = [Stated(path, config, f"mcpServers.{name}", name, keys)
-                   for name, keys in config["mcpServers"].items()]
-        off = {server.name for server in servers if isinstance(server.keys, dict)
-               and server.keys.get("disabled") is True}
-        return [server for server in servers if server.name not in off], off
+        return [Stated(path, config, f"mcpServers.{name}", name, keys,
+                       off=isinstance(keys, dict) and keys.get("disabled") is True)
+                for name, keys in config["mcpServers"].items()]
 
 
-def load(paths, group=None, connections=("command", "url"), dialects=None, eras=True,
-         known=lambda server, keys: {}, rests=True, logins=True):
+def load(paths, group=None, form=OurFormat()):
     """The Config in these files, merged in their order; or of this group in them alone. Raises
-    ConfigError, with its `files`.
-
-    What there is in this program: a server needs a key of `connections`; `dialects` is an
-    OurFormat that knows other hosts' files; `eras`: "protocol" may be "modern"; known(server,
-    keys) tells what a command itself says, see the room `programs`; `rests`: a server may rest;
-    `logins`: it may have "oauth"."""
-    form, files, servers, groups, off = dialects or OurFormat(), {}, {}, [], set()
+    ConfigError, with its `files`."""
+    files, servers, groups, off = {}, {}, [], set()
     try:
         # The same file twice, maybe by two paths, is read once.
         for path in {os.path.realpath(path): Path(path) for path in paths}.values():
             files[path] = stamp_of(path)
             for server in _servers(path, form, groups, off):
-                check_rooms(server, connections, eras, form.knows_others, rests, logins)
                 _add(server, servers)
         if not servers:
             raise ConfigError(f"{', '.join(map(str, paths))}: every server in it is disabled: "
                               "enable at least one")
         config = Config(servers, groups_of(groups, servers, off), files).only(group)
-        entries = {name: _entry(name, server, form.values(server, files), known)
+        entries = {name: _entry(name, server, form.values(server, files), form.known)
                    for name, server in config.entries.items()}
         check_prefixes(entries.values(), lambda name: servers[name].file)
     except ConfigError as problem:
@@ -163,11 +157,12 @@ def _servers(path, form, groups, off):
     try:
         config = read(path, form.parsers.get(path.suffix, form.parse))
         try:
-            found, disabled = form.servers(path, config)
+            stated = form.servers(path, config)
         finally:    # first: it may be why there seem to be none
             refuse_doubled(path, config)
+        found = [server for server in stated if not server.off]
         for server in found:
-            check_server(server)
+            check_server(server, form.taken_out)
     except RecursionError:
         raise ConfigError(f"{path}: is nested too deeply") from None
     unknown = [f"{server.where}.{key}" for server in found for key in server.unknown()]
@@ -175,7 +170,7 @@ def _servers(path, form, groups, off):
         log.warning("%s: ignored keys that mean nothing to this router: %s", path,
                     ", ".join(unknown))
     groups += [(path, *group) for group in groups_in(path, config).items()]
-    off |= disabled
+    off |= {server.name for server in stated if server.off}
     return found
 
 

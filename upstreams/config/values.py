@@ -11,13 +11,12 @@ as the keys of well-known services do. This is a guess, good enough to hide it i
 import itertools
 import os
 import re
-from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 from transports.fabric.text import printable
 
 from .checking import DEFAULTS
-from .reading import TAKEN_OUT, stamp_of, text_of
+from .reading import TAKEN_OUT
 
 DEEPEST = 20    # defaults within defaults; variables of `env` that name each other
 LONGEST = 100_000   # characters of a text with variables
@@ -57,12 +56,12 @@ _PASSWORD_IN_URL = re.compile(r"://[^/@:\s]*:([^/@\s]+)@")
 
 class Values:
     """What a Stated server says, expanded, and which of it is secret. A variable that is not set
-    or a file that cannot be read is refused, see Stated; `where` is its place, as "env.KEY"."""
+    is refused, see Stated; `where` is its place, as "env.KEY"."""
 
-    def __init__(self, server, files):
-        """`files`: see Config, which gets those that are read."""
+    def __init__(self, server, _files):
+        """`_files`: see Config, which gets those that a subclass reads."""
         self.server, self.folder = server, server.file.resolve().parent
-        self._files, self._secrets = files, set()
+        self._secrets = set()
         self._stated = server.keys.get("env", {})
         self._of_env = {}       # those variables, as far as they are known
         self._of_file = {}      # more of them, from an `envFile`, see the room `dialects`
@@ -157,14 +156,6 @@ class Values:
         """These are secrets, apart from paths of something that exists."""
         self._secrets.update(value for value in values
                              if not (os.path.isabs(value) and os.path.exists(value)))
-
-    def read(self, where, path):
-        """The text of a file. A change of this file is a change of the config."""
-        self._files[Path(path)] = stamp_of(path)
-        try:
-            return text_of(path)
-        except (OSError, ValueError) as problem:
-            return self.refuse(where, f"the file {path} cannot be read: {problem}")
 
     def expand(self, where, text, depth=0):
         """The text with the values of its variables."""

@@ -134,7 +134,7 @@ class Bearer:
             log.warning("%s: %s", self.entry.name, problem)
             return False
         last_challenge(self.entry.url)[0] = challenge
-        return bool(record) and record.get("raised", 0) < MOST_RAISES
+        return record.get("raised", 0) < MOST_RAISES
 
     def stop(self):
         """This life has ended. A refresh that is under way may have made new tokens: it is waited

@@ -12,7 +12,7 @@ from upstreams.server.catalog import TOOLS
 from upstreams.server.life import RUNNING
 
 from .attempt import log_in, log_out
-from .bearer import logs_in, secrets_of
+from .bearer import logs_in, needs_login, secrets_of
 from .listener import open_browser
 from .web import LoginFailed
 
@@ -93,8 +93,10 @@ def _connect(entry, pool, then):
 
 def _report(show, upstream):
     if upstream.state != RUNNING:
-        show(f"router.py: {upstream.name}: logged in, but the server is not usable: "
-             f"{upstream.problem}")
+        is_refused = needs_login(upstream.entry) in str(upstream.problem)
+        why = "refuses that; the log says what it answered" if is_refused \
+            else f"is not usable: {upstream.problem}"
+        show(f"router.py: {upstream.name}: logged in, but the server {why}")
         return 1
     count = upstream.catalog.count(TOOLS)
     show(f"{upstream.name}: logged in, {count} tool{'' if count == 1 else 's'}")

@@ -23,10 +23,8 @@ KEEP = {**dict.fromkeys(["server/discover", *LISTS], 3_600_000), "resources/read
 
 
 class Problem(ValueError):
-    """Raised by a function of yours: its text becomes the error that the client gets.
-
-    A tool's error is a result with "isError", which the model reads; others are JSON-RPC errors.
-    """
+    """Raised by a function of yours: its text becomes the error that the client gets. That of a
+    tool is a result with "isError", which the model reads; others are JSON-RPC errors."""
 
     def __init__(self, text, code=-32602, **data):
         super().__init__(text)

@@ -188,9 +188,20 @@ class Pool(Waiting):
             if own and (own.wanted or own.upstream.state == STARTING):
                 use = own
             settled = use.upstream.life.settled_gate    # of this life: the next may be over soon
+            use.asks += 1
             self.want(use)
-        settled.do(ask)
+        settled.do(self._back, use, ask)
         self.changed()
+
+    def _back(self, use, ask):
+        """A process is back from its rest, or could not be started: ask() it."""
+        try:
+            ask()
+        finally:
+            with self.lock:
+                use.asks -= 1
+        if use.awaited:
+            self.changed()
 
     def _runs_here(self, call, use):
         """Whether this is a call of a session whose calls run in this process."""
@@ -229,7 +240,7 @@ class Pool(Waiting):
         with self.lock:
             use.late.clear()
             self.look_again(list(use.listeners), use.server, True)
-            over = self.nobody_has(use)
+            over = use.is_left()
             if over:
                 self.forget(use)
         if over:

@@ -123,8 +123,8 @@ class Processes:
             return functools.partial(self.begin, use, calls)
         if what is START:
             use.wanted, use.counts = 0, True
-            use.called = use.asked = use.spoilt = use.ready = use.recent = use.tired = False
-            use.visited = False
+            use.called = use.visited = use.recent = use.asked = use.ready = use.tired = False
+            use.spoilt = False
         if what is END:
             self.forget(use)
         effect = {START: self._start, REST: self._rest, END: self._close}.get(what)
@@ -163,12 +163,13 @@ class Processes:
 
     def _get_ready(self, use, life, looks=QUESTION_LOOKS):
         """The first call of a process waits until what the process has asked by now is answered:
-        mostly for roots, without which it would work wrongly. Some clients never answer."""
+        mostly for roots, without which it would work wrongly. Some clients never answer; one that
+        is to come back does, or its call ends."""
         more = looks and len(life.calls)
         if use.asked and looks is not None:
-            waits = use.owner and use.owner.is_parked   # then it is known that the client asks it
+            looks = looks - (not (use.owner and use.owner.is_parked)) if more else None
             self.clock.after(LOOK_AGAIN if more else DIGEST_SECONDS, self._get_ready, use, life,
-                             looks - (not waits) if more else None)
+                             looks)
         elif use.upstream.life is life:
             use.ready = True
             self.changed()
@@ -264,8 +265,8 @@ class Processes:
         return use.upstream
 
     def leave(self, session, server):
-        """The session does not see this server any more. Returns the Uses that are to be told to
-        end, since nobody else may have them or has such capabilities; and the calls that wait."""
+        """The session does not see this server any more. Returns the Uses that are to end, since
+        nobody else may have them or has such capabilities; and the calls that wait."""
         key = server.sessions.pop(session)
         calls = server.waiting.get(key, {}).pop(session, [])
         for use in server.uses:
@@ -280,11 +281,6 @@ class Processes:
         for use in over:
             self.forget(use)
         return over, calls
-
-    def nobody_has(self, use):
-        """Whether it was for sessions of one request, and there is none for it now."""
-        return use.key.startswith(BRIEF) and use.owner is None and use in use.server.uses \
-            and use.key not in use.server.sessions.values()
 
     def give(self, use, session, policy, calls=()):
         """The session owns this process from now on, or holds it for these calls."""

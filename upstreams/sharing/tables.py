@@ -58,6 +58,7 @@ class Use:
     given_up: bool = False      # likewise: whether it has failed for good
     busy: bool = False          # likewise: whether it answers a client, or is asked for its lists
     awaited: bool = False       # whether it rests when it has answered what it is asked
+    asks: int = 0               # requests that wait until it is back from its rest
     subscribed: bool = False    # likewise: whether any session is subscribed to something there
     wanted: int = 0             # its place in the order of starts; 0 if it need not start
     counts: bool = False        # whether it counts among those that start at the same time
@@ -89,6 +90,11 @@ class Use:
     def is_free(self):
         """Whether no session has it."""
         return self.owner is None and self.holder is None and not self.spoilt
+
+    def is_left(self):
+        """Whether it was for sessions of one request, and none of them is there now."""
+        return (self.key.startswith(BRIEF) and self.owner is None and self in self.server.uses
+                and self.key not in self.server.sessions.values())
 
     def is_needed(self):
         """Whether anybody has it, uses it or waits for it. If there is only one client, that it
@@ -123,7 +129,8 @@ def refresh(uses):
         use.state, use.given_up = life.state, upstream.restarts.given_up
         if use.state == RUNNING or use.state == STARTING and not life.over:
             use.wanted = 0      # it was wanted once more just before it began
-        use.busy = use.state == RUNNING and not life.settled or life.pending.is_for_others()
+        use.busy = bool(use.asks or use.state == RUNNING and not life.settled
+                        or life.pending.is_for_others())
         use.subscribed = bool(upstream.audience.uris())
 
 

@@ -124,7 +124,8 @@ class Waiting(Processes):
                 return
             refresh(server.uses)
             blocked = server.ending or any(
-                use.busy and use.yields_to(waiting.session) for use in server.uses)
+                use.state == RUNNING and use.busy and use.yields_to(waiting.session)
+                for use in server.uses)
             keys = {key} if server.policy(key) in (OWN, TURNS) else {key, PLAIN}
             more = any(use.state == STARTING or use.state == RUNNING and not use.ready
                        or use.wanted and not blocked for use in server.uses
@@ -228,7 +229,7 @@ class Waiting(Processes):
             refresh(use.server.uses)
             is_last = [other for other in use.server.uses if other.key == use.key] == [use]
             over = use.used == used and (is_late or not is_last) and (
-                use in idle(use.server.uses) or use.state not in UP and self.nobody_has(use))
+                use in idle(use.server.uses) or use.state not in UP and use.is_left())
             if over:
                 self.forget(use)
             stays = use.used == used and use in use.server.uses and use.key.startswith(BRIEF)

@@ -14,6 +14,4 @@ In reading order:
 
 from .files import Dialects
 
-dialects = Dialects()
-
-__all__ = ["dialects"]
+__all__ = ["Dialects"]

@@ -53,13 +53,13 @@ def _refuse_yaml(_text):
 class Dialects(OurFormat):
     """See OurFormat."""
 
-    knows_others = True
+    lacks = ()
     parse = staticmethod(parse)
     parsers = {".toml": _parse_toml, ".yaml": _refuse_yaml, ".yml": _refuse_yaml}
     values = HostValues
 
     def servers(self, path, config):
-        found, off, wrote = [], set(), {}
+        found, wrote = [], {}
         told = [f"{place}: {words}" for place, words in TOLD.items()
                 if _is_there(config, place.split("."))]
         try:
@@ -77,15 +77,15 @@ class Dialects(OurFormat):
             wrote[host.name] = True
             for server in servers:
                 if isinstance(server.keys, dict):
-                    if _is_left_out(server, host, hosts):
-                        off.add(server.name)
-                        continue
-                    translate(server, host)
+                    server.off = _is_left_out(server, host, hosts)
+                    if not server.off:
+                        translate(server, host)
                 found.append(server)
+        count = sum(not server.off for server in found)
         log.log(logging.DEBUG if [*wrote] == [HOSTS[0].name] else logging.INFO,
                 "%s: read as a config of %s: %d server%s", path, " and of ".join(wrote),
-                len(found), "" if len(found) == 1 else "s")
-        return found, off
+                count, "" if count == 1 else "s")
+        return found
 
 
 def _is_there(value, keys):

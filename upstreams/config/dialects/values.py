@@ -13,9 +13,10 @@
 import logging
 import os
 import re
+from pathlib import Path
 
 from transports.fabric.messages import dig
-from upstreams.config.reading import ConfigError
+from upstreams.config.reading import ConfigError, stamp_of, text_of
 from upstreams.config.values import BARE, NAME, WELL_KNOWN, Values
 
 from .env_file import parse_env_file
@@ -31,6 +32,7 @@ class HostValues(Values):
 
     def __init__(self, server, files):
         super().__init__(server, files)
+        self._files = files
         for name in FOLDERS:    # a config there is for the folder above
             if self.folder.match(name):
                 self.folder = self.folder.parents[name.count("/")]
@@ -45,6 +47,14 @@ class HostValues(Values):
         if "envFile" in self.server.keys:
             self._of_file = self._read_env(self._expanded("envFile", self.server.keys["envFile"]))
         return super().keys()
+
+    def read(self, where, path):
+        """The text of a file. A change of this file is a change of the config."""
+        self._files[Path(path)] = stamp_of(path)
+        try:
+            return text_of(path)
+        except (OSError, ValueError) as problem:
+            return self.refuse(where, f"the file {path} cannot be read: {problem}")
 
     def _read_env(self, path):
         """The variables of the `envFile`."""

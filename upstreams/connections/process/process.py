@@ -1,12 +1,8 @@
 """A server as a child process: the connection that carries an Upstream's messages.
 
-Each pipe belongs to one thread, and only that thread closes it: a close blocks while another
-thread reads from the pipe. A fourth thread waits for the process.
-
-    NAME-reader    reads stdout: calls on_message for each line
-    NAME-writer    writes to stdin what senders could not; closes it while it has the outbox's pen
-    NAME-stderr    reads stderr: writes it to the log, and keeps the last lines for errors
-    NAME-exit      waits for the process to end, then ends what is left of its group
+Each pipe belongs to one thread (NAME-reader, NAME-writer, NAME-stderr), and only that thread
+closes it: a close blocks while another thread reads from the pipe. A fourth, NAME-exit, waits for
+the process, and ends what is left of its group.
 
 The end has three steps (2025-11-25, Lifecycle, Shutdown): we close stdin; if the process is still
 there after GRACE seconds it gets SIGTERM, and after as many again SIGKILL. The signals go to the
@@ -14,7 +10,7 @@ process *group*, because npx, uvx and `sh -c` leave grandchildren that hold our 
 
 import collections
 import contextlib
-import logging
+import math
 import os
 import shutil
 import signal
@@ -27,12 +23,10 @@ from transports.fabric.messages import (INTERNAL_ERROR, INVALID_REQUEST, Invalid
                                         seems_answer)
 from transports.fabric.outbox import Outbox, feed_pipe
 from transports.fabric.peers import StartFailed
-from transports.fabric.text import is_told, printable
+from transports.fabric.text import is_told, log, printable
 
 from .guardian import KILL, WINDOWS, signal_group
 from .program import command_line, environment
-
-log = logging.getLogger("router")
 
 GRACE = 2.0             # seconds between two steps of the end
 DRAIN = 0.5             # seconds for the last lines to arrive after the process has ended
@@ -58,7 +52,7 @@ class Process:
         self._last_lines = collections.deque(maxlen=STDERR_LINES)
         self._unended = b""     # the beginning of a line of stderr that has not come to its end
         self._skipped = 0       # lines of stdout
-        self._just_skipped = None   # (when, why, its beginning), if no message came after it
+        self._just_skipped = None   # (when, the last of them in words), if no message came after
         self._end = threading.Lock()    # acquired once, by the thread that reports the end
         self._lock = threading.Lock()
         self._reaped = False    # then its id may be that of another process; protected by _lock
@@ -185,12 +179,12 @@ class Process:
     def _skip(self, line, problem):
         """A line is no message. Of many, only the 1st, 10th, 100th, … is told in the log."""
         self._skipped += 1
-        self._just_skipped = time.monotonic(), problem, line[:20 * SHOWN]
+        said = f"of its output: {problem}: {self._shown(line[:20 * SHOWN], SHOWN)}"
+        self._just_skipped = time.monotonic(), f"skipped a line {said}"
+        self.skipped = self.skipped or self._just_skipped[1]
         if is_told(self._skipped):
             count = "a line" if self._skipped == 1 else f"{self._skipped} lines"
-            said = f"skipped {count} of its output: {problem}: {self._shown(line, SHOWN)}"
-            self.skipped = self.skipped or said
-            log.warning("%s: %s", self.label, said)
+            log.warning("%s: skipped %s %s", self.label, count, said)
 
     # -- NAME-writer
 
@@ -239,11 +233,8 @@ class Process:
         """What may be the reason of its end: its last line on stderr, or on stdout if that was no
         message and has just come. [] if there is neither."""
         said = list(filter(None, [*self._last_lines, self._shown(self._unended)]))
-        if said or not self._just_skipped:
-            return said[-1:]
-        when, problem, line = self._just_skipped
-        return [f"skipped a line of its output: {problem}: {self._shown(line, SHOWN)}"
-                ][time.monotonic() - when > RECENT:]
+        when, line = self._just_skipped or (-math.inf, None)
+        return said[-1:] or [line][time.monotonic() - when > RECENT:]
 
     def _wait(self):
         """Wait for the process to exit; returns its status as Popen has it. It is not reaped yet

@@ -7,11 +7,12 @@ modern server every field of it, on a single surface; else all but what only one
 import json
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 from mcp import StdioServerParameters
 
-from processes import NPM_FOLDER, ROOT, npm, wait_until
+from processes import NPM_FOLDER, npm, wait_until
 from sdk_tour import of_any_era, over_http, over_stdio, sdk, travel
 
 pytestmark = pytest.mark.filterwarnings("ignore::mcp.shared.exceptions.MCPDeprecationWarning")
@@ -35,7 +36,7 @@ def tour_by(tmp_path_factory):
         folder = tmp_path_factory.mktemp("typescript")
         (folder / "node_modules").symlink_to(NPM_FOLDER / "node_modules")
         script = folder / "modern_client.mjs"
-        script.write_text((ROOT / "tests" / "stateless" / "modern_client.mjs").read_text("utf-8"))
+        script.write_text((Path(__file__).parent / script.name).read_text("utf-8"))
         done = subprocess.run(["node", str(script), json.dumps({
             "mode": mode, "prefix": "", "scheme": "sdk", **more,
             **({"url": target} if isinstance(target, str) else target)})],

@@ -4,53 +4,28 @@ Each must get its own answers, progress, log lines and questions, and nobody els
 """
 
 import concurrent.futures
-import http.client
 import json
 import sys
+from pathlib import Path
 
 import anyio
 import pytest
 from mcp.shared.subscriptions import ResourceUpdated, ToolsListChanged
 
-from by_hand import BOTH
-from processes import ROOT
 from sdk_tour import Person, over_http, sdk
 
 REVISION = "2026-07-28"
-OF_PROTOCOL = "io.modelcontextprotocol/"
-TASK_SERVER = {"command": sys.executable, "args": [str(ROOT / "tests/stateless/task_server.py")]}
+TASK_SERVER = {"command": sys.executable,
+               "args": [str(Path(__file__).with_name("task_server.py"))]}
 pytestmark = pytest.mark.filterwarnings("ignore::mcp.shared.exceptions.MCPDeprecationWarning")
 every_server = pytest.mark.parametrize("server", ["legacy", "modern", "both"])
 each_surface = pytest.mark.parametrize("surface", ["single", "aggregate"])
 
 
-def ask(running, path, method, capabilities={}, token=None, id=1, **params):
-    """A modern request by hand → (what was told before the answer, the answer)."""
-    params["_meta"] = {OF_PROTOCOL + "protocolVersion": REVISION, OF_PROTOCOL + "logLevel": "info",
-                       OF_PROTOCOL + "clientCapabilities": capabilities,
-                       **({"progressToken": token} if token is not None else {})}
-    name = params.get("name", params.get("uri", params.get("taskId")))
-    connection = http.client.HTTPConnection(running.url.split("/")[2], timeout=30)
-    connection.request("POST", path, json.dumps(
-        {"jsonrpc": "2.0", "id": id, "method": method, "params": params}), {
-        "Content-Type": "application/json", "Accept": BOTH, "MCP-Protocol-Version": REVISION,
-        "Mcp-Method": method, **({"Mcp-Name": name} if name else {})})
-    with connection.getresponse() as response:
-        body = response.read().decode()
-    connection.close()
-    if response.headers["Content-Type"] == "application/json":
-        messages = [json.loads(body)]
-    else:
-        messages = [json.loads(line[5:]) for line in body.splitlines() if line[:5] == "data:"]
-    *told, answer = messages
-    assert answer["id"] == id
-    return told, answer.get("result") or answer["error"]
-
-
 @every_server
 @each_surface
 def test_ten_requests_at_once_with_equal_ids_and_tokens_each_get_their_own(
-        router, server, surface):
+        router, ask, server, surface):
     path, prefix = ("/mcp", f"{server}__") if surface == "aggregate" else (f"/mcp/{server}", "")
 
     def steps(number):
@@ -75,7 +50,7 @@ def test_ten_requests_at_once_with_equal_ids_and_tokens_each_get_their_own(
 @every_server
 @each_surface
 def test_questions_of_calls_with_equal_ids_are_answered_each_by_its_own_client(
-        router, server, surface):
+        router, ask, server, surface):
     path, prefix = ("/mcp", f"{server}__") if surface == "aggregate" else (f"/mcp/{server}", "")
     call = dict(method="tools/call", capabilities={"elicitation": {}}, name=prefix + "ask",
                 arguments={"kinds": ["elicitation"]})
@@ -161,9 +136,9 @@ def test_listening_ends_in_good_order_when_the_router_ends(start_router):
     anyio.run(main)
 
 
-def test_tasks_of_two_servers_with_the_same_id_stay_apart(standing_router):
+def test_tasks_of_two_servers_with_the_same_id_stay_apart(standing_router, ask):
     running = standing_router({"one": TASK_SERVER, "two": TASK_SERVER})
-    extension = {"extensions": {OF_PROTOCOL + "tasks": {}}}
+    extension = {"extensions": {"io.modelcontextprotocol/tasks": {}}}
 
     def at_both(method, path="/mcp", **params):
         return ask(running, path, method, extension, **params)[1]

@@ -1,8 +1,11 @@
 """Here one router stands for all tests of a file: the servers behind it are of every era."""
 
+import http.client
+import json
 import threading
 
 import pytest
+from modern_by_hand import asks, headers_of
 
 import processes
 from sdk_tour import sdk
@@ -42,3 +45,24 @@ def standing_router(tmp_path_factory, nothing_is_left_of_the_file):
 def router(standing_router):
     """A router in front of the SDK's server in each era; the server's name is that era."""
     return standing_router({server: sdk(server, server) for server in SERVERS})
+
+
+@pytest.fixture(scope="session")
+def ask():
+    """ask(running, path, method, …) sends a request by hand → (what was told before the answer,
+    the result or the error)."""
+    def ask_it(running, path, method, capabilities={}, token=None, **params):
+        message = asks(method, meta={
+            "io.modelcontextprotocol/clientCapabilities": capabilities,
+            "io.modelcontextprotocol/logLevel": "info", "progressToken": token}, **params)
+        connection = http.client.HTTPConnection(running.url.split("/")[2], timeout=30)
+        connection.request("POST", path, json.dumps(message), headers_of(message))
+        with connection.getresponse() as response:
+            body = response.read().decode()
+        connection.close()
+        lines = [body] if response.headers["Content-Type"] == "application/json" else [
+            line[len("data:"):] for line in body.splitlines() if line.startswith("data:")]
+        *told, answer = map(json.loads, lines)
+        assert answer["id"] == message["id"]
+        return told, answer.get("result") or answer["error"]
+    return ask_it
