@@ -204,6 +204,8 @@ def test_nobody_else_hears_of_a_task():
     legacy_client.asks("tools/list")
     legacy_client.gets(), other.gets()
     says_status(world, subscription)
+    for id in ([], {}, None, 1, "2"):
+        says_status(world, subscription, id)
     world["a"].says(method=STATUS, params={"taskId": "1", **WORKING})
     world["a"].says(method=STATUS, params={"taskId": "1", "_meta": {SUBSCRIPTION: [1]}})
     assert len(followed.gets()) == 1
@@ -234,6 +236,23 @@ def test_a_server_that_was_restarted_is_asked_again():
     assert [message["method"] for message in asked.gets()] == [STATUS]
 
 
+@pytest.mark.parametrize("server", [legacy(), modern()])
+def test_a_server_without_such_tasks_is_not_asked(server):
+    world = world_of(a=server)
+    assert follows(world, "a__1").get()["params"]["notifications"] == {"taskIds": []}
+    assert [message["method"] for message in world["a"].takes()] == []
+
+
+@pytest.mark.parametrize("only", [None, {}, "1", [{}, [1], 1, None]])
+def test_a_server_may_agree_to_rubbish(only):
+    world = world_of()
+    asked = follows(world, "a__1")
+    message = world["a"].take()
+    world["a"].says(method=ACKNOWLEDGED, params={
+        "_meta": {SUBSCRIPTION: message["id"]}, "notifications": {"taskIds": only}})
+    assert asked.get()["params"]["notifications"] == {"taskIds": []}
+
+
 @pytest.mark.parametrize("code", [-32601, -32602, -32000])
 def test_a_server_that_refuses_is_left_out(code):
     world = world_of()
@@ -242,6 +261,19 @@ def test_a_server_that_refuses_is_left_out(code):
     assert asked.get()["params"]["notifications"] == {"taskIds": []}
     world.clock.advance(100)
     assert world["a"].takes() == []
+
+
+def test_no_more_than_a_hundred_follow_tasks_of_a_server_at_a_time(monkeypatch):
+    monkeypatch.setattr("transports.stateless.tasks.MOST_FOLLOWED", 2)
+    world = world_of()
+    one, other, third = (follows(world, "a__1") for _ in range(3))
+    assert third.get()["params"]["notifications"] == {"taskIds": []}
+    assert len(world["a"].takes()) == 2
+    one.hangs_up()
+    world["a"].takes()
+    fourth = follows(world, "a__1")
+    agrees(world)
+    assert fourth.get()["params"]["notifications"] == {"taskIds": ["a__1"]}
 
 
 def test_a_server_that_ends_the_subscription_is_asked_again_and_after_growing_pauses():
