@@ -465,8 +465,8 @@ class History(RuleBasedStateMachine):
     def one_client_means_one_process_of_each_server(self):
         """With "shared": true, a process that nobody holds is found within two minutes. One that
         ends may keep others from their start, and one that lists must answer before it rests."""
-        asked = [row for use in self.pool.tables.uses() if use.is_lister()
-                 for _, row in use.upstream.life.pending.rows() if row.id is not None]
+        asked = [use for use in self.pool.tables.uses() if use.is_lister() and (use.asks or any(
+            row.id is not None for _, row in use.upstream.life.pending.rows()))]
         if len(self.clients) != 1 or asked or any(server.closing for server in self.alive()):
             self.alone_since = self.clock.now
         else:

@@ -1,17 +1,32 @@
 """Clients of revision 2026-07-28 before the router of world.py: each request by itself, as over
 HTTP, or on a pipe between legacy messages."""
 
+import functools
 import itertools
 import json
 
 from transports.fabric.messages import decode, encode
 from transports.stateless.pipe import Pipe
 from transports.stateless.stateless import Stateless
+from upstreams.eras import open_life
 
-from world import Client
+import world
+from world import Client, offers
 
 META = "io.modelcontextprotocol/"
+TASKS = {"extensions": {META + "tasks": {}}}
 ROOTS, FORM, URL = {"roots": {}}, {"elicitation": {}}, {"elicitation": {"form": {}, "url": {}}}
+
+BothEras = functools.partial(world.World, open_life=open_life)  # a World with servers of either
+
+
+def legacy(**more):
+    """What a server offers."""
+    return offers(**{"tools": ["t"], **more})
+
+
+def modern(**more):
+    return legacy(**{"era": "modern", **more})
 
 
 def meta(capabilities, level=None, token=None):
@@ -26,7 +41,7 @@ class Exchange:
     """Where the answer to one request comes. A Peer."""
 
     def __init__(self):
-        self.messages, self.session = [], None
+        self.messages, self.session, self._seen = [], None, 0
 
     def send(self, message):
         message = json.loads(encode(message))
@@ -35,6 +50,15 @@ class Exchange:
 
     def is_answered(self):
         return bool(self.messages) and "method" not in self.messages[-1]
+
+    def gets(self):
+        """What has come since the last time."""
+        seen, self._seen = self._seen, len(self.messages)
+        return self.messages[seen:]
+
+    def get(self):
+        (message,) = self.gets()
+        return message
 
     @property
     def answer(self):
@@ -69,12 +93,13 @@ class ModernClient:
         self.capabilities = capabilities or {}
         self._ids = itertools.count(1)
 
-    def asks(self, method, level=None, token=None, capabilities=None, **params):
+    def asks(self, method, level=None, token=None, capabilities=None, id=None, **params):
         """Send a request; returns its Exchange. Raises Refused, as the transport is told."""
         exchange = self._new_exchange()
         if capabilities is None:
             capabilities = self.capabilities
-        message = {"jsonrpc": "2.0", "id": next(self._ids), "method": method,
+        id = next(self._ids) if id is None else id
+        message = {"jsonrpc": "2.0", "id": id, "method": method,
                    "params": {**params, "_meta": meta(capabilities, level, token)}}
         exchange.session = self.stateless.serve(decode(encode(message)), exchange, self.transport,
                                                 self.name)
@@ -93,6 +118,11 @@ def stateless_of(world):
     """That of a world: made once."""
     world.stateless = getattr(world, "stateless", None) or Stateless(world.router)
     return world.stateless
+
+
+def modern_client(world, name=None, capabilities=None):
+    """A client of this world, at all servers together or at one surface."""
+    return ModernClient(stateless_of(world), name, capabilities)
 
 
 class PipedClient(Client):
@@ -114,6 +144,9 @@ class PipedClient(Client):
         self.sends(id=id, method=method,
                    params={**params, "_meta": meta(capabilities or {}, level, token)})
         return id
+
+    def cancels(self, id):
+        self.sends(method="notifications/cancelled", params={"requestId": id})
 
     def says_no_more(self):
         self.session.says_no_more()

@@ -21,8 +21,8 @@ class Http:
             self.id, self.hello = headers["Mcp-Session-Id"], json.loads(body)
             assert self.post({"method": "notifications/initialized"})[0] == 202
 
-    def open(self, method, body=None, **headers):
-        """The response, still open, on a connection of its own."""
+    def begin(self, method, body=None, **headers):
+        """A connection on which a request is sent; its response may not begin for seconds."""
         connection = http.client.HTTPConnection(self.netloc, timeout=40)
         headers = {"Accept": BOTH, "Content-Type": "application/json",
                    **({"Mcp-Session-Id": self.id} if self.id else {}),
@@ -33,6 +33,11 @@ class Http:
             body = json.dumps(body)
         connection.request(method, self.path, body, {
             name: value for name, value in headers.items() if value is not None})
+        return connection
+
+    def open(self, method, body=None, **headers):
+        """The response, still open, on a connection of its own."""
+        connection = self.begin(method, body, **headers)
         response = connection.getresponse()
         response.connection = connection
         return response

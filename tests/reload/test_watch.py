@@ -182,6 +182,7 @@ def test_a_terminal_that_is_closed_ends_the_router_but_not_under_nohup(config, h
     ours, its = pty.openpty()
 
     def take_the_terminal():
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)    # the tests may run under nohup too
         os.setsid()
         fcntl.ioctl(its, termios.TIOCSCTTY, 0)
     router = subprocess.Popen(

@@ -64,6 +64,9 @@ def test_a_modern_request_says_in_its_headers_what_it_is(serve, connect):
     for method, params, name in (("tools/call", {"name": "Zoë", "arguments": {}},
                                   "=?base64?Wm/Dqw==?="),
                                  ("resources/read", {"uri": "a://b"}, "a://b"),
+                                 ("tasks/get", {"taskId": "1"}, "1"),
+                                 ("tasks/update", {"taskId": "1"}, "1"),
+                                 ("tasks/cancel", {"taskId": "1"}, "1"),
                                  ("tools/list", {}, None)):
         ask(remote, method, **modern(**params))
         headers, _ = sees(server, method)

@@ -1,17 +1,17 @@
 """server/discover: what clients of revision 2026-07-28 are told before they ask anything else."""
 
 import pytest
-from modern_world import META, TASKS, ModernClient, World, legacy, modern
+from modern_client import META, TASKS, BothEras, legacy, modern, modern_client
 
 EXTENSIONS = {META + "tasks": {}, META + "ui": {"mimeTypes": ["text/html;profile=mcp-app"]}}
 
 
 def discover(world, name=None):
-    return ModernClient(world, name).asks("server/discover").get()
+    return modern_client(world, name).asks("server/discover").get()
 
 
 def test_the_answer_has_what_this_revision_wants_of_it():
-    world = World(a=modern(instructions="Be kind."), b=legacy())
+    world = BothEras(a=modern(instructions="Be kind."), b=legacy())
     answer = discover(world)["result"]
     assert answer["supportedVersions"][:2] == ["2026-07-28", "2025-11-25"]
     assert answer["resultType"] == "complete"
@@ -22,13 +22,13 @@ def test_the_answer_has_what_this_revision_wants_of_it():
 
 @pytest.mark.parametrize("name", ["a", None])
 def test_the_extensions_of_a_modern_server_are_offered_to_modern_clients(name):
-    world = World(a=modern(capabilities={"extensions": EXTENSIONS}))
+    world = BothEras(a=modern(capabilities={"extensions": EXTENSIONS}))
     assert discover(world, name)["result"]["capabilities"]["extensions"] == EXTENSIONS
 
 
 @pytest.mark.parametrize("name", ["a", None])
 def test_the_tasks_of_a_modern_server_are_not_offered_to_legacy_clients(name):
-    world = World(a=modern(capabilities={"extensions": EXTENSIONS}))
+    world = BothEras(a=modern(capabilities={"extensions": EXTENSIONS}))
     said = world.new_client(name).initialize()
     assert said["capabilities"]["extensions"] == {META + "ui": EXTENSIONS[META + "ui"]}
 
@@ -36,14 +36,14 @@ def test_the_tasks_of_a_modern_server_are_not_offered_to_legacy_clients(name):
 @pytest.mark.parametrize("name", ["a", None])
 def test_the_tasks_of_a_legacy_server_are_not_offered_to_modern_clients(name):
     capabilities = {"tasks": {"list": {}}, "extensions": EXTENSIONS}
-    world = World(a=legacy(capabilities=capabilities))
+    world = BothEras(a=legacy(capabilities=capabilities))
     offered = discover(world, name)["result"]["capabilities"]
     assert "tasks" not in offered
     assert offered["extensions"] == {META + "ui": EXTENSIONS[META + "ui"]}
 
 
 def test_the_tasks_of_both_eras_are_told_apart_on_the_same_surface():
-    world = World(a=modern(capabilities=TASKS), b=legacy(capabilities={"tasks": {"list": {}}}))
+    world = BothEras(a=modern(capabilities=TASKS), b=legacy(capabilities={"tasks": {"list": {}}}))
     offered = discover(world)["result"]["capabilities"]
     assert offered["extensions"] == TASKS["extensions"] and "tasks" not in offered
     offered = world.new_client().initialize()["capabilities"]
@@ -52,16 +52,16 @@ def test_the_tasks_of_both_eras_are_told_apart_on_the_same_surface():
 
 
 def test_all_together_are_discovered_soon_though_a_server_is_slow():
-    world = World(a=modern(), b=modern(discovers="silence", initializes="silence"))
-    asked = ModernClient(world).asks("server/discover")
+    world = BothEras(a=modern(), b=modern(discovers="silence", initializes="silence"))
+    asked = modern_client(world).asks("server/discover")
     assert asked.gets() == []
     world.clock.advance(3.0)
     assert "result" in asked.get()
 
 
 def test_one_server_that_is_slow_is_discovered_when_it_is_up():
-    world = World(a=modern(discovers="silence", initializes="silence"))
-    asked = ModernClient(world, "a").asks("server/discover")
+    world = BothEras(a=modern(discovers="silence", initializes="silence"))
+    asked = modern_client(world, "a").asks("server/discover")
     world.clock.advance(5.0)
     assert asked.gets() == []
     world["a"].answer_discover()
@@ -70,13 +70,13 @@ def test_one_server_that_is_slow_is_discovered_when_it_is_up():
 
 
 def test_one_server_that_is_too_slow_gets_an_error_before_its_client_gives_up():
-    world = World(a=modern(discovers="silence", initializes="silence"))
-    asked = ModernClient(world, "a").asks("server/discover")
+    world = BothEras(a=modern(discovers="silence", initializes="silence"))
+    asked = modern_client(world, "a").asks("server/discover")
     world.clock.advance(8.0)
     assert asked.get()["error"]["message"] == 'server "a" is not running: starting'
 
 
 def test_one_server_that_has_failed_says_why():
-    world = World(a=modern(missing=True))
+    world = BothEras(a=modern(missing=True))
     assert discover(world, "a")["error"]["message"] == (
         'server "a" is not running: the command was not found')

@@ -7,7 +7,7 @@ import pytest
 from modern_by_hand import Played, asks, calls, error_of, in_base64
 
 from transports.fabric.messages import VERSION_KEY
-from transports.stateless.parameters import marked
+from transports.stateless.header_checks import marked
 
 from world import World, offers
 

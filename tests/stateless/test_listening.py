@@ -1,7 +1,7 @@
 """subscriptions/listen: one stream of what the client has asked for, in front of every server."""
 
 import pytest
-from modern_world import META, ModernClient, PipedClient, World, legacy, modern
+from modern_client import META, BothEras, PipedClient, legacy, modern, modern_client
 
 from transports.stateless.listening import MOST_NAMED, SUBSCRIBE_SECONDS
 from upstreams.config.entries import Config
@@ -28,7 +28,7 @@ def new(**more):
 
 
 def listens(world, name=None, id="L", client=None, **notifications):
-    return (client or ModernClient(world, name)).asks(LISTEN, id=id, notifications=notifications)
+    return (client or modern_client(world, name)).asks(LISTEN, id=id, notifications=notifications)
 
 
 def acknowledged(id="L", **notifications):
@@ -53,7 +53,7 @@ def changes(world, uri, label="a"):
 
 @each_surface
 def test_it_is_acknowledged_first_and_then_brings_what_was_asked_for(name):
-    world = World(a=old())
+    world = BothEras(a=old())
     asked = listens(world, name, toolsListChanged=True, promptsListChanged=False)
     assert asked.get() == acknowledged(toolsListChanged=True)
     for method in (PROMPTS, TOOLS, "notifications/resources/list_changed"):
@@ -62,13 +62,13 @@ def test_it_is_acknowledged_first_and_then_brings_what_was_asked_for(name):
 
 
 def test_the_subscriptions_id_is_that_of_the_request_a_number_too():
-    world = World(a=old())
+    world = BothEras(a=old())
     asked = listens(world, id=7)
     assert asked.get() == acknowledged(id=7)
 
 
 def test_what_the_server_does_not_tell_is_left_out():
-    world = World(a=old(capabilities={"tools": {}}, resources=()))
+    world = BothEras(a=old(capabilities={"tools": {}}, resources=()))
     asked = listens(world, "a", toolsListChanged=True, resourceSubscriptions=["x:/1"])
     assert answers_all(world, error={"code": -32601, "message": "no"}) == [
         ("resources/subscribe", "x:/1")]
@@ -80,14 +80,14 @@ def test_what_the_server_does_not_tell_is_left_out():
     {"resourceSubscriptions": ["x"] * (MOST_NAMED + 1)}, {"taskIds": {}},
     {"resourceSubscriptions": ["x" * 1_000_001]}])
 def test_a_filter_that_is_none_or_too_much_is_refused(notifications):
-    world = World(a=old())
-    asked = ModernClient(world).asks(LISTEN, notifications=notifications)
+    world = BothEras(a=old())
+    asked = modern_client(world).asks(LISTEN, notifications=notifications)
     assert asked.get()["error"]["code"] == -32602
     assert world.router.sessions.all() == []
 
 
 def test_what_a_server_puts_into_a_notification_goes_on_but_for_a_meta_that_is_none():
-    world = World(a=old())
+    world = BothEras(a=old())
     asked = listens(world, toolsListChanged=True)
     asked.gets()
     world["a"].says(method=TOOLS, params={"more": 1, "_meta": {"x": 2}})
@@ -97,9 +97,9 @@ def test_what_a_server_puts_into_a_notification_goes_on_but_for_a_meta_that_is_n
 
 
 def test_log_lines_and_progress_are_none_of_it():
-    world = World(a=old(capabilities={**CHANGES, "logging": {}}))
-    asked = ModernClient(world).asks(
-        LISTEN, _meta={META + "logLevel": "debug", "progressToken": "p"}, notifications={})
+    world = BothEras(a=old(capabilities={**CHANGES, "logging": {}}))
+    asked = modern_client(world).asks(
+        LISTEN, level="debug", token="p", notifications={})
     asked.gets()
     world["a"].takes()
     world["a"].says(method="notifications/message", params={"level": "error", "data": "x"})
@@ -112,7 +112,7 @@ def test_log_lines_and_progress_are_none_of_it():
 
 @each_surface
 def test_updates_of_a_legacy_servers_resources_come_to_those_who_listen_to_them(name):
-    world = World(a=old())
+    world = BothEras(a=old())
     asked = listens(world, name, resourceSubscriptions=["x:/1"])
     assert asked.gets() == []
     assert answers_all(world) == [("resources/subscribe", "x:/1")]
@@ -125,7 +125,7 @@ def test_updates_of_a_legacy_servers_resources_come_to_those_who_listen_to_them(
 
 @each_surface
 def test_updates_of_a_modern_servers_resources_come_to_those_who_listen_to_them(name):
-    world = World(a=new())
+    world = BothEras(a=new())
     world["a"].takes()
     asked = listens(world, name, resourceSubscriptions=["x:/1"])
     sent = [message for message in world["a"].takes() if message["method"] == LISTEN][-1]
@@ -137,7 +137,7 @@ def test_updates_of_a_modern_servers_resources_come_to_those_who_listen_to_them(
 
 
 def test_each_resource_is_asked_of_the_server_that_has_it():
-    world = World(a=old(), b=old(resources=["y:/1"]))
+    world = BothEras(a=old(), b=old(resources=["y:/1"]))
     asked = listens(world, resourceSubscriptions=["y:/1", "x:/1"])
     assert answers_all(world) == [("resources/subscribe", "x:/1")] and asked.gets() == []
     assert answers_all(world, "b") == [("resources/subscribe", "y:/1")]
@@ -145,7 +145,7 @@ def test_each_resource_is_asked_of_the_server_that_has_it():
 
 
 def test_a_server_that_does_not_answer_holds_the_acknowledgement_back_for_a_while_only():
-    world = World(a=old(), b=old(resources=["y:/1"]))
+    world = BothEras(a=old(), b=old(resources=["y:/1"]))
     asked = listens(world, toolsListChanged=True, resourceSubscriptions=["y:/1", "x:/1"])
     answers_all(world)
     world["a"].says(method=TOOLS)   # it comes behind the acknowledgement
@@ -157,26 +157,26 @@ def test_a_server_that_does_not_answer_holds_the_acknowledgement_back_for_a_whil
 
 
 def test_two_who_listen_to_the_same_resource_are_told_each_and_the_last_one_ends_it():
-    world = World(a=old())
+    world = BothEras(a=old())
     one, other = (listens(world, resourceSubscriptions=["x:/1"]) for _ in range(2))
     assert answers_all(world) == [("resources/subscribe", "x:/1")]
-    one.leaves()
+    one.hangs_up()
     assert world["a"].takes() == []
     other.gets()
     changes(world, "x:/1")
     assert other.get()["method"] == UPDATED
-    other.leaves()
+    other.hangs_up()
     assert answers_all(world) == [("resources/unsubscribe", "x:/1")]
     assert world.router.sessions.all() == []
 
 
 def test_a_legacy_client_keeps_its_subscription_when_one_who_listens_leaves():
-    world = World(a=old())
+    world = BothEras(a=old())
     client = world.client("a")
     client.asks("resources/subscribe", uri="x:/1")
     asked = listens(world, resourceSubscriptions=["x:/1"])
     answers_all(world)
-    asked.leaves()
+    asked.hangs_up()
     client.gets()
     changes(world, "x:/1")
     assert client.get()["method"] == UPDATED
@@ -184,7 +184,7 @@ def test_a_legacy_client_keeps_its_subscription_when_one_who_listens_leaves():
 
 @pytest.mark.parametrize("server, era", [(old, "legacy"), (new, "modern")])
 def test_after_a_restart_of_the_server_all_is_as_before(server, era):
-    world = World(a=server())
+    world = BothEras(a=server())
     asked = listens(world, "a", toolsListChanged=True, resourceSubscriptions=["x:/1"])
     answers_all(world) if era == "legacy" else None
     assert asked.get()["method"] == ACKNOWLEDGED
@@ -207,14 +207,14 @@ def test_after_a_restart_of_the_server_all_is_as_before(server, era):
 
 
 def test_a_single_server_that_is_not_running_is_an_error():
-    world = World(a=old(missing=True))
+    world = BothEras(a=old(missing=True))
     error = listens(world, "a", toolsListChanged=True).get()["error"]
     assert "was not found" in error["message"]
     assert world.router.sessions.all() == []
 
 
 def test_a_slow_server_is_waited_for_but_not_for_long():
-    world = World(a=old(), b=old(slow=True))
+    world = BothEras(a=old(), b=old(slow=True))
     asked = listens(world, toolsListChanged=True)
     assert asked.gets() == []
     world.clock.advance(3)
@@ -224,7 +224,7 @@ def test_a_slow_server_is_waited_for_but_not_for_long():
 
 
 def test_a_server_that_the_config_adds_is_heard():
-    world = World(a=old())
+    world = BothEras(a=old())
     asked = listens(world, toolsListChanged=True)
     asked.gets()
     world.offers["b"] = old()
@@ -235,7 +235,7 @@ def test_a_server_that_the_config_adds_is_heard():
 
 
 def test_a_server_that_the_config_changes_is_subscribed_to_again():
-    world = World(a=old())
+    world = BothEras(a=old())
     asked = listens(world, resourceSubscriptions=["x:/1"])
     answers_all(world)
     reload(world.router, Config({"a": entry("a", args=["new"])}, {}))
@@ -248,7 +248,7 @@ def test_a_server_that_the_config_changes_is_subscribed_to_again():
 
 
 def test_a_single_server_that_the_config_takes_away_ends_it():
-    world = World(a=old(), b=old())
+    world = BothEras(a=old(), b=old())
     asked = listens(world, "b", toolsListChanged=True)
     asked.gets()
     reload(world.router, Config({"a": entry("a")}, {}))
@@ -257,7 +257,7 @@ def test_a_single_server_that_the_config_takes_away_ends_it():
 
 
 def test_a_group_hears_its_own_servers_only():
-    world = World(groups={"few": ["a"]}, a=old(), b=old())
+    world = BothEras(groups={"few": ["a"]}, a=old(), b=old())
     asked = listens(world, "few", toolsListChanged=True)
     asked.gets()
     world["b"].says(method=TOOLS)
@@ -270,7 +270,7 @@ def test_a_group_hears_its_own_servers_only():
 
 
 def test_the_router_ends_it_with_an_answer():
-    world = World(a=old())
+    world = BothEras(a=old())
     asked = listens(world, toolsListChanged=True)
     asked.gets()
     world.router.leave(asked.session)
@@ -282,9 +282,9 @@ def test_the_router_ends_it_with_an_answer():
 
 
 def test_a_client_that_leaves_before_the_acknowledgement_leaves_nothing_behind():
-    world = World(a=old())
+    world = BothEras(a=old())
     asked = listens(world, resourceSubscriptions=["x:/1"])
-    asked.leaves()
+    asked.hangs_up()
     answers_all(world)
     world.clock.advance(SUBSCRIBE_SECONDS)
     assert asked.gets() == [] and world.router.sessions.all() == []
@@ -295,7 +295,7 @@ def test_a_client_that_leaves_before_the_acknowledgement_leaves_nothing_behind()
 
 
 def piped(**servers):
-    world = World(share=False, **servers)
+    world = BothEras(share=False, **servers)
     return world, PipedClient(world)
 
 

@@ -6,7 +6,7 @@ import json
 import signal
 import subprocess
 
-from modern_world import META, meta
+from modern_client import META, meta
 
 import by_hand
 from by_hand import BOTH, ROUTER
@@ -18,7 +18,7 @@ END = {META + "subscriptionId": "L"}
 
 def listen(**notifications):
     return {"id": "L", "method": LISTEN, "params": {
-        "notifications": notifications, "_meta": meta()}}
+        "notifications": notifications, "_meta": meta({})}}
 
 
 @contextlib.contextmanager

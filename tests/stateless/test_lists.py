@@ -1,7 +1,7 @@
 """Lists, as clients of revision 2026-07-28 see them: how long they may keep one, and for whom."""
 
 import pytest
-from modern_world import META, ModernClient, World, legacy, modern
+from modern_client import META, BothEras, legacy, modern, modern_client
 
 HINTS = {"ttlMs": 60000, "cacheScope": "public"}
 
@@ -23,7 +23,7 @@ def listed(world, **parts):
     """What a list of all servers together says beside the items, from these parts."""
     for label, part in parts.items():
         answers(world, label)
-    asked = ModernClient(world).asks("tools/list")
+    asked = modern_client(world).asks("tools/list")
     for label, part in parts.items():
         answers(world, label, **part)
     answer = asked.get()["result"]
@@ -32,12 +32,12 @@ def listed(world, **parts):
 
 
 def test_a_list_of_all_may_be_kept_as_long_as_each_of_its_parts():
-    world = World(a=plays_lists(), b=plays_lists())
+    world = BothEras(a=plays_lists(), b=plays_lists())
     assert listed(world, a=HINTS, b={**HINTS, "ttlMs": 5000}) == (5000, "public")
 
 
 def test_a_list_with_one_private_part_is_private():
-    world = World(a=plays_lists(), b=plays_lists())
+    world = BothEras(a=plays_lists(), b=plays_lists())
     assert listed(world, a=HINTS, b={**HINTS, "cacheScope": "private"}) == (60000, "private")
 
 
@@ -45,15 +45,15 @@ def test_a_list_with_one_private_part_is_private():
     {}, {"ttlMs": -1}, {"ttlMs": "60000"}, {"ttlMs": True}, {"ttlMs": None}, {"ttlMs": 1e5},
     {"cacheScope": "everybody"}, {"cacheScope": ["public"]}])
 def test_a_part_without_a_hint_or_with_none_that_can_be_read_is_not_to_be_kept(part):
-    world = World(a=plays_lists(), b=plays_lists())
+    world = BothEras(a=plays_lists(), b=plays_lists())
     seconds, scope = listed(world, a=HINTS, b=part)
     assert seconds == 0 if "cacheScope" not in part else scope == "private"
 
 
 def test_a_list_in_front_of_a_legacy_server_is_not_to_be_kept():
-    world = World(a=plays_lists(), b=legacy(tools=["b"]))
+    world = BothEras(a=plays_lists(), b=legacy(tools=["b"]))
     answers(world, "a")
-    asked = ModernClient(world).asks("tools/list")
+    asked = modern_client(world).asks("tools/list")
     answers(world, "a", **HINTS)
     answer = asked.get()["result"]
     assert (answer["ttlMs"], answer["cacheScope"]) == (0, "private")
@@ -61,15 +61,15 @@ def test_a_list_in_front_of_a_legacy_server_is_not_to_be_kept():
 
 
 def test_a_list_that_lacks_a_server_is_not_to_be_kept():
-    world = World(a=plays_lists(), b=modern(missing=True))
+    world = BothEras(a=plays_lists(), b=modern(missing=True))
     assert listed(world, a=HINTS) == (0, "private")
 
 
 def test_a_list_that_came_without_a_slow_server_is_not_to_be_kept():
-    world = World(a=plays_lists(), b=plays_lists())
+    world = BothEras(a=plays_lists(), b=plays_lists())
     for label in "ab":
         answers(world, label)
-    asked = ModernClient(world).asks("tools/list")
+    asked = modern_client(world).asks("tools/list")
     answers(world, "a", **HINTS)
     world.clock.advance(10)
     answer = asked.get()["result"]
@@ -77,9 +77,9 @@ def test_a_list_that_came_without_a_slow_server_is_not_to_be_kept():
 
 
 def test_of_several_pages_the_shortest_time_counts():
-    world = World(a=plays_lists())
+    world = BothEras(a=plays_lists())
     answers(world, "a")
-    asked = ModernClient(world).asks("tools/list")
+    asked = modern_client(world).asks("tools/list")
     answers(world, "a", **HINTS, nextCursor="2")
     answers(world, "a", **{**HINTS, "ttlMs": 7})
     answer = asked.get()["result"]
@@ -87,9 +87,9 @@ def test_of_several_pages_the_shortest_time_counts():
 
 
 def test_a_list_of_one_server_is_passed_on_page_by_page_with_its_hints():
-    world = World(a=plays_lists())
+    world = BothEras(a=plays_lists())
     answers(world, "a")
-    client = ModernClient(world, "a")
+    client = modern_client(world, "a")
     asked = client.asks("tools/list")
     answers(world, "a", **HINTS, nextCursor="2")
     answer = asked.get()["result"]
@@ -99,14 +99,14 @@ def test_a_list_of_one_server_is_passed_on_page_by_page_with_its_hints():
 
 
 def test_a_list_of_one_legacy_server_is_completed():
-    world = World(a=legacy())
-    answer = ModernClient(world, "a").asks("tools/list").get()["result"]
+    world = BothEras(a=legacy())
+    answer = modern_client(world, "a").asks("tools/list").get()["result"]
     assert answer == {"resultType": "complete", "tools": [{"name": "t"}], "ttlMs": 0,
                       "cacheScope": "private",
                       "_meta": {META + "serverInfo": {"name": "a", "version": "1"}}}
 
 
 def test_a_list_of_no_server_is_not_to_be_kept():
-    world = World(a=legacy())
-    answer = ModernClient(world).asks("prompts/list").get()["result"]
+    world = BothEras(a=legacy())
+    answer = modern_client(world).asks("prompts/list").get()["result"]
     assert (answer["prompts"], answer["ttlMs"], answer["cacheScope"]) == ([], 0, "private")

@@ -1,7 +1,7 @@
 """Tasks of the extension (SEP-2663): ids on both surfaces, in all that has one."""
 
 import pytest
-from modern_world import META, TASKS, ModernClient, World, legacy, modern
+from modern_client import META, TASKS, BothEras, legacy, modern, modern_client
 
 EXTENSION = {"capabilities": {"tools": {}, **TASKS}}
 WORKING = {"status": "working", "createdAt": "now", "lastUpdatedAt": "now", "ttlMs": None}
@@ -12,12 +12,12 @@ BOTH = pytest.mark.parametrize("name, prefix", [("a", ""), (None, "a__"), ("few"
 
 
 def world_of(**servers):
-    return World(groups={"few": ["a"]}, **(servers or {"a": modern(**EXTENSION),
+    return BothEras(groups={"few": ["a"]}, **(servers or {"a": modern(**EXTENSION),
                                                        "b": modern(**EXTENSION)}))
 
 
 def client_of(world, name=None):
-    return ModernClient(world, name, TASKS)
+    return modern_client(world, name, TASKS)
 
 
 def told(world, label="a"):
@@ -71,7 +71,7 @@ def test_two_servers_may_give_their_tasks_the_same_id():
 
 
 def test_the_longest_name_of_a_server_counts_where_one_begins_with_the_other():
-    world = World(a=modern(**EXTENSION, config={"prefix": "x__"}),
+    world = BothEras(a=modern(**EXTENSION, config={"prefix": "x__"}),
                   a__b=modern(**EXTENSION, config={"prefix": "y__"}))
     client_of(world).asks("tasks/get", taskId="a__b__1")
     assert told(world, "a__b")[1] == {"taskId": "1"} and world["a"].takes() == []
@@ -87,7 +87,7 @@ def test_an_id_that_names_no_server_is_unknown():
 
 def test_a_client_that_has_not_declared_the_extension_learns_nothing_of_tasks():
     world = world_of()
-    client = ModernClient(world)
+    client = modern_client(world)
     missing = {"requiredCapabilities": TASKS}
     for method, params in [("tasks/get", {"taskId": "c__1"}),
                            (LISTEN, {"notifications": {"taskIds": ["a__1"]}})]:
@@ -101,21 +101,21 @@ def test_a_client_that_has_not_declared_the_extension_learns_nothing_of_tasks():
 @pytest.mark.parametrize("method", ["tasks/get", "tasks/update", "tasks/cancel", "tasks/result",
                                     "tasks/list"])
 def test_the_tasks_of_a_legacy_server_are_not_there_for_modern_clients(method, name, id):
-    world = World(a=legacy(capabilities={"tools": {}, "tasks": {"list": {}}}))
+    world = BothEras(a=legacy(capabilities={"tools": {}, "tasks": {"list": {}}}))
     error = client_of(world, name).asks(method, taskId=id).get()["error"]
     assert error["code"] == -32601 and world["a"].takes() == []
 
 
 def test_a_legacy_server_is_not_asked_for_a_task_of_its_own_kind():
-    world = World(a=legacy(capabilities={"tools": {}, "tasks": {}}))
+    world = BothEras(a=legacy(capabilities={"tools": {}, "tasks": {}}))
     client_of(world, "a").asks("tools/call", name="t", task={"ttl": 1})
     assert told(world)[1] == {"name": "t"}
 
 
 def test_a_legacy_server_does_not_hear_that_its_client_knows_the_extension():
-    world = World(a=legacy())
+    world = BothEras(a=legacy())
     capabilities = {**TASKS, "elicitation": {}}
-    ModernClient(world, "a", capabilities).asks("tools/call", name="t")
+    modern_client(world, "a", capabilities).asks("tools/call", name="t")
     own = world.made[-1]
     assert own.initialize["params"]["capabilities"] == {"elicitation": {}, "extensions": {}}
 
@@ -199,11 +199,13 @@ def test_nobody_else_hears_of_a_task():
     followed = follows(world, "a__1")
     subscription, _ = agrees(world)
     followed.gets()
-    legacy_client, other = world.client(), ModernClient(world).asks(
+    legacy_client, other = world.client(), modern_client(world).asks(
         LISTEN, notifications={"toolsListChanged": True})
     legacy_client.asks("tools/list")
     legacy_client.gets(), other.gets()
     says_status(world, subscription)
+    for id in ([], {}, None, 1, "2"):
+        says_status(world, subscription, id)
     world["a"].says(method=STATUS, params={"taskId": "1", **WORKING})
     world["a"].says(method=STATUS, params={"taskId": "1", "_meta": {SUBSCRIPTION: [1]}})
     assert len(followed.gets()) == 1
@@ -214,7 +216,7 @@ def test_a_client_that_hangs_up_has_its_subscription_cancelled():
     world = world_of()
     asked = follows(world, "a__1")
     subscription, _ = agrees(world)
-    asked.leaves()
+    asked.hangs_up()
     assert world["a"].take() == {"method": "notifications/cancelled", "params": {
         "requestId": subscription, "reason": "its client has left"}}
     says_status(world, subscription)
@@ -234,6 +236,23 @@ def test_a_server_that_was_restarted_is_asked_again():
     assert [message["method"] for message in asked.gets()] == [STATUS]
 
 
+@pytest.mark.parametrize("server", [legacy(), modern()])
+def test_a_server_without_such_tasks_is_not_asked(server):
+    world = world_of(a=server)
+    assert follows(world, "a__1").get()["params"]["notifications"] == {"taskIds": []}
+    assert [message["method"] for message in world["a"].takes()] == []
+
+
+@pytest.mark.parametrize("only", [None, {}, "1", [{}, [1], 1, None]])
+def test_a_server_may_agree_to_rubbish(only):
+    world = world_of()
+    asked = follows(world, "a__1")
+    message = world["a"].take()
+    world["a"].says(method=ACKNOWLEDGED, params={
+        "_meta": {SUBSCRIPTION: message["id"]}, "notifications": {"taskIds": only}})
+    assert asked.get()["params"]["notifications"] == {"taskIds": []}
+
+
 @pytest.mark.parametrize("code", [-32601, -32602, -32000])
 def test_a_server_that_refuses_is_left_out(code):
     world = world_of()
@@ -242,6 +261,19 @@ def test_a_server_that_refuses_is_left_out(code):
     assert asked.get()["params"]["notifications"] == {"taskIds": []}
     world.clock.advance(100)
     assert world["a"].takes() == []
+
+
+def test_no_more_than_a_hundred_follow_tasks_of_a_server_at_a_time(monkeypatch):
+    monkeypatch.setattr("transports.stateless.tasks.MOST_FOLLOWED", 2)
+    world = world_of()
+    one, other, third = (follows(world, "a__1") for _ in range(3))
+    assert third.get()["params"]["notifications"] == {"taskIds": []}
+    assert len(world["a"].takes()) == 2
+    one.hangs_up()
+    world["a"].takes()
+    fourth = follows(world, "a__1")
+    agrees(world)
+    assert fourth.get()["params"]["notifications"] == {"taskIds": ["a__1"]}
 
 
 def test_a_server_that_ends_the_subscription_is_asked_again_and_after_growing_pauses():

@@ -2,6 +2,7 @@
 
 import ast
 import builtins
+import functools
 import importlib
 import inspect
 import re
@@ -158,10 +159,17 @@ OURS_TREE = ast.Module([tree for path, tree in TREES.items() if folder_of(path) 
 OURS = functions(OURS_TREE)
 
 
+@functools.cache
 def methods(owner):
     """As `functions` of a class, with those of the classes that it is made of."""
     bases = [methods(node) for base in owner.bases for node in OURS.get(ast.unparse(base), ())]
     return {name: nodes for each in [*bases, functions(owner)] for name, nodes in each.items()}
+
+
+@functools.cache
+def calls_in(node):
+    """The name of each function that is called in it."""
+    return [ast.unparse(call.func) for call in ast.walk(node) if isinstance(call, ast.Call)]
 
 
 def harm_in(nodes, owner, seen=()):
@@ -170,9 +178,7 @@ def harm_in(nodes, owner, seen=()):
     A function of ours is harmless if all that it calls is; a class if its __init__ is.
     """
     found = set()
-    for call in (node for outer in nodes for node in ast.walk(outer)
-                 if isinstance(node, ast.Call)):
-        name = ast.unparse(call.func)
+    for name in (name for node in nodes for name in calls_in(node)):
         last = name.split(".")[-1]
         if last in HARMLESS or name.removeprefix("self.") in HARMLESS or last in seen:
             continue

@@ -6,8 +6,7 @@ import types
 import hypothesis
 from hypothesis import strategies as st
 
-from transports.stateless.header_checks import check_parameters
-from transports.stateless.parameters import marked
+from transports.stateless.header_checks import check_parameters, marked
 from upstreams.connections.remote.message_headers import parameters_of, values
 
 NAMES = st.sampled_from(["a", "b", "c"])

@@ -6,6 +6,7 @@ import math
 import threading
 
 log = logging.getLogger("router")   # of the whole program, see transports/program/log.py
+MOST_LATE = 30      # texts
 
 
 class Hidden:
@@ -14,16 +15,21 @@ class Hidden:
     texts = ()      # the longest first; replaced by one assignment
 
     def __init__(self):
-        self._lock = threading.Lock()   # protects the change of `texts`
+        self._lock = threading.Lock()
+        self._late = []     # protected by _lock, as a change of `texts`: what was replaced last
 
     def add(self, secrets, instead_of=()):
-        """Hide these from now on, in each form that they are written in, in place of others."""
+        """Hide these from now on, in each form that they are written in, in place of others, which
+        may be good for a while, and be repeated: they go when MOST_LATE more have been replaced.
+        """
         new, old = ({form for secret in each for form in (
             secret, repr(secret)[1:-1], repr(secret + "'\"")[1:-4],     # which quotes are escaped
             json.dumps(secret)[1:-1], printable(secret))}   # in a repr depends on the text around
             for each in (secrets, instead_of))
         with self._lock:
-            self.texts = tuple(sorted({*self.texts} - old | new, key=len, reverse=True))
+            late = [text for text in dict.fromkeys([*self._late, *old]) if text not in new]
+            gone, self._late = late[:-MOST_LATE], late[-MOST_LATE:]
+            self.texts = tuple(sorted({*self.texts}.difference(gone) | new, key=len, reverse=True))
 
 
 hidden = Hidden()
@@ -55,13 +61,13 @@ def redacted(secrets, text, most=math.inf):
 
 
 def outline(value, depth=3):
-    """As much of a JSON value from outside as a person wants to see."""
+    """As much of a JSON value from outside as a person wants to see, and may."""
     if isinstance(value, str):
-        return value[:200]
+        return redacted(hidden.texts, value, 200)
     if not isinstance(value, (dict, list)):
         return value
     if not depth:
         return "…" if value else value
     if isinstance(value, list):
         return [outline(each, depth - 1) for each in value[:30]]
-    return {key[:200]: outline(value[key], depth - 1) for key in list(value)[:30]}
+    return {outline(key): outline(value[key], depth - 1) for key in list(value)[:30]}

@@ -16,7 +16,6 @@ In reading order:
     answers.py          the form of an answer, in this era
     parked.py           calls whose client was asked something, and is to come back
     listening.py        subscriptions/listen: a request that lasts, and brings what changes
-    parameters.py       which arguments of a tool are repeated in headers
     tasks.py            calls that go on after their answer, and the ids of these
     header_checks.py    what the headers of a POST must say
     http_post.py        a POST at /mcp, and its answer

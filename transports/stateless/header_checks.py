@@ -1,13 +1,18 @@
 """What the headers of a POST must say: the same as its body, for whoever reads only them on
-the way (2026-07-28, Streamable HTTP, Server Validation)."""
+the way (2026-07-28, Streamable HTTP, Server Validation).
+
+That goes for the arguments of a tool too which the schema of its arguments marks with
+`x-mcp-header`. A tool with an invalid mark stays in the lists: its clients are to leave it out,
+and to say why. If one calls it nevertheless, no header is expected.
+"""
 
 import base64
 import binascii
 import re
+import weakref
 
 from transports.fabric.messages import MODERN_REVISION, VERSION_KEY, Refused, dig
 
-from .parameters import parameters_of
 from .stateless import unsupported
 
 HEADER_MISMATCH = -32020    # 2026-07-28, HeaderMismatchError
@@ -19,6 +24,17 @@ _BEGINS, _ENDS = "=?base64?", "?="
 _ALLOWED = re.compile(r"[\t -~]*")      # Value Encoding
 _WHOLE = re.compile(r"(-?[0-9]{1,400})(?:\.0{1,400})?")
 _BROKEN = re.compile(r"-?[0-9]{1,400}(?:\.[0-9]{1,400})?(?:[eE][-+]?[0-9]{1,3})?")
+
+MARK = "x-mcp-header"
+MOST_MARKS = 100        # of one tool; more would not fit into the header of a request
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")     # RFC 9110, Tokens
+_TYPES = ("string", "integer", "boolean")
+_VALUES = ("default", "const", "enum", "examples", MARK)    # they hold no schemas
+_NAMED = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
+
+# Catalog → (its list of tools, {own name: tool}, {own name: what `marked` has found in it}). Each
+# list is looked through once, and each tool that is called.
+_known = weakref.WeakKeyDictionary()
 
 
 def check_headers(request, message):
@@ -123,3 +139,61 @@ def decoded(text):
         return data.decode("utf-8", "surrogatepass")
     except (binascii.Error, ValueError):
         return None
+
+
+# -- the marks in schemas
+
+
+def parameters_of(catalog, own):
+    """{end of the header's name, in small letters: path in the arguments} of the tool that has
+    this own name in the list that its server has given last; {} if that is not known."""
+    items = catalog.lists.get("tools/list")
+    if items is None:
+        return {}
+    listed, tools, found = _known.get(catalog, (None, None, None))
+    if listed is not items:
+        tools, found = {tool["name"]: tool for tool in items}, {}
+        _known[catalog] = items, tools, found
+    if own in tools and own not in found:
+        found[own] = marked(tools[own].get("inputSchema"))
+    return found.get(own, {})
+
+
+def marked(schema):
+    """The same, of one schema; {} if one of its marks is invalid.
+
+    >>> marked({"properties": {"a": {"properties": {
+    ...     "b": {"type": "string", "x-mcp-header": "Region"}}}}})
+    {'region': ('a', 'b')}
+    """
+    found = {}
+    return found if _look(schema, (), found) else {}
+
+
+def _look(schema, path, found):
+    """False for an invalid mark. `path` is None where not all steps are `properties`."""
+    if isinstance(schema, list):
+        return all(_look(part, None, found) for part in schema)
+    if not isinstance(schema, dict):
+        return True
+    if MARK in schema and not _note(schema, path, found):
+        return False
+    for key, value in schema.items():
+        if key in _NAMED and isinstance(value, dict):
+            is_reached = path is not None and key == "properties"
+            if not all(_look(part, (*path, name) if is_reached else None, found)
+                       for name, part in value.items()):
+                return False
+        elif key not in _VALUES and not _look(value, None, found):
+            return False
+    return True
+
+
+def _note(schema, path, found):
+    name = schema[MARK]
+    if not path or not isinstance(name, str) or not _TOKEN.fullmatch(name) \
+            or schema.get("type") not in _TYPES or name.lower() in found \
+            or len(found) == MOST_MARKS:
+        return False
+    found[name.lower()] = path
+    return True

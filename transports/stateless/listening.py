@@ -76,8 +76,7 @@ class Listener:
 
     def start(self):
         session = self._session
-        session.listener, session.log_level = self, None    # it brings no log lines
-        session.message = {"method": self._call.method}     # what else it has need not be kept
+        session.lasts(self)
         session.lasting.listen(self)
         session.stateless.when_opened(session, self._subscribe)
 

@@ -167,9 +167,14 @@ class RequestSession(AskedSession):
             self._pipe.over(self, unasked)
         self.stateless.router.leave(self)
 
+    def lasts(self, listener):
+        """This request is one that lasts. What else it has said need not be kept so long; log
+        lines are not for it."""
+        self.listener, self.log_level = listener, None
+        self.message, self._forwarded = {"method": self.message["method"]}, None
+
     def listen(self, listener):
-        """This request is one that lasts. Without a pipe, it sees the servers as a session does
-        that can be asked nothing."""
+        """Without a pipe, it sees the servers as a session does that can be asked nothing."""
         self.capabilities = {}
         self.stateless.router.pool.join(self)
         self.listed.add(self.message["method"])     # of what changes it is told from now on

@@ -10,8 +10,8 @@ import secrets
 
 from transports.fabric.gather import GrowingPause
 from transports.fabric.messages import (CAPABILITIES_KEY, INVALID_PARAMS, METHOD_NOT_FOUND,
-                                        TASKS_EXTENSION, Refused, dig, request, text_param,
-                                        with_params)
+                                        SERVER_UNAVAILABLE, TASKS_EXTENSION, Refused, dig, request,
+                                        text_param, with_params)
 
 from .answers import MISSING_CAPABILITY
 
@@ -21,6 +21,7 @@ STATUS = "notifications/tasks"
 METHODS = {"tasks/get", "tasks/update", "tasks/cancel"}
 TASK = "task"           # the resultType of an answer that creates one
 SEPARATOR = "__"
+MOST_FOLLOWED = 100     # subscriptions at one server: at a remote one, each has a thread of ours
 PAUSE, LONGEST_PAUSE = 1.0, 60.0    # seconds before a server that has ended is asked again
 FINAL = METHOD_NOT_FOUND, INVALID_PARAMS, MISSING_CAPABILITY
 
@@ -100,8 +101,11 @@ class Following:
         except Refused:
             return      # its request has ended
         try:
-            if upstream is None:
-                raise Refused(METHOD_NOT_FOUND, "its server is not here any more")
+            if upstream is None or dig(upstream.offered, "extensions", TASKS_EXTENSION) is None:
+                raise Refused(METHOD_NOT_FOUND, f"{self._name} has no tasks of this kind")
+            if sum(each.method == LISTEN for each in upstream.life.pending.calls()) \
+                    >= MOST_FOLLOWED:
+                raise Refused(SERVER_UNAVAILABLE, "too many follow tasks of this server already")
             session.surface.call(session, upstream, message, call)
         except Refused as problem:
             call.send(problem.answer(call.id))
@@ -111,11 +115,14 @@ class Following:
             self._ended(dig(message, "error", "code"))
         elif message["method"] == ACKNOWLEDGED:
             agreed = dig(message, "params", "notifications", "taskIds")
-            self._agreed = {id for id in self._ids if isinstance(agreed, list) and id in agreed}
+            agreed = agreed if isinstance(agreed, list) else []
+            self._agreed = {id for id in agreed if isinstance(id, str)}.intersection(self._ids)
             self._pause.reset()
             self._answered()
-        elif message["method"] == STATUS and dig(message, "params", "taskId") in self._agreed:
-            self._hear(with_params(message, taskId=self._seen(message["params"]["taskId"])))
+        elif message["method"] == STATUS:
+            task_id = dig(message, "params", "taskId")
+            if isinstance(task_id, str) and task_id in self._agreed:
+                self._hear(with_params(message, taskId=self._seen(task_id)))
 
     def _seen(self, own):
         return _seen(self._session, self._name, own)

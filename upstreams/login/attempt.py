@@ -48,16 +48,20 @@ class Attempt:
             self._tokens.write(record)
             self._tokens.forget(but=record["issuer"])
         self._done = True
+        # Who uses the tokens hides that, perhaps by now.
+        self._login.secrets.discard(record["client"]["secret"])
         return record
 
     def end(self):
         before = self.before
         if self._login:
             hidden.add((), instead_of=self._login.secrets)
-        if not self._done and before and not before.get(grant.REFRESH):
-            with self._tokens.lock():   # perhaps our client is not known there any more
+        if not self._done and before and before["client"].get("redirect"):
+            with self._tokens.lock():
+                # Perhaps our client is not known there any more: the next login registers anew.
                 if before == self._tokens.read():
-                    self._tokens.write({**before, "client": {}})
+                    self._tokens.write({**before, "client": {**before["client"],
+                                                             "redirect": None}})
 
 
 def log_in(entry, clock, show, stop, pasted=None, seconds=SECONDS):

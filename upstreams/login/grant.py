@@ -218,7 +218,7 @@ def _with_tokens(web, record, form):
 def revoke(web, record):
     """Have the authorization server forget the tokens. False if it cannot. Raises LoginFailed."""
     token = record.get(REFRESH) or record.get("access")
-    if not record.get("revoke") or not token or not record["client"]:
+    if not record.get("revoke") or not token:
         return False
     status, said = _ask(web, record, record["revoke"], {"token": token}, "the revocation endpoint")
     if status != 200:

@@ -156,7 +156,7 @@ def _private(path, flags):
 
 
 def _is_whole(record):
-    """Whether it has all that a login has written. Without a client, see Attempt.end."""
+    """Whether it has all that a login has written. Without a client, see Bearer._refreshed."""
     return isinstance(record, dict) and _has(_PARTS, record) and (
         not record["client"] or _has(_OF_CLIENT, record["client"])) and isinstance(
         record.get("more", []), list) and isinstance(record.get("raised", 0), int)

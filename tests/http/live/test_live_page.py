@@ -21,7 +21,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from processes import ROOT, debian, fake
-from streamable_by_hand import Http, close
+from streamable_by_hand import Http
 
 # No request to the makers of the browser; and a sandbox does not work as root.
 FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
@@ -240,12 +240,12 @@ def test_of_a_call_that_the_client_took_back_no_answer_is_expected(start_router,
     page = open_page(running)
     page.wait_for("#connection", "^connected")
     client = Http(running)
-    response = client.open("POST", client.call(1, "fake__wait"))
+    connection = client.begin("POST", client.call(1, "fake__wait"))
     page.open("tools/call fake__wait")
     page.wait_for("#details", "This call has no answer yet.")
     client.post({"method": "notifications/cancelled", "params": {"requestId": 1}})
     page.wait_for("#details", "The client took this call back after .* ms.")
-    close(response)
+    connection.close()
 
 
 def test_the_filters_choose_by_session_server_method_and_text(start_router, open_page):

@@ -5,8 +5,9 @@ import re
 from upstreams.config import reading
 
 # What has no end stays as it is, up to where it was to come: looking for an end from each quote in
-# it would cost quadratic time.
-_STRING = r'("(?:\\.|[^"\\\n])*"?|/\*(?:(?!\*/).)*\Z)'
+# it would cost quadratic time. No group is repeated for each character: `re` keeps something for
+# each time, and 1 MB took 40 times as long.
+_STRING = r'("[^"\\\n]*(?:\\.[^"\\\n]*)*"?|/\*(?!.*?\*/).*)'
 
 
 def parse(text):
