@@ -124,13 +124,21 @@ def _ask(ask, message, question):
 
 
 class Pipe:
-    """What stdio.py uses of a Router."""
+    """What stdio.py uses of a Router: it stands before it."""
 
     def __init__(self, router):
         self._router, self._stateless = router, Stateless(router)
+        self.names, self.limits = router.names, router.limits
 
     def open(self, transport):
         return self._router.open(transport, kind=PipeSession)
+
+    def leave(self, session):
+        """Its requests end first: what lasts, ends in its own way."""
+        for each in self._router.sessions.all():
+            if each is not session:
+                self._router.leave(each)
+        self._router.leave(session)
 
     def handle(self, session, message, reply_to):
         """As Router.handle."""
