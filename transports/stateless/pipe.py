@@ -88,7 +88,7 @@ class PipeSession(Session):
         with self._lock:
             requests = list(self._requests)
         there = [session for session in requests if session.call.is_at(life)]
-        waiting = [session for session in requests if session.call.last_at() is None]
+        waiting = [session for session in requests if session.call.last_at is None]
         return (there or waiting or [None])[-1]
 
     def ask_early(self):
