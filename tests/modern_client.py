@@ -86,14 +86,16 @@ class Exchange:
 class ModernClient:
     """A client at one surface. `stateless`: see stateless_of."""
 
-    def __init__(self, stateless, name=None, capabilities=None, transport="test"):
+    def __init__(self, stateless, name=None, capabilities=None, transport="test",
+                 exchange=Exchange):
         self.stateless, self.name, self.transport = stateless, name, transport
+        self._new_exchange = exchange
         self.capabilities = capabilities or {}
         self._ids = itertools.count(1)
 
     def asks(self, method, level=None, token=None, capabilities=None, id=None, **params):
         """Send a request; returns its Exchange. Raises Refused, as the transport is told."""
-        exchange = Exchange()
+        exchange = self._new_exchange()
         if capabilities is None:
             capabilities = self.capabilities
         id = next(self._ids) if id is None else id

@@ -80,7 +80,7 @@ def test_the_whole_way_by_connect(start_router, era, surface, prefix):
         assert json.loads(answer["content"][0]["text"]) == {"elicitation": ADA}
         listen = client.start(LISTEN, meta({}), notifications={"toolsListChanged": True})
         assert client.hear()["method"] == "notifications/subscriptions/acknowledged"
-        client.start("tools/call", meta(FORM), name=f"{prefix}change",
+        client.start("tools/call", meta({}), name=f"{prefix}change",
                      arguments={"kind": "tools"})
         got = [client.hear(), client.hear()]
         (changed,) = [message for message in got if "method" in message]
@@ -110,7 +110,7 @@ def test_a_call_that_is_cancelled_on_the_way_by_connect_is_cancelled_at_its_serv
         assert [tool["name"] for tool in asks(client, "tools/list")["tools"]]
 
 
-def test_a_parked_call_is_lost_with_its_router_and_the_next_one_works(start_router, tmp_path):
+def test_a_parked_call_is_lost_with_its_router_and_the_next_one_works(start_router):
     running = start_router({"sdk": sdk("legacy")})
     with commanded("--connect", running.url + "/mcp/sdk") as client:
         call = {"name": "ask", "arguments": {"kinds": ["elicitation"]}}
@@ -118,7 +118,7 @@ def test_a_parked_call_is_lost_with_its_router_and_the_next_one_works(start_rout
         assert health(running)["parkedCalls"] == 1
         port = int(running.url.rpartition(":")[2])
         running.stop()
-        start_router({"sdk": sdk("legacy")}, "--port", str(port))
+        start_router({"sdk": sdk("legacy")}, port=port)
         (key,) = answer["inputRequests"]
         retry = {"requestState": answer["requestState"], "inputResponses": {key: ADA}}
         assert wait_until(lambda: asks(client, "tools/call", **call, **retry)["code"] == -32602)

@@ -99,11 +99,10 @@ def of_server(name, state):
 def read_of_server(state):
     """(the server, its own state) of such a state. Raises Refused if it is another."""
     try:
-        name, own = json.loads(state.removeprefix(OF_SERVER)) if isinstance(state, str) \
-            and state.startswith(OF_SERVER) else (None, None)
-    except (ValueError, TypeError, RecursionError):
-        name = None
-    if not isinstance(name, str):
+        said = json.loads(state.removeprefix(OF_SERVER)) if str(state).startswith(OF_SERVER) else 0
+    except (ValueError, RecursionError):
+        said = None
+    if not isinstance(said, list) or len(said) != 2 or not isinstance(said[0], str):
         raise Refused(INVALID_PARAMS, "this requestState was not given out here: read again "
                                       "without")
-    return name, own
+    return said

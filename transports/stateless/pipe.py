@@ -133,13 +133,6 @@ class Pipe:
     def open(self, transport):
         return self._router.open(transport, kind=PipeSession)
 
-    def leave(self, session):
-        """Its requests end first: what lasts, ends in its own way."""
-        for each in self._router.sessions.all():
-            if each is not session:
-                self._router.leave(each)
-        self._router.leave(session)
-
     def handle(self, session, message, reply_to):
         """As Router.handle."""
         if dig(message, "params", "_meta", VERSION_KEY) is None or kind_of(message) is not REQUEST:
@@ -155,6 +148,11 @@ class Pipe:
             exchange.on_end(functools.partial(served.left, exchange))
         except Refused as problem:
             exchange.send(problem.answer(exchange.id))
+
+    def leave(self, session):
+        """Its client has left: what began last ends first."""
+        for each in reversed(self._router.sessions.all()):
+            self._router.leave(each)
 
     def _legacy(self, session, message, reply_to):
         """It may become a legacy client after it was a modern one: what it is asked waits for its
