@@ -226,13 +226,13 @@ def _run(config, read, transport, options, stderr, clock):
             command_line.say(text if given["--json"] else stderr.clean(text))
             return exit_status
         router = Router(pool, clock, options.limits, stderr.show, config.groups)
-        router.pipe = ROOMS.get("pipe", lambda router: router)(router)
         logs_in = getattr(ROOMS.get("--login"), "logins", None)
         follow, rest, logins = (room or (lambda *_arguments: contextlib.nullcontext())
                                 for room in (ROOMS.get("follow"), ROOMS.get("rest"), logs_in))
         with rest(pool), logins(pool, clock) as router.logins, \
                 follow(config, read, router, hidden.add, not given["--no-reload"]):
-            transport.serve(router, options)
+            transport.serve(ROOMS["pipe"](router) if "pipe" in ROOMS and transport.ONE_CLIENT
+                            else router, options)
         return 0
     finally:
         pool.close()

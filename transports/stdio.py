@@ -40,7 +40,7 @@ def serve(router, _options):
 
 def serve_pipes(router, source, sink):
     """Serve the client at these two buffered binary files until `source` ends."""
-    session = router.pipe.open("stdio")
+    session = router.open("stdio")
     session.outbox.on_behind = end_ourselves  # a client that cannot hear us is of no use
     writer = threading.Thread(target=_write, args=(session.outbox, sink), name="stdout-writer")
     writer.start()
@@ -50,7 +50,7 @@ def serve_pipes(router, source, sink):
             try:
                 if tail is not None:
                     raise InvalidMessage(INVALID_REQUEST, f"longer than {longest} bytes")
-                router.pipe.handle(session, decode(line), session.outbox)
+                router.handle(session, decode(line), session.outbox)
             except InvalidMessage as problem:
                 session.outbox.send(problem.answer(None))
             except Exception:  # a bug of ours in one message must not end all that follow
@@ -62,7 +62,7 @@ def serve_pipes(router, source, sink):
             log.warning("%d requests were not answered within %g seconds after the end of input",
                         len(session.calls), DRAIN_SECONDS)
     finally:
-        router.pipe.leave(session)
+        router.leave(session)
         _await(writer)
 
 

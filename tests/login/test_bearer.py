@@ -172,7 +172,7 @@ def test_a_life_that_ends_does_not_wait_for_a_router_that_holds_the_tokens(beare
     used, problems = bearer(), []
 
     def asks():
-        with pytest.raises(LoginFailed) as problem:
+        with pytest.raises(LoginFailed, match="nobody waits") as problem:
             used.headers()
         problems.append(problem)
     thread = threading.Thread(target=asks)

@@ -95,6 +95,17 @@ def test_a_router_that_runs_sees_the_login_and_starts_the_server(
         assert client.get()["result"]["content"][0]["text"] == "where: here"
 
 
+def test_what_a_person_must_open_is_shown_whole_also_where_the_config_has_variables(command, far):
+    servers = {"far": {"url": far.url.replace("127.0.0.1", "${MY_HOST}"),
+                       "oauth": {"clientId": "${MY_CLIENT}"}}}
+    done = command("--login", "far", servers=servers, MY_CLIENT="the-client-of-mine",
+                   MY_HOST="127.0.0.1")
+    assert done.returncode == 0
+    assert f"    {far.issuer}/authorize?" in done.stderr and "***" not in done.stderr.partition(
+        "    http")[2].partition("\n")[0]
+    assert "client_id=the-client-of-mine&" in done.stderr
+
+
 def test_a_login_works_without_a_browser_on_this_machine(start, far):
     process = start("--login", "far", text=True)
     url = next(line for line in process.stderr if line.startswith("    http")).strip()

@@ -381,6 +381,21 @@ def test_calls_in_flight_fail_at_once_when_their_server_dies_and_others_go_on(ca
     assert caplog.text.count("is not running") == 1
 
 
+def test_a_list_that_a_client_of_one_server_gets_as_a_whole_is_known_from_then_on():
+    world = World(a=offers(tools=["old"]), b=offers(tools=["other"]))
+    all_together, alone = world.client(), world.client("a")
+    world["a"].offers["lists"]["tools/list"] = [{"name": "new"}]
+
+    def calls_the_new_one():
+        all_together.asks("tools/call", name="new")     # by its bare name, of which we must know
+        return bool(world["a"].takes())
+    assert not calls_the_new_one()
+    alone.asks("tools/list", cursor="2")    # a part of it
+    assert not calls_the_new_one()
+    alone.asks("tools/list")
+    assert calls_the_new_one()
+
+
 def test_a_list_in_the_making_does_not_wait_for_a_server_that_dies():
     world = World(a=offers(tools=["t"]), b=offers(tools=["t"]))
     client = world.client()

@@ -283,19 +283,19 @@ def test_a_tool_that_nobody_has_listed_is_called_without_a_check(played):
     assert goes_on(played, calls("a__unknown", region="x")) is True
 
 
-def test_the_schema_is_that_which_the_server_has_given_last(played):
-    server, call = played.world["a"], calls("a__run", region="x")
-    assert goes_on(played, call) == MISMATCH
+@pytest.mark.parametrize("path, name", [("/mcp", "a__run"), ("/mcp/a", "run")])
+def test_the_schema_is_that_which_the_server_has_given_last(played, path, name):
+    server, call = played.world["a"], calls(name, region="x")
+    assert goes_on(played, call, path=path) == MISMATCH
     server.offers["lists"]["tools/list"] = [{**RUN, "inputSchema": schema(region=TEXT)}]
     server.says(method="notifications/tools/list_changed")
-    assert goes_on(played, call) is True        # nobody knows what it is now
-    assert played.answer(asks("tools/list"))[0] == 200
-    assert goes_on(played, call) is True
+    assert goes_on(played, call, path=path) is True     # nobody knows what it is now
+    assert played.answer(asks("tools/list"), path)[0] == 200
+    assert goes_on(played, call, path=path) is True
     server.offers["lists"]["tools/list"] = [RUN]
-    server.says(method="notifications/tools/list_changed")
-    assert played.answer(asks("tools/list"))[0] == 200
-    assert goes_on(played, call) == MISMATCH
-    assert goes_on(played, call, lines=lines(region="x")) is True
+    assert played.answer(asks("tools/list"), path)[0] == 200
+    assert goes_on(played, call, path=path) == MISMATCH
+    assert goes_on(played, call, path=path, lines=lines(region="x")) is True
 
 
 def test_a_tool_under_another_name_keeps_its_headers():

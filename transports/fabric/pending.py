@@ -37,7 +37,7 @@ class Call:
         self.within = within        # for a server's question: the client's call it belongs to
         self.ended = False
         self._passed_on = []        # [(peer, our id)]: where to withdraw it
-        self._last_at = None
+        self.last_at = None         # the peer that it was sent to last, or just is
         self._on_end = []           # functions; protected by the lock of the asker's Calls
 
     def send(self, message):
@@ -62,14 +62,6 @@ class Call:
     def is_at(self, peer):
         """Whether it was passed on to this peer."""
         return any(there is peer for there, _ in self._passed_on)
-
-    def last_at(self):
-        """The peer that it was sent to last, or just is; None if it was to none."""
-        return self._last_at
-
-    def goes_to(self, peer):
-        """It is about to be sent to this peer, whose answer may come at once."""
-        self._last_at = peer
 
     def on_end(self, function):
         """Call function() once the call has ended, however it did; at once if it has."""
@@ -199,7 +191,7 @@ class PendingRequests:
         self._lock = threading.Lock()
         # protected by _lock:
         self._rows = {}
-        self._last_calls = {}   # weakref to who asked → when; the latest LATE_CALLS of them
+        self._last_calls = {}   # weakref to who asked → (when, whether it is brief); LATE_CALLS
         self._closed = None     # the reason, once it is closed
 
     def add(self, message, reply_to, call=None):
@@ -263,7 +255,7 @@ class PendingRequests:
             if row and row.call:
                 asker = weakref.ref(row.call.asker)
                 self._last_calls.pop(asker, None)
-                self._last_calls[asker] = time.monotonic()
+                self._last_calls[asker] = time.monotonic(), _is_brief(row.call.asker)
                 if len(self._last_calls) > LATE_CALLS:
                     del self._last_calls[next(iter(self._last_calls))]
             return row
@@ -306,15 +298,21 @@ class PendingRequests:
 
     def askers(self, seconds=0.0):
         """The sessions that have a call here, or had one that many seconds ago or less; all that
-        ever had, if none has one here. None stands for those that have ended since."""
+        ever had, if none has one here. None stands for those that have ended since. Of those that
+        live for one request, mostly of one client, none is suspected of what the next one does."""
         moment, here = time.monotonic() - seconds, {call.asker for call in self.calls()}
+        forgives = all(map(_is_brief, here))
         with self._lock:
-            late = [asker for asker, ended in self._last_calls.items()
-                    if not here or ended >= moment]
+            late = [asker for asker, (ended, is_brief) in self._last_calls.items()
+                    if not here or ended >= moment and not (is_brief and forgives)]
         return {*here, *(asker() for asker in late)}
 
     def __len__(self):
         return len(self._rows)
+
+
+def _is_brief(asker):
+    return getattr(asker, "is_brief", False)    # of a server, it has no such thing
 
 
 def ours(id):

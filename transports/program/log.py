@@ -40,10 +40,11 @@ class Stderr(logging.Handler):
         """Text of several lines, with the secrets hidden and control characters escaped."""
         return "\n".join(printable(line) for line in redacted(hidden.texts, text).split("\n"))
 
-    def show(self, text):
-        """Write text that is not a log line, as the table of the servers."""
+    def show(self, text, whole=False):
+        """Write text that is not a log line, as the table of the servers. `whole`: the user needs
+        all of it, and it has no control characters."""
         with self.lock:
-            self._write(self.clean(text))
+            self._write(text if whole else self.clean(text))
 
     def emit(self, record):     # called by logging, with the lock held
         text = self.format(record)

@@ -88,7 +88,7 @@ class PipeSession(Session):
         with self._lock:
             requests = list(self._requests)
         there = [session for session in requests if session.call.is_at(life)]
-        waiting = [session for session in requests if session.call.last_at() is None]
+        waiting = [session for session in requests if session.call.last_at is None]
         return (there or waiting or [None])[-1]
 
     def ask_early(self):
@@ -124,10 +124,11 @@ def _ask(ask, message, question):
 
 
 class Pipe:
-    """What stdio.py uses of a Router."""
+    """What stdio.py uses of a Router: it stands before it."""
 
     def __init__(self, router):
         self._router, self._stateless = router, Stateless(router)
+        self.names, self.limits = router.names, router.limits
 
     def open(self, transport):
         return self._router.open(transport, kind=PipeSession)

@@ -215,7 +215,7 @@ class RequestSession(AskedSession):
         answer = answer_seen(self, self.call, answer)
         answer = modern(answer, self.message["method"], self.surface.server_info(self))
         if self._is_one_of_several and dig(answer, "result", "resultType") == INPUT_REQUIRED:
-            state = of_server(self.call.last_at().entry.name, answer["result"].get("requestState"))
+            state = of_server(self.call.last_at.entry.name, answer["result"].get("requestState"))
             answer = {**answer, "result": {**answer["result"], "requestState": state}}
         if self._state:
             answer, is_kept = self.keep(answer)

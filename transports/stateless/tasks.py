@@ -68,7 +68,7 @@ def answer_seen(session, call, answer):
     value = answer.get("result")
     if dig(value, "resultType") != TASK and call.method not in METHODS:
         return answer
-    task_id, at = dig(value, "taskId"), call.last_at()
+    task_id, at = dig(value, "taskId"), call.last_at
     if not isinstance(task_id, str) or at is None:
         return answer
     return {**answer, "result": {**value, "taskId": _seen(session, at.entry.name, task_id)}}

@@ -20,7 +20,7 @@ from .web import LoginFailed
 def command(options, config, new_pool, show):
     """--login or --logout, as a function of the clock that returns the exit status. `config`:
     None with --connect; new_pool(entries, options, clock) makes a Pool; show(text) prints for the
-    user. Raises ValueError."""
+    user, show(text, True) without hiding anything. Raises ValueError."""
     url, name = options.given["--connect"], options.given["NAME"]
     if bool(url) == bool(name):
         raise ValueError("--login and --logout need the name of a server of the config, or "
@@ -73,7 +73,7 @@ def _run(options, entry, new_pool, show, clock):
 def _show(show, name, url):
     show(f"{name}: to log in, open this in a browser (it is opened here, if there is one):\n\n"
          f"    {url}\n\nIf that browser is on another machine, paste the address where it ended "
-         "here, and press Enter.")
+         "here, and press Enter.", True)     # what else is hidden may be a part of the URL
     open_browser(url)
 
 

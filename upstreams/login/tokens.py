@@ -146,7 +146,9 @@ def _lock(file, stop):
             import msvcrt
             return msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
         except OSError:
-            if stop() or time.monotonic() > end:
+            if stop():
+                raise LoginFailed("nobody waits for its tokens any more") from None
+            if time.monotonic() > end:
                 raise LoginFailed("another router holds its tokens, and does not go on") from None
         time.sleep(0.02)
 

@@ -102,7 +102,7 @@ class Relay:
 
     def __init__(self, entry, connect, clock, limits):
         """`connect()` makes a connection, one for each life of the session."""
-        self.limits, self.pipe = limits, self
+        self.limits = limits
         self.name = self.label = entry.name     # the tap shows it as a server
         self.hopeless = None                # why no session can be opened, in words
         self._connect, self._clock = connect, clock

@@ -66,7 +66,6 @@ class Router:
         self.sessions = Sessions(limits.sessions)
         from_client = FromClient(pool, clock, self.sessions, self.tell)
         self.handle, self.when_opened = from_client.handle, from_client.when_opened
-        self.pipe = self        # what reads a pipe; a room may take the place
 
     # -- called by the transports
 

@@ -180,12 +180,17 @@ class Single(Surface):
                 again = functools.partial(self._list_again, session, message, call)
                 now.when_settled(again) if now.is_settling() else again()
                 return  # its process has ended, as in Pages
-            if changes and isinstance(items := dig(answer, "result", key), list):
+            items = dig(answer, "result", key)
+            if is_first and isinstance(items, list) and "nextCursor" not in answer["result"] \
+                    and upstream.state == RUNNING and items != upstream.catalog.lists.get(method):
+                upstream.catalog.learn(method, items)   # all there is, in its reader thread
+            if changes and isinstance(items, list):
                 items = [seen for item in items if not isinstance(seen := item, dict)
                          or (seen := show(item)) is not None]
                 answer = {**answer, "result": {**answer["result"], key: items}}
             call.send(answer)
         session.listed.add(method)
+        is_first = "cursor" not in params_of(message)
         changes = method in (TOOLS, PROMPTS, TASKS)
         upstream.request(message, OnAnswer(answered, call), call)
 

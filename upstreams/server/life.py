@@ -104,7 +104,7 @@ class Life:
         """Send a request as it is. Raises Refused once this life has ended or is given up."""
         sent = self.pending.add(message, reply_to, call)
         if call:
-            call.goes_to(self)
+            call.last_at = self     # first: the answer may come at once
         self.send(sent, call)
         if call:
             call.passed_on(self, sent["id"])

@@ -67,6 +67,7 @@ def verdicts(standing_router, ask, tmp_path_factory):
                 (check["id"], check["status"], check.get("errorMessage"))
                 for check in json.loads(found.read_text("utf-8"))]
                 for found in folder.glob("*/checks.json")}
+            assert known[path], done.stderr
         return known[path]
     return at
 

@@ -92,7 +92,7 @@ def test_legacy_and_modern_clients_on_the_same_servers_are_each_asked_only_their
         with anyio.fail_after(90):
             async with anyio.create_task_group() as group:
                 for server in ("legacy", "modern", "both"):
-                    for number, mode in enumerate(("legacy", "auto", "auto", REVISION)):
+                    for number, mode in enumerate(("legacy", "auto", REVISION)):
                         group.start_soon(one, f"{server}-client-{number}", mode, server)
     anyio.run(main)
 
