@@ -34,6 +34,7 @@ class Call:
     tool: str
     exchange: Exchange = None   # where its client waits; None while it does not
     state: str = None           # with which its client may come back
+    since: float = 0.0          # since when
     asked: dict = dataclasses.field(default_factory=dict)   # key → serial of the question
     used: list = dataclasses.field(default_factory=list)    # states that are good no more
     ended: bool = False
@@ -176,14 +177,16 @@ class StatelessHistory(RuleBasedStateMachine):
         server.says(id=message["id"], result=message["params"]["arguments"])
 
     @precondition(lambda self: [server for server in self.alive() if self.calls_at(server)])
-    @rule(which=PICK, roots=st.integers(0, 5))
-    def a_server_asks(self, which, roots):
+    @rule(which=PICK, roots=st.integers(0, 5), is_heard=st.booleans())
+    def a_server_asks(self, which, roots, is_heard):
         server = self.pick([each for each in self.alive() if self.calls_at(each)], which)
         serial, here = self.next(), self.calls_at(server)
         of = here[0] if len(here) == 1 else None
         self.questions[serial] = Question(server, serial, self.calls.get(of, of))
         server.says(id=serial, method="roots/list" if not roots else "sampling/createMessage",
                     params={"serial": serial})
+        if is_heard:
+            self.clock.advance(0.06)
 
     def open_questions(self):
         return [question for question in self.questions.values()
@@ -220,12 +223,14 @@ class StatelessHistory(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([0.06, 0.06, 1, 5, 31, 61, PARKED_SECONDS + 1]))
     def time_passes(self, seconds):
-        before = [call for call in self.there(state=True)]
-        self.clock.advance(seconds)
-        for call in before:
-            if seconds > PARKED_SECONDS:    # it was parked before, so it is given up by now
-                call.used.append(call.state)
-                call.ended, call.state = True, None
+        for part in 0.06, seconds:  # what is asked now is heard of before it is given up
+            self.clock.advance(part)
+            for call in self.there(state=True):
+                if call.state not in self.stateless.parked._waiting:
+                    assert self.clock.now - call.since > PARKED_SECONDS - 1
+                    call.used.append(call.state)
+                    call.ended, call.state = True, None
+            self.look()
 
     # -- what must hold after every step
 
@@ -259,7 +264,7 @@ class StatelessHistory(RuleBasedStateMachine):
             call.ended = True
             assert answer.get("serial", call.serial) == call.serial
             return
-        call.state, call.asked = answer["requestState"], {}
+        call.state, call.asked, call.since = answer["requestState"], {}, self.clock.now
         for key, question in answer["inputRequests"].items():
             call.asked[key] = question["params"]["serial"]
             question = self.questions[call.asked[key]]
@@ -335,4 +340,5 @@ class StatelessHistory(RuleBasedStateMachine):
 
 
 TestStatelessHistory = StatelessHistory.TestCase
-TestStatelessHistory.settings = settings(stateful_step_count=50, deadline=None)
+TestStatelessHistory.settings = settings(stateful_step_count=50, max_examples=50,
+                                        deadline=None)
