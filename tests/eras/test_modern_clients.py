@@ -12,11 +12,10 @@ import anyio
 import mcp_types as types
 import pytest
 from mcp import Client, StdioServerParameters
-from mcp.client.sse import sse_client
-from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 
 from by_hand import get
+from official import over_http
 from processes import ROOT, children, modern_program, wait_until
 
 SDK_SERVER = str(ROOT / "tests" / "sdk_server.py")
@@ -28,10 +27,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::mcp.shared.exceptions.MCPDeprec
 def sdk(mode):
     """A config entry."""
     return {"command": sys.executable, "args": [SDK_SERVER, mode]}
-
-
-def over_http(url):
-    return streamable_http_client(url) if "/mcp" in url else sse_client(url)
 
 
 class Person:
@@ -67,7 +62,7 @@ class Person:
     async def hears(self, method, after=()):
         """The next message of the server, which must be of this method. What begins with one of
         `after` may come before."""
-        with anyio.fail_after(30):
+        with anyio.fail_after(60):
             message = await self.heard.receive()
             while message.method.startswith(("notifications/progress", *after)):
                 message = await self.heard.receive()
@@ -128,7 +123,7 @@ async def tour(person):
 
 def travel(server, mode="legacy", **more):
     async def main():
-        with anyio.fail_after(60):
+        with anyio.fail_after(120):
             async with Person(server, mode=mode, **more).here() as person:
                 if mode == "legacy":
                     await person.client.set_logging_level("info")
@@ -181,7 +176,7 @@ def test_twenty_clients_share_one_process_and_each_is_asked_only_its_own(
                 assert asked["roots"]["roots"] == [{"uri": f"file:///home/{name}"}]
 
     async def main():
-        with anyio.fail_after(60):
+        with anyio.fail_after(120):
             async with anyio.create_task_group() as group:
                 for number in range(20):
                     group.start_soon(one, f"client-{number}")
