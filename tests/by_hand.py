@@ -64,7 +64,7 @@ class Sse:
         request = urllib.request.Request(self.url + self.endpoint, body, {
             "Content-Type": "application/json", **headers})
         try:
-            with urllib.request.urlopen(request, timeout=10) as response:
+            with urllib.request.urlopen(request, timeout=60) as response:
                 return response.status, response.read()
         except urllib.error.HTTPError as response:
             with response:
@@ -83,7 +83,7 @@ class Sse:
 
 def get(url):
     try:
-        with urllib.request.urlopen(url, timeout=10) as response:
+        with urllib.request.urlopen(url, timeout=60) as response:
             return response.status, response.read().decode()
     except urllib.error.HTTPError as response:
         with response:

@@ -29,10 +29,10 @@ def modern(**more):
     return legacy(**{"era": "modern", **more})
 
 
-def meta(capabilities, level=None, token=None):
-    """The `_meta` of a request."""
+def meta(capabilities, level=None, token=None, program="test"):
+    """The `_meta` of a request of a client of this name."""
     return {f"{META}protocolVersion": "2026-07-28", f"{META}clientCapabilities": capabilities,
-            f"{META}clientInfo": {"name": "test", "version": "1"},
+            f"{META}clientInfo": {"name": program, "version": "1"},
             **({f"{META}logLevel": level} if level else {}),
             **({} if token is None else {"progressToken": token})}
 
@@ -90,7 +90,7 @@ class ModernClient:
                  exchange=Exchange):
         self.stateless, self.name, self.transport = stateless, name, transport
         self._new_exchange = exchange
-        self.capabilities = capabilities or {}
+        self.capabilities, self.program = capabilities or {}, "test"
         self._ids = itertools.count(1)
 
     def asks(self, method, level=None, token=None, capabilities=None, id=None, **params):
@@ -100,7 +100,7 @@ class ModernClient:
             capabilities = self.capabilities
         id = next(self._ids) if id is None else id
         message = {"jsonrpc": "2.0", "id": id, "method": method,
-                   "params": {**params, "_meta": meta(capabilities, level, token)}}
+                   "params": {**params, "_meta": meta(capabilities, level, token, self.program)}}
         exchange.session = self.stateless.serve(decode(encode(message)), exchange, self.transport,
                                                 self.name)
         return exchange

@@ -70,7 +70,7 @@ class Tour:
 
     async def until_heard(self, condition):
         """Wait until a notification is there for which condition(it) holds."""
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             while not any(condition(message) for message in self.heard):
                 await self._arrived.wait()
 

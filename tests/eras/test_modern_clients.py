@@ -11,8 +11,9 @@ import pytest
 from mcp import StdioServerParameters
 
 from by_hand import get
+from official import over_http
 from processes import children, modern_program, wait_until
-from sdk_tour import Person, of_any_era, over_http, over_stdio, sdk, travel
+from sdk_tour import Person, of_any_era, over_stdio, sdk, travel
 
 SURFACES = [("/sse/sdk", ""), ("/sse", "sdk__"), ("/mcp/sdk", ""), ("/mcp", "sdk__")]
 pytestmark = pytest.mark.filterwarnings("ignore::mcp.shared.exceptions.MCPDeprecationWarning")

@@ -1,5 +1,6 @@
 """Calls at each moment of the end of an idle process: none is lost, and none runs twice."""
 
+import itertools
 import random
 import sys
 import threading
@@ -17,11 +18,12 @@ def threads_take_turns_often():
     sys.setswitchinterval(before)
 
 
-def call_at_random(client, name, count, seed, failed):
-    chance, tick = random.Random(seed), threading.Event()
-    for n in range(count):
+def call_at_random(client, server, seed, failed):
+    """Fifty calls, and on a busy machine as many as it takes until the server has rested often."""
+    chance, tick, calls = random.Random(seed), threading.Event(), itertools.count()
+    while (n := next(calls)) < 50 or len(server.did("start")) <= 5 and n < 5000:
         serial = f"{seed}-{n}"
-        answer = client.call(f"{name}__echo", serial=serial)
+        answer = client.call(f"{server.name}__echo", serial=serial)
         if answer.get("result", {}).get("serial") != serial:
             failed.append(answer)
         tick.wait(chance.choice([0, 0.003, 0.01, 0.03, 0.06]) * chance.random())
@@ -32,13 +34,13 @@ def call_at_random(client, name, count, seed, failed):
     ("modern", False, {"roots": {}}), ("legacy", False, {"roots": {}})])
 def test_a_call_at_any_moment_of_the_idle_end_is_answered_once(monkeypatch, quick, start, era,
                                                                share, capabilities):
-    """Two hundred calls in each case, a thousand together."""
+    """Two hundred calls or more in each case, a thousand together."""
     monkeypatch.setattr("upstreams.rest.idle.SHORTEST", 0.001)
     servers = [quick(name, era, idle=IDLE) for name in "abcd"]
     router, failed = start(*servers, share=share), []
     client = router.client(capabilities)
     threads = [threading.Thread(target=call_at_random, args=(
-        client, server.name, 50, f"{era}{share}{server.name}", failed)) for server in servers]
+        client, server, f"{era}{share}{server.name}", failed)) for server in servers]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -46,5 +48,5 @@ def test_a_call_at_any_moment_of_the_idle_end_is_answered_once(monkeypatch, quic
     assert failed == []
     for server in servers:
         serials = [serial for _, serial in server.did("call")]
-        assert len(serials) == len(set(serials)) == 50
-    assert sum(len(server.did("start")) for server in servers) > 20, "they hardly ever rested"
+        assert len(serials) == len(set(serials)) >= 50
+        assert len(server.did("start")) > 5, "it hardly ever rested"

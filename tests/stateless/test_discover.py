@@ -80,3 +80,10 @@ def test_one_server_that_has_failed_says_why():
     world = BothEras(a=modern(missing=True))
     assert discover(world, "a")["error"]["message"] == (
         'server "a" is not running: the command was not found')
+
+
+def test_another_router_is_told_to_begin_with_initialize_as_its_clients_may_be_legacy():
+    client = modern_client(BothEras(a=legacy()))
+    client.program = "mcp-local-router"
+    problem = client.asks("server/discover").get()["error"]
+    assert problem["code"] == -32601 and "initialize" in problem["message"]

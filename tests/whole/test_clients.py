@@ -14,7 +14,6 @@ import anyio
 import mcp_types as types
 import pytest
 from mcp import ClientSession, StdioServerParameters
-from mcp.client.sse import sse_client
 from mcp.client.stdio import stdio_client
 
 from official import TIME, direct, expected_from, over_http, same, travel  # noqa: F401
@@ -148,7 +147,7 @@ def test_official_servers_singly_and_all_together(start_router, tmp_path):
                             "time": TIME})
 
     async def main():
-        async with sse_client(running.url + "/sse") as streams, ClientSession(*streams) as session:
+        async with over_http(running.url + "/sse") as streams, ClientSession(*streams) as session:
             await session.initialize()
             names = [tool.name for tool in (await session.list_tools()).tools]
             assert {"everything__echo", "files__read_text_file",
@@ -160,7 +159,7 @@ def test_official_servers_singly_and_all_together(start_router, tmp_path):
                 "source_timezone": "UTC", "time": "12:00", "target_timezone": "Asia/Tokyo"})
             assert "21:00" in answer.content[0].text
         for name, tool in (("files", "list_directory"), ("time", "get_current_time")):
-            async with sse_client(f"{running.url}/sse/{name}") as streams, \
+            async with over_http(f"{running.url}/sse/{name}") as streams, \
                     ClientSession(*streams) as session:
                 await session.initialize()
                 assert tool in [tool.name for tool in (await session.list_tools()).tools]

@@ -38,7 +38,6 @@ class RequestSession(AskedSession):
     ready_gate = answered_gate = _open
     client_info = log_level = None
     listener = None     # if it is one that lasts: see listening.py
-    tasks = Tasks()     # of earlier revisions: no request of this one has any
 
     def __init__(self, surface, transport, surface_name=None, _most_calls=None):
         self.id = self.name = f"request {next(_numbers)}"
@@ -50,6 +49,11 @@ class RequestSession(AskedSession):
         self._only, self._is_one_of_several = None, False   # see _to_one_server
 
     # -- what a session is, of which this one is a part if it came by a pipe
+
+    @functools.cached_property
+    def tasks(self):
+        """Of earlier revisions: hardly any request has some."""
+        return Tasks()
 
     @property
     def lasting(self):

@@ -5,7 +5,7 @@ import logging
 from transports.fabric.messages import (CAPABILITIES_KEY, CLIENT_INFO_KEY, INVALID_PARAMS,
                                         LOG_LEVEL_KEY, LOG_LEVELS, METHOD_NOT_FOUND,
                                         MODERN_REVISION, REVISIONS, SERVER_UNAVAILABLE,
-                                        VERSION_KEY, Refused, params_of)
+                                        VERSION_KEY, Refused, dig, params_of)
 from transports.fabric.session import SessionsUsedUp
 
 from .answers import discovered
@@ -61,7 +61,15 @@ class Stateless:
             session.surface.request(session, message, call)
 
     def _discover(self, session, _message, call):
-        """As initialize, it waits for servers that are still starting, but not for long."""
+        """As initialize, it waits for servers that are still starting, but not for long.
+
+        Another router is told to begin with initialize. It may have legacy clients and we legacy
+        servers, and requests that stand alone would take from these what a session keeps for
+        them: a process of their own, and news of their roots."""
+        if dig(session.client_info, "name") == self.router.info["name"]:
+            raise Refused(METHOD_NOT_FOUND, "Method not found: server/discover: one router meets "
+                                            "another with initialize")
+
         def answer():
             try:
                 call.send(discovered(call.id, session.surface.initialize(session), VERSIONS))

@@ -57,7 +57,7 @@ class Router:
 
     def __init__(self, pool, clock, limits=Limits(), show=lambda text: None, groups=None):
         """`show(text)` shows the user a table; `groups` is {name: [names of its servers]}."""
-        self.pool, self.clock, self.limits, self.version = pool, clock, limits, VERSION
+        self.pool, self.clock, self.limits, self.info = pool, clock, limits, SERVER_INFO
         pool.make_room = self._make_room
         self._show, self._urls, self._refused = show, (), 0
         self.logins = None      # lets users log in on a page, if there is one; router.py sets it

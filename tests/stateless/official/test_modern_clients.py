@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from mcp import StdioServerParameters
 
+from official import over_http
 from processes import NPM_FOLDER, npm, wait_until
-from sdk_tour import of_any_era, over_http, over_stdio, sdk, travel
+from sdk_tour import of_any_era, over_stdio, sdk, travel
 
 pytestmark = pytest.mark.filterwarnings("ignore::mcp.shared.exceptions.MCPDeprecationWarning")
 CLIENTS = ("python-auto", "python-pinned", "typescript-auto", "typescript-pinned")

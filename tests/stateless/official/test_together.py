@@ -12,7 +12,8 @@ import anyio
 import pytest
 from mcp.shared.subscriptions import ResourceUpdated, ToolsListChanged
 
-from sdk_tour import Person, over_http, sdk
+from official import over_http
+from sdk_tour import Person, sdk
 
 REVISION = "2026-07-28"
 TASK_SERVER = {"command": sys.executable,
@@ -70,6 +71,8 @@ def test_questions_of_calls_with_equal_ids_are_answered_each_by_its_own_client(
 @each_surface
 def test_legacy_and_modern_clients_on_the_same_servers_are_each_asked_only_their_own(
         router, surface):
+    have_asked, all_have_asked, alone = [], None, None
+
     async def one(name, mode, server):
         path, prefix = ("/mcp", f"{server}__") if surface == "aggregate" else (
             f"/mcp/{server}", "")
@@ -84,12 +87,19 @@ def test_legacy_and_modern_clients_on_the_same_servers_are_each_asked_only_their
                 assert asked["roots"]["roots"] == [{"uri": f"file:///home/{name}"}]
                 text = f"{name} {number}"
                 assert (await person.call("echo", text=text)).content[0].text == text
-                await person.call("log", level="warning", text=text)
+            have_asked.append(name)
+            if len(have_asked) == 9:
+                all_have_asked.set()
+            await all_have_asked.wait()
+            async with alone:   # else it is not certain whose line it is
+                await person.call("log", level="warning", text=name)
                 heard = await person.hears("notifications/message")
-                assert heard.params.data == text
+                assert heard.params.data == name
 
     async def main():
-        with anyio.fail_after(90):
+        nonlocal all_have_asked, alone
+        all_have_asked, alone = anyio.Event(), anyio.Lock()
+        with anyio.fail_after(120):
             async with anyio.create_task_group() as group:
                 for server in ("legacy", "modern", "both"):
                     for number, mode in enumerate(("legacy", "auto", REVISION)):
