@@ -71,7 +71,8 @@ class LivePage:
         self._closed = True
 
     def events(self):
-        hello = {"version": self._router.info["version"], "url": flask.request.host_url.rstrip("/")}
+        hello = {"version": self._router.info["version"],
+                 "url": flask.request.host_url.rstrip("/")}
         reader = tap.open()
         return self._workers.open_stream(flask.request.environ["router.connection"],
                                          self._events(hello, reader), reader.close, reader.close)
