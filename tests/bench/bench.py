@@ -18,7 +18,7 @@ import time
 from datetime import date
 from pathlib import Path
 
-from clients import Mcp, Sse, Stdio
+from clients import Mcp, Modern, Sse, Stdio
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -90,6 +90,7 @@ def systems():
     return [
         System("**this router**, SSE", Sse, ours, "fast__echo", "/sse"),
         System("**this router**, Streamable HTTP", Mcp, ours, "fast__echo", "/mcp"),
+        System("**this router**, revision 2026-07-28", Modern, ours, "fast__echo", "/mcp"),
         System("mcp-proxy (PyPI), SSE", Sse, proxy, path="/sse"),
         System("mcp-proxy (PyPI), Streamable HTTP", Mcp, proxy, path="/mcp"),
         System("fastmcp (PyPI), SSE", Sse, program(

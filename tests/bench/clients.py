@@ -181,6 +181,28 @@ class Mcp(Http):
             self._arrived(body)
 
 
+class Modern(Http):
+    """The same with requests that stand alone: revision 2026-07-28."""
+
+    meta = {"io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientInfo": HELLO["clientInfo"],
+            "io.modelcontextprotocol/clientCapabilities": {}}
+
+    async def open(self):
+        await self._ask("server/discover", {})
+        return self
+
+    async def _send(self, message):
+        message = {**message, "params": {**message["params"], "_meta": self.meta}}
+        name = message["params"].get("name")
+        status, _, body = await self._post(
+            self.path, message, "MCP-Protocol-Version: 2026-07-28\r\n"
+            f"Mcp-Method: {message['method']}\r\n" + (f"Mcp-Name: {name}\r\n" if name else ""))
+        if status >= 300:
+            raise ValueError(f"POST: {status} {body}")
+        self._arrived(body)
+
+
 class Stdio(Client):
     """Lines on the standard input and output of a program that is ours alone."""
 
