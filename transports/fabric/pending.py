@@ -255,7 +255,9 @@ class PendingRequests:
             if row and row.call:
                 asker = weakref.ref(row.call.asker)
                 self._last_calls.pop(asker, None)
-                self._last_calls[asker] = time.monotonic(), _is_brief(row.call.asker)
+                # Of who asks, only a session has this.
+                is_brief = getattr(row.call.asker, "is_brief", False)
+                self._last_calls[asker] = time.monotonic(), is_brief
                 if len(self._last_calls) > LATE_CALLS:
                     del self._last_calls[next(iter(self._last_calls))]
             return row
@@ -301,7 +303,7 @@ class PendingRequests:
         ever had, if none has one here. None stands for those that have ended since. Of those that
         live for one request, mostly of one client, none is suspected of what the next one does."""
         moment, here = time.monotonic() - seconds, {call.asker for call in self.calls()}
-        forgives = all(map(_is_brief, here))
+        forgives = all(asker.is_brief for asker in here)
         with self._lock:
             late = [asker for asker, (ended, is_brief) in self._last_calls.items()
                     if not here or ended >= moment and not (is_brief and forgives)]
@@ -309,10 +311,6 @@ class PendingRequests:
 
     def __len__(self):
         return len(self._rows)
-
-
-def _is_brief(asker):
-    return getattr(asker, "is_brief", False)    # of a server, it has no such thing
 
 
 def ours(id):

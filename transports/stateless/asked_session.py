@@ -175,10 +175,12 @@ class AskedSession(Session):
             state, self._exchange, self._held = self._state, None, None
             size, self._size = self._size, 0
             questions = dict(self._questions)
+        others = []
+        if not (state or size or questions):
+            return others   # as of most
         self._forget(questions)
         self.stateless.parked.free(size)
         self.stateless.parked.forget(state)
-        others = []
         for key, (question, _) in questions.items():
             row = self.pending.find(int(key))
             if row and row.call and row.call.within is None and self.pending.take(int(key)):
