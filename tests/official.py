@@ -71,4 +71,4 @@ def same(seen, expected):
     seen, expected = but_for_news(seen), but_for_news(expected)
     assert seen.keys() == expected.keys()
     for key in expected:
-        assert seen[key] == expected[key], key
+        assert seen[key] == expected[key], f"{key}: {seen[key]}\nand not {expected[key]}"

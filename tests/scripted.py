@@ -84,7 +84,7 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 def says(remote):
-    return remote.said.get(timeout=5)
+    return remote.said.get(timeout=30)
 
 
 def ask(remote, method, id=1, **params):
@@ -105,7 +105,7 @@ def initialize(remote):
 def sees(server, method):
     """The headers and the message of the next request of this method."""
     while True:
-        seen, headers, message = server.seen.get(timeout=5)
+        seen, headers, message = server.seen.get(timeout=30)
         if seen == method:
             return headers, message
 
@@ -140,7 +140,7 @@ def hangs(handler):
     """Begin a stream, and say nothing on it."""
     handler.begins_events()
     handler.wfile.write(b": wait\n\n")
-    handler.server.release.wait(10)
+    handler.server.release.wait(60)
 
 
 def closes_after(handler):
@@ -148,7 +148,7 @@ def closes_after(handler):
     handler.begins_events()
     handler.wfile.write(b": wait\n\n")
     handler.server.seen.put(("waits", {}, {}))
-    handler.connection.settimeout(5)
+    handler.connection.settimeout(30)
     handler.server.seen.put(("closed", {}, handler.rfile.read(1)))
 
 

@@ -135,7 +135,7 @@ def test_a_session_id_is_worth_nothing_without_the_token(start_router, tmp_path)
     for path in ("/sse", "/health", "/", "/message"):
         request = urllib.request.Request(running.url + path)
         with pytest.raises(urllib.error.HTTPError) as refused:
-            urllib.request.urlopen(request, timeout=10)
+            urllib.request.urlopen(request, timeout=60)
         assert refused.value.code == 401
         refused.value.close()
     assert "t0ken" not in "\n".join(running.lines)
@@ -176,7 +176,7 @@ def test_secrets_of_the_config_reach_no_log_no_error_and_no_page(start_router):
     running = start_router({"leaks": {"command": "python3", "args": ["-c", show], "restart": False,
                                       "env": {"KEY": "s3cret-value"}}}, "--log-level", "debug")
     running.wait_for("leaks.*died with")
-    with urllib.request.urlopen(f"{running.url}/health", timeout=10) as response:
+    with urllib.request.urlopen(f"{running.url}/health", timeout=60) as response:
         text = response.read().decode()
     assert "died with ***" in text
     assert "s3cret-value" not in text + "\n".join(running.lines)
@@ -188,7 +188,7 @@ def test_a_container_reaches_the_router_by_its_own_name_for_it_if_there_is_a_tok
         request = urllib.request.Request(f"{running.url}/health", headers={
             "Host": "host.docker.internal:8080", "Authorization": f"Bearer {token}"})
         try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
+            with urllib.request.urlopen(request, timeout=60) as answer:
                 assert answer.status == status
         except urllib.error.HTTPError as problem:
             assert problem.code == status

@@ -106,7 +106,7 @@ def ask(url, method="GET", **headers):
     request = urllib.request.Request(url, method=method, headers={
         name.replace("_", "-"): value for name, value in headers.items()})
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as answer:
         with answer:

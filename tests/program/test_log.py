@@ -109,7 +109,7 @@ def test_a_router_whose_stderr_nobody_reads_ends_when_it_is_told_to(config):
         router.stdin.write(lines(HELLO, *noise, *unknown))
         router.stdin.flush()
         router.send_signal(signal.SIGTERM)
-        assert router.wait(10) == 0
+        assert router.wait(30) == 0
         reader.join()
 
 

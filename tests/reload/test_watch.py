@@ -174,7 +174,7 @@ def test_the_only_client_over_stdio_gets_a_new_server(config, tmp_path):
         tell(call(3, "two__echo", text="here"))
         assert b"here" in router.stdout.readline()
         router.stdin.close()
-        assert router.wait(10) == 0
+        assert router.wait(30) == 0
 
 
 @pytest.mark.parametrize("how, lives", [([], False), (["nohup"], True)])
@@ -198,7 +198,7 @@ def test_a_terminal_that_is_closed_ends_the_router_but_not_under_nohup(config, h
         if lives:
             assert any("was read again" in line for line in router.stderr)
             router.terminate()
-        assert router.wait(10) == 0
+        assert router.wait(30) == 0
     finally:
         router.kill()
         router.wait()

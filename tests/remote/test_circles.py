@@ -45,7 +45,7 @@ def start(tmp_path):
 
 
 def health(running):
-    with urllib.request.urlopen(f"{running.url}/health", timeout=10) as answer:
+    with urllib.request.urlopen(f"{running.url}/health", timeout=60) as answer:
         return json.load(answer)
 
 

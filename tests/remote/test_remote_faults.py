@@ -100,7 +100,7 @@ def test_an_answer_that_is_a_little_wrong_is_understood(serve, connect, way, tex
             handler.event(stream.get())
         sees(handler.server, "tools/call")
         handler.wfile.write(f"data: {text}\n\n".encode())
-        handler.server.release.wait(10)
+        handler.server.release.wait(60)
     script = {"http": {"tools/call": lambda handler: handler.sends(200, JSON, text)},
               "sse": {**old, "GET": streams},
               "standalone stream": {"GET": streams, "tools/call": hangs}}
@@ -114,7 +114,7 @@ def test_an_answer_on_the_standalone_stream_that_cannot_be_used_fails_its_call(s
         handler.begins_events()
         sees(handler.server, "tools/call")
         handler.wfile.write(f"data: {UNUSABLE[0]}\n\n".encode())
-        handler.server.release.wait(10)
+        handler.server.release.wait(60)
     remote = connect(serve({"GET": stream, "tools/call": hangs}).url)
     initialize(remote)
     assert "cannot be passed on" in problem(ask(remote, "tools/call", 5))
@@ -158,7 +158,7 @@ def test_headers_that_make_no_sense_fail_their_call_in_words(serve, connect, hea
 def test_an_answer_that_is_no_sound_http_fails_its_call(serve, connect, lines, told):
     def answers(handler):
         handler.wfile.write(lines)
-        handler.server.release.wait(10)
+        handler.server.release.wait(60)
     remote = connect(serve({"tools/call": answers}).url)
     assert told in problem(ask(remote, "tools/call", 5))
 
@@ -466,7 +466,7 @@ def test_an_error_over_one_request_fails_that_one_only(serve, connect, broken, c
 
 
 def test_what_waits_for_a_server_is_bounded_in_bytes(serve, connect):
-    server = serve({"tools/call": lambda handler: handler.server.release.wait(10)})
+    server = serve({"tools/call": lambda handler: handler.server.release.wait(60)})
     remote = connect(server.url)
     for id in range(40):
         remote.send({**request("tools/call", {"text": "x" * 2_000_000}), "id": id})
@@ -476,7 +476,7 @@ def test_what_waits_for_a_server_is_bounded_in_bytes(serve, connect):
 
 
 def test_a_hundred_and_thirty_slow_calls_hold_up_nobody(serve, connect):
-    server = serve({"tools/call": lambda handler: handler.server.release.wait(10)})
+    server = serve({"tools/call": lambda handler: handler.server.release.wait(60)})
     remote = connect(server.url)
     for id in range(130):
         remote.send({**request("tools/call"), "id": id})
@@ -485,7 +485,7 @@ def test_a_hundred_and_thirty_slow_calls_hold_up_nobody(serve, connect):
 
 def test_the_request_that_is_one_too_many_fails_at_once(serve, connect, monkeypatch):
     monkeypatch.setattr("upstreams.connections.remote.remote.MOST_REQUESTS", 2)
-    server = serve({"tools/call": lambda handler: handler.server.release.wait(10)})
+    server = serve({"tools/call": lambda handler: handler.server.release.wait(60)})
     remote = connect(server.url)
     for id in range(2):
         remote.send({**request("tools/call"), "id": id})
@@ -494,7 +494,7 @@ def test_the_request_that_is_one_too_many_fails_at_once(serve, connect, monkeypa
 
 def test_as_many_calls_as_may_be_leave_room_for_the_lists_of_others(serve, connect, monkeypatch):
     monkeypatch.setattr("upstreams.connections.remote.remote.MOST_CALLS", 20)
-    remote = connect(serve({"tools/call": lambda handler: handler.server.release.wait(10)}).url)
+    remote = connect(serve({"tools/call": lambda handler: handler.server.release.wait(60)}).url)
     for id in range(20):
         remote.send({**request("tools/call"), "id": id})
     assert "too many requests wait for its answers" in problem(ask(remote, "tools/call", 20))
@@ -528,7 +528,7 @@ def test_chunks_of_one_byte_are_no_slower_than_their_number():
 
 def test_where_the_program_has_too_many_threads_a_request_fails_at_once(
         serve, connect, monkeypatch):
-    server = serve({"tools/call": lambda handler: handler.server.release.wait(10)})
+    server = serve({"tools/call": lambda handler: handler.server.release.wait(60)})
     remote = connect(server.url)
     remote.send({**request("tools/call"), "id": 1})
     sees(server, "tools/call")

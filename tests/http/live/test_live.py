@@ -25,7 +25,7 @@ def ask(running, path, **headers):
     request = urllib.request.Request(running.url + path, headers={
         name.replace("_", "-"): value for name, value in headers.items()})
     try:
-        with urllib.request.urlopen(request, timeout=10) as response:
+        with urllib.request.urlopen(request, timeout=60) as response:
             is_stream = "event-stream" in response.headers["Content-Type"]
             return response.status, response.headers, "" if is_stream else \
                 response.read().decode()
