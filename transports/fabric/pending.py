@@ -9,7 +9,6 @@ A client's tools/call has a row in the session's `calls` and one in the server's
 server's question is the mirror image."""
 
 import itertools
-import logging
 import re
 import threading
 import time
@@ -17,8 +16,7 @@ import weakref
 
 from .messages import (INTERNAL_ERROR, INVALID_REQUEST, SERVER_UNAVAILABLE, Refused, check_kept,
                        dig, encode, error, is_id, notification, with_params, without_keys)
-
-log = logging.getLogger("router")
+from .text import log
 
 BUG = INTERNAL_ERROR, "a bug in the router; its log says more"
 _NUMBER = re.compile(r"[\['\s]*([0-9]{1,18})(?:\.0)?['\s\]]*")

@@ -1,13 +1,10 @@
 """The URL of --connect as a server: its Entry, as if a config had it."""
 
-import logging
 
-from transports.fabric.text import redacted
+from transports.fabric.text import log, redacted
 from upstreams.config.entries import Entry
 from upstreams.config.values import secrets_in_clear
 from upstreams.connections.remote.connection import LONGEST_URL, Origin
-
-log = logging.getLogger("router")
 
 
 def entry_for(url, token=None, is_meant=False):

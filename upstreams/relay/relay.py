@@ -12,7 +12,6 @@ have run. But what could never be opened, as the URL or the token is wrong, ends
 import contextlib
 import functools
 import itertools
-import logging
 import math
 import re
 import threading
@@ -24,7 +23,7 @@ from transports.fabric.messages import (REQUEST, RESPONSE, SERVER_UNAVAILABLE, R
 from transports.fabric.peers import StartFailed, passing
 from transports.fabric.pending import Call, cancel_notification
 from transports.fabric.session import Gate, Session
-from transports.fabric.text import hidden
+from transports.fabric.text import hidden, log
 from transports.program.options import CannotServe
 from transports.program.signals import end_ourselves
 from upstreams.connections.remote import circle
@@ -34,8 +33,6 @@ from upstreams.server.catalog import CHANGED
 from upstreams.server.life import MOST_QUESTIONS
 
 from .entry import entry_for
-
-log = logging.getLogger("router")
 
 FIRST_PAUSE = 0.5       # seconds until a lost session is opened again; doubled with each failure
 LONGEST_PAUSE = 30.0
