@@ -49,12 +49,12 @@ KEPT = {"initialize": None, "notifications/initialized": None, "logging/setLevel
 OPENING = "initialize", None    # its key among these
 
 
-def pass_on(options, serve, connect):
+def pass_on(options, serve, connect, in_clear=None):
     """--connect, as a function of the clock that serves one client until its input ends and
     returns the exit status; `serve` is that of transports/stdio.py, and `connect` makes a
-    connection, see the remote room. Raises ValueError."""
+    connection, see the remote room; for in_clear see entry_for. Raises ValueError."""
     entry = entry_for(options.given["--connect"], options.access.token,
-                      options.given["--token-file"] is not None)
+                      options.given["--token-file"] is not None, in_clear)
     hidden.add(entry.secrets)
     circle.is_relay()
     return functools.partial(_pass_on, entry, options, serve, connect)
