@@ -7,7 +7,7 @@ the clock. What they share is in asked_session.py.
 import functools
 import itertools
 
-from transports.fabric.capabilities import has_url, without_tasks
+from transports.fabric.capabilities import without_tasks
 from transports.fabric.gather import Gather, OnAnswer
 from transports.fabric.messages import (CAPABILITIES_KEY, CLIENT_INFO_KEY, INVALID_PARAMS,
                                         LOG_LEVELS, META_KEYS, MODERN_REVISION, Refused, dig,
@@ -206,7 +206,7 @@ class RequestSession(AskedSession):
         """The call has its answer. While the client is away, it is kept."""
         if self.listener:
             answer = self.listener.farewell(answer)
-        if "error" in answer and has_url(self._can):
+        if "error" in answer and isinstance(dig(self._can, "elicitation", "url"), dict):
             if self._asks_to_open(answer):
                 return
             answer = not_opened(answer)

@@ -52,9 +52,6 @@ class Upstream:
     def state(self):
         return self.life.state
 
-    def is_running(self):
-        return self.life.state == RUNNING
-
     def is_settling(self):
         """Whether it starts or is about to, or is up and its lists are being learned. What comes
         back from its rest has settled: its lists are there."""
