@@ -87,7 +87,7 @@ from transports.http.live import live_page              # room: transports/http/
 from transports.http.streamable import streamable_http  # room: transports/http/streamable
 from transports import stateless                        # room: transports/stateless
 from transports.tap import begin_trace                  # room: transports/tap
-from upstreams.advice import advise                     # room: upstreams/advice
+from upstreams.advice import advise, in_clear           # room: upstreams/advice
 from upstreams.config.dialects import Dialects          # room: upstreams/config/dialects
 from upstreams.config.programs import known             # room: upstreams/config/programs
 from upstreams.connections.remote import circle, connect    # room: upstreams/connections/remote
@@ -115,6 +115,7 @@ ROOMS = {           # what the core goes on without
     "--trace": begin_trace,                             # room: transports/tap
     "--connect": pass_on,                               # room: upstreams/relay
     "advise": advise,                                   # room: upstreams/advice
+    "in_clear": in_clear,                               # room: upstreams/advice
     "dialects": Dialects,                               # room: upstreams/config/dialects
     "follow": follow,                                   # room: upstreams/reload
     "known": known,                                     # room: upstreams/config/programs
@@ -183,7 +184,7 @@ def _room(option):
 def _passing_on(options, _stderr):
     """What --connect does, as a function of the clock. Raises ValueError for a wrong command."""
     serve = importlib.import_module(TRANSPORTS["stdio"]).serve
-    return _room("--connect")(options, serve, CONNECTIONS["url"])
+    return _room("--connect")(options, serve, CONNECTIONS["url"], ROOMS.get("in_clear"))
 
 
 def _logging_in(options, stderr):
@@ -208,7 +209,8 @@ def _config(options):
     """What reads the config: a function that returns a Config, or raises ConfigError."""
     there = {**CONNECTIONS, **ROOMS}
     form = ROOMS.get("dialects", OurFormat)(
-        [key for key, room in KEYS.items() if room not in there], ROOMS.get("known"))
+        [key for key, room in KEYS.items() if room not in there], ROOMS.get("known"),
+        ROOMS.get("in_clear"))
     return functools.partial(load, options.given["--config"], options.given["--group"], form)
 
 

@@ -5,17 +5,15 @@ its end. The thread `stdout-writer` is the output's feeder. When the input ends,
 are still open are answered before we exit."""
 
 import contextlib
-import logging
 import os
 import sys
 import threading
 
 from transports.fabric.messages import INVALID_REQUEST, InvalidMessage, decode, each_line
 from transports.fabric.outbox import feed_pipe
+from transports.fabric.text import log
 from transports.program.options import CannotServe
 from transports.program.signals import end_ourselves, interruptible
-
-log = logging.getLogger("router")
 
 ONE_CLIENT = True
 DRAIN_SECONDS = 30.0        # at the end of input: for the answers that are still under way

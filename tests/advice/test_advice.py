@@ -6,7 +6,10 @@ import re
 import pytest
 
 from transports.fabric.text import printable
+from upstreams.advice.advice import cut_names
 from upstreams.advice.schemas import refused_schemas
+from upstreams.config.entries import Entry
+from upstreams.server.catalog import TOOLS, Catalog
 
 from listing import GOOD, SECRETS, listing, with_secrets
 from processes import fake
@@ -137,3 +140,9 @@ def test_a_server_that_dies_while_it_is_asked_again_does_not_hold_up_the_check(c
     """Its tools were listed once, at its start."""
     status, text = check({"one": listing("search", arguments=["once"]), "two": fake()})
     assert status == 1 and re.search("one +failed", text) and re.search("two +running", text)
+
+
+def test_an_over_long_name_is_told_as_it_is_after_renaming():
+    catalog = Catalog(Entry("s", prefix="s__", rename=(("short", "y" * 70), ("x" * 70, "short"))))
+    seen = catalog.learn(TOOLS, [{"name": "x" * 70}, {"name": "short"}])
+    assert cut_names(catalog) == [("y" * 70, seen[1]["name"])]

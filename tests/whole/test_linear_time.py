@@ -27,8 +27,9 @@ from transports.http.streamable.streamable import HttpError, _accepts, _stream_t
 from transports.program.log import Stderr
 from transports.program.options import Access
 from transports.tap.tap import Tap
+from upstreams.advice import in_clear
 from upstreams.advice.schemas import refused_schemas
-from upstreams.config import checking, values
+from upstreams.config import checking
 from upstreams.config.checking import SERVER, check
 from upstreams.config.dialects import comments, env_file, hosts, translation
 from upstreams.config.dialects.values import HostValues
@@ -270,10 +271,10 @@ WORST = {
     "parse_env_file": [lambda n, text=text: env_file.parse_env_file("x", text * (n // len(text)))
                        for text in ('A="\\"', "A='\nB=\"\n", " ", "export ", "A", "A= #", "A=\n",
                                     '"', "A=' #\n")],
-    "secrets_in_clear": [lambda n, text=text: values.secrets_in_clear(
-                             {"args": [text * (n // len(text))], "env": {text * 9: "x" * n}})
-                         for text in ("a", "eyJ", "eyJa.", "://a:", "://:", "token=", "sk-", "A",
-                                      "Aa", "a-", 'a"=', "token: ")],
+    "in_clear": [lambda n, text=text: in_clear(
+                     {"args": [text * (n // len(text))], "env": {text * 9: "x" * n}})
+                 for text in ("a", "eyJ", "eyJa.", "://a:", "://:", "token=", "sk-", "A", "Aa",
+                              "a-", 'a"=', "token: ")],
     "names": [lambda n, text=text: [checking.segment(text * n), checking.prefix(text * n),
                                     packages.words_of(text * n, [text * n, "git+" + text * n]),
                                     packages.lists_by_capabilities([text * n])]

@@ -1,6 +1,6 @@
 """What a client can be asked, by the capabilities that it declares; and the tasks of two eras."""
 
-from .messages import TASKS_EXTENSION, dig, without_keys
+from .messages import TASKS_EXTENSION, without_keys
 
 # The request that asks a client → the capability that it must have declared.
 NEEDS = {"sampling/createMessage": "sampling", "elicitation/create": "elicitation",
@@ -27,11 +27,6 @@ def missing_capability(question, capabilities):
         if part == "form" and "url" not in has or part not in ("form", "url"):
             part = None     # {} stands for forms alone
     return {kind: {part: {}}} if part and part not in has else {}
-
-
-def has_url(capabilities):
-    """Whether the client can be asked to open a URL."""
-    return isinstance(dig(capabilities, "elicitation", "url"), dict)
 
 
 def without_tasks(capabilities):

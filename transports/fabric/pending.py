@@ -9,7 +9,6 @@ A client's tools/call has a row in the session's `calls` and one in the server's
 server's question is the mirror image."""
 
 import itertools
-import logging
 import re
 import threading
 import time
@@ -17,12 +16,10 @@ import weakref
 
 from .messages import (INTERNAL_ERROR, INVALID_REQUEST, SERVER_UNAVAILABLE, Refused, check_kept,
                        dig, encode, error, is_id, notification, with_params, without_keys)
-
-log = logging.getLogger("router")
+from .text import log
 
 BUG = INTERNAL_ERROR, "a bug in the router; its log says more"
 _NUMBER = re.compile(r"[\['\s]*([0-9]{1,18})(?:\.0)?['\s\]]*")
-LOST = "something was lost at the end of a call"
 LATE_CALLS = 100    # of which it is remembered who asked, for what a server says too late
 
 
@@ -122,12 +119,8 @@ class Calls:
             self._leaving += 1
         for function in call._on_end:  # first: the peer may act on its answer at once
             _attempt(function)
-        if answer is not None:
-            try:
-                call.reply_to.send(answer)
-            except Exception:
-                log.exception(LOST)
-                call.reply_to.send(error(call.id, *BUG))
+        if answer is not None and not _attempt(call.reply_to.send, answer):
+            call.reply_to.send(error(call.id, *BUG))
         with self.lock:
             self._leaving -= 1
             if not self._leaving and not self._open:
@@ -174,10 +167,10 @@ class Pending:
         self.call = call            # the Call on whose behalf we ask; None if we ask ourselves
         self.heard = time.monotonic()   # when it was asked, or last made progress
 
-    def lost(self):
-        """A bug of ours kept the answer from its asker: the call ends with that."""
-        log.exception(LOST)
-        if self.call:
+    def answer(self, response):
+        """Send a response home, under its asker's id. If a bug of ours keeps it from there, the
+        call ends with that."""
+        if not _attempt(self.reply_to.send, {**response, "id": self.id}) and self.call:
             self.call.fail(*BUG)
 
 
@@ -209,14 +202,10 @@ class PendingRequests:
         return sent
 
     def answer(self, response):
-        """Send a response home under its asker's id. Returns its row; None if nobody waits."""
+        """Send a response home. Returns its row; None if nobody waits."""
         id = response["id"]
         if row := self.take(ours(id) if isinstance(id, str) else id):
-            response = whole(response)
-            try:
-                row.reply_to.send({**response, "id": row.id})
-            except Exception:   # a bug of ours: its call ends with that
-                row.lost()
+            row.answer(whole(response))
         return row
 
     def as_answer(self, found):
@@ -268,10 +257,7 @@ class PendingRequests:
             self._closed = reason
             rows, self._rows = self._rows, {}
         for row in rows.values():
-            try:
-                row.reply_to.send(error(row.id, SERVER_UNAVAILABLE, reason))
-            except Exception:
-                row.lost()
+            row.answer(error(row.id, SERVER_UNAVAILABLE, reason))
 
     def rows(self):
         """All of them as they are now: [(our id, row)]."""
@@ -322,14 +308,6 @@ def ours(id):
     return int(found[1]) if found else id if isinstance(id, str) else None
 
 
-def _attempt(function):
-    """A bug of ours in it must not keep the answer from whoever waits."""
-    try:
-        function()
-    except Exception:
-        log.exception(LOST)
-
-
 def whole(response):
     """A response as it should be: with a result alone, which is an object, or with an error alone.
     Clients take nothing else for an answer, and would wait on."""
@@ -344,6 +322,16 @@ def whole(response):
         said = encode(value if problem is None else problem)[:200].decode()
         text = f"an answer without a result or an error, but with {said}"
     return error(response["id"], code if is_code else INTERNAL_ERROR, text, dig(problem, "data"))
+
+
+def _attempt(function, *arguments):
+    """Call it. False if a bug of ours is in it, which must not keep an answer from its asker."""
+    try:
+        function(*arguments)
+    except Exception:
+        log.exception("something was lost at the end of a call")
+        return False
+    return True
 
 
 def cancel_notification(our_id, reason):

@@ -2,7 +2,6 @@
 thread may send to it, and only the thread that feeds its stream ever waits for the client."""
 
 import collections
-import logging
 import math
 import secrets
 import threading
@@ -12,8 +11,7 @@ from .messages import REQUEST_CANCELLED, dig, encode
 from .outbox import Outbox, too_far_behind
 from .peers import passing
 from .pending import Calls, PendingRequests, cancel_notification
-
-log = logging.getLogger("router")
+from .text import log
 
 SILENT_SECONDS = 10.0   # of its client, until a session may have to make room for another
 MOST_TASKS = 1000       # of one session

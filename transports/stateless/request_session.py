@@ -6,9 +6,8 @@ the clock. What they share is in asked_session.py.
 
 import functools
 import itertools
-import logging
 
-from transports.fabric.capabilities import has_url, without_tasks
+from transports.fabric.capabilities import without_tasks
 from transports.fabric.gather import Gather, OnAnswer
 from transports.fabric.messages import (CAPABILITIES_KEY, CLIENT_INFO_KEY, INVALID_PARAMS,
                                         LOG_LEVELS, META_KEYS, MODERN_REVISION, Refused, dig,
@@ -16,13 +15,12 @@ from transports.fabric.messages import (CAPABILITIES_KEY, CLIENT_INFO_KEY, INVAL
 from transports.fabric.peers import passing
 from transports.fabric.pending import BUG, Calls, PendingRequests
 from transports.fabric.session import Gate, Tasks
+from transports.fabric.text import log
 
 from .answers import INPUT_REQUIRED, modern, not_opened, urls_to_open
 from .asked_session import MAY_ASK, AskedSession
 from .parked import OF_SERVER, of_server, read_of_server
 from .tasks import answer_seen
-
-log = logging.getLogger("router")
 
 _numbers = itertools.count(1)
 _open = Gate()      # nothing waits for a handshake that this era has not
@@ -212,7 +210,7 @@ class RequestSession(AskedSession):
         """The call has its answer. While the client is away, it is kept."""
         if self.listener:
             answer = self.listener.farewell(answer)
-        if "error" in answer and has_url(self._can):
+        if "error" in answer and isinstance(dig(self._can, "elicitation", "url"), dict):
             if self._asks_to_open(answer):
                 return
             answer = not_opened(answer)

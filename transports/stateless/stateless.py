@@ -1,6 +1,5 @@
 """From a modern message to its session, and what is answered without any server."""
 
-import logging
 
 from transports.fabric.messages import (CAPABILITIES_KEY, CLIENT_INFO_KEY, INVALID_PARAMS,
                                         LOG_LEVEL_KEY, LOG_LEVELS, METHOD_NOT_FOUND,
@@ -13,8 +12,6 @@ from .listening import Subscribers, listen
 from .parked import Parked
 from .request_session import RequestSession
 from .tasks import LISTEN, METHODS, by_task
-
-log = logging.getLogger("router")
 
 UNSUPPORTED_VERSION = -32022    # 2026-07-28, UnsupportedProtocolVersionError
 OPEN_SECONDS = 8.0      # for servers to start, as some clients wait 10 for server/discover

@@ -4,16 +4,14 @@ A thread of its own writes the lines, so that no message waits for the disk; whe
 keep up, there is a line {"missed": n}.
 """
 
-import logging
 import os
 import stat
 import threading
 
 from transports.fabric.messages import encode
+from transports.fabric.text import log
 
 from .tap import tap
-
-log = logging.getLogger("router")
 
 MOST_BYTES = 64 * 2**20     # of one file
 OURS = b'{"n":', b'{"missed":'  # how each of our lines begins

@@ -10,6 +10,7 @@ import threading
 from transports.fabric.gather import Gather
 from transports.fabric.text import printable
 from upstreams.server.catalog import LONGEST_TOOL_NAME, RESOURCES, TOOLS, page_of
+from upstreams.server.life import RUNNING
 from upstreams.server.lists import LIST_SECONDS, Pages
 
 from .schemas import refused_schemas
@@ -47,7 +48,7 @@ def _tools(upstreams, clock):
         tools.update((upstream, items) for upstream, items in lists.items() if items)
         done.set()
     Gather([upstream for upstream in upstreams if upstream.catalog.count(TOOLS)
-            and upstream.is_running()], finish, clock, LIST_SECONDS).start(
+            and upstream.state == RUNNING], finish, clock, LIST_SECONDS).start(
         lambda upstream, put: Pages(upstream, TOOLS, put).ask())
     done.wait()
     return tools
@@ -65,11 +66,18 @@ def _lines(pairs):
 
 def _about_server(upstream, tools):
     found = [(place, _IN_CLEAR) for place in upstream.entry.clear]
-    found += [(f"{shown} ({name})", _TOO_LONG) for name, shown in upstream.catalog.cut_names()]
+    found += [(f"{shown} ({name})", _TOO_LONG) for name, shown in cut_names(upstream.catalog)]
     found += [(tool["name"], _UNFIT) for tool in tools if not _FIT_NAME.fullmatch(tool["name"])]
     found += [(f"{tool['name']} {place}", what) for tool in tools
               for place, what in refused_schemas(tool)]
     return [(_shown(upstream, about), text) for about, text in found]
+
+
+def cut_names(catalog):
+    """The tools whose names are over-long, as (our name, what clients see)."""
+    entry, renamed = catalog.entry, dict(catalog.entry.rename)
+    return [(ours, outer) for outer, own in catalog.known[TOOLS].items()
+            if entry.prefix + (ours := renamed.get(own, own)) != outer]
 
 
 def _about_clashes(tools):

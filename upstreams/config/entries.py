@@ -111,11 +111,13 @@ class OurFormat:
     parsers = {}        # how another file's name ends → its parse(text)
     values = Values     # values(server, files) → the Values of a Stated server
 
-    def __init__(self, taken_out=(), known=None):
+    def __init__(self, taken_out=(), known=None, in_clear=None):
         """`taken_out`: more keys that need a room which this program does not have. known(server,
-        keys) tells what a command itself says, see the room `programs`."""
+        keys) tells what a command itself says, see the room `programs`; in_clear(keys), which
+        secrets stand in the file, and where, see the room `advice`."""
         self.taken_out = *taken_out, *self.lacks
         self.known = known or (lambda server, keys: {})
+        self.in_clear = in_clear or (lambda keys: {})
 
     def servers(self, path, config):
         """The servers in a file, as Stated."""
@@ -142,7 +144,7 @@ def load(paths, group=None, form=OurFormat()):
             raise ConfigError(f"{', '.join(map(str, paths))}: every server in it is disabled: "
                               "enable at least one")
         config = Config(servers, groups_of(groups, servers, off), files).only(group)
-        entries = {name: _entry(name, server, form.values(server, files), form.known)
+        entries = {name: _entry(name, server, form.values(server, files), form)
                    for name, server in config.entries.items()}
         check_prefixes(entries.values(), lambda name: servers[name].file)
     except ConfigError as problem:
@@ -184,10 +186,11 @@ def _add(server, servers):
     servers[name] = server
 
 
-def _entry(name, server, values, known):
-    keys = values.keys()
-    found = known(server, keys) if keys.get("command") and not server.problems else {}
-    clear, secrets = values.secrets()
+def _entry(name, server, values, form):
+    keys, clear = values.keys(), form.in_clear(server.keys)
+    values.keep(*clear.values())
+    clear, secrets = tuple(clear), values.secrets()
+    found = form.known(server, keys) if keys.get("command") and not server.problems else {}
     before = keys.get("prefix", prefix(name))
     if server.problems:
         return Entry(name, prefix=before and before + SEPARATOR, clear=clear, secrets=secrets,

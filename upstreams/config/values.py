@@ -4,11 +4,8 @@
                         it must be set
     ${NAME:-default}    or else this, in which there may be variables again
 
-What else `${…}` may be, the room `dialects` knows. What stands in the file in clear counts as a
-secret by the name that it is given (`"API_KEY": "…"`, `--token=…`, `?key=…`), or by how it begins,
-as the keys of well-known services do. This is a guess, good enough to hide it in the log."""
+What else `${…}` may be, the room `dialects` knows."""
 
-import itertools
 import os
 import re
 from urllib.parse import parse_qsl, urlsplit
@@ -37,21 +34,7 @@ SHORTEST = 6    # "1", "true" and "oauth" are no secrets; hiding them would make
 # $NAME or $env:NAME, as some hosts have it
 BARE = re.compile(r"((?:Bearer |token )?)\$(?:env:)?([A-Z_][A-Z0-9_]+)")
 
-_SECRET = {"token", "key", "apikey", "secret", "password", "passwd", "passphrase", "auth",
-           "authorization", "credential", "credentials", "pat", "bearer", "cookie"}
-# The last word of a name that only tells something about a secret.
-_ABOUT = {"file", "path", "dir", "url", "uri", "id", "name", "type", "mode", "method", "sock",
-          "limit", "header", "env", "var", "host", "port"}
-_WORD = re.compile("[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
-# Where a word may be long, it is tried from its beginning only: the rest would cost quadratic time
-_KNOWN = re.compile(r"\b(?:gh[opsu]_|github_pat_|glpat-|sk-|sk_live_|rk_live_|xox[abprs]-|AKIA"
-                    r"|AIza|hf_|npm_|pypi-|(?<![\w-])eyJ[\w-]+\.eyJ)[\w-]{16,}")
-_NAMED = re.compile(r"""(?<![\w-])([\w-]+)["']? ?[=:] ?["']?([^/"'&;\s][^"'&;]*)""")
-# Some vendors put the key into the path: long and with digits, or a UUID.
-_IN_PATH = re.compile(r"/((?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[0-9A-Za-z]{20,}"
-                      r"|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?=[/?#]|$)")
 _SCHEME = re.compile("(?:bearer|basic|token) +", re.IGNORECASE)    # of `Authorization`
-_PASSWORD_IN_URL = re.compile(r"://[^/@:\s]*:([^/@\s]+)@")
 
 
 class Values:
@@ -142,15 +125,13 @@ class Values:
         return text
 
     def secrets(self):
-        r"""(where secrets stand in the file in clear, all that were met, the longest first). Each
-        line of one is a secret too, as a server may print a key line by line. Where a key must
-        stand in one line, its line breaks are often written as \n."""
-        clear = secrets_in_clear(self.server.keys)
-        self.keep(*clear.values())
+        r"""All secrets that were met, the longest first. Each line of one is a secret too, as a
+        server may print a key line by line. Where a key must stand in one line, its line breaks
+        are often written as \n."""
         found = self._secrets | {part.strip() for value in self._secrets
                                  for part in re.split(r"[\r\n]|\\n", value)}
-        return tuple(clear), tuple(sorted((value for value in found if len(value) >= SHORTEST),
-                                          key=lambda value: (-len(value), value)))
+        return tuple(sorted((value for value in found if len(value) >= SHORTEST),
+                            key=lambda value: (-len(value), value)))
 
     def keep(self, *values):
         """These are secrets, apart from paths of something that exists."""
@@ -200,33 +181,3 @@ class Values:
         if value and name not in WELL_KNOWN:
             self.keep(value)
         return value
-
-
-def secrets_in_clear(server):
-    """{where: value} for one server as the file has it."""
-    named = [(f"{section}.{name}", name, value) for section in ("env", "headers")
-             for name, value in server.get(section, {}).items()]
-    for section in ("args", "headersCommand"):
-        words = server.get(section, [])
-        for i, (before, value) in enumerate(zip(["", *words], words)):
-            option = before.startswith("-") and "=" not in before and not value.startswith("-")
-            named.append((f"{section}.{i}", before if option else "", value))
-    named.append(("url", "", server.get("url", "")))
-    return {where: found for where, name, value in named
-            if (found := value if _is_secret(name, value) else _within(value)
-                or where == "url" and next(iter(_IN_PATH.findall(value)), None))}
-
-
-def _is_secret(name, value):
-    words = [word.lower() for word in _WORD.findall(name)]
-    return bool(_SECRET & set(words) and words[-1] not in _ABOUT and len(value) >= SHORTEST
-                and not re.match(r"[~./\\]|[A-Za-z]:\\|<", value) and "${" not in value
-                and not BARE.fullmatch(value))
-
-
-def _within(value):
-    """The secret that is a part of this value, or None."""
-    named = (part for name, part in _NAMED.findall(value) if _is_secret(name, part))
-    known = (match[0] for match in _KNOWN.finditer(value))
-    passwords = (part for part in _PASSWORD_IN_URL.findall(value) if "${" not in part)
-    return next(itertools.chain(named, known, passwords), None)

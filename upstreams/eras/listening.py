@@ -15,16 +15,14 @@ is told twice.
 """
 
 import functools
-import logging
 import threading
 
 from transports.fabric.gather import GrowingPause, OnAnswer
 from transports.fabric.messages import (INVALID_PARAMS, METHOD_NOT_FOUND, SERVER_UNAVAILABLE,
                                         Refused, dig, error, request, result)
 from transports.fabric.pending import cancel_notification
+from transports.fabric.text import log
 from upstreams.server.life import RUNNING
-
-log = logging.getLogger("router")
 
 LISTEN = "subscriptions/listen"
 ACKNOWLEDGED = "notifications/subscriptions/acknowledged"

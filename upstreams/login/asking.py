@@ -7,7 +7,6 @@ user is done. Nobody waits for that but the call, and the thread of the login.
 
 import functools
 import itertools
-import logging
 import secrets
 import threading
 from dataclasses import dataclass
@@ -15,14 +14,13 @@ from dataclasses import dataclass
 from transports.fabric.gather import OnAnswer
 from transports.fabric.messages import SERVER_UNAVAILABLE, Refused, dig, notification, request
 from transports.fabric.pending import Calls
+from transports.fabric.text import log
 from upstreams.server.life import RUNNING, STARTING
 
 from .attempt import log_in
 from .bearer import logs_in, needs_login
 from .listener import SECONDS
 from .web import LoginFailed
-
-log = logging.getLogger("router")
 
 AGAIN_SECONDS = 0.1     # between two looks whether the server is there again
 MOST_LOOKS = 100

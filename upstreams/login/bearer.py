@@ -5,19 +5,16 @@ refreshed before their end, or when the server refuses them: by one router of th
 and the others take what that one has got.
 """
 
-import logging
 import threading
 import time
 
-from transports.fabric.text import hidden
+from transports.fabric.text import hidden, log
 
 from . import grant
 from .attempt import last_challenge
 from .discovery import MOST_SCOPES, challenge_in
 from .tokens import Tokens
 from .web import LoginFailed, Web
-
-log = logging.getLogger("router")
 
 EARLY = 60.0            # seconds before the end of a token, at which it is refreshed
 PAUSE = 10.0            # seconds after a refresh that failed, before the next one

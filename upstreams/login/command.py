@@ -59,7 +59,7 @@ def _run(options, entry, new_pool, show, clock):
             return 0
         # Mostly it refuses, and says how one gets in: see Bearer.needed.
         runs = _connect(entry, new_pool({entry.name: entry}, options, clock),
-                        lambda upstream: upstream.is_running())
+                        lambda upstream: upstream.state == RUNNING)
         record = log_in(entry, clock, functools.partial(_show, show, name),
                         lambda: interruptible.ending, sys.stdin)
         hidden.add(secrets_of(record))

@@ -4,13 +4,14 @@ the browser ended. Whoever is first counts."""
 import contextlib
 import http.server
 import io
-import logging
 import os
 import re
 import selectors
 import threading
 import time
 import webbrowser
+
+from transports.fabric.text import log
 
 from .web import LoginFailed, NotThisLogin
 
@@ -21,8 +22,6 @@ ANSWER_SECONDS = 5.0    # that the browser has to take our answer
 LONGEST_PASTE = 2**16   # bytes
 LONGEST_REQUEST = 2**16
 MOST_SILENT = 20        # connections without a whole request yet, as browsers open them
-
-log = logging.getLogger("router")
 
 _END = re.compile(rb"\n\r?\n")     # of the head of a request
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>MCP Local Router</title>

@@ -1,22 +1,19 @@
 """The URL of --connect as a server: its Entry, as if a config had it."""
 
-import logging
 
-from transports.fabric.text import redacted
+from transports.fabric.text import log, redacted
 from upstreams.config.entries import Entry
-from upstreams.config.values import secrets_in_clear
 from upstreams.connections.remote.connection import LONGEST_URL, Origin
 
-log = logging.getLogger("router")
 
-
-def entry_for(url, token=None, is_meant=False):
+def entry_for(url, token=None, is_meant=False, in_clear=None):
     """The Entry of the server at this URL; `token` (bytes) goes with each request. But only to
     this machine unless it `is_meant` for that server: the environment's is the token of routers.
+    in_clear({"url": url}) tells which parts of it are secret, see the room `advice`.
 
     Raises ValueError if this is no URL.
     """
-    secrets = tuple(secrets_in_clear({"url": url}).values())
+    secrets = tuple(in_clear({"url": url}).values()) if in_clear else ()
     try:
         origin = Origin(url)
     except ValueError as problem:

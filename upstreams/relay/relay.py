@@ -12,7 +12,6 @@ have run. But what could never be opened, as the URL or the token is wrong, ends
 import contextlib
 import functools
 import itertools
-import logging
 import math
 import re
 import threading
@@ -24,7 +23,7 @@ from transports.fabric.messages import (REQUEST, RESPONSE, SERVER_UNAVAILABLE, R
 from transports.fabric.peers import StartFailed, passing
 from transports.fabric.pending import Call, cancel_notification
 from transports.fabric.session import Gate, Session
-from transports.fabric.text import hidden
+from transports.fabric.text import hidden, log
 from transports.program.options import CannotServe
 from transports.program.signals import end_ourselves
 from upstreams.connections.remote import circle
@@ -34,8 +33,6 @@ from upstreams.server.catalog import CHANGED
 from upstreams.server.life import MOST_QUESTIONS
 
 from .entry import entry_for
-
-log = logging.getLogger("router")
 
 FIRST_PAUSE = 0.5       # seconds until a lost session is opened again; doubled with each failure
 LONGEST_PAUSE = 30.0
@@ -52,12 +49,12 @@ KEPT = {"initialize": None, "notifications/initialized": None, "logging/setLevel
 OPENING = "initialize", None    # its key among these
 
 
-def pass_on(options, serve, connect):
+def pass_on(options, serve, connect, in_clear=None):
     """--connect, as a function of the clock that serves one client until its input ends and
     returns the exit status; `serve` is that of transports/stdio.py, and `connect` makes a
-    connection, see the remote room. Raises ValueError."""
+    connection, see the remote room; for in_clear see entry_for. Raises ValueError."""
     entry = entry_for(options.given["--connect"], options.access.token,
-                      options.given["--token-file"] is not None)
+                      options.given["--token-file"] is not None, in_clear)
     hidden.add(entry.secrets)
     circle.is_relay()
     return functools.partial(_pass_on, entry, options, serve, connect)

@@ -7,15 +7,12 @@ Servers whose Entry is the same notice nothing. Called by the thread `reload`.
 """
 
 import functools
-import logging
 
 from transports.fabric.messages import SERVER_UNAVAILABLE, Refused
-from transports.fabric.text import printable
+from transports.fabric.text import log, printable
 from upstreams.config.checking import check_prefixes
 from upstreams.server.audience import lists_changed
 from upstreams.sharing.tables import PLAIN
-
-log = logging.getLogger("router")
 
 
 def reload(router, config):

@@ -7,16 +7,14 @@ file that is missing or empty, is looked at once more, after the whole pause, be
 follows of it.
 """
 
-import logging
 import os
 import queue
 import signal
 import threading
 
+from transports.fabric.text import log
 from transports.program.signals import end_ourselves
 from upstreams.config.reading import ConfigError, stamp_of
-
-log = logging.getLogger("router")
 
 LOOK = 2.0          # seconds between two looks
 SOON = 0.25         # the same, after a look that saw a change

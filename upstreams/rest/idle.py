@@ -7,13 +7,12 @@ short way only if there was one since the last look; the first after a look leav
 (`Use.recent`).
 """
 
-import logging
 import os
 import threading
 import time
 from pathlib import Path
 
-from transports.fabric.text import hidden
+from transports.fabric.text import hidden, log
 from upstreams.server.catalog import PROMPTS, TOOLS
 from upstreams.server.legacy import LEGACY
 from upstreams.server.life import RESTING, RUNNING
@@ -25,8 +24,6 @@ LEARNED = 5.0           # the same of a process that was started to learn what i
 LOOKS = 5               # while a process is idle, until it is tired
 SHORTEST, LONGEST = 0.02, 5.0   # seconds between two looks
 LEARNS = 0.1            # likewise, while a server is not known: its client may leave soon
-
-log = logging.getLogger("router")
 
 
 class Rest:

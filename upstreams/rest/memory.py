@@ -23,6 +23,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from transports.fabric.text import log
+
 VERSION = 1
 OLDEST = 30 * 86400     # seconds
 OF_KILLED = 3600        # seconds, after which what a killed router has begun to write goes
@@ -38,8 +40,6 @@ _NAMED = re.compile("key|token|secret|pass|pwd|auth|cred|headers", re.IGNORECASE
 _WORDS = {"object", "string", "integer", "number", "boolean", "properties", "required",
           "description", "additionalProperties", "inputSchema", "outputSchema", "default"}
 _SAFE = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
-
-log = logging.getLogger("router")
 
 
 def state_folder():

@@ -2,18 +2,16 @@
 id says which server a request is for; one without is refused."""
 
 import functools
-import logging
 
 from transports.fabric.gather import Gather, OnAnswer
 from transports.fabric.messages import (INVALID_PARAMS, METHOD_NOT_FOUND, Refused, params_of,
                                         result, text_param)
+from transports.fabric.text import log
 from upstreams.server.catalog import LISTED, LISTS, TASKS, page_of
 from upstreams.server.lists import (INITIALIZE_PATIENCE, LIST_SECONDS, Pages, kept,
                                     when_session_settled)
 
 from .surface import Surface, task_seen, unknown
-
-log = logging.getLogger("router")
 
 RESOURCE_NOT_FOUND = -32002     # 2025-11-25, Resources, Error Handling
 LONGEST_INSTRUCTIONS = 4000     # characters of each server's, in the answer to initialize

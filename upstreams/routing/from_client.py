@@ -3,7 +3,6 @@ are answered here; all others go to the session's surface. It all runs in the th
 the message, and waits for nothing."""
 
 import functools
-import logging
 import math
 import threading
 
@@ -15,11 +14,10 @@ from transports.fabric.messages import (INVALID_PARAMS, INVALID_REQUEST, LATEST,
 from transports.fabric.peers import passing
 from transports.fabric.pending import BUG
 from transports.fabric.session import Gate
+from transports.fabric.text import log
 from upstreams.server.lists import when_session_settled
 
 MOST_KEPT = 100_000     # bytes of what a client says of itself
-
-log = logging.getLogger("router")
 
 
 class FromClient:

@@ -1,11 +1,10 @@
 """The switchboard: which sessions there are, what each sees, and the way in for its messages."""
 
-import logging
 import threading
 
 from transports.fabric.messages import SERVER_UNAVAILABLE
 from transports.fabric.session import SILENT_SECONDS, Session, SessionsUsedUp
-from transports.fabric.text import is_told
+from transports.fabric.text import is_told, log
 from transports.program.options import Limits
 from upstreams.server.life import CLOSING
 from upstreams.server.lists import when_settled
@@ -18,8 +17,6 @@ from .surface import Single
 VERSION = "0.1.0"
 TABLE_PATIENCE = 5.0    # seconds that the table waits for the slowest server
 SERVER_INFO = {"name": "mcp-local-router", "title": "MCP Local Router", "version": VERSION}
-
-log = logging.getLogger("router")
 
 
 class Sessions:

@@ -5,17 +5,15 @@ that one of them subscribed to, and the lowest log level that one of them asked 
 """
 
 import functools
-import logging
 import threading
 
 from transports.fabric.gather import OnAnswer
 from transports.fabric.messages import (LOG_LEVELS, SERVER_UNAVAILABLE, Refused, check_kept,
                                         notification, result)
+from transports.fabric.text import log
 
 from .catalog import CHANGED
 from .life import RESTING, RUNNING
-
-log = logging.getLogger("router")
 
 MOST_SUBSCRIPTIONS = 1000   # of one session at one server
 

@@ -195,11 +195,6 @@ class Catalog:
         """How many of them the server has, by its last list."""
         return len(self.known[method])
 
-    def cut_names(self):
-        """The tools whose names are over-long, as (our name, what clients see)."""
-        return [(ours, outer) for outer, own in self.known[TOOLS].items()
-                if self._prefix + (ours := self._ours.get(own, own)) != outer]
-
     def name_problems(self):
         """Sentences about `tools`, `rename` and `describe` that do not fit what the server has
         listed."""

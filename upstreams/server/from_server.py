@@ -8,15 +8,13 @@ that several sessions use goes to a session only if it cannot concern another.
 Everything here runs in the server's reader thread.
 """
 
-import logging
 
 from transports.fabric.messages import (LOG_LEVELS, METHOD_NOT_FOUND, Refused, is_id, params_of,
                                         result)
 from transports.fabric.session import FINAL
+from transports.fabric.text import log
 
 from .catalog import CHANGED
-
-log = logging.getLogger("router")
 
 
 def route(life, message):

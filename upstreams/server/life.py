@@ -5,7 +5,6 @@ state, a connection and tables that belong together. Once a life is over, nothin
 heard: a grandchild of a process may keep its stdout, and talk on while the next life has begun.
 """
 
-import logging
 import math
 import time
 
@@ -15,14 +14,12 @@ from transports.fabric.messages import (REQUEST, RESPONSE, SERVER_UNAVAILABLE, I
 from transports.fabric.peers import StartFailed, passing
 from transports.fabric.pending import Calls, PendingRequests, cancel_notification
 from transports.fabric.session import Gate
-from transports.fabric.text import printable
+from transports.fabric.text import log, printable
 
 from . import from_server
 from .catalog import LISTS, TASKS
 from .legacy import Legacy
 from .lists import LIST_SECONDS, Pages
-
-log = logging.getLogger("router")
 
 RESTING, STARTING, RUNNING = "resting", "starting", "running"
 FAILED, CLOSING = "failed", "closing"

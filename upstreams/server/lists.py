@@ -5,15 +5,13 @@ of a server, or the clock.
 """
 
 import functools
-import logging
 
 from transports.fabric.gather import Gather
 from transports.fabric.messages import METHOD_NOT_FOUND, Refused, dig, encode, request
+from transports.fabric.text import log
 
 from .catalog import LISTS
 from .legacy import LEGACY
-
-log = logging.getLogger("router")
 
 INITIALIZE_PATIENCE = 3.0  # seconds that a client's initialize waits; some give it 5 for all
 LIST_SECONDS = 10.0  # what a list of many servers waits for the slowest of them

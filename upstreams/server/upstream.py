@@ -6,19 +6,17 @@ reader thread (life.py) and goes to the peer that the table of pending requests 
 
 import copy
 import itertools
-import logging
 import math
 import threading
 import time
 
 from transports.fabric.gather import GrowingPause
 from transports.fabric.messages import SERVER_UNAVAILABLE, Refused
+from transports.fabric.text import log
 
 from .audience import Audience
 from .catalog import Catalog
 from .life import CLOSED, CLOSING, RESTING, RUNNING, STARTING, Life
-
-log = logging.getLogger("router")
 
 LONGEST_PAUSE = 60.0    # seconds before a server is started again
 SOON = 10.0             # seconds after such a restart at once, in which the next one has a pause
@@ -53,9 +51,6 @@ class Upstream:
     @property
     def state(self):
         return self.life.state
-
-    def is_running(self):
-        return self.life.state == RUNNING
 
     def is_settling(self):
         """Whether it starts or is about to, or is up and its lists are being learned. What comes

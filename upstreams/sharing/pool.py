@@ -6,18 +6,16 @@
 plan.py decides, processes.py carries that out; this file tells them what has happened.
 """
 
-import logging
 import time
 
 from transports.fabric.messages import (INVALID_REQUEST, METHOD_NOT_FOUND, SERVER_UNAVAILABLE,
                                         Refused, params_of, result)
+from transports.fabric.text import log
 from upstreams.server.catalog import LISTS
 from upstreams.server.life import STARTING
 
 from .tables import BRIEF, COMMON, OWN, PLAIN, key_of
 from .waiting import Waiting
-
-log = logging.getLogger("router")
 
 CLOSE_SECONDS = 8.0     # for all servers together; the three steps of a process's end take 4
 

@@ -5,18 +5,16 @@ The tables have one lock. Nothing is sent, started or ended while it is held.
 
 import functools
 import itertools
-import logging
 import os
 import threading
 
+from transports.fabric.text import log
 from upstreams.server.audience import lists_changed
 from upstreams.server.life import RESTING, RUNNING, STARTING
 from upstreams.server.upstream import Upstream
 
 from .plan import END, GIVE, NEW, REST, START, WANT, note_awaited, plan
 from .tables import BRIEF, OWN, PLAIN, TURNS, UP, Server, Tables, Use, refresh
-
-log = logging.getLogger("router")
 
 STARTS_AT_ONCE = 2 * (os.cpu_count() or 1)
 SLOW_START = 10.0       # seconds, after which a start does not count among those at once

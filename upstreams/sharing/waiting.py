@@ -5,16 +5,14 @@ plan.py says when its session's turn has come. No thread waits for that.
 """
 
 import functools
-import logging
 
 from transports.fabric.messages import SERVER_UNAVAILABLE, Refused
+from transports.fabric.text import log
 from upstreams.server.life import RUNNING, STARTING
 
 from .plan import GIVE, for_one, idle
 from .processes import Processes
 from .tables import BRIEF, COMMON, OWN, PLAIN, TURNS, UP, WaitingCall, refresh
-
-log = logging.getLogger("router")
 
 CALL_PATIENCE = 30.0    # seconds that a call waits for a process that is free
 ROOM_SECONDS = 2.0      # after which it looks once more for a process that makes way

@@ -14,7 +14,6 @@ thread. A connection that breaks is no cancellation (Sending Messages to the Ser
 
 import collections
 import itertools
-import logging
 import threading
 import time
 
@@ -22,10 +21,9 @@ from transports.fabric.messages import encode
 from transports.fabric.outbox import CLOSE, too_far_behind
 from transports.fabric.peers import passing
 from transports.fabric.session import Session
+from transports.fabric.text import log
 from transports.http.replies import JSON, Reply, used_up
 from transports.http.workers import StreamsUsedUp
-
-log = logging.getLogger("router")
 
 KEPT_MESSAGES = 1000        # of a stream that nobody reads, or that may have to be resumed
 KEPT_BYTES = 4 * 2**20

@@ -8,6 +8,7 @@ import logging
 import math
 
 from transports.fabric.messages import dig
+from transports.fabric.text import log
 from upstreams.config.checking import unknown_to_us
 from upstreams.config.entries import OurFormat
 from upstreams.config.reading import ConfigError
@@ -23,8 +24,6 @@ PLACES = sorted({place for host in HOSTS for place in host.at if place},
 
 _ELSEWHERE = ", ".join(f'"{host.at[0]}" ({host.name})' for host in HOSTS
                        if host.at[0] not in ("", COMMON))
-
-log = logging.getLogger("router")
 
 
 def _finite(text):

@@ -5,18 +5,16 @@ refused later, when the schema is checked, and under the name that the file has 
 """
 
 import json
-import logging
 import re
 import shutil
 from dataclasses import dataclass, field
 
 from transports.fabric.messages import dig
+from transports.fabric.text import log
 from upstreams.config.checking import Stated
 
 from .hosts import (IN_SECONDS, KEPT, LOGIN, NOT_IN_LOGIN, OF_LOGIN, TYPES, WORDS, each, patterns,
                     seconds, split)
-
-log = logging.getLogger("router")
 
 
 @dataclass

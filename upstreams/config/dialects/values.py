@@ -10,19 +10,17 @@
 `${…}` around anything else is left as it is.
 """
 
-import logging
 import os
 import re
 from pathlib import Path
 
 from transports.fabric.messages import dig
+from transports.fabric.text import log
 from upstreams.config.reading import ConfigError, stamp_of, text_of
 from upstreams.config.values import BARE, NAME, WELL_KNOWN, Values
 
 from .env_file import parse_env_file
 from .hosts import FOLDERS
-
-log = logging.getLogger("router")
 
 _SOURCE = re.compile(r"[a-z]+:.+", re.DOTALL)
 

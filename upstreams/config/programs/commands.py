@@ -1,9 +1,10 @@
 """What is known of the command of a server: whether it keeps something of its client or lists by
 what that can be asked, what is to be installed for it, and whether it is one of Windows."""
 
-import logging
 import os
 import re
+
+from transports.fabric.text import log
 
 from .packages import kept_by, lists_by_capabilities, program, words_of
 
@@ -20,8 +21,6 @@ _COMES_WITH = {
     "docker": "Docker (https://docs.docker.com/get-docker)", "go": "Go (https://go.dev)",
     "java": "a JDK (https://adoptium.net)", "dotnet": _DOTNET, "dnx": _DOTNET,
 }
-
-log = logging.getLogger("router")
 
 
 def known(server, keys):

@@ -2,7 +2,6 @@
 prints. Their values appear in no log, no trace and no error."""
 
 import json
-import logging
 import os
 import re
 import shutil
@@ -10,13 +9,11 @@ import subprocess
 import threading
 
 from transports.fabric.peers import StartFailed
-from transports.fabric.text import hidden, printable, redacted
+from transports.fabric.text import hidden, log, printable, redacted
 from upstreams.connections.process.guardian import KILL, signal_group
 from upstreams.connections.process.program import command_line, environment
 
 from .message_headers import TOKEN
-
-log = logging.getLogger("router")
 
 LOOK_SECONDS = 0.5      # between two looks whether somebody has logged in
 COMMAND_SECONDS = 30.0  # that the command for headers may take

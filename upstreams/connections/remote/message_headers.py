@@ -7,7 +7,6 @@ too (`x-mcp-header`; 2026-07-28, Streamable HTTP, Custom Headers from Tool Param
 
 import base64
 import collections
-import logging
 import os
 import re
 import secrets
@@ -15,9 +14,7 @@ import threading
 import time
 
 from transports.fabric.messages import VERSION_KEY, dig
-from transports.fabric.text import printable
-
-log = logging.getLogger("router")
+from transports.fabric.text import log, printable
 
 MOST_TOOLS = 1000       # of one server that have such parameters
 LONGEST_NAMES = 10_000  # characters: its name, those of its headers, and of where they come from

@@ -6,18 +6,16 @@ GET (2025-11-25, Transports, Resumability and Redelivery).
 """
 
 import itertools
-import logging
 import time
 
 from transports.fabric.gather import GrowingPause
 from transports.fabric.messages import dig, encode, is_id, request
 from transports.fabric.pending import ours
+from transports.fabric.text import log
 
 from .connection import HttpFailed
 from .event_stream import SHORTEST_RETRY, EventStream
 from .problem import Problem, shown
-
-log = logging.getLogger("router")
 
 PINGS = "router-ping-"  # how the ids of our own requests begin
 PING_SECONDS = 30.0     # for the answer to one

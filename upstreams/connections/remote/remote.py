@@ -10,7 +10,6 @@ could not be opened, or the server has forgotten the session.
 """
 
 import functools
-import logging
 import math
 import threading
 import time
@@ -20,6 +19,7 @@ from transports.fabric.messages import (RESPONSE, SERVER_UNAVAILABLE, InvalidMes
 from transports.fabric.outbox import too_far_behind
 from transports.fabric.peers import StartFailed
 from transports.fabric.pending import whole
+from transports.fabric.text import log
 
 from .config_headers import ConfigHeaders
 from .connection import HttpFailed, Origin, Unreachable
@@ -29,8 +29,6 @@ from .problem import error_in, says_forgotten, shown
 from .senders import Sender, Senders
 from .server_stream import ServerStream
 from .wire import Wire
-
-log = logging.getLogger("router")
 
 MOST_REQUESTS = 500     # that wait for an answer of this server; more are refused
 MOST_CALLS = 450        # of these, that are not such as lists, which the sessions of others need

@@ -1,11 +1,10 @@
 """Threads that talk to a remote server, one message at a time, each on a wire of its own."""
 
-import logging
 import math
 import queue
 import threading
 
-log = logging.getLogger("router")
+from transports.fabric.text import log
 
 MOST_FREE = 10          # of one Senders that wait for a message
 MOST_THREADS = 2000     # of the whole program, beyond which no Sender is added

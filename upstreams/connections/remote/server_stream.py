@@ -10,12 +10,11 @@ import threading
 import time
 
 from transports.fabric.gather import GrowingPause
+from transports.fabric.text import log
 
 from .connection import HttpFailed
 from .event_stream import EventStream
 from .message_post import EVENTS, LASTS
-
-log = logging.getLogger("router")
 
 OPEN_SECONDS = 1.5                  # that calls wait for the first one, at most
 PAUSE, LONGEST_PAUSE = 1.0, 60.0    # seconds before the stream is opened again
