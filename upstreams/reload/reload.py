@@ -12,6 +12,7 @@ from transports.fabric.messages import SERVER_UNAVAILABLE, Refused
 from transports.fabric.text import log, printable
 from upstreams.config.checking import check_prefixes
 from upstreams.server.audience import lists_changed
+from upstreams.server.life import RUNNING
 from upstreams.sharing.tables import PLAIN
 
 
@@ -26,7 +27,7 @@ def reload(router, config):
     while late := [upstream for name in renamed for upstream in router.pool.upstreams()[name]
                    if upstream.catalog.entry is not entries[name]]:
         for upstream in late:
-            upstream.take(entries[upstream.name])
+            _take(upstream, entries[upstream.name])
     for session in router.sessions.all():
         name = session.surface_name
         if name in gone or name in groups and name not in config.groups:
@@ -84,6 +85,16 @@ def reload_servers(pool, entries):
             server.sessions.clear()
     pool.changed()
     return names
+
+
+def _take(upstream, entry):
+    """Its entry in the config is this one from now on, of which the server notices nothing."""
+    before, upstream.entry = upstream.entry, entry
+    listed, upstream.catalog = upstream.catalog, upstream.catalog.under(entry)
+    if entry.timeout != before.timeout and upstream.state == RUNNING:
+        upstream.life.watch_calls()
+    if entry.describe != before.describe or upstream.catalog.known != listed.known:
+        upstream.audience.lists_changed(upstream.capabilities.keys() & {"tools", "prompts"})
 
 
 def _to_start(pool, fresh, now):

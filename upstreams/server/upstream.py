@@ -78,15 +78,6 @@ class Upstream:
 
     # -- called by any thread
 
-    def take(self, entry):
-        """Its entry in the config is this one from now on, of which the server notices nothing."""
-        before, self.entry = self.entry, entry
-        listed, self.catalog = self.catalog, self.catalog.under(entry)
-        if entry.timeout != before.timeout and self.life.state == RUNNING:
-            self.life.watch_calls()
-        if entry.describe != before.describe or self.catalog.known != listed.known:
-            self.audience.lists_changed(self.capabilities.keys() & {"tools", "prompts"})
-
     def start(self):
         """Begin its first life, or another one after one that has ended."""
         life = before = self.life
