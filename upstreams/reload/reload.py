@@ -3,8 +3,7 @@
 A server whose Entry has changed ends, and starts again as another one: its calls fail at once, its
 processes end before others of its name start, and nothing that was learned of it counts any more.
 Where only names, descriptions and limits have changed, its processes go on, and clients list anew.
-Servers whose Entry is the same notice nothing. Called by the thread `reload`.
-"""
+Servers whose Entry is the same notice nothing. Called by the thread `reload`."""
 
 import functools
 

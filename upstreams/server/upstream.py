@@ -1,8 +1,7 @@
 """Our client half of one server: who it is, what it offers, who hears it, and what we ask it.
 
 Nothing here waits. A request goes to the connection's outbox. Its answer comes in the connection's
-reader thread (life.py) and goes to the peer that the table of pending requests names.
-"""
+reader thread (life.py) and goes to the peer that the table of pending requests names."""
 
 import copy
 import itertools

@@ -7,8 +7,7 @@
     ${userHome} ${workspaceFolder} ${workspaceFolderBasename} ${pathSeparator} ${/}
     $NAME $env:NAME                 only as a whole value, or after Bearer; $NAME if it is set
 
-`${…}` around anything else is left as it is.
-"""
+`${…}` around anything else is left as it is."""
 
 import os
 import re
