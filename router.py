@@ -90,7 +90,7 @@ from transports.tap import begin_trace                  # room: transports/tap
 from upstreams.advice import advise, in_clear           # room: upstreams/advice
 from upstreams.config.dialects import Dialects          # room: upstreams/config/dialects
 from upstreams.config.programs import known             # room: upstreams/config/programs
-from upstreams.connections.remote import circle, connect    # room: upstreams/connections/remote
+from upstreams.connections import remote                # room: upstreams/connections/remote
 from upstreams.eras import open_life                    # room: upstreams/eras
 from upstreams import login                             # room: upstreams/login
 from upstreams.relay import pass_on                     # room: upstreams/relay
@@ -104,12 +104,9 @@ WAYS = {            # HTTP: where clients reach us → the views and POSTs there
 PAGES = {           # HTTP: where browsers find something → the views there
     "/live": live_page,                                 # room: transports/http/live
 }
-GUARDS = [          # HTTP: guard(header) → why a request with this header is refused, or None
-    circle.closes,                                      # room: upstreams/connections/remote
-]
 CONNECTIONS = {     # the key of a server in the config → what carries its messages
     "command": Process,
-    "url": connect,                                     # room: upstreams/connections/remote
+    "url": remote.connect,                              # room: upstreams/connections/remote
 }
 ROOMS = {           # what the core goes on without
     "--trace": begin_trace,                             # room: transports/tap
@@ -118,6 +115,7 @@ ROOMS = {           # what the core goes on without
     "in_clear": in_clear,                               # room: upstreams/advice
     "dialects": Dialects,                               # room: upstreams/config/dialects
     "follow": follow,                                   # room: upstreams/reload
+    "remote": remote,                                   # room: upstreams/connections/remote
     "known": known,                                     # room: upstreams/config/programs
     "open_life": open_life,                             # room: upstreams/eras
     "rest": rest,                                       # room: upstreams/rest
@@ -149,7 +147,8 @@ def main():
     stderr = Stderr()
     try:
         given = command_line.read(__doc__, VERSION)
-        options = read_options(given, TRANSPORTS, WAYS, PAGES, GUARDS)
+        options = read_options(given, TRANSPORTS, WAYS, PAGES,
+                               getattr(ROOMS.get("remote"), "GUARDS", ()))
         stderr.begin_log(given["--log-level"])
         logs_in = given["--login"] or given["--logout"]
         run = _logging_in if logs_in else _passing_on if given["--connect"] else _routing
@@ -210,7 +209,7 @@ def _config(options):
     there = {**CONNECTIONS, **ROOMS}
     form = ROOMS.get("dialects", OurFormat)(
         [key for key, room in KEYS.items() if room not in there], ROOMS.get("known"),
-        ROOMS.get("in_clear"))
+        ROOMS.get("in_clear"), getattr(ROOMS.get("remote"), "check_request", None))
     return functools.partial(load, options.given["--config"], options.given["--group"], form)
 
 

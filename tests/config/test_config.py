@@ -158,17 +158,6 @@ def test_a_config_of_which_nobody_can_say_which_servers_it_means_is_refused(writ
     (servers(a={"command": "x", "prefix": "ä"}), 'prefix: may have letters, digits, "-"'),
     (servers(a={"command": "x", "tools": {"allow": "y"}}), "a.tools.allow: must be an array"),
     (servers(a={"url": "http://x", "command": "y"}), 'has a "command" and a URL'),
-    (servers(a={"url": "unix:///tmp/x"}), "a.url: must begin with http:// or https://"),
-    (servers(a={"url": "http:///mcp"}), "a.url: must begin with http:// or https:// and a host"),
-    (servers(a={"url": "http://[::1/mcp"}), "a.url: has a host or a port that cannot be"),
-    (servers(a={"url": "http://a:4094x/"}), "a.url: has a host or a port that cannot be"),
-    (servers(a={"url": "http://a:99999/"}), "a.url: has a host or a port that cannot be"),
-    (servers(a={"url": "http://a..b/"}), "a.url: has a host or a port that cannot be"),
-    (servers(a={"url": "http://me:pw@a/"}), 'a.url: has a login, which belongs into "headers"'),
-    (servers(a={"url": "http://a", "headers": {"a b": "x"}}),
-     "a.headers: 'a b' is no name of a header"),
-    (servers(a={"url": "http://a", "headers": {"X": "a\nb"}}),
-     "a.headers.X: has characters that no header may have, as a line break"),
     (servers(a={"type": "http", "command": "x"}), 'a.type: "http" needs the key "url"'),
     (servers(a={"type": "stdio", "url": "http://x"}), 'a.type: "stdio" needs the key "command"'),
     (servers(a={"type": "ws", "url": "ws://x"}), "a.type: must be one of ['stdio'"),
@@ -195,6 +184,16 @@ def test_a_config_of_which_nobody_can_say_which_servers_it_means_is_refused(writ
 ])
 def test_what_is_wrong_in_a_server_is_told_with_where_and_what(write, config, words):
     assert words in problem_of(write(config))
+
+
+def test_what_no_request_could_be_made_of_is_wrong_in_a_server(write):
+    """A room knows that; it is asked once the variables are there, if all of them are."""
+    form = OurFormat(check_request=lambda url, headers: [("headers.X", f"{url} {headers}")])
+    path = write(servers(a={"url": "${URL:-u}", "headers": {"X": "${X:-x}"}},
+                         b={"url": "u", "headers": {"X": "${UNSET_HERE}"}}))
+    found = load([path], form=form).entries
+    assert found["a"].problem.endswith(".a.headers.X: u {'X': 'x'}")
+    assert "UNSET_HERE is not set" in found["b"].problem and "u {" not in found["b"].problem
 
 
 @pytest.mark.parametrize("key, value, other, words", [

@@ -16,12 +16,14 @@ from transports.fabric.messages import LATEST, MODERN_REVISION, notification, re
 from transports.fabric.peers import StartFailed
 from transports.program.clock import Clock
 from upstreams.config.entries import Entry
+from upstreams.connections.remote import check_request
 from upstreams.connections.remote.event_stream import EventStream
 from upstreams.connections.remote.remote import Remote
 from upstreams.eras import open_life
 from upstreams.routing.router import Router
 from upstreams.sharing.pool import Pool
 
+from listing import listing
 from processes import ROOT, fake, wait_until
 
 # -- what a request carries
@@ -139,6 +141,30 @@ def test_headers_of_the_config_go_with_every_request_and_into_no_log(serve, conn
 def test_a_header_that_is_none_is_refused_at_the_start(connect, header, told):
     with pytest.raises(StartFailed, match=told):
         connect("http://127.0.0.1:1/", headers=(header,))
+
+
+@pytest.mark.parametrize("url, headers, where, why", [
+    ("unix:///tmp/x", {}, "url", "must begin with http:// or https:// and a host"),
+    ("http:///mcp", {}, "url", "must begin with http:// or https:// and a host"),
+    ("http://[::1/mcp", {}, "url", "has a host or a port that cannot be"),
+    ("http://a:4094x/", {}, "url", "has a host or a port that cannot be"),
+    ("http://a:99999/", {}, "url", "has a host or a port that cannot be"),
+    ("http://a..b/", {}, "url", "has a host or a port that cannot be"),
+    ("http://me:pw@a/", {}, "url",
+     'has a login, which belongs into "headers", as "Authorization": "Basic …"'),
+    ("http://a", {"a b": "x"}, "headers", "'a b' is no name of a header"),
+    ("http://a", {"X": "a\nb"}, "headers.X",
+     "has characters that no header may have, as a line break")])
+def test_what_no_request_could_be_made_of_is_told_when_the_config_is_read(
+        url, headers, where, why):
+    assert list(check_request(url, headers)) == [(where, why)]
+
+
+def test_a_url_that_is_none_fails_its_own_entry_and_hides_no_other(check):
+    bad = {"url": "http://[::1/", "headers": {"a b": "x"}}
+    status, answer = check({"good": listing("search"), "bad": bad}, as_json=True)
+    assert status == 1 and answer["servers"]["good"]["state"] == "running"
+    assert "bad.url: has a host or a port that cannot be" in answer["servers"]["bad"]["lastError"]
 
 
 # -- who we are

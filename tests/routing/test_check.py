@@ -33,13 +33,6 @@ def test_one_bad_entry_is_one_failed_server_and_all_that_is_wrong_is_told(check)
     assert "bad.timeout: must be" in answer["servers"]["bad"]["lastError"]
 
 
-def test_a_url_that_is_none_fails_its_own_entry_and_hides_no_other(check):
-    bad = {"url": "http://[::1/", "headers": {"a b": "x"}}
-    status, answer = check({"good": listing("search"), "bad": bad}, as_json=True)
-    assert status == 1 and answer["servers"]["good"]["state"] == "running"
-    assert "bad.url: has a host or a port that cannot be" in answer["servers"]["bad"]["lastError"]
-
-
 def test_of_a_url_scheme_and_host_are_shown_whatever_it_is():
     for url, shown in (("https://me:pw@a.example:8/key?k=v", "https://a.example:8"),
                        ("http://[::1/a@b", "http://[::1"), ("http://a?x=@", "http://a"),

@@ -82,7 +82,7 @@ class Access:
     origins: tuple = ()         # of web clients, as https://app.example
     token: bytes = None         # that every client must send
     insecure: bool = False      # whether it is meant that anybody may come in
-    guards: tuple = ()          # see GUARDS in router.py
+    guards: tuple = ()          # guard(header) → why a request with it is refused, or None
 
     def listen(self):
         """A listening socket for each address of the host, where clients can connect from now on,

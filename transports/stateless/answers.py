@@ -1,7 +1,6 @@
 """The form of an answer in this era: what a legacy server does not say, and clients must be told.
 
-What a modern server has said stays as it is.
-"""
+What a modern server has said stays as it is."""
 
 from transports.fabric.messages import (INTERNAL_ERROR, INVALID_PARAMS, SERVER_INFO_KEY, dig,
                                         request, result, without_keys)

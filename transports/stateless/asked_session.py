@@ -6,8 +6,7 @@
     over        its answer has gone out, it has left, or it did not come back
 
 Several threads come here: those that carry the client's messages, reader threads of servers, and
-the clock. The tables have one lock.
-"""
+the clock. The tables have one lock."""
 
 import threading
 

@@ -3,8 +3,7 @@ the way (2026-07-28, Streamable HTTP, Server Validation).
 
 That goes for the arguments of a tool too which the schema of its arguments marks with
 `x-mcp-header`. A tool with an invalid mark stays in the lists: its clients are to leave it out,
-and to say why. If one calls it nevertheless, no header is expected.
-"""
+and to say why. If one calls it nevertheless, no header is expected."""
 
 import base64
 import binascii

@@ -5,8 +5,7 @@
                             with the answer; so it does after a silence, as a sign of life
     its client hangs up     its call is cancelled (2026-07-28, Streamable HTTP, Cancellation)
 
-An error that says what was wrong with the request has an HTTP status that says so too.
-"""
+An error that says what was wrong with the request has an HTTP status that says so too."""
 
 import itertools
 import threading

@@ -2,8 +2,7 @@
 or we end. It brings what the client has asked for and nothing else, each with the request's id.
 
 Behind it stands a session that hears what every session hears, with its lists and subscriptions.
-On a pipe that is the pipe's own, for all requests of this kind.
-"""
+On a pipe that is the pipe's own, for all requests of this kind."""
 
 import secrets
 import threading

@@ -5,8 +5,7 @@ of the same request at the same place, and for some minutes. So a state that som
 hold of, or has made up, names nothing.
 
 A modern server has states of its own, which go on as they are. But a URI does not say to which of
-several servers a retry belongs, so there the state says it.
-"""
+several servers a retry belongs, so there the state says it."""
 
 import json
 import secrets

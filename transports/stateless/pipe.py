@@ -1,8 +1,7 @@
 """Modern requests over stdio, which may come between legacy messages.
 
 A pipe has one client. Each of its modern requests has a session of its own, but the servers are
-those of the *pipe's* session, as for a legacy client: what they keep lasts from call to call.
-"""
+those of the *pipe's* session, as for a legacy client: what they keep lasts from call to call."""
 
 import functools
 import threading

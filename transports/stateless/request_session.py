@@ -1,8 +1,7 @@
 """The session of one modern request: it begins with the request, and ends with its answer.
 
 Several threads come here: those that carry the client's messages, reader threads of servers, and
-the clock. What they share is in asked_session.py.
-"""
+the clock. What they share is in asked_session.py."""
 
 import functools
 import itertools

@@ -1,6 +1,5 @@
 """From a modern message to its session, and what is answered without any server."""
 
-
 from transports.fabric.messages import (CAPABILITIES_KEY, CLIENT_INFO_KEY, INVALID_PARAMS,
                                         LOG_LEVEL_KEY, LOG_LEVELS, METHOD_NOT_FOUND,
                                         MODERN_REVISION, REVISIONS, SERVER_UNAVAILABLE,

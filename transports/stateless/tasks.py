@@ -3,8 +3,7 @@ answer. A request about one has nothing but its id.
 
 Where several servers are seen together, the id says which of them has the task: clients see
 `{server}__{id}`, in answers, requests and notifications. This file is where that is put on and
-taken off.
-"""
+taken off."""
 
 import secrets
 

@@ -2,8 +2,7 @@
 
 They get the same number, which is found by the ids and tokens that pass: an answer has the id of
 its request, and comes the other way. The request that we send to a server has a new id, so whoever
-sends it tells the tap which client's request was the cause.
-"""
+sends it tells the tap which client's request was the cause."""
 
 import itertools
 import threading

@@ -1,8 +1,7 @@
 """The tap keeps the last messages that passed, for people who debug the router or learn from it.
 
 It is the Observer of transports/fabric/peers.py, which tells at which places a message passes.
-What it keeps is text, not the messages, and the secrets of the config are not in it.
-"""
+What it keeps is text, not the messages, and the secrets of the config are not in it."""
 
 import collections
 import itertools

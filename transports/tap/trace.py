@@ -1,8 +1,7 @@
 """--trace FILE: each message that passes, as a line of JSON. README.md here tells of them.
 
 A thread of its own writes the lines, so that no message waits for the disk; where it could not
-keep up, there is a line {"missed": n}.
-"""
+keep up, there is a line {"missed": n}."""
 
 import os
 import stat

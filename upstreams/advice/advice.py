@@ -1,8 +1,7 @@
 """What --check advises: what works here, and may not work with every host, or is not wise.
 
 Names and schemas come from servers, so they are made fit to be shown. The values of secrets do
-not come here: an Entry says only where they stand.
-"""
+not come here: an Entry says only where they stand."""
 
 import re
 import threading

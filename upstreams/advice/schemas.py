@@ -2,8 +2,7 @@
 
 A host hands the schemas to a model's API, which knows only a part of JSON Schema. Mostly one such
 schema costs more than its tool: all tools of the server, or every request of the session. Each
-rule here has been reported of the hosts that it names.
-"""
+rule here has been reported of the hosts that it names."""
 
 import re
 

@@ -111,13 +111,15 @@ class OurFormat:
     parsers = {}        # how another file's name ends → its parse(text)
     values = Values     # values(server, files) → the Values of a Stated server
 
-    def __init__(self, taken_out=(), known=None, in_clear=None):
+    def __init__(self, taken_out=(), known=None, in_clear=None, check_request=None):
         """`taken_out`: more keys that need a room which this program does not have. known(server,
         keys) tells what a command itself says, see the room `programs`; in_clear(keys), which
-        secrets stand in the file, and where, see the room `advice`."""
+        secrets stand in the file, and where, see `advice`; check_request(url, headers), what is
+        wrong with them, see `remote`."""
         self.taken_out = *taken_out, *self.lacks
         self.known = known or (lambda server, keys: {})
         self.in_clear = in_clear or (lambda keys: {})
+        self.check_request = check_request or (lambda url, headers: [])
 
     def servers(self, path, config):
         """The servers in a file, as Stated."""
@@ -187,7 +189,7 @@ def _add(server, servers):
 
 
 def _entry(name, server, values, form):
-    keys, clear = values.keys(), form.in_clear(server.keys)
+    keys, clear = values.keys(form.check_request), form.in_clear(server.keys)
     values.keep(*clear.values())
     clear, secrets = tuple(clear), values.secrets()
     found = form.known(server, keys) if keys.get("command") and not server.problems else {}

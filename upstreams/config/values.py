@@ -8,9 +8,7 @@ What else `${…}` may be, the room `dialects` knows."""
 
 import os
 import re
-from urllib.parse import parse_qsl, urlsplit
-
-from transports.fabric.text import printable
+from urllib.parse import parse_qsl
 
 from .checking import DEFAULTS
 from .reading import TAKEN_OUT
@@ -24,8 +22,6 @@ EXPANDED = ("command", "args", "cwd", "url", "headers", "headersCommand", "oauth
             "tls")   # after `env`
 PATHS = {"envFile", "cwd", "tls"}
 
-HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")    # RFC 9110, 5.6.2
-HEADER_VALUE = re.compile(r"[\t -~\x80-\xff]*")
 NAME = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
 _BRACE = re.compile(r"\$?\{|\}")
 _FORM_OF_A_HOST = re.compile("/|[A-Za-z]+:.+", re.DOTALL)   # of ${/}, ${env:NAME}, …
@@ -55,8 +51,9 @@ class Values:
         self.server.refuse(where, text)
         return ""
 
-    def keys(self):
-        """The keys of the server, with defaults, and without variables and relative paths."""
+    def keys(self, check_request):
+        """The keys of the server, with defaults, and without variables and relative paths. For
+        check_request see OurFormat."""
         keys = {**DEFAULTS, **self.server.keys}
         keys["env"] = {**self._of_file, **{name: self._own(name) for name in keys["env"]}}
         right = len(self.server.problems)
@@ -65,30 +62,10 @@ class Values:
                            if value.strip() and not _SCHEME.fullmatch(value)}
         if "url" in keys:
             if not self.server.problems[right:]:
-                self._check_request(keys["url"], keys["headers"])
+                for where, problem in check_request(keys["url"], keys["headers"]):
+                    self.refuse(where, problem)
             self.keep(*(value for _, value in parse_qsl(keys["url"].partition("?")[2])))
         return keys
-
-    def _check_request(self, url, headers):
-        """Refuse what no request could be made of. Found when the server starts, it would end one
-        that runs, where a reload keeps what an entry was before it was wrong."""
-        try:
-            parts = urlsplit(url)
-            parts.port, (parts.hostname or "").encode("idna")
-        except ValueError:
-            self.refuse("url", "has a host or a port that cannot be")
-        else:
-            if parts.scheme not in ("http", "https") or not parts.hostname:
-                self.refuse("url", "must begin with http:// or https:// and a host")
-            if parts.username is not None:
-                self.refuse("url", 'has a login, which belongs into "headers", as '
-                                   '"Authorization": "Basic …"')
-        for name, value in headers.items():
-            if not HEADER_NAME.fullmatch(name):
-                self.refuse("headers", f"{printable(name)!r} is no name of a header")
-            if not HEADER_VALUE.fullmatch(value):
-                self.refuse(f"headers.{name}", "has characters that no header may have, as a "
-                                               "line break")
 
     def _own(self, name):
         """A variable of the server's own; None without one, or while that is being made, so that

@@ -5,8 +5,7 @@ code executes.
 with an error, or says nothing for two seconds, gets `initialize` down the same pipe. The first yes
 decides. A slow modern server may say yes to both: that process takes us for a legacy client, so we
 restart it and send only `server/discover`. The Pool remembers the era, and the next life begins
-with that until a life that did so fails.
-"""
+with that until a life that did so fails."""
 
 import threading
 
@@ -54,8 +53,7 @@ CRASHED = {DISCOVER: LEGACY, BOTH: LEGACY, DISCOVERED: MODERN}
 class Opening:
     """The opening of one life. It ends with `life.opened`, `life.give_up` or `life.begin_again`.
 
-    The answers come in the reader thread; SILENCE comes from the clock.
-    """
+    The answers come in the reader thread; SILENCE comes from the clock."""
 
     def __init__(self, life, protocol):
         self._life, self._clock = life, life.upstream.clock

@@ -2,8 +2,7 @@
 
 Each request says whose it is. A question is part of an answer (questions.py), and what changes is
 told on one stream that we ask for (listening.py). So one process can serve everybody. This file
-is the translator: legacy requests that this era lacks are answered here.
-"""
+is the translator: legacy requests that this era lacks are answered here."""
 
 from transports.fabric.capabilities import without_tasks
 from transports.fabric.messages import (CAPABILITIES_KEY, CLIENT_INFO_KEY, LOG_LEVEL_KEY,

@@ -2,8 +2,7 @@
 
 2026-07-28, Multi Round-Trip Requests: an `input_required` answer lists what the server wants to
 know. The session is asked all of it at once. Then the request goes to the server again, with the
-client's answers and with the `requestState` as it was.
-"""
+client's answers and with the `requestState` as it was."""
 
 import functools
 import itertools
@@ -24,8 +23,7 @@ class Rounds:
     """The reply_to of one request of a session, until it has its last answer.
 
     It runs in the reader thread of the server, in those that bring the client's answers, and in
-    the clock, for a round in which nothing is asked.
-    """
+    the clock, for a round in which nothing is asked."""
 
     def __init__(self, life, message, reply_to, call):
         self._life, self._message, self._reply_to, self._call = life, message, reply_to, call

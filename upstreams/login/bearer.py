@@ -2,8 +2,7 @@
 
 It is looked at before each request, so a login by another program counts at once. Tokens are
 refreshed before their end, or when the server refuses them: by one router of this user at a time,
-and the others take what that one has got.
-"""
+and the others take what that one has got."""
 
 import threading
 import time

@@ -1,8 +1,7 @@
 """One login at an authorization server: who we are there, the URL that the user opens, and the
 tokens for the answer that comes back (2026-07-28, Authorization).
 
-`Login` is used by one thread. Nothing here waits for the user.
-"""
+`Login` is used by one thread. Nothing here waits for the user."""
 
 import base64
 import hashlib
@@ -28,8 +27,7 @@ class Login:
     """What `begin` decides, and `finish` needs.
 
     `config`: the server's "oauth", a dict. `before`: the record of an earlier login, or None.
-    `more`: scopes that are needed beside those that it has.
-    """
+    `more`: scopes that are needed beside those that it has."""
 
     def __init__(self, web, url, config, before, redirect, more=()):
         self._web, self._url, self._config, self._before = web, url, config, before

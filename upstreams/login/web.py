@@ -2,8 +2,7 @@
 
 A hostile server could name anything. So an address is https, or on this machine if the server
 itself is; what comes back has a bound in bytes and time; and our headers for the server go along
-with nothing here.
-"""
+with nothing here."""
 
 import contextlib
 import http.client

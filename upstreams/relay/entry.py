@@ -1,6 +1,5 @@
 """The URL of --connect as a server: its Entry, as if a config had it."""
 
-
 from transports.fabric.text import log, redacted
 from upstreams.config.entries import Entry
 from upstreams.connections.remote.connection import LONGEST_URL, Origin
@@ -11,8 +10,7 @@ def entry_for(url, token=None, is_meant=False, in_clear=None):
     this machine unless it `is_meant` for that server: the environment's is the token of routers.
     in_clear({"url": url}) tells which parts of it are secret, see the room `advice`.
 
-    Raises ValueError if this is no URL.
-    """
+    Raises ValueError if this is no URL."""
     secrets = tuple(in_clear({"url": url}).values()) if in_clear else ()
     try:
         origin = Origin(url)

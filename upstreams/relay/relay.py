@@ -6,8 +6,7 @@ looked up and nothing renamed, in either era: ids pass as they are.
 The one surprise: when the server forgets the session, as a router does that was restarted, the
 client does not notice. What opened the session is said again on a new connection, and the client
 hears that its lists may have changed. Only the requests that were under way fail, since they may
-have run. But what could never be opened, as the URL or the token is wrong, ends the program.
-"""
+have run. But what could never be opened, as the URL or the token is wrong, ends the program."""
 
 import contextlib
 import functools

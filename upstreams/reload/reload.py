@@ -3,8 +3,7 @@
 A server whose Entry has changed ends, and starts again as another one: its calls fail at once, its
 processes end before others of its name start, and nothing that was learned of it counts any more.
 Where only names, descriptions and limits have changed, its processes go on, and clients list anew.
-Servers whose Entry is the same notice nothing. Called by the thread `reload`.
-"""
+Servers whose Entry is the same notice nothing. Called by the thread `reload`."""
 
 import functools
 
@@ -12,6 +11,7 @@ from transports.fabric.messages import SERVER_UNAVAILABLE, Refused
 from transports.fabric.text import log, printable
 from upstreams.config.checking import check_prefixes
 from upstreams.server.audience import lists_changed
+from upstreams.server.life import RUNNING
 from upstreams.sharing.tables import PLAIN
 
 
@@ -26,7 +26,7 @@ def reload(router, config):
     while late := [upstream for name in renamed for upstream in router.pool.upstreams()[name]
                    if upstream.catalog.entry is not entries[name]]:
         for upstream in late:
-            upstream.take(entries[upstream.name])
+            _take(upstream, entries[upstream.name])
     for session in router.sessions.all():
         name = session.surface_name
         if name in gone or name in groups and name not in config.groups:
@@ -84,6 +84,16 @@ def reload_servers(pool, entries):
             server.sessions.clear()
     pool.changed()
     return names
+
+
+def _take(upstream, entry):
+    """Its entry in the config is this one from now on, of which the server notices nothing."""
+    before, upstream.entry = upstream.entry, entry
+    listed, upstream.catalog = upstream.catalog, upstream.catalog.under(entry)
+    if entry.timeout != before.timeout and upstream.state == RUNNING:
+        upstream.life.watch_calls()
+    if entry.describe != before.describe or upstream.catalog.known != listed.known:
+        upstream.audience.lists_changed(upstream.capabilities.keys() & {"tools", "prompts"})
 
 
 def _to_start(pool, fresh, now):

@@ -4,8 +4,7 @@ The new config is checked before anything is touched; if it is wrong, the log sa
 old one stays. Editors write a file anew in several steps, and some empty it first. So a file
 counts as changed when it has stayed as it is since the look before. What cannot be used, and a
 file that is missing or empty, is looked at once more, after the whole pause, before anything
-follows of it.
-"""
+follows of it."""
 
 import os
 import queue
@@ -89,8 +88,7 @@ def read_again_on_hangup(read_again):
     """From now on SIGHUP calls read_again(), in the main thread, at whatever line it has reached.
 
     A terminal that is closed sends the same signal to the programs in it. Then we end, unless we
-    were started to survive that (nohup).
-    """
+    were started to survive that (nohup)."""
     if not hasattr(signal, "SIGHUP"):  # Windows
         return
     ends = _has_terminal() and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN

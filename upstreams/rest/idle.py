@@ -4,8 +4,7 @@ The thread `rest` looks at all processes now and then. One that nobody needed fr
 next, for as long as its server may be idle, is *tired*: the plan (sharing/plan.py) lets it rest
 then, unless somebody needs it after all. Nothing is counted on the way of a call. A call takes the
 short way only if there was one since the last look; the first after a look leaves its mark
-(`Use.recent`).
-"""
+(`Use.recent`)."""
 
 import os
 import threading

@@ -2,8 +2,7 @@
 
 A surface decides which server gets each request of a client, and under which name. Lists,
 completions, log levels and subscriptions go to the process that lists for the session; calls go
-where the pool lets them run. Nothing here waits.
-"""
+where the pool lets them run. Nothing here waits."""
 
 import functools
 

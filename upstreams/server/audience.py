@@ -1,8 +1,7 @@
 """The sessions that see one server, and what each of them wants to hear from it.
 
 The server knows of one client only. So it is told what its sessions want together: each resource
-that one of them subscribed to, and the lowest log level that one of them asked for.
-"""
+that one of them subscribed to, and the lowest log level that one of them asked for."""
 
 import functools
 import threading

@@ -5,8 +5,7 @@ mostly the same. A client of one server uses our names. Where several are seen t
 of the server `github` is `github__search`, even if it is the only one: names must not change
 because a second server is added. The way back is a table learned from the lists, not parsing,
 because an over-long name is cut. URIs are never rewritten: they also occur inside results, where
-we do not look.
-"""
+we do not look."""
 
 import fnmatch
 import hashlib

@@ -5,9 +5,7 @@ say so of log lines. A guess could show one person's question to another. So a q
 session that owns or holds the process, or it is answered with an error. A log line of a process
 that several sessions use goes to a session only if it cannot concern another.
 
-Everything here runs in the server's reader thread.
-"""
-
+Everything here runs in the server's reader thread."""
 
 from transports.fabric.messages import (LOG_LEVELS, METHOD_NOT_FOUND, Refused, is_id, params_of,
                                         result)

@@ -1,8 +1,7 @@
 """What is particular to a legacy server: a revision that begins with `initialize`.
 
 It says by itself what it has to say, and does not say on whose behalf. The counterpart is the room
-upstreams/eras.
-"""
+upstreams/eras."""
 
 from transports.fabric.capabilities import without_tasks
 from transports.fabric.messages import (INVALID_PARAMS, LATEST, METHOD_NOT_FOUND, REVISIONS,

@@ -2,8 +2,7 @@
 
 An Upstream replaces its life by one assignment. So a thread that reads `upstream.life` once has a
 state, a connection and tables that belong together. Once a life is over, nothing that it says is
-heard: a grandchild of a process may keep its stdout, and talk on while the next life has begun.
-"""
+heard: a grandchild of a process may keep its stdout, and talk on while the next life has begun."""
 
 import math
 import time

@@ -1,8 +1,7 @@
 """The lists of servers, page after page, and waiting until servers have started.
 
 No thread waits: all of it runs in the thread that brings the next piece, mostly the reader thread
-of a server, or the clock.
-"""
+of a server, or the clock."""
 
 import functools
 

@@ -1,8 +1,7 @@
 """Our client half of one server: who it is, what it offers, who hears it, and what we ask it.
 
 Nothing here waits. A request goes to the connection's outbox. Its answer comes in the connection's
-reader thread (life.py) and goes to the peer that the table of pending requests names.
-"""
+reader thread (life.py) and goes to the peer that the table of pending requests names."""
 
 import copy
 import itertools
@@ -77,15 +76,6 @@ class Upstream:
         return life.state == RESTING or life.state == STARTING and life.known is not None
 
     # -- called by any thread
-
-    def take(self, entry):
-        """Its entry in the config is this one from now on, of which the server notices nothing."""
-        before, self.entry = self.entry, entry
-        listed, self.catalog = self.catalog, self.catalog.under(entry)
-        if entry.timeout != before.timeout and self.life.state == RUNNING:
-            self.life.watch_calls()
-        if entry.describe != before.describe or self.catalog.known != listed.known:
-            self.audience.lists_changed(self.capabilities.keys() & {"tools", "prompts"})
 
     def start(self):
         """Begin its first life, or another one after one that has ended."""

@@ -3,8 +3,7 @@
     session.upstreams[name]     the process that lists for the session; it may change at any time
     run(…)                      the process that runs a call: see waiting.py
 
-plan.py decides, processes.py carries that out; this file tells them what has happened.
-"""
+plan.py decides, processes.py carries that out; this file tells them what has happened."""
 
 import time
 

@@ -1,7 +1,6 @@
 """The processes: it makes, starts and ends them as plan.py decides, and hands them to calls.
 
-The tables have one lock. Nothing is sent, started or ended while it is held.
-"""
+The tables have one lock. Nothing is sent, started or ended while it is held."""
 
 import functools
 import itertools

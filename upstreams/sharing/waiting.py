@@ -1,8 +1,7 @@
 """The way of a call to its process, and of the process from one session to the next.
 
 A call runs at once if its process is up and free. Else it waits in a queue of its server, and
-plan.py says when its session's turn has come. No thread waits for that.
-"""
+plan.py says when its session's turn has come. No thread waits for that."""
 
 import functools
 

@@ -10,8 +10,7 @@
         messages    [message, …], see transports/tap
 
 The files have no data in them, so they need no token: a browser sends none when it opens a page.
-Nor does it when a login sends it back: what it brings proves itself. The rest needs the token.
-"""
+Nor does it when a login sends it back: what it brings proves itself. The rest needs the token."""
 
 import html
 import time

@@ -5,8 +5,7 @@
     GET    …                   the session's own stream, or, with Last-Event-ID, a broken one
     DELETE …                   the end of the session
 
-{name} is a server's or a group's.
-"""
+{name} is a server's or a group's."""
 
 import functools
 import time

@@ -1,7 +1,6 @@
 """A config file as any host writes it: where its servers are, and whose they are.
 
-Everything else in a host's settings is none of our business.
-"""
+Everything else in a host's settings is none of our business."""
 
 import importlib
 import logging

@@ -2,8 +2,7 @@
 
 To add a host: its entry in HOSTS, an example in tests/dialects/configs, and its row in README.md.
 What a file does not say is who wrote it. So a server in any file may use the words of all hosts;
-only what a host has a place of its own for is known to be its.
-"""
+only what a host has a place of its own for is known to be its."""
 
 import fnmatch
 import re

@@ -1,8 +1,7 @@
 """What a host wrote of one server → the words of our schema, before it is checked.
 
 A step changes what it understands and leaves everything else as it is: a value of a wrong type is
-refused later, when the schema is checked, and under the name that the file has for it.
-"""
+refused later, when the schema is checked, and under the name that the file has for it."""
 
 import json
 import re

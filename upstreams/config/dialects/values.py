@@ -7,8 +7,7 @@
     ${userHome} ${workspaceFolder} ${workspaceFolderBasename} ${pathSeparator} ${/}
     $NAME $env:NAME                 only as a whole value, or after Bearer; $NAME if it is set
 
-`${…}` around anything else is left as it is.
-"""
+`${…}` around anything else is left as it is."""
 
 import os
 import re
@@ -40,11 +39,11 @@ class HostValues(Values):
                         "workspaceRoot": folder, "workspaceFolderBasename": self.folder.name,
                         "pathSeparator": os.sep, "/": os.sep}
 
-    def keys(self):
+    def keys(self, check_request):
         """As of Values; `env` has the variables of `envFile` as well."""
         if "envFile" in self.server.keys:
             self._of_file = self._read_env(self._expanded("envFile", self.server.keys["envFile"]))
-        return super().keys()
+        return super().keys(check_request)
 
     def read(self, where, path):
         """The text of a file. A change of this file is a change of the config."""

@@ -23,7 +23,15 @@ In reading order:
 
 from .message_headers import circle
 
-__all__ = ["circle", "connect"]
+__all__ = ["GUARDS", "check_request", "circle", "connect"]
+
+GUARDS = (circle.closes,)   # see Access in transports/program/options.py
+
+
+def check_request(url, headers):
+    """[(where, what is wrong)] of the config of a server, see config_headers.py."""
+    from .config_headers import check_request  # only now, see below
+    return check_request(url, headers)
 
 
 def connect(entry, label, clock, guardian, longest, login=None):

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import threading
+import urllib.parse
 
 from transports.fabric.peers import StartFailed
 from transports.fabric.text import hidden, log, printable, redacted
@@ -161,6 +162,27 @@ def _checked(pairs):
                               "have, as a line break")
         found[name.lower()] = name, value
     return found
+
+
+def check_request(url, headers):
+    """Yield (where, what is wrong) for what no request could be made of. Found when the server
+    starts, it would end one that runs, where a reload keeps what an entry was before it was wrong.
+    """
+    try:
+        parts = urllib.parse.urlsplit(url)
+        parts.port, (parts.hostname or "").encode("idna")
+    except ValueError:
+        yield "url", "has a host or a port that cannot be"
+    else:
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            yield "url", "must begin with http:// or https:// and a host"
+        if parts.username is not None:
+            yield "url", 'has a login, which belongs into "headers", as "Authorization": "Basic …"'
+    for name, value in headers.items():
+        if not TOKEN.fullmatch(name):
+            yield "headers", f"{printable(name)!r} is no name of a header"
+        if not _VALUE.fullmatch(value):
+            yield f"headers.{name}", "has characters that no header may have, as a line break"
 
 
 def _with_agent(checked):

@@ -1,8 +1,7 @@
 """Where a remote server is, and a connection of http.client there, through TLS and a proxy.
 
 Waiting for an answer has no limit here: it may take hours. A peer that is gone is noticed by the
-system's keep-alive packets.
-"""
+system's keep-alive packets."""
 
 import base64
 import contextlib

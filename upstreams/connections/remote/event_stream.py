@@ -1,8 +1,7 @@
 """Bytes of `text/event-stream` → events, by the rules of the HTML Standard, Server-sent events.
 
 A line ends with CR, LF, or both, wherever the pieces are cut. Of an event that is too long only
-both ends are kept, and the ones after it still arrive: memory is bounded.
-"""
+both ends are kept, and the ones after it still arrive: memory is bounded."""
 
 import re
 

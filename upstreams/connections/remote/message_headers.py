@@ -2,8 +2,7 @@
 
 They are learned from the messages that pass: the revision and the session from the answer to
 `initialize`, and from the answers to `tools/list` the parameters of tools that are sent as headers
-too (`x-mcp-header`; 2026-07-28, Streamable HTTP, Custom Headers from Tool Parameters).
-"""
+too (`x-mcp-header`; 2026-07-28, Streamable HTTP, Custom Headers from Tool Parameters)."""
 
 import base64
 import collections
@@ -200,8 +199,7 @@ class Circle:
     have started us, and those whose requests came to us in the last minute. A router that finds
     itself among them refuses, so an entry of the circle fails, with a sentence, and is tried again
     like others that fail; all else goes on. There is one Circle in the program; router.py gives
-    its `closes` to those who check requests. Any thread may call anything here.
-    """
+    its `closes` to those who check requests. Any thread may call anything here."""
 
     def __init__(self):
         self.id = secrets.token_hex(8)

@@ -2,8 +2,7 @@
 
 A request is answered with JSON, or with a stream of events: whatever the server says on behalf of
 it, and then the answer. The stream of a legacy request may break before that, and is resumed by a
-GET (2025-11-25, Transports, Resumability and Redelivery).
-"""
+GET (2025-11-25, Transports, Resumability and Redelivery)."""
 
 import itertools
 import time

@@ -6,8 +6,7 @@ each in a POST of its own.
     NAME-stream    reads what a legacy server says of its own accord
 
 Whatever comes in place of an answer fails that request alone. The connection ends only if it
-could not be opened, or the server has forgotten the session.
-"""
+could not be opened, or the server has forgotten the session."""
 
 import functools
 import math

@@ -2,8 +2,7 @@
 
 In Streamable HTTP it may be missing, and is opened again whenever it breaks. In HTTP+SSE of
 2024-11-05 it carries all that the server says, answers too; its first event says where to post; if
-it breaks, the session is over.
-"""
+it breaks, the session is over."""
 
 import logging
 import threading

@@ -3,8 +3,7 @@ connection that is kept for the next ones.
 
 A request is sent once: it may have run, whatever became of its answer. So a kept connection is
 looked at before it is used again, and nothing is repeated when it breaks afterwards. Another
-origin must not see our headers: redirects are followed to the same one only.
-"""
+origin must not see our headers: redirects are followed to the same one only."""
 
 import contextlib
 import http.client
