@@ -20,7 +20,7 @@ from upstreams.connections.remote import check_request
 from upstreams.connections.remote.event_stream import EventStream
 from upstreams.connections.remote.remote import Remote
 from upstreams.eras import open_life
-from upstreams.routing.router import Router
+from upstreams.routing.router import SERVER_INFO, Router
 from upstreams.sharing.pool import Pool
 
 from listing import listing
@@ -643,7 +643,7 @@ def router():
                                **{"restart_pause": 0.05, **fields})
                    for name, fields in servers.items()}
         pools.append(Pool(entries, lambda entry, label: Remote(entry, label, clock), clock,
-                          {"name": "router", "version": "0"}, open_life=open_life))
+                          SERVER_INFO, open_life=open_life))
         pools[-1].start()
         return Router(pools[-1], clock)
     yield start

@@ -23,7 +23,7 @@ from rooms import APART, ROOT
 from transports.fabric import messages
 from transports.fabric.text import hidden, outline, printable, redacted
 from transports.http.access_check import AccessCheck
-from transports.http.streamable.streamable import HttpError, _accepts, _stream_to_read
+from transports.http.streamable.streamable import HttpError, _stream_to_read, accepts
 from transports.program.log import Stderr
 from transports.program.options import Access
 from transports.tap.tap import Tap
@@ -253,7 +253,7 @@ WORST = {
                           for name in ("Host", "Origin", "Authorization",
                                        "Access-Control-Request-Headers")
                           for text in ("a.b:", "http", "[:::", "    ", "mcp-param-")],
-    "_accepts": [lambda n, text=text: _accepts(f"a/b{text * (n // 128)}{n}", "application/json")
+    "accepts": [lambda n, text=text: accepts(f"a/b{text * (n // 128)}{n}", "application/json")
                  for text in (",a/b", ";a=b", ";;;;", ',";"', '"\\"\\', ";q=1")],
     "_stream_to_read": [lambda n: _stream_to_read(NOBODY, "1" * n + "-1")],
     "Tap": [lambda n: TAP.open() and TAP.to_client("x", {"id": "x" * n, "method": "y" * n},
