@@ -165,6 +165,7 @@ class Pending:
         self.id, self.token = id, token     # the asker's; the token of progress may be None
         self.reply_to = reply_to    # the Peer that gets the answer
         self.call = call            # the Call on whose behalf we ask; None if we ask ourselves
+        self.is_for_others = bool(call) or id is not None   # a subscription has no Call
         self.heard = time.monotonic()   # when it was asked, or last made progress
 
     def answer(self, response):
@@ -266,17 +267,12 @@ class PendingRequests:
 
     def is_for_others(self):
         """Whether anything here was asked on behalf of somebody, and not by ourselves."""
-        with self._lock:
-            return self._for_others()
-
-    def _for_others(self):
-        """Requires the lock."""
-        return any(row.call or row.id is not None for row in self._rows.values())
+        return any(row.is_for_others for _, row in self.rows())
 
     def retire(self):
         """Refuse new requests from now on; False, and nothing has changed, if it is for others."""
         with self._lock:
-            if retires := not self._for_others():
+            if retires := not any(row.is_for_others for row in self._rows.values()):
                 self._closed = self._closed or "it is put to rest"
             return retires
 

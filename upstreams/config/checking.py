@@ -89,6 +89,9 @@ def _wrong(schema, value):
         kind = problem.schema.get("$comment") or (" or ".join(
             [allowed] if isinstance(allowed, str) else map(str, allowed))
             if problem.validator == "type" else "")
+        known, given = problem.schema.get("properties", ()), problem.instance
+        unknown = ", ".join(f'"{key}"' for key in given if key not in known) \
+            if isinstance(given, dict) else ""
         kind = f"must be {'an' if kind[:1] in 'aeio' else 'a'} {kind}"
         words = {"type": kind, "not": kind,
                  "minLength": "must not be empty", "minItems": "must not be empty",
@@ -97,15 +100,9 @@ def _wrong(schema, value):
                  "minimum": f"must be at least {allowed}", "maximum": f"must be at most {allowed}",
                  "maxLength": f"may have at most {allowed} characters",
                  "pattern": 'may have letters, digits, "-" and "_" only',
-                 "additionalProperties": f"must not have {_unknown(problem)}",
+                 "additionalProperties": f"must not have {unknown}",
                  "enum": f"must be one of {allowed}"}.get(problem.validator, "is not allowed")
         yield [str(key) for key in problem.absolute_path], words
-
-
-def _unknown(problem):
-    known = problem.schema.get("properties", ())
-    return ", ".join(f'"{key}"' for key in problem.instance if key not in known) \
-        if isinstance(problem.instance, dict) else ""
 
 
 def check_server(server, taken_out):

@@ -175,8 +175,7 @@ class Life:
             if row.call and (row.call in waiting or None in waiting):
                 row.heard = time.monotonic()
             # Answered first: its call ends while the request is still in the table.
-            asked = row.call or row.id is not None      # a subscription has no Call
-            if asked and row.heard <= moment and self.pending.find(our_id):
+            if row.is_for_others and row.heard <= moment and self.pending.find(our_id):
                 row.reply_to.send(error(row.id, SERVER_UNAVAILABLE, text))
                 self.withdraw(our_id, text)
 

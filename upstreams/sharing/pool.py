@@ -177,8 +177,9 @@ class Pool(Waiting):
                     (process or use.upstream).request(message, reply_to, call)
             except Refused as problem:
                 reply_to.send(problem.answer(message["id"]))
-        if self._runs_here(call, use):
-            self.run(call.asker.lasting, upstream.name, call, ask, reply_to)
+        asker = call and call.asker.lasting
+        if call and (use.owner is asker or use.server.policy(asker.key) is COMMON):
+            self.run(asker, upstream.name, call, ask, reply_to)
             return
         with self.lock:
             own = use.server.of(next(iter(use.listeners))) if len(use.listeners) == 1 else None
@@ -199,13 +200,6 @@ class Pool(Waiting):
                 use.asks -= 1
         if use.awaited:
             self.changed()
-
-    def _runs_here(self, call, use):
-        """Whether this is a call of a session whose calls run in this process."""
-        if call is None:
-            return False
-        asker = call.asker.lasting
-        return use.owner is asker or use.server.policy(asker.key) is COMMON
 
     def wake(self, upstream):
         """A process that rests is needed."""
