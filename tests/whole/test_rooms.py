@@ -80,7 +80,8 @@ def test_the_first_command_of_the_readme_works(left):
                 tools = {tool["name"] for tool in client.get()["result"]["tools"]}
                 assert {"time__now", "files__find"} <= tools
             for room, path in PATHS.items():
-                assert (get(url + path)[0] == 404) == (room in left.out), path
+                # At /mcp another room may be left, which has nothing for GET.
+                assert (get(url + path)[0] in (404, 405)) == (room in left.out), path
         finally:
             router.send_signal(signal.SIGTERM)
             rest = router.communicate(timeout=30)[0]
