@@ -4,7 +4,7 @@ import pytest
 
 from transports.fabric import outbox as outbox_module
 from transports.fabric.pending import Call
-from transports.fabric.session import Gate, Session, SessionsUsedUp
+from transports.fabric.session import Gate, Session, UsedUp
 from transports.program.options import Limits
 from upstreams.routing.router import Router
 
@@ -112,6 +112,6 @@ def test_a_refusal_for_want_of_sessions_says_how_many_are_idle(caplog):
     router = Router(world.pool, world.clock, Limits(sessions=2))
     calling, _ = router.open("test"), router.open("test")
     calling.calls.open({"id": 1, "method": "tools/call"}, calling.outbox)
-    with pytest.raises(SessionsUsedUp):
+    with pytest.raises(UsedUp):
         router.open("test")
     assert "1 of the 2 that --max-sessions allows have no call" in caplog.text

@@ -5,7 +5,8 @@ import threading
 
 import pytest
 
-from transports.http.workers import SPARE, StreamsUsedUp, Workers
+from transports.fabric.session import UsedUp
+from transports.http.workers import SPARE, Workers
 
 from processes import wait_until
 
@@ -74,7 +75,7 @@ def test_where_the_system_has_no_thread_left_a_stream_is_refused_and_nothing_is_
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", start)
         for _ in range(3):
-            with pytest.raises(StreamsUsedUp, match="no thread left"):
+            with pytest.raises(UsedUp, match="no thread left"):
                 workers.open_stream(Connection(), [], None, lambda: ended.append(True))
         assert (workers.threads, workers.streams, len(ended)) == (before, 0, 3)
     open_stream(workers)
@@ -84,7 +85,7 @@ def test_where_the_system_has_no_thread_left_a_stream_is_refused_and_nothing_is_
 def test_of_too_many_streams_the_last_is_refused(workers):
     workers.most_streams = 1
     stream = open_stream(workers)
-    with pytest.raises(StreamsUsedUp, match="1 streams are open already"):
+    with pytest.raises(UsedUp, match="1 streams are open already"):
         open_stream(workers)
     stream.close()
     open_stream(workers)

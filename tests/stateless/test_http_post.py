@@ -9,8 +9,7 @@ from modern_by_hand import META, Played, asks, calls, error_of, parsed, post
 
 from transports.fabric.messages import CAPABILITIES_KEY, LOG_LEVEL_KEY, VERSION_KEY, with_params
 from transports.fabric.outbox import CLOSE
-from transports.fabric.session import Session
-from transports.http.workers import StreamsUsedUp
+from transports.fabric.session import Session, UsedUp
 
 from played_connection import HEARTBEAT, Connection, Streams
 from world import World, offers
@@ -255,7 +254,7 @@ class Full(Streams):
 
     def _count(self, change):
         if change > 0:
-            raise StreamsUsedUp("10 streams are open already.")
+            raise UsedUp("10 streams are open already.")
 
 
 def test_a_post_for_which_there_is_no_stream_is_told_to_come_later_and_its_call_is_cancelled(

@@ -33,6 +33,7 @@ class Connection(typing.Protocol):
     """What carries the messages of one life of a server. Made anew for each life."""
 
     pid: int | None
+    skipped: str | None     # the first of what it said that is no message, in words
 
     def start(self, on_message: typing.Callable, on_closed: typing.Callable) -> None:
         """Called once. Raises StartFailed if there is nothing to talk to.

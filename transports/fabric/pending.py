@@ -165,7 +165,7 @@ class Pending:
         self.id, self.token = id, token     # the asker's; the token of progress may be None
         self.reply_to = reply_to    # the Peer that gets the answer
         self.call = call            # the Call on whose behalf we ask; None if we ask ourselves
-        self.is_for_others = bool(call) or id is not None   # a subscription has no Call
+        self.is_for_others = bool(call) or id is not None   # a subscription has an id alone
         self.heard = time.monotonic()   # when it was asked, or last made progress
 
     def answer(self, response):
@@ -264,10 +264,6 @@ class PendingRequests:
         """All of them as they are now: [(our id, row)]."""
         with self._lock:
             return list(self._rows.items())
-
-    def is_for_others(self):
-        """Whether anything here was asked on behalf of somebody, and not by ourselves."""
-        return any(row.is_for_others for _, row in self.rows())
 
     def retire(self):
         """Refuse new requests from now on; False, and nothing has changed, if it is for others."""

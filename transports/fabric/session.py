@@ -18,8 +18,8 @@ MOST_TASKS = 1000       # of one session
 FINAL = "completed", "failed", "cancelled"      # states of a task (2025-11-25, Tasks)
 
 
-class SessionsUsedUp(Exception):
-    """No further session may begin now; answered with 503."""
+class UsedUp(Exception):
+    """No further session or stream may begin now; HTTP answers with 503."""
 
 
 class Gate:

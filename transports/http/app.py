@@ -4,10 +4,9 @@ import html
 
 import flask
 
-from transports.fabric.session import SessionsUsedUp
+from transports.fabric.session import UsedUp
 
 from .replies import BUG, PAGE_HEADERS, TEXT, Reply, plain, used_up
-from .workers import StreamsUsedUp
 
 WORDS = ("This is MCP Local Router, which stands between MCP clients and several MCP servers. "
          "Give your client one of these URLs; to see one server or group alone, put its name "
@@ -47,8 +46,7 @@ def create_app(router, workers, ways, parts, files):
                      ("Allow", ", ".join(allowed)))
 
     app.register_error_handler(500, lambda _problem: BUG)
-    for problem in (StreamsUsedUp, SessionsUsedUp):
-        app.register_error_handler(problem, used_up)
+    app.register_error_handler(UsedUp, used_up)
     return app
 
 

@@ -9,15 +9,12 @@ import time
 
 import flask
 
+from transports.fabric.session import UsedUp
 from transports.fabric.text import log
 
 from .replies import STREAM_HEADERS
 
 SPARE = 8
-
-
-class StreamsUsedUp(Exception):
-    """No further stream may be opened now; answered with 503."""
 
 
 class Workers:
@@ -34,10 +31,10 @@ class Workers:
 
     def open_stream(self, connection, events, on_gone, on_end, headers=()):
         """The response, a WSGI application: a stream of `events`. on_gone() is called if the
-        client hangs up; on_end() always, when it has ended. Raises StreamsUsedUp."""
+        client hangs up; on_end() always, when it has ended. Raises UsedUp."""
         try:
             self._count(1)
-        except StreamsUsedUp:
+        except UsedUp:
             on_end()
             raise
         response = flask.Response(events, headers=[*STREAM_HEADERS, *headers])
@@ -60,14 +57,14 @@ class Workers:
         with self._count_lock:
             streams = self.streams + change
             if streams > self.most_streams:
-                raise StreamsUsedUp(f"{self.most_streams} streams are open already.")
+                raise UsedUp(f"{self.most_streams} streams are open already.")
             while len(self.threads) < streams + SPARE and not self.ended:
                 thread = threading.Thread(target=self._work, name=f"worker-{next(self._numbers)}")
                 thread.daemon = True
                 try:
                     thread.start()
                 except RuntimeError:
-                    raise StreamsUsedUp("The system has no thread left for a stream.") from None
+                    raise UsedUp("The system has no thread left for a stream.") from None
                 self.threads.add(thread)
             self.streams = streams
 

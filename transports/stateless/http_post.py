@@ -20,9 +20,9 @@ from transports.fabric.messages import (INVALID_REQUEST, LATEST, METHOD_NOT_FOUN
                                         kind_of)
 from transports.fabric.outbox import CLOSE, Outbox
 from transports.fabric.peers import passing
+from transports.fabric.session import UsedUp
 from transports.http.replies import (ACCEPTED, JSON, NO_JSON, STILL_HERE, Reply, accepts, event,
                                      is_json, used_up)
-from transports.http.workers import StreamsUsedUp
 
 from .answers import MISSING_CAPABILITY
 from .header_checks import HEADER_MISMATCH, check_headers, check_parameters
@@ -198,7 +198,7 @@ class AnswerPost:
         try:
             return self._way.workers.open_stream(self.connection, self._events(), self.gone,
                                                  self.gone)
-        except StreamsUsedUp as problem:    # it is gone for us as well
+        except UsedUp as problem:    # it is gone for us as well
             return used_up(problem)
 
     def _events(self):

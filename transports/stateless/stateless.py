@@ -4,7 +4,7 @@ from transports.fabric.messages import (CAPABILITIES_KEY, CLIENT_INFO_KEY, INVAL
                                         LOG_LEVEL_KEY, LOG_LEVELS, METHOD_NOT_FOUND,
                                         MODERN_REVISION, REVISIONS, SERVER_UNAVAILABLE,
                                         VERSION_KEY, Refused, dig, params_of)
-from transports.fabric.session import SessionsUsedUp
+from transports.fabric.session import UsedUp
 
 from .answers import discovered
 from .listening import Subscribers, listen
@@ -43,7 +43,7 @@ class Stateless:
             return session
         try:
             session = self.router.open(transport, name, RequestSession)
-        except SessionsUsedUp as problem:
+        except UsedUp as problem:
             raise Refused(SERVER_UNAVAILABLE, str(problem)) from None
         session.begin(self, pipe, meta, message, exchange)
         return session

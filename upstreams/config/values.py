@@ -29,7 +29,6 @@ _FORM_OF_A_HOST = re.compile("/|[A-Za-z]+:.+", re.DOTALL)   # of ${/}, ${env:NAM
 SHORTEST = 6    # "1", "true" and "oauth" are no secrets; hiding them would make the log unreadable
 # $NAME or $env:NAME, as some hosts have it
 BARE = re.compile(r"((?:Bearer |token )?)\$(?:env:)?([A-Z_][A-Z0-9_]+)")
-
 _SCHEME = re.compile("(?:bearer|basic|token) +", re.IGNORECASE)    # of `Authorization`
 
 

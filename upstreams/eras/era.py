@@ -111,8 +111,8 @@ class Opening:
         elif offered and not set(offered) & {*REVISIONS, MODERN_REVISION}:
             self._happens(UNKNOWN, f"speaks revisions {', '.join(offered)} of MCP; this router "
                                    f"knows {', '.join(REVISIONS)} and {MODERN_REVISION}")
-        elif code == INTERNAL_ERROR and self._life.skipped:     # its answer was spoilt
-            self._happens(NO, self._life.skipped)
+        elif code == INTERNAL_ERROR and self._life.connection.skipped:  # its answer was spoilt
+            self._happens(NO, self._life.connection.skipped)
         else:
             if code != SERVER_UNAVAILABLE:  # else it may never have been asked
                 self._life.upstream.pool.is_of_era(self._life.upstream, LEGACY)

@@ -3,7 +3,7 @@
 import threading
 
 from transports.fabric.messages import SERVER_UNAVAILABLE
-from transports.fabric.session import SILENT_SECONDS, Session, SessionsUsedUp
+from transports.fabric.session import SILENT_SECONDS, Session, UsedUp
 from transports.fabric.text import is_told, log
 from transports.program.options import Limits
 from upstreams.server.life import CLOSING
@@ -78,7 +78,7 @@ class Router:
 
     def open(self, transport, name=None, kind=Session):
         """A new session by this transport: of the server or group with this name, or of all. One
-        that nobody seems to use may end for it. Raises LookupError and SessionsUsedUp."""
+        that nobody seems to use may end for it. Raises LookupError and UsedUp."""
         session = kind(self.surface(name), transport, name, self.limits.calls)
         while not self.sessions.add(session):
             there = self.sessions.all()
@@ -89,8 +89,8 @@ class Router:
                                 "--max-sessions allows have no call under way, but their clients "
                                 "are there", self._refused,
                                 sum(not len(other.calls) for other in there), len(there))
-                raise SessionsUsedUp("There are as many sessions as --max-sessions allows "
-                                     f"({len(there)}), and all of them are in use.")
+                raise UsedUp("There are as many sessions as --max-sessions allows "
+                             f"({len(there)}), and all of them are in use.")
         log.debug("%s begins", session.name)
         return session
 

@@ -80,14 +80,6 @@ class Life:
     def entry(self):
         return self.upstream.entry
 
-    @property
-    def skipped(self):
-        """What a process printed that is no message, in words; None if there is no such thing."""
-        return getattr(self.connection, "skipped", None)
-
-    def seconds_to_start(self):
-        return self.running_since - self.started
-
     # -- messages
 
     def send(self, message, call=None):
@@ -212,14 +204,15 @@ class Life:
         if self.state != STARTING:
             return
         upstream.pool.is_of_era(upstream, era.name)
-        if self.skipped:  # and so perhaps its answer to server/discover
+        if self.connection.skipped:  # and so perhaps its answer to server/discover
             upstream.pool.forget_era(upstream)
         with upstream.lock:     # the clock may give it up just now
             if self.state != STARTING:
                 return
             self.era, self.running_since = era, time.monotonic()
             upstream.info, upstream.problem, upstream.restarts.spared = era.info, None, False
-            upstream.cost = {**upstream.cost, "startSeconds": round(self.seconds_to_start(), 2)}
+            upstream.cost = {**upstream.cost, "startSeconds": round(
+                self.running_since - self.started, 2)}
             self.advance(OPENED)
         self.watch_calls()
         methods = [method for method, (capability, _, _) in LISTS.items()
@@ -236,7 +229,7 @@ class Life:
                if items is None},
             **{method: f"did not answer within {LIST_SECONDS:g} seconds" for method in missing}}
         if self.state == RUNNING:  # or it has ended while its lists were fetched
-            log.info('server "%s" is running (%.1f s)', self.label, self.seconds_to_start())
+            log.info('server "%s" is running (%.1f s)', self.label, upstream.cost["startSeconds"])
             self.settled = True
             upstream.audience.tell_server()
             self._tell_what_is_new(lists)
@@ -261,7 +254,8 @@ class Life:
         if era and not self.upstream.restarts.spared:
             self.begin_again(era)
             return
-        said = [self.skipped] if self.skipped else self.connection.last_lines()[-1:]
+        skipped = self.connection.skipped
+        said = [skipped] if skipped else self.connection.last_lines()[-1:]
         self.give_up(f"did not answer within {self.entry.start_timeout:g} seconds"
                      + "".join(f": {line}" for line in said))
 

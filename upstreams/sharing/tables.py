@@ -135,7 +135,7 @@ def refresh(uses):
         if use.state == RUNNING or use.state == STARTING and not life.over:
             use.wanted = 0      # it was wanted once more just before it began
         use.busy = bool(use.asks or use.state == RUNNING and not life.settled
-                        or life.pending.is_for_others())
+                        or any(row.is_for_others for _, row in life.pending.rows()))
         use.subscribed = bool(upstream.audience.uris())
 
 

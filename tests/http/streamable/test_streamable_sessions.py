@@ -11,7 +11,7 @@ import flask
 import pytest
 
 from transports.fabric import outbox as outbox_module
-from transports.fabric.session import SessionsUsedUp
+from transports.fabric.session import UsedUp
 from transports.http.sse import HttpSse
 from transports.http.streamable import streamable
 from transports.http.streamable.streamable import GONE_SECONDS, StreamableHttp
@@ -147,11 +147,11 @@ def test_sessions_in_use_make_no_room(http):
     stream, post = http.listen(listening), http.call(calling)
     for session in listening, calling:
         session.last_used -= 60
-    with pytest.raises(SessionsUsedUp, match="--max-sessions"):
+    with pytest.raises(UsedUp, match="--max-sessions"):
         http.router.open("test")
     post.breaks()  # its call goes on
     calling.last_used -= 60
-    with pytest.raises(SessionsUsedUp):
+    with pytest.raises(UsedUp):
         http.router.open("test")
     stream.close()
     listening.last_used -= 60

@@ -20,10 +20,9 @@ import time
 from transports.fabric.messages import encode
 from transports.fabric.outbox import CLOSE, too_far_behind
 from transports.fabric.peers import passing
-from transports.fabric.session import Session
+from transports.fabric.session import Session, UsedUp
 from transports.fabric.text import log
 from transports.http.replies import JSON, Reply, used_up
-from transports.http.workers import StreamsUsedUp
 
 KEPT_MESSAGES = 1000        # of a stream that nobody reads, or that may have to be resumed
 KEPT_BYTES = 4 * 2**20
@@ -175,7 +174,7 @@ class WaitingPost:
 
     def __init__(self, router, session, stream, connection, is_first, open_stream):
         """`is_first`: the POST is the `initialize` that the session began with. open_stream(this):
-        the response that is a stream of events. Raises StreamsUsedUp."""
+        the response that is a stream of events. Raises UsedUp."""
         self.session, self.stream = session, stream
         self._router, self._is_first, self._open_stream = router, is_first, open_stream
         self.connection = connection
@@ -209,7 +208,7 @@ class WaitingPost:
         """The response. The call goes on even if there is no room for a stream."""
         try:
             return self._open_stream(self)
-        except StreamsUsedUp as problem:
+        except UsedUp as problem:
             self.gone()
             return used_up(problem)
 

@@ -15,7 +15,7 @@ import flask
 from transports.fabric.messages import (INVALID_REQUEST, REQUEST, REVISIONS, SERVER_UNAVAILABLE,
                                         InvalidMessage, decode, kind_of)
 from transports.fabric.outbox import CLOSE
-from transports.fabric.session import SessionsUsedUp
+from transports.fabric.session import UsedUp
 from transports.http.replies import (ACCEPTED, NO_JSON, STILL_HERE, accepts, event, is_json,
                                      json_error, plain, used_up)
 
@@ -82,7 +82,7 @@ class StreamableHttp:
             return problem.reply
         except InvalidMessage as problem:
             return json_error(400, problem.code, str(problem), problem.data)
-        except SessionsUsedUp as problem:
+        except UsedUp as problem:
             return used_up(problem)
         WaitingPost(self._router, session, stream, connection, is_first, self._as_stream).wait()
         return None
