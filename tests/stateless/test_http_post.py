@@ -252,14 +252,25 @@ def test_what_is_said_after_the_answer_is_dropped(played, server):
 class Full(Streams):
     """No stream may be opened any more."""
 
+    streams = most_streams = 10
+
     def _count(self, change):
         if change > 0:
             raise UsedUp("10 streams are open already.")
 
 
-def test_a_post_for_which_there_is_no_stream_is_told_to_come_later_and_its_call_is_cancelled(
-        played, server):
+def test_a_call_for_which_there_is_no_stream_gets_its_answer_alone(played, server):
     played.way.workers = Full.__new__(Full)
+    waits = call(played, **TOKEN)
+    server.says(method="notifications/progress", params={"progressToken": waits.id, "progress": 1})
+    assert not waits.streams and not waits.answers
+    server.says(id=waits.id, result={})
+    assert len(waits.answers) == 1 and nothing_is_left(played)
+
+
+def test_if_the_last_stream_is_taken_just_then_the_client_is_told_to_come_later(played, server):
+    played.way.workers = Full.__new__(Full)
+    played.way.workers.most_streams = 11
     waits = call(played, **TOKEN)
     server.says(method="notifications/progress", params={"progressToken": waits.id, "progress": 1})
     (stream,) = waits.streams

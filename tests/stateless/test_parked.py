@@ -2,7 +2,8 @@
 thread, with played servers."""
 
 import pytest
-from modern_client import FORM, ROOTS, URL, ModernClient, stateless_of
+from modern_client import (FORM, ROOTS, URL, BothEras, ModernClient, legacy, modern_client,
+                           stateless_of)
 
 from transports.fabric.messages import INVALID_PARAMS, METHOD_NOT_FOUND, Refused
 from transports.stateless.asked_session import TOGETHER_SECONDS
@@ -494,3 +495,14 @@ def test_url_questions_have_no_id_in_this_era():
     ((question),), _ = [list(part.values()) if isinstance(part, dict) else part
                         for part in exchange.is_asked()]
     assert question["params"] == {"mode": "url", "url": "https://a.example"}
+
+
+def test_a_state_of_a_server_that_is_not_there_and_an_id_that_is_too_long_leave_no_session():
+    world = BothEras(a=legacy())
+    client = modern_client(world, "a")
+    with pytest.raises(Refused):
+        client.asks("resources/read", id="x" * 10_001, uri="u://x")
+    problem = client.asks("resources/read", uri="u://x",
+                          requestState='mcp-local-router/server:["b", null]').get()["error"]
+    assert problem["code"] == -32602
+    assert world.router.sessions.all() == []

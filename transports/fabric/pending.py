@@ -185,7 +185,7 @@ class PendingRequests:
         self._lock = threading.Lock()
         # protected by _lock:
         self._rows = {}
-        self._last_calls = {}   # weakref to who asked → (when, whether it is brief); LATE_CALLS
+        self._last_calls = {}   # weakref to who asked → (when, if it was brief and got its answer)
         self._closed = None     # the reason, once it is closed
 
     def add(self, message, reply_to, call=None):
@@ -238,7 +238,7 @@ class PendingRequests:
         """The row; None if it was withdrawn or answered."""
         return self._rows.get(our_id)
 
-    def take(self, our_id):
+    def take(self, our_id, is_withdrawn=False):
         """The same, and remove it."""
         with self._lock:
             row = self._rows.pop(our_id, None)
@@ -246,7 +246,7 @@ class PendingRequests:
                 asker = weakref.ref(row.call.asker)
                 self._last_calls.pop(asker, None)
                 # Of who asks, only a session has this.
-                is_brief = getattr(row.call.asker, "is_brief", False)
+                is_brief = getattr(row.call.asker, "is_brief", False) and not is_withdrawn
                 self._last_calls[asker] = time.monotonic(), is_brief
                 if len(self._last_calls) > LATE_CALLS:
                     del self._last_calls[next(iter(self._last_calls))]
@@ -279,7 +279,7 @@ class PendingRequests:
     def askers(self, seconds=0.0):
         """The sessions that have a call here, or had one that many seconds ago or less; all that
         ever had, if none has one here. None stands for those that have ended since. Of those that
-        live for one request, mostly of one client, none is suspected of what the next one does."""
+        live for one request and got its answer none is suspected of what the next one does."""
         moment, here = time.monotonic() - seconds, {call.asker for call in self.calls()}
         forgives = all(asker.is_brief for asker in here)
         with self._lock:

@@ -171,7 +171,7 @@ class AskedSession(Session):
         """The request is over, whether it is parked or not. Returns what others may ask, as it
         belongs to no call in particular: [(message, Call)]."""
         with self._lock:
-            state, self._exchange, self._held = self._state, None, None
+            state, self._state, self._exchange, self._held = self._state, None, None, None
             size, self._size = self._size, 0
             questions = dict(self._questions)
         others = []

@@ -131,8 +131,12 @@ class StatelessHttp:
         self._clock.after(self.heartbeat / 3, self._look)
         moment = time.monotonic() - self.heartbeat
         for post, since in list(self.silent.items()):
-            if since <= moment and self.workers.streams < self.workers.most_streams:
+            if since <= moment and self.has_room():
                 post.become_stream()
+
+    def has_room(self):
+        """Whether one more stream may begin."""
+        return self.workers.streams < self.workers.most_streams
 
 
 def _is_of_this_era(version):
@@ -165,10 +169,10 @@ class AnswerPost:
 
     def send(self, message):
         data, is_answer = encode(message), "method" not in message
-        if not is_answer:
-            self.become_stream()
+        if not is_answer and (self._way.has_room() or self.session and self.session.listener):
+            self.become_stream()    # else it gets its answer alone
         with self._lock:
-            if self.is_over:
+            if self.is_over or not is_answer and self._outbox is None:
                 return
             self.is_over, outbox = is_answer, self._outbox
         if passing.watched:

@@ -101,7 +101,8 @@ def read_of_server(state):
         said = json.loads(state.removeprefix(OF_SERVER)) if str(state).startswith(OF_SERVER) else 0
     except (ValueError, RecursionError):
         said = None
-    if not isinstance(said, list) or len(said) != 2 or not isinstance(said[0], str):
+    if not isinstance(said, list) or len(said) != 2 or not isinstance(said[0], str) \
+            or not isinstance(said[1], (str, type(None))):
         raise Refused(INVALID_PARAMS, "this requestState was not given out here: read again "
                                       "without")
     return said

@@ -112,9 +112,9 @@ class RequestSession(AskedSession):
             params = without_keys(params, "inputResponses")
         else:
             name, own = read_of_server(params["requestState"])
-            self._only = name
-            if not self.upstreams:
+            if name not in self.upstreams:
                 raise Refused(INVALID_PARAMS, f'there is no server "{name}" here any more')
+            self._only = name
             params = {**without_keys(params, "requestState"),
                       **({} if own is None else {"requestState": own})}
         self._forwarded = {**self._forwarded, "params": params}
@@ -218,16 +218,19 @@ class RequestSession(AskedSession):
         if self._is_one_of_several and dig(answer, "result", "resultType") == INPUT_REQUIRED:
             state = of_server(self.call.last_at.entry.name, answer["result"].get("requestState"))
             answer = {**answer, "result": {**answer["result"], "requestState": state}}
-        if self._state:
-            answer, is_kept = self.keep(answer)
-            if is_kept:
-                return
         self._finish(answer)
 
     def _finish(self, answer):
+        """To the client where it waits; else it is kept until the client comes back."""
         with self._lock:
             exchange, self._exchange = self._exchange, None
+            is_parked = exchange is None and self._state
             answer = {**answer, "id": self._id}
+        if is_parked:
+            answer, is_kept = self.keep(answer)
+            if not is_kept:     # it is back
+                self._finish(answer)
+            return
         if exchange:
             exchange.send(answer)
         self._end()

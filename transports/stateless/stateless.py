@@ -45,7 +45,11 @@ class Stateless:
             session = self.router.open(transport, name, RequestSession)
         except UsedUp as problem:
             raise Refused(SERVER_UNAVAILABLE, str(problem)) from None
-        session.begin(self, pipe, meta, message, exchange)
+        try:
+            session.begin(self, pipe, meta, message, exchange)
+        except Exception:
+            self.router.leave(session)
+            raise
         return session
 
     def route(self, session, message, call):

@@ -150,7 +150,8 @@ class Single(Surface):
 
     def server_info(self, session):
         """Who answers, in this era that says so with each answer."""
-        return session.upstreams[self.name].info.get("serverInfo")
+        upstream = session.upstreams.get(self.name)
+        return upstream and upstream.info.get("serverInfo")
 
     def notification(self, session, message):
         """Pass on a notification that the router has no rule for, to where the calls run."""

@@ -4,8 +4,9 @@ It says by itself what it has to say, and does not say on whose behalf. The coun
 upstreams/eras."""
 
 from transports.fabric.capabilities import without_tasks
-from transports.fabric.messages import (INVALID_PARAMS, LATEST, METHOD_NOT_FOUND, REVISIONS,
-                                        Refused, dig, notification, without_keys)
+from transports.fabric.messages import (INVALID_PARAMS, LATEST, META_KEYS, METHOD_NOT_FOUND,
+                                        REVISIONS, Refused, dig, notification, with_params,
+                                        without_keys)
 
 AUTO, LEGACY = "auto", "legacy"     # AUTO: the era is to be found out. The third is "modern"
 DRAFT = "2024-10-07"    # of the oldest revision; some servers still say so
@@ -61,13 +62,16 @@ class Legacy:
     def ask(self, message, reply_to, call=None):
         """Requests go as they are. But a client that speaks for itself with each request may have
         taken us for a server that asks by its answers, and this one never did; and it means other
-        tasks than this server has."""
+        tasks than this server has. What that era's keys say is for its servers alone."""
         if call and call.asker.meta:
             if message["method"].startswith("tasks/"):
                 raise Refused(METHOD_NOT_FOUND, f"Method not found: {message['method']}")
             if "requestState" in message["params"]:
                 raise Refused(INVALID_PARAMS, "this server has given out no requestState: call "
                                               "again without")
+        meta = call and (message.get("params") or {}).get("_meta")
+        if isinstance(meta, dict) and not meta.keys().isdisjoint(META_KEYS):
+            message = with_params(message, _meta=without_keys(meta, *META_KEYS))
         self._life.pass_on(message, reply_to, call)
 
     def listen(self, put):

@@ -106,7 +106,7 @@ class Life:
 
     def withdraw(self, our_id, reason):
         """The request that we sent under our id is not wanted any more."""
-        if self.pending.take(our_id):
+        if self.pending.take(our_id, is_withdrawn=True):
             self.send(cancel_notification(our_id, reason))
 
     def receive(self, message):
