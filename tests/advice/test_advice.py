@@ -136,6 +136,15 @@ def test_a_secret_in_clear_is_named_by_its_place_and_never_shown(check):
         assert not any(secret in said for secret in (*SECRETS, "a-safe-one"))
 
 
+def test_a_server_that_prints_its_arguments_and_dies_gives_no_secret_in_clear_away(check):
+    dying = with_secrets()
+    dying["args"][2] = json.dumps({"initialize": "crash"})
+    for as_json in (False, True):
+        status, said = check({"one": dying}, as_json=as_json, SAFE="a-safe-one")
+        assert status == 1 and "crashed with" in str(said)
+        assert not any(secret in str(said) + check.log for secret in SECRETS)
+
+
 def test_a_server_that_dies_while_it_is_asked_again_does_not_hold_up_the_check(check):
     """Its tools were listed once, at its start."""
     status, text = check({"one": listing("search", arguments=["once"]), "two": fake()})
