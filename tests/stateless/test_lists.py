@@ -151,3 +151,28 @@ def test_a_first_list_of_a_server_that_lists_by_capabilities_waits_for_its_proce
     assert asked.gets() == []
     world.made[-1].answer_initialize()
     assert asked.answer["tools"] == [{"name": "t"}]
+
+
+def test_a_list_of_all_does_not_wait_for_a_server_that_has_failed_to_start_before():
+    world = BothEras(a=legacy(), b=legacy(slow=True))
+    asked = modern_client(world).asks("tools/list")
+    assert asked.gets() == []
+    world["b"].dies()
+    assert len(asked.answer["tools"]) == 1
+    asked = modern_client(world).asks("tools/list")
+    assert len(world.made) == 3 and not world["b"].closed   # it starts once more
+    assert len(asked.answer["tools"]) == 1
+
+
+def test_a_list_of_all_waits_for_a_server_that_comes_back_but_not_if_it_ends_again_and_again():
+    world = BothEras(a=legacy(), b=legacy())
+    world.offers["b"] = legacy(slow=True)
+    world["b"].dies()
+    asked = modern_client(world).asks("tools/list")
+    assert len(world.made) == 3 and asked.gets() == []
+    world["b"].answer_initialize()
+    assert len(asked.answer["tools"]) == 2
+    world["b"].dies()
+    asked = modern_client(world).asks("tools/list")
+    assert len(world.made) == 4 and not world["b"].closed
+    assert len(asked.answer["tools"]) == 1
