@@ -202,10 +202,7 @@ class Single(Surface):
                         session, message, call)
             except Refused as problem:
                 call.send(problem.answer(call.id))
-        if session.upstreams[self.name].is_settling():
-            when_session_settled(session, ask, self._pool.clock, self.patience(session))
-        else:
-            ask()
+        when_session_settled(session, ask, self._pool.clock, self.patience(session))
 
     def find(self, session, listing, name):
         upstream = session.upstreams[self.name]
