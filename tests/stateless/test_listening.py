@@ -67,12 +67,21 @@ def test_the_subscriptions_id_is_that_of_the_request_a_number_too():
     assert asked.get() == acknowledged(id=7)
 
 
-def test_what_the_server_does_not_tell_is_left_out():
+def test_what_the_server_does_not_have_or_tell_is_left_out():
     world = BothEras(a=old(capabilities={"tools": {}}, resources=()))
-    asked = listens(world, "a", toolsListChanged=True, resourceSubscriptions=["x:/1"])
+    asked = listens(world, "a", promptsListChanged=True, resourceSubscriptions=["x:/1"])
     assert answers_all(world, error={"code": -32601, "message": "no"}) == [
         ("resources/subscribe", "x:/1")]
     assert asked.get() == acknowledged(resourceSubscriptions=[])
+
+
+def test_of_a_restart_we_tell_for_a_server_that_tells_nothing_of_its_list():
+    world = BothEras(a=old(capabilities={"tools": {}}))
+    asked = listens(world, "a", toolsListChanged=True)
+    assert asked.get() == acknowledged(toolsListChanged=True)
+    world["a"].dies()
+    world.clock.advance(1)
+    assert asked.get()["method"] == TOOLS
 
 
 @pytest.mark.parametrize("notifications", [

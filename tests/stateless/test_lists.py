@@ -1,7 +1,7 @@
 """Lists, as clients of revision 2026-07-28 see them: how long they may keep one, and for whom."""
 
 import pytest
-from modern_client import META, BothEras, legacy, modern, modern_client
+from modern_client import FORM, META, BothEras, legacy, modern, modern_client
 
 HINTS = {"ttlMs": 60000, "cacheScope": "public"}
 
@@ -110,3 +110,69 @@ def test_a_list_of_no_server_is_not_to_be_kept():
     world = BothEras(a=legacy())
     answer = modern_client(world).asks("prompts/list").get()["result"]
     assert (answer["prompts"], answer["ttlMs"], answer["cacheScope"]) == ([], 0, "private")
+
+
+# -- servers that are still starting
+
+
+@pytest.mark.parametrize("name", ["a", None])
+def test_a_first_list_waits_for_a_server_that_starts(name):
+    world = BothEras(a=legacy(slow=True))
+    asked = modern_client(world, name).asks("tools/list")
+    assert asked.gets() == []
+    world["a"].answer_initialize()
+    assert len(asked.answer["tools"]) == 1
+    assert world.router.sessions.all() == []
+
+
+def test_a_first_completion_waits_for_the_one_server_that_starts():
+    world = BothEras(a=legacy(slow=True, capabilities={"completions": {}}, prompts=["p"]))
+    asked = modern_client(world, "a").asks(
+        "completion/complete", ref={"type": "ref/prompt", "name": "p"}, argument={})
+    assert asked.gets() == []
+    world["a"].answer_initialize()
+    message = world["a"].take()
+    assert message["method"] == "completion/complete"
+    world["a"].says(id=message["id"], result={"completion": {"values": []}})
+    assert asked.answer["completion"] == {"values": []}
+
+
+def test_a_list_of_the_one_server_says_why_it_has_not_started():
+    world = BothEras(a=legacy(slow=True))
+    asked = modern_client(world, "a").asks("tools/list")
+    world["a"].dies()
+    assert "out of luck" in asked.answer["message"]
+
+
+def test_a_first_list_of_a_server_that_lists_by_capabilities_waits_for_its_process():
+    world = BothEras(a=legacy(slow=True, config={"lists_by_capabilities": True}))
+    world["a"].answer_initialize()
+    asked = modern_client(world, "a", FORM).asks("tools/list")
+    assert asked.gets() == []
+    world.made[-1].answer_initialize()
+    assert asked.answer["tools"] == [{"name": "t"}]
+
+
+def test_a_list_of_all_does_not_wait_for_a_server_that_has_failed_to_start_before():
+    world = BothEras(a=legacy(), b=legacy(slow=True))
+    asked = modern_client(world).asks("tools/list")
+    assert asked.gets() == []
+    world["b"].dies()
+    assert len(asked.answer["tools"]) == 1
+    asked = modern_client(world).asks("tools/list")
+    assert len(world.made) == 3 and not world["b"].closed   # it starts once more
+    assert len(asked.answer["tools"]) == 1
+
+
+def test_a_list_of_all_waits_for_a_server_that_comes_back_but_not_if_it_ends_again_and_again():
+    world = BothEras(a=legacy(), b=legacy())
+    world.offers["b"] = legacy(slow=True)
+    world["b"].dies()
+    asked = modern_client(world).asks("tools/list")
+    assert len(world.made) == 3 and asked.gets() == []
+    world["b"].answer_initialize()
+    assert len(asked.answer["tools"]) == 2
+    world["b"].dies()
+    asked = modern_client(world).asks("tools/list")
+    assert len(world.made) == 4 and not world["b"].closed
+    assert len(asked.answer["tools"]) == 1

@@ -236,6 +236,18 @@ def test_a_server_that_was_restarted_is_asked_again():
     assert [message["method"] for message in asked.gets()] == [STATUS]
 
 
+def test_a_subscription_lasts_longer_than_a_call_may_be_silent(monkeypatch):
+    world = world_of(a=modern(**EXTENSION, config={"timeout": 5}))
+    monkeypatch.setattr("time.monotonic", lambda: world.clock.now)
+    asked = follows(world, "a__1")
+    subscription, _ = agrees(world)
+    asked.gets()
+    world.clock.advance(60)
+    assert world["a"].takes() == []
+    says_status(world, subscription)
+    assert asked.get()["method"] == STATUS
+
+
 @pytest.mark.parametrize("server", [legacy(), modern()])
 def test_a_server_without_such_tasks_is_not_asked(server):
     world = world_of(a=server)

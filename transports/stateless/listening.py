@@ -88,8 +88,8 @@ class Listener:
         except Refused as problem:
             call.send(problem.answer(call.id))
             return
-        self._agreed = {word: True for word in self._lists
-                        if dig(can, LISTS[word][1], "listChanged")}
+        # Of a restart and a new config we tell even if the server tells nothing itself.
+        self._agreed = {word: True for word in self._lists if LISTS[word][1] in can}
         self._methods = {LISTS[word][0] for word in self._agreed}
         Gather([*self._uris, *self._tasks], self._acknowledge, session.stateless.router.clock,
                SUBSCRIBE_SECONDS).start(self._ask)

@@ -71,12 +71,15 @@ class Aggregate(Surface):
 
     def _list(self, session, message, call):
         """The first list of a session waits for servers that are still starting: some hosts ignore
-        list_changed, and would lack their tools for good."""
+        list_changed, and would lack their tools for good. A session of one request, whose lists
+        are all its first, does not wait for what fails again and again, or has never started."""
         method = message["method"]
         if params_of(message).get("cursor"):
             raise Refused(INVALID_PARAMS, f"{method}: no such cursor: all is on the first page")
         list_now = functools.partial(self._list_now, session, method, call)
-        if method in session.listed:
+        if method in session.listed or session.is_brief and all(
+                each.restarts.failures > bool(each.info)
+                for each in session.upstreams.values() if each.is_settling()):
             list_now()
         else:
             session.listed.add(method)

@@ -13,7 +13,7 @@ from transports.fabric.messages import (INVALID_PARAMS, LOG_LEVELS, SERVER_UNAVA
 from transports.fabric.session import FINAL
 from upstreams.server.catalog import CHANGED, LISTS, PROMPTS, TASKS, TOOLS
 from upstreams.server.life import RUNNING
-from upstreams.server.lists import LIST_SECONDS
+from upstreams.server.lists import LIST_SECONDS, when_session_settled
 
 
 class Surface:
@@ -124,7 +124,7 @@ class Single(Surface):
     Cursors, unknown methods, names that the config leaves alone: all passes through."""
 
     def __init__(self, pool, name):
-        super().__init__(pool, {**dict.fromkeys(LISTS, self._list),
+        super().__init__(pool, {**dict.fromkeys([*LISTS, "completion/complete"], self._settled),
                                 "resources/subscribe": self._subscribe}, self._pass_on)
         self.name = name
 
@@ -177,9 +177,8 @@ class Single(Surface):
         def answered(answer):
             now = session.upstreams[self.name]
             if "error" in answer and (now is not upstream or now.is_resting()):
-                again = functools.partial(self._list_again, session, message, call)
-                now.when_settled(again) if now.is_settling() else again()
-                return  # its process has ended, as in Pages
+                self._settled(session, message, call)   # its process has ended, as in Pages
+                return
             items = dig(answer, "result", key)
             if is_first and isinstance(items, list) and "nextCursor" not in answer["result"] \
                     and upstream.state == RUNNING and items != upstream.catalog.lists.get(method):
@@ -194,13 +193,17 @@ class Single(Surface):
         changes = method in (TOOLS, PROMPTS, TASKS)
         upstream.request(message, OnAnswer(answered, call), call)
 
-    def _list_again(self, session, message, call):
-        """Where the session lists now, or from memory."""
-        try:
-            if not call.ended:
-                self._list(session, message, call)
-        except Refused as problem:
-            call.send(problem.answer(call.id))
+    def _settled(self, session, message, call):
+        """List or complete where the session lists now, or from memory, once that has started: not
+        every client waits for an answer to initialize before."""
+        def ask():
+            try:
+                if not call.ended:
+                    (self._list if message["method"] in LISTS else self._complete)(
+                        session, message, call)
+            except Refused as problem:
+                call.send(problem.answer(call.id))
+        when_session_settled(session, ask, self._pool.clock, self.patience(session))
 
     def find(self, session, listing, name):
         upstream = session.upstreams[self.name]

@@ -154,7 +154,7 @@ class Life:
 
     def _end_silent_calls(self, watch):
         """Called by the clock again and again, until another watch begins. The time of a call
-        counts from its request, or from its last progress."""
+        counts from its request, or from its last progress. One that lasts is never silent."""
         seconds = self.entry.timeout
         if not seconds or watch != self._watch:
             return
@@ -164,7 +164,7 @@ class Life:
         moment = time.monotonic() - seconds
         waiting = [question.within for question in self.calls.all()]    # for their clients
         for our_id, row in self.pending.rows():
-            if row.call and (row.call in waiting or None in waiting):
+            if row.call and (row.call in waiting or None in waiting or row.call.method == CHANGES):
                 row.heard = time.monotonic()
             # Answered first: its call ends while the request is still in the table.
             if row.is_for_others and row.heard <= moment and self.pending.find(our_id):

@@ -181,7 +181,7 @@ class Restarts:
         self.given_up = False   # whether it will not be started again
         self.stopped = False    # the same, but only because no session used it; set by the Pool
         self.spared = False     # whether a life begins in another way than the one before it did
-        self._failures = 0      # in a row
+        self.failures = 0       # in a row
         self._since = -math.inf     # by time.monotonic(): when it was given up
         self._pause = GrowingPause(upstream.entry.restart_pause, LONGEST_PAUSE)
         self._last_at_once = -math.inf  # by time.monotonic(): when a session was forgotten
@@ -198,16 +198,16 @@ class Restarts:
             return
         if life.running_since and now - life.running_since >= upstream.entry.healthy:
             self.begin_anew()
-        self._failures += 1
+        self.failures += 1
         hopeless = hopeless or not upstream.entry.restart_attempts
-        if not hopeless and self._failures <= upstream.entry.restart_attempts:
+        if not hopeless and self.failures <= upstream.entry.restart_attempts:
             if not upstream.pool.stops(upstream):
                 self.begin(life, max(self._pause.next(), least_pause or 0))
             return
         self.given_up, self._since = True, now
         if self.count:
             log.error('server "%s" is not started again: it failed %d times in a row',
-                      upstream.name, self._failures)
+                      upstream.name, self.failures)
         upstream.audience.lists_changed()  # what it had in an earlier life is gone for good
 
     def are_over(self, is_brief):
@@ -220,7 +220,7 @@ class Restarts:
         if it `counts` them: so a session of one request does."""
         self.stopped = self.given_up = False
         if not counts:
-            self._failures = 0
+            self.failures = 0
             self._pause.reset()
 
     def begin(self, life, seconds=0, failed=True):
