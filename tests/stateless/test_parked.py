@@ -464,6 +464,32 @@ def test_what_parked_calls_make_us_keep_has_a_bound_in_bytes(monkeypatch):
     assert "too much" in retry.answer["message"] and nothing_is_parked(world)
 
 
+def test_the_request_of_a_parked_call_counts_among_these_bytes(monkeypatch):
+    monkeypatch.setattr("transports.stateless.parked.MOST_BYTES", 5000)
+    world = world_of()
+    client = client_of(world)
+    large = {"x": "x" * 6000}
+    server, call, state, key = parked(world, client, arguments=large)
+    assert 6000 < world.stateless.parked.size < 7000
+    server.received.clear()
+    exchange = client_of(world).calls()
+    world.clock.advance(1)
+    other = busy(world)
+    asks(other)
+    assert "too much is kept" in answers_of(other)["q"]["message"]
+    other.says(id=the_call(other)["id"], result=OK)
+    assert exchange.is_answered()
+    retry = client.calls(state=state, answers={key: ANSWER}, arguments=large)
+    assert world.stateless.parked.size == 0
+    server.says(id=call["id"], result=OK)
+    assert retry.answer["content"] == OK["content"] and nothing_is_parked(world)
+    for each in world.made:
+        each.received.clear()
+    parked(world, client, arguments=large)
+    world.clock.advance(PARKED_SECONDS)
+    assert world.stateless.parked.size == 0
+
+
 def test_a_request_has_only_so_many_questions(monkeypatch):
     monkeypatch.setattr("transports.stateless.asked_session.MOST_QUESTIONS", 3)
     world = world_of()

@@ -124,6 +124,15 @@ def test_too_many_urls_are_refused(monkeypatch):
     assert world.router.sessions.all() == [] and world.stateless.parked.size == 0
 
 
+def test_a_user_who_cannot_be_asked_as_too_many_calls_are_parked_hears_so(monkeypatch):
+    monkeypatch.setattr("transports.stateless.parked.MOST_PARKED", 0)
+    world = world_of()
+    exchange = client_of(world).calls()
+    refuses(world, PAGE)
+    assert "calls wait" in exchange.answer["message"]
+    assert world.router.sessions.all() == [] and world.stateless.parked.size == 0
+
+
 def test_whoever_does_not_come_back_leaves_nothing():
     world = world_of()
     exchange = client_of(world).calls()

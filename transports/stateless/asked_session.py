@@ -137,9 +137,12 @@ class AskedSession(Session):
         try:
             state = self.stateless.parked.put(self)
         except Refused as problem:
-            for call in self.calls.all():
+            calls = self.calls.all()
+            for call in calls:
                 call.send(problem.answer(call.id))
                 call.withdraw(str(problem))
+            if not calls:   # it was to open URLs
+                self._finish(problem.answer(self._id))
             return
         with self._lock:
             exchange, id = self._exchange, self._id
