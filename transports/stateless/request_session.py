@@ -152,7 +152,9 @@ class RequestSession(AskedSession):
     # -- called by any thread
 
     def close_streams(self):
-        """It has none of its own."""
+        """It has none of its own. If it was parked, nothing is kept of it."""
+        if self.is_parked and self.stateless.parked.forget(self._state):
+            self.ask_no_more()
 
     def give_up(self, reason):
         """End it without an answer."""
@@ -226,7 +228,7 @@ class RequestSession(AskedSession):
 
     def _finish(self, answer):
         with self._lock:
-            exchange, self._exchange = self._exchange, None
+            exchange, self._exchange, self._is_over = self._exchange, None, True
             answer = {**answer, "id": self._id}
         if exchange:
             exchange.send(answer)
