@@ -3,6 +3,8 @@
 import pytest
 from modern_client import META, TASKS, BothEras, legacy, modern, modern_client
 
+from transports.fabric.messages import Refused
+
 EXTENSIONS = {META + "tasks": {}, META + "ui": {"mimeTypes": ["text/html;profile=mcp-app"]}}
 
 
@@ -87,3 +89,14 @@ def test_another_router_is_told_to_begin_with_initialize_as_its_clients_may_be_l
     client.program = "mcp-local-router"
     problem = client.asks("server/discover").get()["error"]
     assert problem["code"] == -32601 and "initialize" in problem["message"]
+
+
+def test_who_says_too_much_of_itself_is_refused():
+    world = BothEras(a=legacy())
+    client = modern_client(world, capabilities={"experimental": {"x": {"y": "y" * 99_000}}})
+    assert "result" in client.asks("server/discover").get()
+    client.program = "é" * 20_000
+    with pytest.raises(Refused, match="clientInfo have more than 100000 bytes") as problem:
+        client.asks("server/discover")
+    assert problem.value.code == -32602
+    assert not world.router.sessions.all() and not world.pool.sessions

@@ -112,6 +112,13 @@ def test_a_meta_that_lacks_something_is_a_400_that_says_what(played, server, met
     assert text in answer["error"]["message"] and server.takes() == []
 
 
+def test_who_says_too_much_of_itself_gets_a_400_that_says_so(played, server):
+    call(played, **{CAPABILITIES_KEY: {"x": "x" * 99_000}})
+    status, answer = played.answer(calls("a__t", meta={CAPABILITIES_KEY: {"x": "x" * 100_000}}))
+    assert (status, answer["error"]["code"]) == (400, -32602)
+    assert "more than 100000 bytes" in answer["error"]["message"] and server.takes() == []
+
+
 def test_a_notification_is_accepted_and_means_nothing(played, server):
     note = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}}
     waits = call(played)

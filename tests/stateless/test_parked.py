@@ -6,8 +6,10 @@ from modern_client import (FORM, ROOTS, URL, BothEras, ModernClient, legacy, mod
                            stateless_of)
 
 from transports.fabric.messages import INVALID_PARAMS, METHOD_NOT_FOUND, Refused
+from transports.fabric.session import SILENT_SECONDS
 from transports.stateless.asked_session import TOGETHER_SECONDS
 from transports.stateless.parked import PARKED_SECONDS
+from upstreams.sharing.waiting import LATE_SECONDS
 
 from world import World, entry, offers
 
@@ -465,6 +467,32 @@ def test_what_parked_calls_make_us_keep_has_a_bound_in_bytes(monkeypatch):
     assert "too much" in retry.answer["message"] and nothing_is_parked(world)
 
 
+def test_the_request_of_a_parked_call_counts_among_these_bytes(monkeypatch):
+    monkeypatch.setattr("transports.stateless.parked.MOST_BYTES", 5000)
+    world = world_of()
+    client = client_of(world)
+    large = {"x": "x" * 6000}
+    server, call, state, key = parked(world, client, arguments=large)
+    assert 6000 < world.stateless.parked.size < 7000
+    server.received.clear()
+    exchange = client_of(world).calls()
+    world.clock.advance(1)
+    other = busy(world)
+    asks(other)
+    assert "too much is kept" in answers_of(other)["q"]["message"]
+    other.says(id=the_call(other)["id"], result=OK)
+    assert exchange.is_answered()
+    retry = client.calls(state=state, answers={key: ANSWER}, arguments=large)
+    assert world.stateless.parked.size == 0
+    server.says(id=call["id"], result=OK)
+    assert retry.answer["content"] == OK["content"] and nothing_is_parked(world)
+    for each in world.made:
+        each.received.clear()
+    parked(world, client, arguments=large)
+    world.clock.advance(PARKED_SECONDS)
+    assert world.stateless.parked.size == 0
+
+
 def test_a_request_has_only_so_many_questions(monkeypatch):
     monkeypatch.setattr("transports.stateless.asked_session.MOST_QUESTIONS", 3)
     world = world_of()
@@ -484,6 +512,73 @@ def test_the_router_ends_and_a_parked_call_is_cancelled():
     for session in world.router.sessions.all():
         world.router.leave(session)
     assert cancelled(server) == [call["id"]] and answers_of(server)["q"]["message"]
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The time of a world is that of everybody."""
+    def follows(world):
+        monkeypatch.setattr("time.monotonic", lambda: world.clock.now)
+        return world
+    return follows
+
+
+def test_the_call_that_is_parked_longest_makes_room_for_a_session(clock, caplog):
+    world = clock(world_of())
+    world.router.sessions._most = 2
+    first, second = [], []
+    for kept in (first, second):
+        kept += parked(world, client_of(world))
+        kept[0].received.remove(kept[1])
+    with pytest.raises(Refused, match="as many sessions"):
+        client_of(world).asks("server/discover")
+    world.clock.advance(SILENT_SECONDS)
+    assert client_of(world).asks("server/discover").answer
+    assert "ends to make room" in caplog.text
+    assert cancelled(first[0]) == [first[1]["id"]] and answers_of(first[0])["q"]["message"]
+    assert world.router.health()["parkedCalls"] == len(world.stateless.parked._waiting) == 1
+    refused(client_of(world).calls, state=first[2], answers={first[3]: ANSWER})
+    retry = client_of(world).calls(state=second[2], answers={second[3]: ANSWER})
+    world.clock.advance(SILENT_SECONDS)
+    for _ in range(2):
+        client_of(world).asks("server/discover")
+    second[0].says(id=second[1]["id"], result=OK)
+    assert retry.answer["content"] == OK["content"] and nothing_is_parked(world)
+
+
+def test_a_parked_call_makes_room_for_the_process_of_another(clock):
+    world = clock(world_of())
+    world.pool.tables.limit = 1
+    servers = []
+    for _ in range(2):
+        server, call, _, _ = parked(world, client_of(world))
+        server.received.remove(call)
+        servers.append((server, call["id"]))
+    exchange = client_of(world).calls()
+    world.clock.advance(SILENT_SECONDS + 5)
+    (one, its), (other, _) = servers
+    assert cancelled(one) == [its] and cancelled(other) == []
+    third = busy(world)
+    third.says(id=the_call(third)["id"], result=OK)
+    assert exchange.answer["content"] == OK["content"]
+    assert world.router.health()["parkedCalls"] == 1
+
+
+def test_a_client_that_comes_back_while_its_call_makes_room_is_answered(monkeypatch):
+    world = world_of()
+    client = client_of(world)
+    _, _, state, key = parked(world, client)
+    (session,) = world.router.sessions.all()
+    resume = session.resume
+
+    def too_late(*arguments):
+        world.router.leave(session)
+        resume(*arguments)
+    monkeypatch.setattr(session, "resume", too_late)
+    retry = client.calls(state=state, answers={key: ANSWER})
+    assert "has ended" in retry.answer["message"]
+    world.clock.advance(LATE_SECONDS)
+    assert nothing_is_parked(world)
 
 
 def test_url_questions_have_no_id_in_this_era():

@@ -70,11 +70,23 @@ def test_two_servers_may_give_their_tasks_the_same_id():
     assert told(world, "b")[1] == {"taskId": "1"} and world["a"].takes() == []
 
 
-def test_the_longest_name_of_a_server_counts_where_one_begins_with_the_other():
-    world = BothEras(a=modern(**EXTENSION, config={"prefix": "x__"}),
-                  a__b=modern(**EXTENSION, config={"prefix": "y__"}))
-    client_of(world).asks("tasks/get", taskId="a__b__1")
-    assert told(world, "a__b")[1] == {"taskId": "1"} and world["a"].takes() == []
+@pytest.mark.parametrize("one, its, other, others", [
+    ("a", "b__1", "a__b", "1"), ("a", "_1", "a_", "1"), ("a_b", "1", "a%5Fb", "1"),
+    ("a__b", "1", "a%5F%5Fb", "1")])
+def test_ids_do_not_meet_where_the_name_of_one_server_begins_with_that_of_another(one, its, other,
+                                                                                  others):
+    world = BothEras(**{one: modern(**EXTENSION, config={"prefix": "x__"}),
+                        other: modern(**EXTENSION, config={"prefix": "y__"})})
+    client = client_of(world)
+    seen = {one: creates(world, client, "x__t", one, its)["taskId"],
+            other: creates(world, client, "y__t", other, others)["taskId"]}
+    assert seen[one] != seen[other]
+    for name, own in ((one, its), (other, others)):
+        asked = client.asks("tasks/get", taskId=seen[name])
+        _, sent, answers = told(world, name)
+        assert sent == {"taskId": own} and not any(each.takes() for each in world.made)
+        answers(taskId=own, **WORKING)
+        assert asked.get()["result"]["taskId"] == seen[name]
 
 
 def test_an_id_that_names_no_server_is_unknown():

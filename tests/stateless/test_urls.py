@@ -4,6 +4,7 @@ Required Error). In this era there is no such error."""
 import pytest
 from modern_client import FORM, ROOTS, URL, ModernClient, PipedClient, stateless_of
 
+from transports.fabric.session import SILENT_SECONDS
 from transports.stateless.asked_session import TOGETHER_SECONDS
 
 from world import World, offers
@@ -122,6 +123,51 @@ def test_too_many_urls_are_refused(monkeypatch):
     refuses(world, *[PAGE] * 5)
     assert "3 questions wait" in exchange.answer["message"]
     assert world.router.sessions.all() == [] and world.stateless.parked.size == 0
+
+
+def test_a_user_who_cannot_be_asked_as_too_many_calls_are_parked_hears_so(monkeypatch):
+    monkeypatch.setattr("transports.stateless.parked.MOST_PARKED", 0)
+    world = world_of()
+    exchange = client_of(world).calls()
+    refuses(world, PAGE)
+    assert "calls wait" in exchange.answer["message"]
+    assert world.router.sessions.all() == [] and world.stateless.parked.size == 0
+
+
+def test_a_call_that_waits_for_urls_makes_room(monkeypatch):
+    world = world_of()
+    monkeypatch.setattr("time.monotonic", lambda: world.clock.now)
+    world.router.sessions._most = 1
+    exchange = client_of(world).calls()
+    refuses(world, PAGE)
+    assert exchange.is_asked()
+    world.clock.advance(SILENT_SECONDS)
+    assert client_of(world).asks("server/discover").answer
+    assert world.router.sessions.all() == [] and not world.stateless.parked._waiting
+    assert world.stateless.parked.size == 0
+
+
+@pytest.mark.parametrize("is_between", [False, True])
+def test_a_client_that_comes_back_while_its_call_makes_room_is_answered(monkeypatch, is_between):
+    world = world_of()
+    exchange = client_of(world).calls()
+    refuses(world, PAGE)
+    questions, state = exchange.is_asked()
+    (session,) = world.router.sessions.all()
+    resume, ends, later = session.resume, session._end, []
+
+    def too_late(*arguments):
+        if is_between:      # it has taken its exchange, and ends when the client is there
+            session._end = lambda: later.append(ends)
+        world.router.leave(session)
+        resume(*arguments)
+    monkeypatch.setattr(session, "resume", too_late)
+    retry = client_of(world).calls(state=state, answers={
+        key: {"action": "accept"} for key in questions})
+    for end in later:
+        end()
+    assert "make room" in retry.answer["message"]
+    assert not world.stateless.parked._waiting and world.stateless.parked.size == 0
 
 
 def test_whoever_does_not_come_back_leaves_nothing():

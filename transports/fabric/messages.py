@@ -37,6 +37,7 @@ REQUEST_CANCELLED = -32800   # ours: a server's question whose call was cancelle
 REQUEST, NOTIFICATION, RESPONSE = "request", "notification", "response"
 LOG_LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 LONGEST_KEPT = 10_000   # characters of an id, a progress token, a URI that is subscribed to
+MOST_SAID = 100_000     # bytes of what a client says of itself
 DEEPEST = 200       # that containers of a message may be nested
 BOM = b"\xef\xbb\xbf"     # that some editors and languages put before a text
 ENDS = 400          # bytes that are kept of both ends of a line that is too long
@@ -196,6 +197,13 @@ def check_kept(value, what):
     """Raises Refused if a text that is kept while its peer is there is too long for that."""
     if isinstance(value, str) and len(value) > LONGEST_KEPT:
         raise Refused(INVALID_PARAMS, f"{what} has more than {LONGEST_KEPT} characters")
+
+
+def check_said(capabilities, client_info):
+    """Raises Refused if a client says more of itself than is kept."""
+    if len(encode([capabilities, client_info])) > MOST_SAID:
+        raise Refused(INVALID_PARAMS, f"capabilities and clientInfo have more than {MOST_SAID} "
+                                      "bytes")
 
 
 def dig(value, *keys):

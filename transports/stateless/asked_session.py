@@ -9,6 +9,7 @@ Several threads come here: those that carry the client's messages, reader thread
 the clock. The tables have one lock."""
 
 import threading
+import time
 
 from transports.fabric.capabilities import NEEDS, missing_capability
 from transports.fabric.messages import (CAPABILITIES_KEY, LOG_LEVEL_KEY, METHOD_NOT_FOUND,
@@ -37,6 +38,8 @@ class AskedSession(Session):
         self._can = {}          # what it says there that it can be asked
         self._questions = {}    # our id, as text → (what it is asked, the size of that)
         self._state = None      # while it is parked
+        self._parked_at = 0.0   # when it was so last
+        self._is_over = False   # no more is sent to the exchange
         self._kept = None       # the answer that came meanwhile
         self._size = 0          # of that
         self._held = None       # the Call, while it waits for answers before it is passed on
@@ -45,6 +48,10 @@ class AskedSession(Session):
     @property
     def is_parked(self):
         return self._state is not None
+
+    def seconds_silent(self):
+        """While it is parked, nobody knows whether its client is there: it may make room."""
+        return time.monotonic() - self._parked_at if self._state else 0.0
 
     def is_at(self, meta, message, exchange):
         """The client waits for us there, and says what it can be asked, and wants to hear."""
@@ -107,7 +114,8 @@ class AskedSession(Session):
                     answers[key] = result(int(key), responses[key])
                 elif missing_capability(question, self._can):
                     answers[key] = error(int(key), METHOD_NOT_FOUND, NOT_NOW)
-            kept = self._kept
+            kept = self._kept or self._is_over and error(
+                self._id, SERVER_UNAVAILABLE, "this call has just ended to make room: call again")
         self._forget(answers)
         return list(answers.values()), kept
 
@@ -137,15 +145,19 @@ class AskedSession(Session):
         try:
             state = self.stateless.parked.put(self)
         except Refused as problem:
-            for call in self.calls.all():
+            calls = self.calls.all()
+            for call in calls:
                 call.send(problem.answer(call.id))
                 call.withdraw(str(problem))
+            if not calls:   # it was to open URLs
+                self._finish(problem.answer(self._id))
             return
         with self._lock:
             exchange, id = self._exchange, self._id
             questions = {key: question for key, (question, _) in self._questions.items()}
             if exchange and questions:
                 self._exchange, self._state = None, state
+                self._parked_at = time.monotonic()
         if exchange and questions:
             exchange.send(input_required(id, questions, state))
         else:
@@ -171,7 +183,9 @@ class AskedSession(Session):
         """The request is over, whether it is parked or not. Returns what others may ask, as it
         belongs to no call in particular: [(message, Call)]."""
         with self._lock:
-            state, self._state, self._exchange, self._held = self._state, None, None, None
+            state, self._state, self._held = self._state, None, None
+            if not self._is_over:   # else a client may just have come back, to hear that
+                self._exchange, self._is_over = None, True
             size, self._size = self._size, 0
             questions = dict(self._questions)
         others = []

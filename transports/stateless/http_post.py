@@ -118,7 +118,8 @@ class StatelessHttp:
         self.silent[post] = time.monotonic()
         connection.when_gone(post.gone)
         try:
-            post.session = self._stateless.serve(message, post, TRANSPORT, name)
+            post.session = self._stateless.serve(message, post, TRANSPORT, name,
+                                                   size=request.body_bytes_received)
         except Exception:
             self.silent.pop(post, None)
             raise

@@ -11,7 +11,7 @@ import json
 import secrets
 import threading
 
-from transports.fabric.messages import INVALID_PARAMS, SERVER_UNAVAILABLE, Refused, dig
+from transports.fabric.messages import INVALID_PARAMS, SERVER_UNAVAILABLE, Refused, dig, encode
 
 OURS = "mcp-local-router:"  # how the names of parked calls begin
 OF_SERVER = "mcp-local-router/server:"  # how a state begins that says which server it is of
@@ -27,7 +27,7 @@ class Parked:
         self._clock = clock
         self._lock = threading.Lock()
         # protected by _lock:
-        self._waiting = {}      # state → (session, an event of the clock)
+        self._waiting = {}      # state → (session, an event of the clock, the request's size)
         self.size = 0           # bytes of what is kept for clients that are asked, or away
 
     def keep(self, size):
@@ -43,13 +43,16 @@ class Parked:
             self.size -= size
 
     def put(self, session):
-        """The state that the session's client is given. Raises Refused if too many wait."""
-        state = OURS + secrets.token_urlsafe(24)
+        """The state that the session's client is given. Raises Refused if too many wait. Its
+        request counts among what is kept from now on; if that is too much, nobody else is asked
+        anything."""
+        state, size = OURS + secrets.token_urlsafe(24), len(encode(session.message))
         expires = self._clock.after(PARKED_SECONDS, self._expire, state)
         with self._lock:
             is_one_more = len(self._waiting) >= MOST_PARKED
             if not is_one_more:
-                self._waiting[state] = session, expires
+                self._waiting[state] = session, expires, size
+                self.size += size
         if is_one_more:
             self._clock.forget(expires)
             raise Refused(SERVER_UNAVAILABLE, f"{MOST_PARKED} calls wait for their clients' "
@@ -62,19 +65,21 @@ class Parked:
         if not isinstance(state, str) or not state.startswith(OURS):
             return None
         with self._lock:
-            session, expires = self._waiting.get(state, (None, None))
+            session, expires, size = self._waiting.get(state, (None, None, 0))
             if session is None or _of(session.message, session.transport, session.surface_name) \
                     != _of(message, transport, name):
                 raise Refused(INVALID_PARAMS, "this requestState is not known, used already, "
                                               "expired, or of another request: call again without")
             del self._waiting[state]
+            self.size -= size
         self._clock.forget(expires)
         return session
 
     def forget(self, state):
         """Its call has ended. Returns the session; None if there is none any more."""
         with self._lock:
-            session, expires = self._waiting.pop(state, (None, None))
+            session, expires, size = self._waiting.pop(state, (None, None, 0))
+            self.size -= size
         self._clock.forget(expires)
         return session
 

@@ -152,7 +152,9 @@ class RequestSession(AskedSession):
     # -- called by any thread
 
     def close_streams(self):
-        """It has none of its own."""
+        """It has none of its own. If it was parked, nothing is kept of it."""
+        if self.is_parked and self.stateless.parked.forget(self._state):
+            self.ask_no_more()
 
     def give_up(self, reason):
         """End it without an answer."""
@@ -223,8 +225,9 @@ class RequestSession(AskedSession):
     def _finish(self, answer):
         """To the client where it waits; else it is kept until the client comes back."""
         with self._lock:
-            exchange, self._exchange = self._exchange, None
-            is_parked = exchange is None and self._state
+            is_parked = self._exchange is None and self._state
+            if not is_parked:
+                exchange, self._exchange, self._is_over = self._exchange, None, True
             answer = {**answer, "id": self._id}
         if is_parked:
             answer, is_kept = self.keep(answer)

@@ -1,9 +1,11 @@
 """From a modern message to its session, and what is answered without any server."""
 
+import math
+
 from transports.fabric.messages import (CAPABILITIES_KEY, CLIENT_INFO_KEY, INVALID_PARAMS,
                                         LOG_LEVEL_KEY, LOG_LEVELS, METHOD_NOT_FOUND,
-                                        MODERN_REVISION, REVISIONS, SERVER_UNAVAILABLE,
-                                        VERSION_KEY, Refused, dig, params_of)
+                                        MODERN_REVISION, MOST_SAID, REVISIONS, SERVER_UNAVAILABLE,
+                                        VERSION_KEY, Refused, check_said, dig, params_of)
 from transports.fabric.session import UsedUp
 
 from .answers import discovered
@@ -31,13 +33,15 @@ class Stateless:
         self._requests = {"server/discover": self._discover, LISTEN: listen,
                           **dict.fromkeys(METHODS, by_task), **dict.fromkeys(GONE, _gone)}
 
-    def serve(self, message, exchange, transport, name=None, pipe=None):
+    def serve(self, message, exchange, transport, name=None, pipe=None, size=math.inf):
         """Begin what a request asks for; the answer goes to `exchange`, now or later. Returns its
         session, to which `left(exchange)` says that its client has gone. Raises Refused, and
         LookupError if there is no server or group of this name.
 
-        `pipe`: the session of the pipe by which it came."""
+        `pipe`: the session of the pipe by which it came. `size`: its bytes, if that is known."""
         meta = checked_meta(message)
+        if size > MOST_SAID / 4:    # what is shorter cannot become so long by being encoded anew
+            check_said(meta[CAPABILITIES_KEY], meta.get(CLIENT_INFO_KEY))
         if session := self.parked.take(message, transport, name):
             session.resume(meta, message, exchange)
             return session

@@ -3,9 +3,10 @@ answer. A request about one has nothing but its id.
 
 Where several servers are seen together, the id says which of them has the task: clients see
 `{server}__{id}`, in answers, requests and notifications. This file is where that is put on and
-taken off."""
+taken off. The first `__` of such an id ends the name; one in the name is written `%5F%5F`."""
 
 import secrets
+import urllib.parse
 
 from transports.fabric.gather import GrowingPause
 from transports.fabric.messages import (CAPABILITIES_KEY, INVALID_PARAMS, METHOD_NOT_FOUND,
@@ -46,10 +47,11 @@ def _owner(session, task_id):
     """(the upstream that has this task, its own id for that); (None, None) if nobody can."""
     if not _sees_several(session):
         return next(iter(session.upstreams.values()), None), task_id
-    for name in sorted(session.upstreams, key=len, reverse=True):
-        if task_id.startswith(name + SEPARATOR):
-            return session.upstreams[name], task_id[len(name + SEPARATOR):]
-    return None, None
+    written, separator, own = task_id.partition(SEPARATOR)
+    name = urllib.parse.unquote(written)
+    if not separator or written != _written(name):
+        return None, None
+    return session.upstreams.get(name), own
 
 
 def _sees_several(session):
@@ -58,8 +60,14 @@ def _sees_several(session):
     return name is None or name in session.stateless.router.groups
 
 
+def _written(name):
+    """A server's name, as an id has it: `__` after it is the first one there."""
+    name = name.replace("%", "%25")
+    return name.replace("_", "%5F") if SEPARATOR in name or name.endswith("_") else name
+
+
 def _seen(session, name, task_id):
-    return name + SEPARATOR + task_id if _sees_several(session) else task_id
+    return _written(name) + SEPARATOR + task_id if _sees_several(session) else task_id
 
 
 def answer_seen(session, call, answer):

@@ -7,17 +7,15 @@ import math
 import threading
 
 from transports.fabric.capabilities import without_tasks
-from transports.fabric.messages import (INVALID_PARAMS, INVALID_REQUEST, LATEST, METHOD_NOT_FOUND,
-                                        NOTIFICATION, REQUEST, REVISIONS, SERVER_UNAVAILABLE,
-                                        InvalidMessage, Refused, encode, is_id, kind_of, params_of,
-                                        result, task_id_in)
+from transports.fabric.messages import (INVALID_REQUEST, LATEST, METHOD_NOT_FOUND, NOTIFICATION,
+                                        REQUEST, REVISIONS, SERVER_UNAVAILABLE, InvalidMessage,
+                                        Refused, check_said, is_id, kind_of, params_of, result,
+                                        task_id_in)
 from transports.fabric.peers import passing
 from transports.fabric.pending import BUG
 from transports.fabric.session import Gate
 from transports.fabric.text import log
 from upstreams.server.lists import when_session_settled
-
-MOST_KEPT = 100_000     # bytes of what a client says of itself
 
 
 class FromClient:
@@ -127,9 +125,7 @@ class FromClient:
         params = params_of(message)
         asked, capabilities, info = map(params.get, (
             "protocolVersion", "capabilities", "clientInfo"))
-        if len(encode([capabilities, info])) > MOST_KEPT:
-            raise Refused(INVALID_PARAMS, "capabilities and clientInfo have more than "
-                                          f"{MOST_KEPT} bytes")
+        check_said(capabilities, info)
         with self._lock:  # two POSTs may carry an `initialize` at the same time
             if session.version is not None:
                 raise Refused(INVALID_REQUEST, "this session is initialized already")

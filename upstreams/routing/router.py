@@ -106,9 +106,10 @@ class Router:
         return surface
 
     def _make_room(self, sessions, option="--max-processes"):
-        """End that without a call whose client is silent longest. False if all are in use."""
+        """End that without a call, or with a parked one, whose client is silent longest. False if
+        all are in use."""
         silent = {session: session.seconds_silent() for session in sessions
-                  if not len(session.calls)}
+                  if not len(session.calls) or session.is_parked}
         longest = max(silent, key=silent.get, default=None)
         if silent.get(longest, 0.0) < SILENT_SECONDS:
             return False

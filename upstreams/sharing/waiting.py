@@ -87,8 +87,9 @@ class Waiting(Processes):
             waits = server.waiting.get(key, {}).get(session, ())[:1] == [waiting] \
                 and not server.of(session) and not self.tables.has_room(server, session)
             if waits and not any(each.ending for each in self.all_servers()):
-                owners = {use.owner for each in self.tables.servers.values()
-                          if each is server or each.count() > 1 for use in each.uses} - {None}
+                owners = {use.holder if use.holder and use.holder.is_parked else use.owner
+                          for each in self.tables.servers.values() if each is server
+                          or each.count() > 1 for use in each.uses} - {None}
         if owners:
             self.make_room(owners)
             self.changed()
