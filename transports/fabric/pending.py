@@ -278,8 +278,8 @@ class PendingRequests:
 
     def askers(self, seconds=0.0):
         """The sessions that have a call here, or had one that many seconds ago or less; all that
-        ever had, if none has one here. None stands for those that have ended since. Of those that
-        live for one request and got its answer none is suspected of what the next one does."""
+        ever had, if none has one here. None stands for those that have ended since. One that was
+        brief and got its answer is not suspected of what the next brief one does."""
         moment, here = time.monotonic() - seconds, {call.asker for call in self.calls()}
         forgives = all(asker.is_brief for asker in here)
         with self._lock:

@@ -137,8 +137,7 @@ class Session:
 
     @property
     def lasting(self):
-        """The session that processes are given to for its calls: itself, or one that outlives
-        it."""
+        """The session that processes are given to for its calls: this, or one that outlasts it."""
         return self
 
     def says_no_more(self):

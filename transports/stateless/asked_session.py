@@ -183,7 +183,7 @@ class AskedSession(Session):
         """The request is over, whether it is parked or not. Returns what others may ask, as it
         belongs to no call in particular: [(message, Call)]."""
         with self._lock:
-            state, self._state, self._held = self._state, None, None
+            state, self._held = self._state, None
             if not self._is_over:   # else a client may just have come back, to hear that
                 self._exchange, self._is_over = None, True
             size, self._size = self._size, 0

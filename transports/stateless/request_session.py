@@ -225,7 +225,7 @@ class RequestSession(AskedSession):
     def _finish(self, answer):
         """To the client where it waits; else it is kept until the client comes back."""
         with self._lock:
-            is_parked = self._exchange is None and self._state
+            is_parked = self._exchange is None and self._state and not self._is_over
             if not is_parked:
                 exchange, self._exchange, self._is_over = self._exchange, None, True
             answer = {**answer, "id": self._id}

@@ -149,7 +149,6 @@ class Single(Surface):
         return {**upstream.info, "capabilities": offered, "protocolVersion": session.version}
 
     def server_info(self, session):
-        """Who answers, in this era that says so with each answer."""
         upstream = session.upstreams.get(self.name)
         return upstream and upstream.info.get("serverInfo")
 

@@ -60,9 +60,8 @@ class Legacy:
     # -- what an era has
 
     def ask(self, message, reply_to, call=None):
-        """Requests go as they are. But a client that speaks for itself with each request may have
-        taken us for a server that asks by its answers, and this one never did; and it means other
-        tasks than this server has. What that era's keys say is for its servers alone."""
+        """Requests go as they are. But a modern client may take us for a server that asks by its
+        answers; it means other tasks; and what its keys say is for modern servers alone."""
         if call and call.asker.meta:
             if message["method"].startswith("tasks/"):
                 raise Refused(METHOD_NOT_FOUND, f"Method not found: {message['method']}")

@@ -211,13 +211,11 @@ class Restarts:
         upstream.audience.lists_changed()  # what it had in an earlier life is gone for good
 
     def are_over(self, is_brief):
-        """Whether it was given up, and is worth another try for a session that comes. Those that
-        live for one request come all the time."""
+        """Whether what was given up is tried for a session that comes: brief ones come often."""
         return self.given_up and (not is_brief or time.monotonic() - self._since > LONGEST_PAUSE)
 
     def begin_anew(self, counts=False):
-        """A session uses it after all, or a life was healthy. Earlier failures do not count, but
-        if it `counts` them: so a session of one request does."""
+        """A session uses it after all, or a life was healthy: failures before may not count."""
         self.stopped = self.given_up = False
         if not counts:
             self.failures = 0

@@ -51,8 +51,7 @@ class Pool(Waiting):
         self.changed()
 
     def visit(self, session):
-        """The same for a session of one request that can use what everybody shares: then no table
-        changes, and there is nothing to release."""
+        """The same for a brief session. If it can use what all share, no table changes."""
         found, session.key = {}, key_of(session)
         for name in session.surface.names(self.tables.servers):
             server = self.tables.servers.get(name)

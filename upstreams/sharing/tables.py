@@ -1,9 +1,8 @@
 """What the Pool knows: servers, their processes, and the calls that wait. Plain data.
 
 Sessions are told apart by what they can be asked: the *key* of their capabilities, which is PLAIN
-for all that can be asked nothing. One that lives for one request owns nothing that would be of
-use to the next: it takes turns with others of its kind. The Pool holds its lock around every use
-of these tables, except that any thread may read `policy`, `owner` and `called`."""
+for all that can be asked nothing. The Pool holds its lock around every use of these tables, except
+that any thread may read `policy`, `owner` and `called`."""
 
 import hashlib
 import json
