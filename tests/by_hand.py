@@ -5,11 +5,13 @@ import http.client
 import json
 import socket
 import sys
+import time
 import urllib.request
 
 from processes import ROOT
 
 BOTH = "application/json, text/event-stream"
+PATIENCE = 120.0    # seconds for an event
 ROUTER = [sys.executable, str(ROOT / "router.py")]
 HELLO = {"id": 1, "method": "initialize", "params": {
     "protocolVersion": "2025-11-25", "capabilities": {},
@@ -34,7 +36,7 @@ class Sse:
         self._connection.request("GET", path, headers=headers)
         self.response = self._connection.getresponse()
         self.headers = self.response.headers
-        self.url = url
+        self.url, self.passed_over = url, []
         if self.response.status == 200:
             assert self.event()[0] == "endpoint"
             if hello:
@@ -42,8 +44,8 @@ class Sse:
                 self.hello = self.get()
 
     def event(self):
-        """The next event; comments, which are signs of life, are passed over."""
-        kind, data = "message", []
+        """The next event; comments, which are signs of life, are passed over for a while."""
+        kind, data, began = "message", [], time.monotonic()
         while line := self.response.readline().decode().rstrip("\n"):
             name, _, value = line.partition(": ")
             if name == "event":
@@ -52,12 +54,23 @@ class Sse:
                 data.append(value)
             elif line.startswith(":"):
                 self.response.readline()  # the empty line after the comment
+                assert time.monotonic() - began < PATIENCE, "no event came"
         if kind == "endpoint":
             self.endpoint = data[0]
         return kind, "\n".join(data)
 
     def get(self):
         return json.loads(self.event()[1])
+
+    def until(self, condition):
+        """The first message for which condition(it) holds, also of those that were passed over."""
+        for message in self.passed_over:
+            if condition(message):
+                self.passed_over.remove(message)
+                return message
+        while not condition(message := self.get()):
+            self.passed_over.append(message)
+        return message
 
     def post(self, message, **headers):
         body = message if isinstance(message, bytes) else lines(message)

@@ -2,8 +2,9 @@
 
 import http.client
 import json
+import time
 
-from by_hand import BOTH
+from by_hand import BOTH, PATIENCE
 
 HELLO = {"id": 0, "method": "initialize", "params": {
     "protocolVersion": "2025-11-25", "capabilities": {},
@@ -61,7 +62,7 @@ def close(response):
 
 def events(response, how_many=None):
     """The events of a stream, as (id, message); the primer's message is None."""
-    found, id, data = [], None, ""
+    found, id, data, began = [], None, "", time.monotonic()
     while how_many is None or len(found) < how_many:
         line = response.readline().decode()
         if not line:
@@ -73,7 +74,8 @@ def events(response, how_many=None):
             data = value
         elif not line.strip() and id is not None:
             found.append((id, json.loads(data) if data else None))
-            id, data = None, ""
+            id, data, began = None, "", time.monotonic()
+        assert time.monotonic() - began < PATIENCE, "no event came"
     return found
 
 

@@ -58,6 +58,7 @@ def test_a_fault_is_the_callers_alone_and_leaves_nothing(start_router, row):
             client.post({"method": "notifications/initialized"})
             client.post({"id": "list", "method": "tools/list"})
             answer(client, "list")
+            client.passed_over.clear()
         pid = health(running)["bad"]["pid"]
         caller.post(call(1, f"bad__{row.fault}", **row.arguments))
         other.post(call(1, "good__echo", text="untouched"))
@@ -69,7 +70,8 @@ def test_a_fault_is_the_callers_alone_and_leaves_nothing(start_router, row):
         if row.comes_back and row.restarted:
             # Every client that has listed its tools hears that its lists are to be read again.
             for client in (caller, other):
-                assert until(client, lambda m: m.get("method", "").endswith("tools/list_changed"))
+                assert client.until(
+                    lambda m: m.get("method", "").endswith("tools/list_changed"))
         for id, client in enumerate((caller, other), 2):
             client.post(call(id, "bad__echo", text="again"))
             again = answer(client, id)
@@ -103,9 +105,9 @@ def test_progress_holds_the_timeout_off(start_router, repository):
     with Sse(running.url) as client:
         client.post({"id": 1, "method": "tools/call", "params": {
             "name": "time__wait", "arguments": {"seconds": 1.5}, "_meta": {"progressToken": 1}}})
-        assert "result" in until(client, lambda message: message.get("id") == 1)
+        assert "result" in answer(client, 1)
         client.post(call(2, "time__wait", seconds=5))  # no token, no progress
-        assert "did not answer" in until(client, lambda m: m.get("id") == 2)["error"]["message"]
+        assert "did not answer" in answer(client, 2)["error"]["message"]
 
 
 def test_a_server_that_fails_again_and_again_is_left_alone(start_router):
@@ -260,15 +262,7 @@ def test_a_body_of_200_mb_is_refused_before_it_is_read(start_router):
 
 
 def answer(client, id):
-    return until(client, lambda message: message.get("id") == id)
-
-
-def until(client, condition):
-    """The next message for which condition(it) holds; what comes before it is dropped."""
-    while True:
-        message = client.get()
-        if condition(message):
-            return message
+    return client.until(lambda message: message.get("id") == id)
 
 
 def health(running):
