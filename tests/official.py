@@ -62,9 +62,11 @@ def expected_from(direct, prefix):
 
 def but_for_news(seen):
     """The server says when it has started that its tools have changed. A client that has asked for
-    a list before is told, and hears besides that a server is up that was not when it connected."""
+    a list before is told, and hears besides that a server is up that was not when it connected.
+    How much of a long call is heard before it is given up, in tour.py, is a matter of time."""
     return {**seen, "heard": [message for message in seen["heard"]
-                              if message["method"] != "notifications/tools/list_changed"]}
+                              if message["method"] != "notifications/tools/list_changed"
+                              and message.get("params", {}).get("total") != 600]}
 
 
 def same(seen, expected):

@@ -234,9 +234,9 @@ class RequestSession(AskedSession):
             if not is_kept:     # it is back
                 self._finish(answer)
             return
+        self._end()     # first: the client may act on its answer at once
         if exchange:
             exchange.send(answer)
-        self._end()
 
     # -- URLs that a legacy server wants to be opened first
 
