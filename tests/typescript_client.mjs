@@ -38,7 +38,7 @@ async function tour(client, transport, prefix) {
   const progress = [];
   const echoed = await client.callTool({ name: prefix + "echo", arguments: { message: "hi" } });
   await client.callTool(
-    { name: prefix + "trigger-long-running-operation", arguments: { duration: 0.3, steps: 3 } },
+    { name: prefix + "trigger-long-running-operation", arguments: { duration: 0.9, steps: 3 } },
     undefined, { onprogress: (p) => progress.push(p.progress) });
   const sampled = await client.callTool(
     { name: prefix + "trigger-sampling-request", arguments: { prompt: "p", maxTokens: 5 } });
