@@ -20,6 +20,7 @@ from .text import log
 
 BUG = INTERNAL_ERROR, "a bug in the router; its log says more"
 _NUMBER = re.compile(r"[\['\s]*([0-9]{1,18})(?:\.0)?['\s\]]*")
+WITHDRAWN = 30.0    # seconds in which a server may still work on what was withdrawn
 LATE_CALLS = 100    # of which it is remembered who asked, for what a server says too late
 
 
@@ -245,9 +246,8 @@ class PendingRequests:
             if row and row.call:
                 asker = weakref.ref(row.call.asker)
                 self._last_calls.pop(asker, None)
-                # Of who asks, only a session has this.
                 is_brief = getattr(row.call.asker, "is_brief", False) and not is_withdrawn
-                self._last_calls[asker] = time.monotonic(), is_brief
+                self._last_calls[asker] = time.monotonic() + WITHDRAWN * is_withdrawn, is_brief
                 if len(self._last_calls) > LATE_CALLS:
                     del self._last_calls[next(iter(self._last_calls))]
             return row
@@ -278,8 +278,8 @@ class PendingRequests:
 
     def askers(self, seconds=0.0):
         """The sessions that have a call here, or had one that many seconds ago or less; all that
-        ever had, if none has one here. None stands for those that have ended since. One that was
-        brief and got its answer is not suspected of what the next brief one does."""
+        ever had, if none has one here. None stands for those that have ended since. A brief one
+        that got its answer is not suspected of what the next does."""
         moment, here = time.monotonic() - seconds, {call.asker for call in self.calls()}
         forgives = all(asker.is_brief for asker in here)
         with self._lock:

@@ -11,6 +11,7 @@ from transports.fabric.messages import (CAPABILITIES_KEY, CLIENT_INFO_KEY, LOG_L
                                         result, with_params, without_keys)
 from transports.fabric.pending import ours
 from upstreams.server.catalog import CHANGED
+from upstreams.server.legacy import LATE_SECONDS
 
 from .listening import ACKNOWLEDGED, LISTEN, UPDATED, Listening
 from .questions import MAY_ASK, Rounds
@@ -96,9 +97,11 @@ class Modern:
         return True
 
     def loggers(self):
-        """Lines belong to calls that asked for them, and none comes after the answer."""
-        return {call.asker for call in self._life.pending.calls()
-                if call.asker.log_level or not call.asker.meta}
+        """Lines belong to calls that asked for them; but one may be late, as of a legacy server,
+        above all that of a call which was withdrawn."""
+        here = {call.asker for call in self._life.pending.calls()}
+        wants = {asker for asker in here if asker.log_level or not asker.meta}
+        return wants and wants | self._life.pending.askers(LATE_SECONDS) - here
 
 
 def _info(answer, name):
