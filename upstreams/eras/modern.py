@@ -11,7 +11,6 @@ from transports.fabric.messages import (CAPABILITIES_KEY, CLIENT_INFO_KEY, LOG_L
                                         result, with_params, without_keys)
 from transports.fabric.pending import ours
 from upstreams.server.catalog import CHANGED
-from upstreams.server.legacy import LATE_SECONDS
 
 from .listening import ACKNOWLEDGED, LISTEN, UPDATED, Listening
 from .questions import MAY_ASK, Rounds
@@ -97,11 +96,11 @@ class Modern:
         return True
 
     def loggers(self):
-        """Lines belong to calls that asked for them; but one may be late, as of a legacy server,
-        above all that of a call which was withdrawn."""
+        """Lines belong to calls that asked for them, and none comes after the answer. But what was
+        withdrawn may still log."""
         here = {call.asker for call in self._life.pending.calls()}
         wants = {asker for asker in here if asker.log_level or not asker.meta}
-        return wants and wants | self._life.pending.askers(LATE_SECONDS) - here
+        return wants and wants | self._life.pending.askers() - here
 
 
 def _info(answer, name):
