@@ -15,7 +15,7 @@ import {ladder} from "./ladder.js";
 import {Messages} from "./messages.js";
 import {TryTool} from "./try_tool.js";
 import {ask, events, useToken} from "./http.js";
-import {bytes, button, clockTime, indented, make, outside, visible} from "./text.js";
+import {bytes, clockTime, indented, make, outside, visible} from "./text.js";
 
 const PAUSE = 1500;  // milliseconds between two tries to connect
 const $ = (id) => document.getElementById(id);
@@ -36,18 +36,15 @@ function open(message) {
   opened = message.call === null ? [message] : messages.ofCall(message.call);
   if (!opened.includes(message)) opened = [message];  // the list has lost it meanwhile
   messages.choose(message);
-  const close = button("✕", closeDetails);
-  close.className = "close";
-  close.setAttribute("aria-label", "Close");
   const cut = message.text.length < message.size && message.cut
     ? make("p", "quiet", `The first part of ${bytes(message.size)}:`) : "";
   const where = message.process ?? message.server;
-  $("details").replaceChildren(close, make("h3", "", message.call === null ? "One message"
-    : `Call ${message.call}`), ladder(opened, message, open),
+  $("details-title").textContent = message.call === null ? "One message" : `Call ${message.call}`;
+  $("details-body").replaceChildren(ladder(opened, message, open),
     make("h3", "", `${clockTime(message.time)} ${message.place} `,
          outside(message.session ?? ""), where ? ", " : "", outside(where ?? "")),
     cut, outside("", "json", "pre"));
-  $("details").lastChild.textContent = indented(message.text);
+  $("details-body").lastChild.textContent = indented(message.text);
   $("details").hidden = false;
 }
 
@@ -145,6 +142,8 @@ function askToken(problem) {
 }
 
 // -- buttons and keys
+
+$("details-close").addEventListener("click", closeDetails);
 
 for (const id of ["open-try", "first-try"]) {
   $(id).addEventListener("click", () => tryTool.open(servers));

@@ -46,9 +46,10 @@ class LivePage:
         self._state = (0.0, b"")    # when it was made, and the event; replaced by one assignment
         self._closed = False
         # Path → reply. No other file can be asked for, whatever the path is.
-        self._files = {f"/live/{path.name}": Reply(path.read_bytes(), "200 OK", [
-            ("Content-Type", f"{TYPES[path.suffix]}; charset=utf-8"), *PAGE_HEADERS])
-            for path in sorted(FOLDER.iterdir()) if path.suffix in TYPES}
+        self._files = {f"/live/{path.relative_to(FOLDER).as_posix()}": Reply(
+            path.read_bytes(), "200 OK",
+            [("Content-Type", f"{TYPES[path.suffix]}; charset=utf-8"), *PAGE_HEADERS])
+            for path in sorted(FOLDER.rglob("*.*")) if path.suffix in TYPES}
         self._files["/live"] = self._files.pop("/live/live.html")
 
     def open_paths(self):
