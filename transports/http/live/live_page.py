@@ -1,8 +1,8 @@
 """The live page: which servers and sessions there are, and each message as it passes.
 
     GET /live, /live/{name}     the page and its files, as they are in the folder live/
-    POST /live/login/{server}   {"url": where its user logs in}, or 400 and why not
-    GET /live/login/callback    where the browser comes back to from there
+    POST …                      what a person does to a server, see acts.py
+    GET /live/login/callback    where the browser comes back to from a login
     GET /live/events            what it shows, as a stream of events:
         hello       {"version", "url"}, once
         state       {"servers", "sessions"}, when that has changed; at most twice a second
@@ -21,8 +21,10 @@ import flask
 from transports.fabric.messages import encode
 from transports.fabric.session import SILENT_SECONDS
 from transports.fabric.text import outline
-from transports.http.replies import JSON, PAGE_HEADERS, STILL_HERE, Reply, event, plain
+from transports.http.replies import PAGE_HEADERS, STILL_HERE, Reply, event
 from transports.tap.tap import tap
+
+from .acts import acts
 
 FOLDER = Path(__file__).parent
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript",
@@ -61,8 +63,9 @@ class LivePage:
             routes.add_url_rule(path, path.replace(".", "_"),     # an endpoint has no dots
                                 lambda: self._files[flask.request.path])
         routes.add_url_rule("/live/events", "/live/events", self.events)
+        for path, view in acts(self._router, CALLBACK).items():
+            routes.add_url_rule(path, path.replace(".", "_"), view, methods=["POST"])
         if self._router.logins:
-            routes.add_url_rule("/live/login/<name>", "login", self.login, methods=["POST"])
             routes.add_url_rule(CALLBACK, "callback", self.callback)
         return routes
 
@@ -76,13 +79,6 @@ class LivePage:
         reader = tap.open()
         return self._workers.open_stream(flask.request.environ["router.connection"],
                                          self._events(hello, reader), reader.close, reader.close)
-
-    def login(self, name):
-        try:
-            url = self._router.logins.begin(name, flask.request.host_url.rstrip("/") + CALLBACK)
-        except ValueError as problem:
-            return plain(400, problem)
-        return Reply(encode({"url": url}), "200 OK", [JSON])
 
     def callback(self):
         try:
@@ -124,9 +120,14 @@ class LivePage:
                    for name, server in self._router.health()["servers"].items()]
         for said in (each for server in servers for each in (server, *server["processes"])):
             del said["secondsUp"]
-        for server in servers if self._router.logins else ():
-            server["login"] = self._router.logins.mends(server["name"], server["lastError"])
-        return {"servers": servers,
+        for server in servers:
+            name = server["name"]
+            if self._router.logins:
+                server["login"] = self._router.logins.mends(name, server["lastError"])
+            if self._router.by_hand and self._router.by_hand.is_stopped(name):
+                server["state"] = "stopped"
+        return {"servers": servers, "groups": self._router.groups,
+                "canAct": self._router.by_hand is not None,
                 "sessions": [_described(session) for session in self._router.sessions.all()]}
 
 
