@@ -4,7 +4,6 @@ Comes in by router.py, as a set of views. May import: transports.fabric, transpo
 transports.tap.
 
 In reading order:
-    log_lines.py    the router's log, as the page shows it
     live_page.py    the views
     live.html       the page, with live.css
     live.js         its beginning; each other .js file is one part of it

@@ -7,7 +7,6 @@
     GET /live/events            what it shows, as a stream of events:
         hello       {"version", "url", "run"}, once; another run is another router
         state       {"servers", "sessions"}, when that has changed; at most twice a second
-        log         [line, …], see log_lines.py: first the last ones, then those that are new
         minute      how many calls were answered, see transports/tap/rates.py; when that has
                     changed, at most once a second
         missed      {"missed": n}: so many messages are not among those that follow
@@ -29,8 +28,6 @@ from transports.fabric.text import outline
 from transports.http.replies import JSON, PAGE_HEADERS, STILL_HERE, TEXT, Reply, event, plain
 from transports.tap.rates import minute
 from transports.tap.tap import tap
-
-from .log_lines import LogLines
 
 FOLDER = Path(__file__).parent
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript",
@@ -54,7 +51,6 @@ class LivePage:
     def __init__(self, router, workers, heartbeat):
         self._router, self._workers, self._heartbeat = router, workers, heartbeat
         self._run = secrets.token_hex(8)    # there is another one after a restart
-        self._log = LogLines(router.names)
         # When each was made, and the event; replaced by one assignment.
         self._state = self._minute = (0.0, b"")
         self._closed = False
@@ -83,7 +79,6 @@ class LivePage:
     def close(self):
         """The streams end, within STATE_SECONDS."""
         self._closed = True
-        self._log.close()
 
     def events(self):
         hello = {"version": self._router.info["version"],
@@ -118,15 +113,12 @@ class LivePage:
     def _events(self, hello, reader):
         """Run by the worker that feeds the stream."""
         yield event(encode(hello), b"hello")
-        told, line, last = {}, 0, time.monotonic()
+        told, last = {}, time.monotonic()
         while not self._closed:
             for what, made in (("state", self._current_state()), ("minute", self._last_minute())):
                 if made and made != told.get(what):
                     told[what], last = made, time.monotonic()
                     yield made
-            if lines := self._log.after(line):
-                line, last = lines[-1]["n"], time.monotonic()
-                yield event(encode(lines), b"log")
             if time.monotonic() - last >= self._heartbeat:
                 last = time.monotonic()
                 yield STILL_HERE
