@@ -2,6 +2,8 @@
 
 All of them are counted, also those of which the messages are too many to be kept."""
 
+import time
+
 from transports.fabric.messages import dig, is_id
 
 SECONDS = 60
@@ -46,9 +48,10 @@ class Rates:
 
 
 def minute(seconds):
-    """What the page tells of them, with times in seconds: {"answered", "middle", "longest",
-    "seconds": [[second, answered, middle], …]}."""
-    return {"answered": sum(answered for _, answered, _, _ in seconds),
+    """What the page tells of them, with times in seconds: {"now", "answered", "middle", "longest",
+    "seconds": [[second, answered, middle], …]}. It stays the same while there are none."""
+    return {"now": int(time.time()) if seconds else 0,
+            "answered": sum(answered for _, answered, _, _ in seconds),
             "middle": _middle([(took, answered / len(times)) for _, answered, _, times in seconds
                                for took in times]),
             "longest": max((longest for _, _, longest, _ in seconds), default=0.0),

@@ -7,6 +7,7 @@ In reading order:
     live_page.py    the views
     live.html       the page, with live.css
     live.js         its beginning; each other .js file is one part of it
+    messages/       what has passed: calls and messages, in lists and one by one
 """
 
 

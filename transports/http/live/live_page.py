@@ -6,7 +6,8 @@
     GET /live/whole/{run}/{n}   the text of a message that was cut
     GET /live/events            what it shows, as a stream of events:
         hello       {"version", "url", "run"}, once; another run is another router
-        state       {"servers", "sessions"}, when that has changed; at most twice a second
+        state       {"servers", "sessions", "busy": [names of those with calls under way]}, when
+                    that has changed; at most twice a second
         minute      how many calls were answered, see transports/tap/rates.py; when that has
                     changed, at most once a second
         missed      {"missed": n}: so many messages are not among those that follow
@@ -156,7 +157,7 @@ class LivePage:
         for server in servers if self._router.logins else ():
             server["login"] = self._router.logins.mends(server["name"], server["lastError"])
         sessions = self._router.sessions.all()
-        return {"servers": servers,
+        return {"servers": servers, "busy": [each.name for each in sessions if len(each.calls)],
                 "sessions": [*(_described(each) for each in sessions if not each.is_brief),
                              *_visitors([each for each in sessions if each.is_brief])]}
 
