@@ -6,74 +6,17 @@ import os
 import signal
 import socket
 import time
-import urllib.error
-import urllib.request
 
 import pytest
 
 from transports.http.live.live_page import LivePage
 
 from by_hand import Sse, call
+from live_by_hand import Page, ask
 from processes import fake, wait_until
 from world import World, offers
 
 DATA = ("/live/events", "/health")
-
-
-def ask(running, path, **headers):
-    """(status, headers, body); only the head is read of a stream."""
-    request = urllib.request.Request(running.url + path, headers={
-        name.replace("_", "-"): value for name, value in headers.items()})
-    try:
-        with urllib.request.urlopen(request, timeout=60) as response:
-            is_stream = "event-stream" in response.headers["Content-Type"]
-            return response.status, response.headers, "" if is_stream else \
-                response.read().decode()
-    except urllib.error.HTTPError as response:
-        with response:
-            return response.code, response.headers, response.read().decode()
-
-
-class Page:
-    """An open page: `until(condition)` reads on, until that is true of what it has seen."""
-
-    def __init__(self, running, **headers):
-        self._connection = http.client.HTTPConnection(running.url.split("/")[2], timeout=20)
-        self._connection.request("GET", "/live/events", headers=headers)
-        self.response = self._connection.getresponse()
-        assert self.response.status == 200
-        self.hello = self.state = None
-        self.messages, self.missed = [], 0
-
-    def until(self, condition):
-        while not condition(self):
-            assert self.read(), "the stream has ended"
-        return self
-
-    def read(self):
-        """Read one event; False at the end of the stream."""
-        line = self.response.readline()
-        if line.startswith(b"event: "):
-            kind = line[len("event: "):].strip()
-            data = json.loads(self.response.readline()[len("data: "):])
-            if kind == b"messages":
-                self.messages += data
-            elif kind == b"missed":
-                self.missed += data["missed"]
-            else:
-                vars(self)[kind.decode()] = data
-        return bool(line)
-
-    def server(self, name):
-        (found,) = [one for one in self.state["servers"] if one["name"] == name]
-        return found
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.response.close()
-        self._connection.close()
 
 
 def of_calls(page):

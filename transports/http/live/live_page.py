@@ -1,13 +1,13 @@
 """The live page: which servers and sessions there are, and each message as it passes.
 
     GET /live, /live/{name}     the page and its files, as they are in the folder live/
-    POST /live/login/{server}   {"url": where its user logs in}, or 400 and why not
-    GET /live/login/callback    where the browser comes back to from there
+    POST …                      what a person does to a server, see acts.py
+    GET /live/login/callback    where the browser comes back to from a login
     GET /live/whole/{run}/{n}   the text of a message that was cut
     GET /live/events            what it shows, as a stream of events:
         hello       {"version", "url", "run"}, once; another run is another router
-        state       {"servers", "sessions", "busy": [names of those with calls under way]}, when
-                    that has changed; at most twice a second
+        state       {"servers", "groups", "canAct", "sessions", "busy": [names of the sessions that
+                    have calls under way]}, when that has changed; at most twice a second
         minute      how many calls were answered, see transports/tap/rates.py; when that has
                     changed, at most once a second
         missed      {"missed": n}: so many messages are not among those that follow
@@ -26,9 +26,11 @@ import flask
 from transports.fabric.messages import dig, encode
 from transports.fabric.session import SILENT_SECONDS
 from transports.fabric.text import outline
-from transports.http.replies import JSON, PAGE_HEADERS, STILL_HERE, TEXT, Reply, event, plain
+from transports.http.replies import PAGE_HEADERS, STILL_HERE, TEXT, Reply, event, plain
 from transports.tap.rates import minute
 from transports.tap.tap import tap
+
+from .acts import acts
 
 FOLDER = Path(__file__).parent
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript",
@@ -72,8 +74,9 @@ class LivePage:
                                 lambda: self._files[flask.request.path])
         routes.add_url_rule("/live/events", "/live/events", self.events)
         routes.add_url_rule("/live/whole/<run>/<int:n>", "whole", self.whole)
+        for path, view in acts(self._router, CALLBACK).items():
+            routes.add_url_rule(path, path.replace(".", "_"), view, methods=["POST"])
         if self._router.logins:
-            routes.add_url_rule("/live/login/<name>", "login", self.login, methods=["POST"])
             routes.add_url_rule(CALLBACK, "callback", self.callback)
         return routes
 
@@ -94,13 +97,6 @@ class LivePage:
             return plain(404, "The whole of this message is not kept: it was too long, or others "
                               "have come since.")
         return Reply(text.encode(), "200 OK", [TEXT, *PAGE_HEADERS])
-
-    def login(self, name):
-        try:
-            url = self._router.logins.begin(name, flask.request.host_url.rstrip("/") + CALLBACK)
-        except ValueError as problem:
-            return plain(400, problem)
-        return Reply(encode({"url": url}), "200 OK", [JSON])
 
     def callback(self):
         try:
@@ -154,10 +150,16 @@ class LivePage:
                    for name, server in self._router.health()["servers"].items()]
         for said in (each for server in servers for each in (server, *server["processes"])):
             del said["secondsUp"]
-        for server in servers if self._router.logins else ():
-            server["login"] = self._router.logins.mends(server["name"], server["lastError"])
+        for server in servers:
+            name = server["name"]
+            if self._router.logins:
+                server["login"] = self._router.logins.mends(name, server["lastError"])
+            if self._router.by_hand and self._router.by_hand.is_stopped(name):
+                server["state"] = "stopped"
         sessions = self._router.sessions.all()
-        return {"servers": servers, "busy": [each.name for each in sessions if len(each.calls)],
+        return {"servers": servers, "groups": self._router.groups,
+                "canAct": self._router.by_hand is not None,
+                "busy": [each.name for each in sessions if len(each.calls)],
                 "sessions": [*(_described(each) for each in sessions if not each.is_brief),
                              *_visitors([each for each in sessions if each.is_brief])]}
 
