@@ -8,6 +8,7 @@ In reading order:
     acts.py         those that a person does something with
     live.html       the page, with live.css
     live.js         its beginning; each other .js file is one part of it
+    messages/       what has passed: calls and messages, in lists and one by one
 """
 
 

@@ -7,6 +7,10 @@ export function useToken(text) {
   token = text;
 }
 
+export function hasToken() {
+  return Boolean(token);
+}
+
 /** fetch() for a path relative to the page. */
 export function ask(path, options = {}) {
   const headers = {...options.headers};

@@ -1,96 +1,72 @@
 // The live page: what the router does, as it happens. This file follows the router's event stream
-// and hands what comes to the parts of the page:
+// and hands what comes to the parts of the page. Read them in this order:
 //
-//     servers.js        the servers and sessions            messages.js   the list and its filters
-//     ladder.js         one call, message by message        chart.js      the last minute
-//     try_tool.js       the dialog that calls a tool, with tool_form.js and tool_session.js
 //     http.js           what all of them ask the router     text.js       outside text, as text
+//     messages/call.js      one call, from its messages: who has to do something next
+//     messages/history.js   the calls and messages that are kept
+//     messages/filters.js   which of them are listed
+//     messages/list.js      a list of any length            messages/rows.js      its rows
+//     messages/details.js   a call that is open, with content.js (what it says), ladder.js (its way)
+//     messages/view.js      all of this together
+//     chart.js          the last minute                     servers.js    the servers and sessions
+//     try_tool.js       the dialog that calls a tool, with tool_form.js and tool_session.js
 //
-// There is no build step and no library. The page keeps the last 1,000 messages and does nothing
-// while nothing happens.
+// There is no build step and no library. The page does nothing while nothing happens.
 
 import {cards} from "./servers.js";
 import {Chart} from "./chart.js";
-import {ladder} from "./ladder.js";
-import {Messages} from "./messages.js";
 import {TryTool} from "./try_tool.js";
-import {ask, events, useToken} from "./http.js";
-import {bytes, clockTime, indented, make, outside, visible} from "./text.js";
+import {View} from "./messages/view.js";
+import {ask, events, hasToken, useToken} from "./http.js";
+import {make, outside, parse, visible} from "./text.js";
 
 const PAUSE = 1500;  // milliseconds between two tries to connect
 const $ = (id) => document.getElementById(id);
 
-const messages = new Messages(open);
+// What can be done with what is open goes into #call-tools, here. `call` is a Call or null,
+// `message` a message or null; textOf(message) is its text, whole where it was fetched.
+const view = new View((call, message, textOf) => {});
 const chart = new Chart($("chart"), $("chart-text"));
-const drawCards = cards((name, value) => messages.only(name, value));
+const drawCards = cards((name, value) => view.only(name === "session" ? "client" : name,
+                                                   value.replace(/^client /, "")));
 const tryTool = new TryTool((test) => {
-  const found = messages.all().find(test);
-  if (found) open(found);
+  const found = view.all().find(test);
+  if (found) view.open(found);
 });
 let servers = [];
-let opened = [];  // the messages in the details
-
-// -- one message and its call
-
-function open(message) {
-  opened = message.call === null ? [message] : messages.ofCall(message.call);
-  if (!opened.includes(message)) opened = [message];  // the list has lost it meanwhile
-  messages.choose(message);
-  const cut = message.text.length < message.size && message.cut
-    ? make("p", "quiet", `The first part of ${bytes(message.size)}:`) : "";
-  const where = message.process ?? message.server;
-  $("details-title").textContent = message.call === null ? "One message" : `Call ${message.call}`;
-  $("details-body").replaceChildren(ladder(opened, message, open),
-    make("h3", "", `${clockTime(message.time)} ${message.place} `,
-         outside(message.session ?? ""), where ? ", " : "", outside(where ?? "")),
-    cut, outside("", "json", "pre"));
-  $("details-body").lastChild.textContent = indented(message.text);
-  $("details").hidden = false;
-}
-
-function closeDetails() {
-  $("details").hidden = true;
-  messages.focus();
-  messages.choose(null);
-  opened = [];
-}
-
-/** What came belongs to the call that is open: draw it again, at the same place. */
-function extendDetails(batch) {
-  const call = opened[0]?.call ?? null;
-  if (call === null || !batch.some((message) => message.call === call)) return;
-  const details = $("details"), top = details.scrollTop;
-  const inside = details.contains(document.activeElement);
-  open(messages.chosen);
-  details.scrollTop = top;
-  if (inside) details.focus({preventScroll: true});
-}
 
 // -- what the router tells
 
 const HEARD = {
-  hello({version, url}) {
+  hello({version, url, run}) {
     $("version").textContent = visible(version);
-    messages.clear();  // the last ones come again
+    view.begin(run);
     const terms = [["all servers", `${url}/mcp`], ["a client of the older HTTP+SSE", `${url}/sse`],
                    ["one server only", `${url}/mcp/NAME`]];
     $("urls").replaceChildren(...terms.flatMap(([term, text]) => [
       make("dt", "", term), outside(text, "", "dd")]));
-    $("client-config").textContent = visible(JSON.stringify(
-      {mcpServers: {router: {type: "http", url: `${url}/mcp`}}}));
+    const router = {type: "http", url: `${url}/mcp`};
+    if (hasToken()) router.headers = {Authorization: "Bearer THE-TOKEN"};
+    $("client-config").textContent = visible(JSON.stringify({mcpServers: {router}}));
+    $("client-token").hidden = !hasToken();
     $("open-try").disabled = $("first-try").disabled = false;
   },
   state(state) {
     servers = state.servers.map((server) => server.name);
     drawCards(state);
+    view.state(state.busy);
+  },
+  log(lines) {
+    view.log(lines);
+  },
+  minute(told) {
+    chart.draw(told);
   },
   missed({missed}) {
-    messages.miss(missed);
+    view.miss(missed);
   },
   messages(batch) {
-    messages.add(batch);
-    chart.add(batch);
-    extendDetails(batch);
+    view.add(batch);
   },
 };
 
@@ -108,7 +84,7 @@ async function follow() {
       if (!response.ok) throw new Error(await response.text());
       tellConnection(true, "");
       problem = "";
-      for await (const {event, data} of events(response)) HEARD[event]?.(JSON.parse(data));
+      for await (const {event, data} of events(response)) HEARD[event]?.(parse(data));
       tellConnection(false, "the router has ended the stream");
     } catch (error) {
       tellConnection(false, error.message);
@@ -118,6 +94,7 @@ async function follow() {
 }
 
 function tellConnection(isConnected, why) {
+  if (!isConnected) view.state(null);
   $("connection").dataset.state = isConnected ? "running" : "failed";
   $("connection").replaceChildren(isConnected ? "connected" : "not connected",
                                   why ? outside(`: ${why}`) : "");
@@ -143,19 +120,18 @@ function askToken(problem) {
 
 // -- buttons and keys
 
-$("details-close").addEventListener("click", closeDetails);
-
 for (const id of ["open-try", "first-try"]) {
   $(id).addEventListener("click", () => tryTool.open(servers));
 }
+$("reset").addEventListener("click", () => view.filters.reset());
 
 document.addEventListener("keydown", (event) => {
-  const typing = event.target.closest("input, textarea, select, dialog");
+  const typing = event.target.closest("input, textarea, select, dialog, #panel");
   if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey) {
     event.preventDefault();
     $("by-text").focus();
-  } else if (event.key === "Escape" && !$("details").hidden && !event.target.closest("dialog")) {
-    closeDetails();
+  } else if (event.key === "Escape" && !event.target.closest("dialog, #panel")) {
+    view.close();
   }
 });
 
