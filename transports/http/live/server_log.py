@@ -38,11 +38,12 @@ class ServerLog(logging.Handler):
             self._keep(name, record.getMessage().removeprefix(f"{label}: "), record.created,
                        "stderr" if is_stderr else record.levelname.lower(), label)
 
-    def keep(self, name, text, level):
-        """A line that was in the log before."""
+    def keep(self, name, *texts):
+        """What was said of this server before, if anything: the last of these is why it failed."""
         now = time.time()
         with self.lock:
-            self._keep(name, text, now, level, name)
+            for text in texts if texts[-1] else ():
+                self._keep(name, text, now, "error" if text is texts[-1] else "stderr", name)
 
     def _keep(self, name, text, when, level, label):
         text = redacted(hidden.texts, text, LONGEST_LINE)

@@ -65,7 +65,7 @@ function lookOfServer(card, server, only, look) {
     card.querySelector(".facts").append(outside(shorten(server.lastError, 600), "problem", "p"));
   }
   card.querySelector(".facts").append(make(
-    "div", "acts", button("Look inside", () => look(server.name)), ...acts(server)));
+    "div", "acts", button("Inside", () => look(server.name)), ...acts(server)));
   const [one, many] = server.url ? ["connection", "connections"] : ["process", "processes"];
   fold(card, "processes", `${server.processes.length} ${
     server.processes.length === 1 ? one : many}`, server.processes.map(process));

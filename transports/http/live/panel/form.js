@@ -2,8 +2,7 @@
 // type gets a field of that type; everything else is written as JSON, with a skeleton of what the
 // schema wants, since there is no kind of schema that JSON cannot answer.
 
-import {numberOf, parse} from "../json.js";
-import {button, make, outside, shorten} from "../text.js";
+import {button, make, outside, parse, shorten} from "../text.js";
 import {resolve, skeleton} from "./schema.js";
 
 const MOST_FIELDS = 100;
@@ -173,10 +172,19 @@ function number(schema, required) {
   for (const [key, attribute] of [["minimum", "min"], ["maximum", "max"]]) {
     if (typeof schema[key] === "number") input[attribute] = schema[key];
   }
-  return [input, () => input.value === "" ? undefined : numberOf(input.value), (value) => {
+  return [input, () => input.value === "" ? undefined : numberIn(input.value), (value) => {
     input.value = value === undefined ? "" : JSON.stringify(value);
     return value === undefined || input.value !== "";
   }];
+}
+
+/** With all of its digits. */
+function numberIn(text) {
+  try {
+    return parse(text);
+  } catch {
+    return Number(text);    // as .5, which is no JSON
+  }
 }
 
 /** Strings, and everything else as JSON. */

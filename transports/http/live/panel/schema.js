@@ -31,9 +31,16 @@ export function resolve(schema, root) {
 /** A value of the shape that the schema wants, to be filled in. */
 export function skeleton(schema, root = schema) {
   let left = MOST_VALUES;
+  const within = [];    // the schemas that are being followed: one in itself is left out
   function valueOf(one, depth) {
     const found = resolve(one, root);
     left -= 1;
+    within.push(one?.$ref);
+    const value = shapeOf(found, depth);
+    within.pop();
+    return value;
+  }
+  function shapeOf(found, depth) {
     if (found.default !== undefined) return found.default;
     if ("const" in found) return found.const;
     if (Array.isArray(found.enum)) return found.enum[0];
@@ -45,7 +52,7 @@ export function skeleton(schema, root = schema) {
     const type = found.type ?? (found.properties ? "object" : found.items ? "array" : undefined);
     if (type === "object") return objectOf(found, depth);
     if (type === "array") return found.items && depth < DEEPEST && left > 0
-      ? [valueOf(found.items, depth + 1)] : [];
+      && !within.includes(found.items.$ref ?? NaN) ? [valueOf(found.items, depth + 1)] : [];
     return {string: "", number: found.minimum ?? 0, integer: found.minimum ?? 0,
             boolean: false}[type] ?? null;
   }
@@ -53,7 +60,9 @@ export function skeleton(schema, root = schema) {
     const pairs = [];   // not an object: a name may be __proto__
     for (const [name, one] of Object.entries(found.properties ?? {})) {
       if (depth >= DEEPEST || left <= 0) break;
-      pairs.push([name, valueOf(one, depth + 1)]);
+      if (one && !(one.$ref && within.includes(one.$ref))) {
+        pairs.push([name, valueOf(one, depth + 1)]);
+      }
     }
     return Object.fromEntries(pairs);
   }

@@ -26,18 +26,18 @@ export class ServerPanel {
 
   /** Show this server or group; null: all together. */
   open(name) {
+    document.getElementById("try-panel").hidden = true;
     $("panel").hidden = false;
     $("name").value = name ?? ALL;
     this._key = null;
     $("offers").replaceChildren();
     this._draw();
-    $("panel").scrollIntoView?.({block: "nearest"});
     $("name").focus({preventScroll: true});
   }
 
   close() {
     $("panel").hidden = true;
-    document.getElementById("look-inside").focus();
+    document.getElementById("open-servers").focus();
   }
 
   /** What the router tells of its servers and groups has changed. */

@@ -1,7 +1,8 @@
 // A small MCP client: one session over Streamable HTTP (2025-11-25, Transports), as any client of
 // the router has one. So what is tried on the page appears in its messages too.
 
-import {ask, events} from "../http.js";
+import {OURS, ask, events} from "../http.js";
+import {parse} from "../text.js";
 
 const REVISION = "2025-11-25";
 const PAUSE = 1500;     // milliseconds between two tries to open the session's own stream
@@ -41,7 +42,7 @@ export class Session {
   async begin() {
     const said = await this.request("initialize", {
       protocolVersion: REVISION, capabilities: this._capabilities,
-      clientInfo: {name: "live page", version: "1"}});
+      clientInfo: {name: OURS, version: "1"}});
     this._offered = said.capabilities ?? {};
     await this.say("notifications/initialized");
     if (this._changed) this._listen();
@@ -183,11 +184,11 @@ export class Session {
 
 async function* messagesOf(response) {
   if (response.headers.get("Content-Type").startsWith("application/json")) {
-    yield await response.json();
+    yield parse(await response.text());
     return;
   }
   for await (const {data} of events(response)) {
-    if (data) yield JSON.parse(data);
+    if (data) yield parse(data);
   }
 }
 

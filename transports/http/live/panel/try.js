@@ -7,9 +7,8 @@ import {CAPABILITIES, Questions} from "./questions.js";
 import {Form} from "./form.js";
 import {hints} from "./offers.js";
 import {Tries} from "./tries.js";
-import {answerElements} from "./answer.js";
-import {contentOf, make, milliseconds, outside, shorten} from "../text.js";
-import {parse} from "../json.js";
+import {contentsOf} from "../messages/content.js";
+import {contentOf, duration, make, outside, parse, shorten} from "../text.js";
 
 const ALL = "";     // all servers together
 const KINDS = {tools: "Tools", prompts: "Prompts", resources: "Resources",
@@ -78,8 +77,8 @@ export class Try {
   /** Show the panel. With `at` (a server, a group or null), `kind`, `name` and `given`, the
    * arguments: with that chosen and filled in. With `run`, it is called. */
   open(wanted) {
+    document.getElementById("server-panel").hidden = true;
     $("panel").hidden = false;
-    $("panel").scrollIntoView?.({block: "nearest"});
     const names = Array.from($("server").options, (one) => one.value);
     const at = wanted && names.includes(wanted.at ?? ALL) ? wanted.at ?? ALL : $("server").value;
     this._wanted = wanted ?? this._wanted;
@@ -172,7 +171,7 @@ export class Try {
   }
 
   _chooseWanted() {
-    const {kind, name, given, run, status, answer} = this._wanted;
+    const {kind, name, given, run, status, answer, failed} = this._wanted;
     this._wanted = null;
     let at = this._find(kind, name), filled = given;
     if (at < 0 && kind === "resources") {   // it may be one that a template makes
@@ -185,8 +184,8 @@ export class Try {
     }
     $("name").selectedIndex = at;
     this._choose(filled);
-    if (status) this._tell(status);
-    if (answer) this._showAnswer(answer);
+    if (status) this._tell(failed ? new Error(status) : status);
+    if (answer) this._showAnswer(answer, failed);
     if (run) this._run();
   }
 
@@ -240,12 +239,12 @@ export class Try {
       const result = await session.request(...requestFor(kind, item, given, token),
                                            (progress) => this._progress(progress));
       one.failed = Boolean(result.isError);
-      one.answer = result;
+      one.answer = {result};
       one.status = `${one.failed ? "The tool says that it failed" : "The answer"}, after ${
         took(begun)}:`;
     } catch (problem) {
       one.failed = !(problem instanceof Cancelled);
-      one.answer = problem.error ?? null;
+      one.answer = problem.error ? {error: problem.error} : null;
       one.status = one.failed ? `${shorten(problem.message, 2000)} (after ${took(begun)})`
         : `Cancelled after ${took(begun)}.`;
     } finally {
@@ -254,7 +253,7 @@ export class Try {
       this._questions.clear();
     }
     this._tell(one.failed ? new Error(one.status) : one.status);
-    if (one.answer) this._showAnswer(one.answer);
+    if (one.answer) this._showAnswer(one.answer, one.failed);
     this._tries.add(one);
   }
 
@@ -265,13 +264,14 @@ export class Try {
     $("show").disabled = false;
   }
 
-  _showAnswer(answer) {
-    $("answer").replaceChildren(...answerElements(answer));
+  _showAnswer(answer, failed) {
+    $("answer").replaceChildren(...contentsOf({text: JSON.stringify(answer), failed}));
     $("answer").hidden = false;
   }
 
   _tick(begun) {
-    if ($("status").textContent.startsWith("Calling…")) this._tell(`Calling… ${took(begun)}`);
+    const seconds = Math.round((performance.now() - begun) / 1000);
+    if ($("status").textContent.startsWith("Calling…")) this._tell(`Calling… ${seconds} s`);
   }
 
   _progress({progress: done, total, message}) {
@@ -286,7 +286,7 @@ export class Try {
 }
 
 function took(begun) {
-  return milliseconds((performance.now() - begun) / 1000);
+  return duration((performance.now() - begun) / 1000);
 }
 
 function nameOf(kind, item) {
