@@ -90,7 +90,8 @@ function fieldsOf(schema) {
  * write says whether it could show the value. */
 function field(name, schema, required, root) {
   const one = resolve(schema, root);
-  const [input, read, write, ...more] = inputFor(name, one, required, root);
+  const [input, read, write, ...more] = inputFor(name, one, required,
+                                                  () => skeleton(schema, root));
   const label = make("label", "field", make("span", "", outside(shorten(name, 100)),
     required ? make("b", "", " required") : ""), input);
   if (typeof one.description === "string") {
@@ -99,12 +100,12 @@ function field(name, schema, required, root) {
   return {name, read, write, element: more.length ? make("div", "field", label, ...more) : label};
 }
 
-function inputFor(name, schema, required, root) {
+function inputFor(name, schema, required, shape) {
   const values = choices(schema);
   if (values) return choice(values.slice(0, 500), schema, required);
   if (schema.type === "number" || schema.type === "integer") return number(schema, required);
   if (schema.type === "array" && choices(schema.items)) return several(schema, required);
-  return text(name, schema, required, root);
+  return text(name, schema, required, shape);
 }
 
 /** [[value, its title]] of a schema that allows only some values; else null. */
@@ -187,8 +188,8 @@ function numberIn(text) {
   }
 }
 
-/** Strings, and everything else as JSON. */
-function text(name, schema, required, root) {
+/** Strings, and everything else as JSON, of this shape. */
+function text(name, schema, required, shape) {
   const input = make("textarea"), isString = schema.type === "string";
   const kind = {email: "email", uri: "url", date: "date"}[schema.format];
   Object.assign(input, {rows: isString ? 1 : 3, required: required && !isString});
@@ -200,7 +201,7 @@ function text(name, schema, required, root) {
     if (!isString) input.rows = Math.min(12, Math.max(3, input.value.split("\n").length));
     return !isString || value === undefined || typeof value === "string";
   }
-  const wanted = isString ? undefined : skeleton(schema, root);
+  const wanted = isString ? undefined : shape();
   const isNested = wanted !== null && typeof wanted === "object" && JSON.stringify(wanted) !== "{}";
   write(schema.default !== undefined ? schema.default : required && isNested ? wanted : undefined);
   const fill = button("Fill in a skeleton", () => {
