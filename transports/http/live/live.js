@@ -33,7 +33,7 @@ const $ = (id) => document.getElementById(id);
 const callTools = new CallTools($("call-tools"), (...wanted) => tryPanel.again(...wanted));
 const view = new View((...open) => callTools.show(...open));
 const chart = new Chart($("chart"), $("chart-text"));
-const drawCards = cards((name, value) => view.only(name === "session" ? "client" : name,
+const serverCards = cards((name, value) => view.only(name === "session" ? "client" : name,
                                                    value.replace(/^client /, "")),
                         (name) => serverPanel.open(name));
 const tryPanel = new Try((test) => {
@@ -63,7 +63,7 @@ const HEARD = {
     for (const id of ["open-try", "first-try", "open-servers"]) $(id).disabled = false;
   },
   state(state) {
-    drawCards(state);
+    serverCards.state(state);
     callTools.state(state);
     serverPanel.state(state);
     tryPanel.know(state.servers.map((server) => server.name), Object.keys(state.groups));
@@ -71,6 +71,7 @@ const HEARD = {
   },
   log(lines) {
     view.log(lines);
+    serverCards.log(lines);
     serverPanel.log(lines);
   },
   minute(told) {
