@@ -81,11 +81,25 @@ class LivePage:
 
     def open(self, pattern):
         """Open the newest message whose row matches; returns the steps of its ladder."""
-        self.wait_for("#messages li", pattern)
-        self.driver.execute_script(
-            "Array.from(document.querySelectorAll('#messages button')).findLast("
-            "row => row.innerText.match(arguments[0])).click()", pattern)
+        self.show("messages")
+        self.click("#messages .row", pattern)
         return self.steps()
+
+    def open_call(self, pattern):
+        """Open the newest call whose row matches; returns the text of its details."""
+        self.show("calls")
+        self.click("#calls .call", pattern)
+        return self.find("#details").text
+
+    def show(self, name):
+        self.find(f"#show-{name}").click()
+
+    def click(self, selector, pattern):
+        """Click on the last of these elements whose text matches, when there is one."""
+        self.wait(lambda: self.driver.execute_script(
+            "const found = Array.from(document.querySelectorAll(arguments[0])).findLast("
+            "one => one.innerText.match(new RegExp(arguments[1], 'm'))); found?.click(); return Boolean(found)",
+            selector, pattern))
 
     def steps(self):
         """The ladder: [(side, direction, text, [marks])]."""

@@ -25,7 +25,7 @@ const $ = (id) => document.getElementById(id);
 
 // What can be done with what is open goes into #call-tools, here. `call` is a Call or null,
 // `message` a message or null; textOf(message) is its text, whole where it was fetched.
-const view = new View((call, message, textOf) => {});
+export const view = new View((call, message, textOf) => {});
 const chart = new Chart($("chart"), $("chart-text"));
 const drawCards = cards((name, value) => view.only(name === "session" ? "client" : name,
                                                    value.replace(/^client /, "")));
