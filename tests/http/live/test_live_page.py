@@ -6,9 +6,7 @@ import re
 
 import pytest
 from authorization_server import Far
-from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.ui import Select
 
 from processes import fake
 from streamable_by_hand import Http
@@ -58,91 +56,6 @@ def test_a_session_is_shown_while_it_lasts(start_router, open_page):
     client.open("DELETE").connection.close()
     page.wait(lambda: page.texts("#sessions .card") == [])
     assert page.find("#no-sessions").is_displayed()
-
-
-def test_a_tool_is_tried_through_a_session_of_the_page(start_router, open_page,
-                                                       timekeeper):  # noqa: F811
-    page = open_page(start_router({"time": timekeeper}))
-    page.wait(lambda: page.find("#first-try").is_enabled())
-    page.find("#first-try").click()
-    page.wait_for("#try-name option", "time__convert")
-    page.choose("#try-name", "time__wait")
-    assert page.texts("#try-fields label") == ["seconds required"]
-    page.find("#try-fields input").send_keys("0.1")
-    page.find("#try-form [type=submit]").click()
-    assert page.wait_for("#try-answer", "passed") == "0.1 seconds have passed."
-    page.screenshot("try-a-tool.png")
-    page.find("#try-show").click()
-    page.wait_for("#details", "Answered after")
-    assert not page.find("#try").is_displayed()
-    assert "tools/call time__wait" in page.steps()[0][2]
-    assert "live page 1" in page.wait_for("#sessions .card", "live page")
-    page.driver.get("about:blank")  # the page is left, and its session ends
-    page.driver.get(page.url + "/live")
-    page.wait_for("#connection", "^connected")
-    page.wait(lambda: page.find("#no-sessions").is_displayed())
-
-
-def test_a_call_that_is_tried_can_be_cancelled_and_its_errors_are_told(start_router, open_page,
-                                                                       timekeeper):  # noqa: F811
-    page = open_page(start_router({"time": timekeeper}))
-    page.wait(lambda: page.find("#open-try").is_enabled())
-    page.find("#open-try").click()
-    page.wait_for("#try-name option", "time__wait")
-    page.choose("#try-server", "time")
-    page.wait_for("#try-name option", "^wait")
-    page.choose("#try-name", "wait")
-    page.find("#try-fields input").send_keys("600", Keys.ENTER)
-    page.wait_for("#try-status", "Calling")
-    page.find("#try-cancel").click()
-    page.wait(lambda: page.find("#try-form [type=submit]").is_enabled())
-    page.choose("#try-name", "convert")
-    for field, value in zip(page.all("#try-fields textarea"), ("2026-01-01", "Mars", "UTC")):
-        field.send_keys(value)
-    page.press(Keys.CONTROL + Keys.ENTER)
-    page.wait_for("#try-answer", "Unknown time zone: Mars")
-    assert page.find("#try-status").get_attribute("class") == "problem"
-
-
-def test_a_tool_can_be_tried_again_after_the_router_has_forgotten_the_session(start_router,
-                                                                              open_page):
-    running = start_router({"fake": fake()})
-    page = open_page(running)
-    page.complaints_allowed = "404"
-    page.wait(lambda: page.find("#open-try").is_enabled())
-    page.find("#open-try").click()
-    page.wait_for("#try-name option", "fake__echo")
-    page.driver.execute_async_script("""
-        const done = arguments[0], ask = window.fetch;
-        window.fetch = (path, options) => {  // the page's next request is one that comes too late
-          window.fetch = ask;
-          return ask(path, {method: "DELETE", headers: options.headers}).then(
-            () => ask(path, options));
-        };
-        done();""")
-    page.find("#try-form [type=submit]").click()
-    page.wait_for("#try-status", "The answer:")
-    page.wait_for("#sessions .card", "live page 1")
-
-
-def test_a_form_has_a_field_of_the_right_kind_for_each_argument(start_router, open_page):
-    page = open_page(start_router({"fake": fake("hostile")}))
-    page.wait(lambda: page.find("#open-try").is_enabled())
-    page.find("#open-try").click()
-    page.wait_for("#try-name option", "form")
-    page.choose("#try-name", "fake__form")
-    word, count, yes, color, rest = page.all("#try-fields label")
-    word.find_element(By.TAG_NAME, "textarea").send_keys("two\nlines")
-    count.find_element(By.CSS_SELECTOR, "input[type=number][step='1']").send_keys("7")
-    Select(yes.find_element(By.TAG_NAME, "select")).select_by_visible_text("false")
-    assert Select(color.find_element(By.TAG_NAME, "select")).first_selected_option.text == "green"
-    rest.find_element(By.TAG_NAME, "textarea").send_keys('{"a": ')
-    page.find("#try-form [type=submit]").click()
-    page.wait_for("#try-status", "rest: this is not JSON")
-    rest.find_element(By.TAG_NAME, "textarea").send_keys("[1]}")
-    page.find("#try-form [type=submit]").click()
-    assert json.loads(page.wait_for("#try-answer", "two")) == {
-        "word": "two\nlines", "count": 7, "yes": False, "color": "green", "rest": {"a": [1]}}
 
 
 def test_a_server_that_dies_turns_red_and_after_its_restart_green(start_router, open_page):

@@ -1,6 +1,8 @@
 // What the page asks of the router: fetch, with the token if there is one, and a reader of event
 // streams. EventSource is not used, because it cannot send an Authorization header.
 
+export const OURS = "live page";  // what the page calls itself as a client
+
 let token = null;  // in memory only: a reload asks for it again
 
 export function useToken(text) {

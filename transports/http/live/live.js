@@ -9,31 +9,39 @@
 //     messages/details.js   a call that is open, with content.js (what it says), ladder.js (its way)
 //     messages/view.js      all of this together
 //     chart.js          the last minute                     servers.js    the servers and sessions
-//     try_tool.js       the dialog that calls a tool, with tool_form.js and tool_session.js
+//     panel/session.js      an MCP client                   panel/form.js a form for any schema
+//     panel/try.js          the panel that calls a tool, with questions.js (of servers), tries.js
+//     panel/server.js       the panel that looks into a server, with offers.js
+//     take_away/take_away.js    what can be copied, saved and opened, with curl.js, trace_file.js
 //
 // There is no build step and no library. The page does nothing while nothing happens.
 
 import {cards} from "./servers.js";
 import {Chart} from "./chart.js";
-import {TryTool} from "./try_tool.js";
+import {CallTools} from "./take_away/call_tools.js";
+import {History} from "./messages/history.js";
+import {ServerPanel} from "./panel/server.js";
+import {Try} from "./panel/try.js";
 import {View} from "./messages/view.js";
+import {opener, save} from "./take_away/take_away.js";
 import {ask, events, hasToken, useToken} from "./http.js";
-import {make, outside, parse, visible} from "./text.js";
+import {button, make, outside, parse, visible} from "./text.js";
 
 const PAUSE = 1500;  // milliseconds between two tries to connect
 const $ = (id) => document.getElementById(id);
 
-// What can be done with what is open goes into #call-tools, here. `call` is a Call or null,
-// `message` a message or null; textOf(message) is its text, whole where it was fetched.
-export const view = new View((call, message, textOf) => {});
+const callTools = new CallTools($("call-tools"), (...wanted) => tryPanel.again(...wanted));
+export const view = new View((...open) => callTools.show(...open));
 const chart = new Chart($("chart"), $("chart-text"));
 const drawCards = cards((name, value) => view.only(name === "session" ? "client" : name,
-                                                   value.replace(/^client /, "")));
-const tryTool = new TryTool((test) => {
+                                                   value.replace(/^client /, "")),
+                        (name) => serverPanel.open(name));
+const tryPanel = new Try((test) => {
+  showTrace(null);
   const found = view.all().find(test);
   if (found) view.open(found);
 });
-let servers = [];
+const serverPanel = new ServerPanel((wanted) => tryPanel.open(wanted));
 
 // -- what the router tells
 
@@ -41,6 +49,9 @@ const HEARD = {
   hello({version, url, run}) {
     $("version").textContent = visible(version);
     view.begin(run);
+    callTools.connected(url);
+    serverPanel.connected(run);
+    tryPanel.connected();
     const terms = [["all servers", `${url}/mcp`], ["a client of the older HTTP+SSE", `${url}/sse`],
                    ["one server only", `${url}/mcp/NAME`]];
     $("urls").replaceChildren(...terms.flatMap(([term, text]) => [
@@ -49,15 +60,18 @@ const HEARD = {
     if (hasToken()) router.headers = {Authorization: "Bearer THE-TOKEN"};
     $("client-config").textContent = visible(JSON.stringify({mcpServers: {router}}));
     $("client-token").hidden = !hasToken();
-    $("open-try").disabled = $("first-try").disabled = false;
+    for (const id of ["open-try", "first-try", "open-servers"]) $(id).disabled = false;
   },
   state(state) {
-    servers = state.servers.map((server) => server.name);
     drawCards(state);
+    callTools.state(state);
+    serverPanel.state(state);
+    tryPanel.know(state.servers.map((server) => server.name), Object.keys(state.groups));
     view.state(state.busy);
   },
   log(lines) {
     view.log(lines);
+    serverPanel.log(lines);
   },
   minute(told) {
     chart.draw(told);
@@ -67,6 +81,7 @@ const HEARD = {
   },
   messages(batch) {
     view.add(batch);
+    serverPanel.heard(batch);
   },
 };
 
@@ -118,11 +133,38 @@ function askToken(problem) {
   });
 }
 
+// -- a file of --trace, in place of what passes now
+
+/** Show it, or (null) what passes now. */
+function showTrace(name, trace) {
+  let history = null;
+  if (name !== null) {
+    const {messages, lines, missed, left} = trace;
+    history = new History();
+    history.begin("a file");
+    history.add(messages);
+    history.log(lines);
+    history.miss(missed);
+    history.lose("there is none in this file");
+    const before = left ? ` ${left.toLocaleString("en")} before them are too many to show.` : "";
+    $("trace-shown").replaceChildren(
+      outside(name), `: the last ${messages.length.toLocaleString("en")} messages.${before} `,
+      button("Back to what passes now", () => showTrace(null)));
+  } else {
+    $("trace-shown").replaceChildren();
+  }
+  view.use(history);
+}
+
 // -- buttons and keys
 
 for (const id of ["open-try", "first-try"]) {
-  $(id).addEventListener("click", () => tryTool.open(servers));
+  $(id).addEventListener("click", () => tryPanel.open());
 }
+$("open-servers").addEventListener("click", () => serverPanel.open(null));
+$("head-tools").append(...opener(showTrace, (problem) => $("trace-shown").replaceChildren(
+  problem, " ", button("✕", () => showTrace(null)))));
+$("list-tools").append(button("Save", () => save(view.listed())));
 $("reset").addEventListener("click", () => view.filters.reset());
 
 document.addEventListener("keydown", (event) => {

@@ -10,6 +10,7 @@
                     have calls under way]}, when that has changed; at most twice a second
         minute      how many calls were answered, see transports/tap/rates.py; when that has
                     changed, at most once a second
+        log         [line, …], see server_log.py: those that are kept, then each that comes
         missed      {"missed": n}: so many messages are not among those that follow
         messages    [message, …], see transports/tap
 
@@ -31,6 +32,7 @@ from transports.tap.rates import minute
 from transports.tap.tap import tap
 
 from .acts import acts
+from .server_log import ServerLog
 
 FOLDER = Path(__file__).parent
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript",
@@ -57,6 +59,9 @@ class LivePage:
         # When each was made, and the event; replaced by one assignment.
         self._state = self._minute = (0.0, b"")
         self._closed = False
+        self._log = ServerLog(router.names)
+        for name, server in router.health()["servers"].items():     # before there was a page
+            self._log.keep(name, *server["lastLines"], server["lastError"])
         # Path → reply. No other file can be asked for, whatever the path is.
         self._files = {f"/live/{path.relative_to(FOLDER).as_posix()}": Reply(
             path.read_bytes(), "200 OK",
@@ -83,6 +88,7 @@ class LivePage:
     def close(self):
         """The streams end, within STATE_SECONDS."""
         self._closed = True
+        self._log.close()
 
     def events(self):
         hello = {"version": self._router.info["version"],
@@ -110,12 +116,15 @@ class LivePage:
     def _events(self, hello, reader):
         """Run by the worker that feeds the stream."""
         yield event(encode(hello), b"hello")
-        told, last = {}, time.monotonic()
+        told, said, last = {}, 0, time.monotonic()
         while not self._closed:
             for what, made in (("state", self._current_state()), ("minute", self._last_minute())):
                 if made and made != told.get(what):
                     told[what], last = made, time.monotonic()
                     yield made
+            lines, said = self._log.after(said)
+            if lines:
+                yield event(b"[" + b",".join(lines) + b"]", b"log")
             if time.monotonic() - last >= self._heartbeat:
                 last = time.monotonic()
                 yield STILL_HERE

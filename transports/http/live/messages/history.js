@@ -2,11 +2,13 @@
 // it is bounded, in number and in memory. A restart of the router is a line in it.
 
 import {Call} from "./call.js";
+import {OURS} from "../http.js";
 
 const MOST = 5000;  // messages and lines
 const MOST_TEXT = 16 * 2 ** 20;  // characters of them
 const UNHEARD = 2500;  // milliseconds after which a call that the router does not know is lost
 const UNCALLED = new Set(["ping"]);  // requests that are no calls to a reader
+const TRIED = new Set(["tools/call", "prompts/get", "resources/read"]);
 
 /** A line of the log of a server, or what the page itself has to say. */
 export class Line {
@@ -108,7 +110,7 @@ export class History {
     message.belongs = call;
     const wasListed = call.asked !== null;
     call.add(message);
-    if (!wasListed && call.asked !== null && !UNCALLED.has(call.method)) this.calls.push(call);
+    if (!wasListed && call.asked !== null && isCalled(call)) this.calls.push(call);
   }
 
   _line(line) {
@@ -134,6 +136,11 @@ export class History {
       if (!call.messages.length && !call.isOpen) this._byNumber.delete(number);
     }
   }
+}
+
+/** Whether a reader takes it for a call. What this page asks of its own accord is none. */
+function isCalled({method, client}) {
+  return !UNCALLED.has(method) && (client !== OURS || TRIED.has(method));
 }
 
 /** At its place by time, which is near the end. */

@@ -19,7 +19,7 @@ export class View {
    * null, a message or null, and a function that has the text of a message. */
   constructor(opened) {
     this._opened = opened;
-    this.history = new History();
+    this.live = this.history = new History();  // what passes; what is shown
     this.filters = new Filters(() => this._filter());
     this.details = new Details((message) => this.open(message));
     this._lists = {calls: this._list("calls"), messages: this._list("messages")};
@@ -41,27 +41,36 @@ export class View {
   // -- what the router tells
 
   begin(run) {
-    this.history.begin(run);
+    this.live.begin(run);
     this._drawSoon();
   }
 
   add(batch) {
-    this.history.add(batch);
+    this.live.add(batch);
     this._drawSoon();
   }
 
   log(lines) {
-    this.history.log(lines);
+    this.live.log(lines);
     this._drawSoon();
   }
 
   miss(number) {
-    this.history.miss(number);
+    this.live.miss(number);
     this._drawSoon();
   }
 
   state(busy) {
-    this.history.state(busy);
+    this.live.state(busy);
+  }
+
+  /** Show this history in place of what passes now; null: that again. */
+  use(history) {
+    const next = history ?? this.live;
+    if (next === this.history) return;
+    this.close();
+    this.history = next;
+    this._filter();
   }
 
   // -- what a person does

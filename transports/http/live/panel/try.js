@@ -1,0 +1,317 @@
+// The panel that calls a tool, gets a prompt or reads a resource: choose one, fill its form, answer
+// what the server asks, see the answer. Its session begins when the panel is first opened, and ends
+// with the page.
+
+import {Cancelled, Session} from "./session.js";
+import {CAPABILITIES, Questions} from "./questions.js";
+import {Form} from "./form.js";
+import {hints} from "./offers.js";
+import {Tries} from "./tries.js";
+import {contentsOf} from "../messages/content.js";
+import {contentOf, duration, make, outside, parse, shorten} from "../text.js";
+
+const ALL = "";     // all servers together
+const KINDS = {tools: "Tools", prompts: "Prompts", resources: "Resources",
+               templates: "Resource templates"};
+const METHODS = {"tools/call": "tools", "prompts/get": "prompts", "resources/read": "resources"};
+const VERBS = {tools: "Call", prompts: "Get", resources: "Read", templates: "Read"};
+const $ = (id) => document.getElementById(`try-${id}`);
+
+/** Whether this message of a client can be tried again. */
+export function canBeTried(message) {
+  return message?.place === "from client" && message.kind === "request" && !message.cut
+    && message.method in METHODS;
+}
+
+export class Try {
+  /** show(test) opens the first message of which test(message) is true. */
+  constructor(show) {
+    this._show = show;
+    this._session = null;
+    this._token = null;     // the progress token of the last call: only its messages have it
+    this._offers = [];      // [kind, item], as they stand in the list
+    this._wanted = null;    // what to choose and fill in once the list is there
+    this._at = null;        // where the session is
+    this._form = new Form($("fields"));
+    this._questions = new Questions($("questions"), () => $("roots").value.split("\n").filter(
+      (line) => line.trim()).map((line) => line.trim()));
+    this._tries = new Tries($("tries"), (one) => this.open(one));
+    $("close").addEventListener("click", () => this.close());
+    $("server").addEventListener("change", () => this._begin());
+    $("asked").addEventListener("change", () => this._begin());
+    $("roots").addEventListener("change", () => this._session?.say(
+      "notifications/roots/list_changed").catch(() => {}));
+    $("name").addEventListener("change", () => this._choose());
+    $("form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this._run();
+    });
+    $("form").addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) $("form").requestSubmit();
+    });
+    $("cancel").addEventListener("click", () => this._session.cancel()?.catch(() => {}));
+    $("show").addEventListener("click", () => {
+      if (matchMedia("(max-width: 700px)").matches) this.close();
+      this._show((message) => contentOf(message)?.params?._meta?.progressToken === this._token);
+    });
+    addEventListener("pagehide", () => this._session?.end());
+  }
+
+  /** The servers and groups that there are. */
+  know(servers, groups) {
+    const names = [ALL, ...groups, ...servers], known = Array.from($("server").options);
+    if (JSON.stringify(names) === JSON.stringify(known.map((one) => one.value))) return;
+    const before = $("server").value;
+    $("server").replaceChildren(...names.map((name) => {
+      const words = name === ALL ? "all servers together"
+        : groups.includes(name) ? `group ${name}` : name;
+      const option = outside(shorten(words, 100), "", "option");
+      option.value = name;
+      return option;
+    }));
+    const stays = names.includes(before);
+    $("server").value = stays ? before : ALL;
+    if (!stays && this._session) this._begin();
+  }
+
+  /** Show the panel. With `at` (a server, a group or null), `kind`, `name` and `given`, the
+   * arguments: with that chosen and filled in. With `run`, it is called. */
+  open(wanted) {
+    document.getElementById("server-panel").hidden = true;
+    $("panel").hidden = false;
+    const names = Array.from($("server").options, (one) => one.value);
+    const at = wanted && names.includes(wanted.at ?? ALL) ? wanted.at ?? ALL : $("server").value;
+    this._wanted = wanted ?? this._wanted;
+    if (!this._session || at !== $("server").value) {
+      $("server").value = at;
+      this._begin();
+    } else if (wanted && !this._busy) {
+      this._chooseWanted();
+    }
+    $("name").focus({preventScroll: true});
+  }
+
+  /** What a client has asked is tried again, as a client `at` the same server, group or all. */
+  again(message, at, run) {
+    const params = parse(message.text).params ?? {}, kind = METHODS[message.method];
+    this.open({at, kind, run, name: kind === "resources" ? params.uri : params.name,
+               given: kind === "resources" ? {} : params.arguments ?? {}});
+  }
+
+  close() {
+    $("panel").hidden = true;
+    document.getElementById("open-try").focus();
+  }
+
+  /** The router is there again: it may be another one, with other servers. */
+  connected() {
+    if (this._session) this._begin();
+  }
+
+  async _begin() {
+    this._session?.end();
+    const name = $("server").value, canBeAsked = $("asked").checked;
+    const session = new Session(name === ALL ? null : name, {
+      capabilities: canBeAsked ? CAPABILITIES : {},
+      asked: canBeAsked ? (question) => this._questions.ask(question) : null,
+      changed: () => this._session === session && this._listSoon(session),
+      lost: () => this._session === session && this._begin()});
+    this._session = session;
+    this._busy = true;
+    this._questions.clear();
+    if (this._at !== name) this._fill([]);
+    this._at = name;
+    if (!this._offers.length) this._tell("Connecting…");
+    try {
+      await session.begin();
+      await this._list(session);
+    } catch (problem) {
+      if (this._session !== session) return;  // another server was chosen meanwhile
+      this._session = null;  // the next opening tries again
+      this._fill([]);
+      this._tell(problem);
+    }
+  }
+
+  /** Its lists have changed; three lists of one server change together. */
+  _listSoon(session) {
+    clearTimeout(this._timer);
+    this._timer = setTimeout(() => this._list(session).catch((problem) => this._tell(problem)), 200);
+  }
+
+  async _list(session) {
+    const lists = await session.lists();
+    if (this._session !== session) return;
+    this._busy = false;
+    this._fill(Object.keys(KINDS).flatMap((kind) => lists[kind].map((item) => [kind, item])));
+  }
+
+  /** These are there to be chosen. What was chosen before stays, and what was typed for it. */
+  _fill(offers) {
+    const before = this._chosen();
+    this._offers = offers;
+    const groups = Object.entries(KINDS).map(([kind, title]) => {
+      const group = make("optgroup");
+      group.label = title;
+      group.append(...offers.filter(([one]) => one === kind).map(
+        ([, item]) => outside(shorten(nameOf(kind, item), 100), "", "option")));
+      return group;
+    });
+    $("name").replaceChildren(...groups.filter((group) => group.firstChild));
+    const at = before ? this._find(before[0], nameOf(...before)) : -1;
+    if (this._wanted && offers.length) {
+      this._chooseWanted();
+    } else if (at >= 0) {
+      $("name").selectedIndex = at;
+      if (JSON.stringify(before) !== JSON.stringify(offers[at])) this._choose(this._typed());
+    } else {
+      this._choose();
+    }
+    if (!offers.length && this._session) this._tell("There is nothing to try here.");
+  }
+
+  _chooseWanted() {
+    const {kind, name, given, run, status, answer, failed} = this._wanted;
+    this._wanted = null;
+    let at = this._find(kind, name), filled = given;
+    if (at < 0 && kind === "resources") {   // it may be one that a template makes
+      at = this._offers.findIndex(([one]) => one === "templates");
+      filled = {uri: name};
+    }
+    if (at < 0) {
+      this._tell(new Error(`There is no ${name} here now.`));
+      return;
+    }
+    $("name").selectedIndex = at;
+    this._choose(filled);
+    if (status) this._tell(failed ? new Error(status) : status);
+    if (answer) this._showAnswer(answer, failed);
+    if (run) this._run();
+  }
+
+  _find(kind, name) {
+    return this._offers.findIndex(([one, item]) => one === kind && nameOf(one, item) === name);
+  }
+
+  _chosen() {
+    return this._offers[$("name").selectedIndex];
+  }
+
+  _typed() {
+    try {
+      return this._form.read();
+    } catch {
+      return undefined;
+    }
+  }
+
+  _choose(given) {
+    const [kind, item] = this._chosen() ?? [];
+    $("about").replaceChildren(outside(shorten(String(item?.description ?? ""), 4000)));
+    $("hints").replaceChildren(...hints(item));
+    this._form.show(schemaOf(kind, item), given);
+    const submit = $("form").querySelector("[type=submit]");
+    submit.textContent = VERBS[kind] ?? "Call";
+    submit.disabled = !item || this._running;
+    $("answer").hidden = true;
+    this._tell("");
+  }
+
+  async _run() {
+    const [kind, item] = this._chosen() ?? [], session = this._session;
+    if (!item || !session || this._running) return;
+    let given;
+    try {
+      given = this._form.read();
+    } catch (problem) {
+      this._tell(problem);
+      return;
+    }
+    const token = `live-${crypto.getRandomValues(new Uint32Array(2)).join("")}`;
+    const one = {at: $("server").value || null, kind, name: nameOf(kind, item), given,
+                 time: Date.now() / 1000};
+    this._token = token;
+    $("answer").hidden = true;
+    this._tell("Calling…");
+    this._work(true);
+    const begun = performance.now(), ticking = setInterval(() => this._tick(begun), 1000);
+    try {
+      const result = await session.request(...requestFor(kind, item, given, token),
+                                           (progress) => this._progress(progress));
+      one.failed = Boolean(result.isError);
+      one.answer = {result};
+      one.status = `${one.failed ? "The tool says that it failed" : "The answer"}, after ${
+        took(begun)}:`;
+    } catch (problem) {
+      one.failed = !(problem instanceof Cancelled);
+      one.answer = problem.error ? {error: problem.error} : null;
+      one.status = one.failed ? `${shorten(problem.message, 2000)} (after ${took(begun)})`
+        : `Cancelled after ${took(begun)}.`;
+    } finally {
+      clearInterval(ticking);
+      this._work(false);
+      this._questions.clear();
+    }
+    this._tell(one.failed ? new Error(one.status) : one.status);
+    if (one.answer) this._showAnswer(one.answer, one.failed);
+    this._tries.add(one);
+  }
+
+  _work(running) {
+    this._running = running;
+    $("form").querySelector("[type=submit]").disabled = running;
+    $("cancel").disabled = !running;
+    $("show").disabled = false;
+  }
+
+  _showAnswer(answer, failed) {
+    $("answer").replaceChildren(...contentsOf({text: JSON.stringify(answer), failed}));
+    $("answer").hidden = false;
+  }
+
+  _tick(begun) {
+    const seconds = Math.round((performance.now() - begun) / 1000);
+    if ($("status").textContent.startsWith("Calling…")) this._tell(`Calling… ${seconds} s`);
+  }
+
+  _progress({progress: done, total, message}) {
+    this._tell(`${done}${total === undefined ? "" : ` of ${total}`} ${message ?? ""}`);
+  }
+
+  /** Show a sentence, or a problem, below the form. */
+  _tell(what) {
+    $("status").className = what instanceof Error ? "problem" : "";
+    $("status").replaceChildren(outside(shorten(what instanceof Error ? what.message : what, 2000)));
+  }
+}
+
+function took(begun) {
+  return duration((performance.now() - begun) / 1000);
+}
+
+function nameOf(kind, item) {
+  return String(kind === "resources" ? item.uri : kind === "templates" ? item.uriTemplate
+    : item.name);
+}
+
+/** The schema of what is asked for. */
+function schemaOf(kind, item) {
+  if (kind === "prompts") {
+    const wanted = (Array.isArray(item.arguments) ? item.arguments : []).filter((one) => one?.name);
+    return {properties: Object.fromEntries(wanted.map(({name, description}) => [
+      name, {type: "string", description}])), additionalProperties: false,
+            required: wanted.filter((one) => one.required).map((one) => one.name)};
+  }
+  if (kind === "templates") {
+    return {properties: {uri: {type: "string", default: item.uriTemplate, description:
+      "Put values in place of {…}."}}, required: ["uri"], additionalProperties: false};
+  }
+  return kind === "tools" ? item.inputSchema : {additionalProperties: false};
+}
+
+function requestFor(kind, item, given, token) {
+  const _meta = {progressToken: token};
+  if (kind === "tools") return ["tools/call", {name: item.name, arguments: given, _meta}];
+  if (kind === "prompts") return ["prompts/get", {name: item.name, arguments: given, _meta}];
+  return ["resources/read", {uri: kind === "resources" ? item.uri : given.uri, _meta}];
+}
