@@ -98,7 +98,8 @@ class LivePage:
         """Click on the last of these elements whose text matches, when there is one."""
         self.wait(lambda: self.driver.execute_script(
             "const found = Array.from(document.querySelectorAll(arguments[0])).findLast("
-            "one => one.innerText.match(arguments[1])); found?.click(); return Boolean(found)",
+            "one => one.innerText.match(new RegExp(arguments[1], 'm'))); found?.click(); "
+            "return Boolean(found)",
             selector, pattern))
 
     def steps(self):

@@ -31,7 +31,7 @@ const PAUSE = 1500;  // milliseconds between two tries to connect
 const $ = (id) => document.getElementById(id);
 
 const callTools = new CallTools($("call-tools"), (...wanted) => tryPanel.again(...wanted));
-const view = new View((...open) => callTools.show(...open));
+export const view = new View((...open) => callTools.show(...open));
 const chart = new Chart($("chart"), $("chart-text"));
 const serverCards = cards((name, value) => view.only(name === "session" ? "client" : name,
                                                    value.replace(/^client /, "")),

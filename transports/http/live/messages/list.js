@@ -87,6 +87,11 @@ export class List {
       if (drawn.get(entry)?.element !== row) row.remove();
     }
     this._drawn = drawn;
+    let above = this._space;  // in their order, for who reads the page with another program
+    for (const {element: row} of drawn.values()) {
+      if (above.nextSibling !== row) above.after(row);
+      above = row;
+    }
     this._remember();
   }
 
@@ -96,7 +101,6 @@ export class List {
       found = {element: this._row(entry), version: entry.version};
       found.element.entry = entry;
       found.element.setAttribute("role", "option");
-      this._element.append(found.element);
     }
     const row = found.element, isChosen = entry === this.chosen;
     row.style.top = `${at * this._height}px`;
