@@ -30,18 +30,25 @@ def call(id, arguments):
         say({"id": id, "result": arguments.get("result", {"content": []})})
 
 
-for line in sys.stdin:
-    message = json.loads(line)
-    method, id = message.get("method"), message.get("id")
-    if method == "initialize":
-        say({"id": id, "result": {"protocolVersion": "2025-11-25", "capabilities": {"tools": {}},
-                                  "serverInfo": {"name": "any", "version": "1"}}})
-    elif method == "tools/list":
-        say({"id": id, "result": {"tools": [{"name": "do", "inputSchema": {"type": "object"}}]}})
-    elif method == "tools/call":
-        call(id, message["params"]["arguments"])
-    elif method and id is not None:
-        say({"id": id, "error": {"code": -32601, "message": "not here"}})
-    elif id in waiting:
-        text = json.dumps(message.get("result", message.get("error")))
-        say({"id": waiting.pop(id), "result": {"content": [{"type": "text", "text": text}]}})
+def main():
+    for line in sys.stdin:
+        message = json.loads(line)
+        method, id = message.get("method"), message.get("id")
+        if method == "initialize":
+            say({"id": id, "result": {
+                "protocolVersion": "2025-11-25", "capabilities": {"tools": {}},
+                "serverInfo": {"name": "any", "version": "1"}}})
+        elif method == "tools/list":
+            say({"id": id, "result": {"tools": [{"name": "do", "inputSchema": {"type": "object"}}]}})
+        elif method == "tools/call":
+            call(id, message["params"]["arguments"])
+        elif method and id is not None:
+            say({"id": id, "error": {"code": -32601, "message": "not here"}})
+        elif id in waiting:
+            text = json.dumps(message.get("result", message.get("error")))
+            say({"id": waiting.pop(id),
+                 "result": {"content": [{"type": "text", "text": text}]}})
+
+
+if __name__ == "__main__":
+    main()

@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import signal
 import struct
 import sys
 import threading
@@ -224,8 +225,9 @@ def test_a_call_is_drawn_as_a_ladder_with_its_ids_on_both_sides(start_router, op
     Http(running, hello=ADA)
     page.wait_for("#sessions .card", "Ada's editor 7.1")
     assert len(call_with_sdk(running.url + "/mcp", "time__wait", {"seconds": 0.2})) == 10
-    page.open("^tools/call time__wait")
+    page.open_call("wait")
     page.wait_for("#details", "Answered after")
+    page.all("#details .step")[0].click()
     steps = page.steps()
     assert [step[:2] for step in steps] == [
         ["client", "right"], ["server", "right"], *[["server", "left"], ["client", "left"]] * 11]
@@ -476,7 +478,7 @@ def test_a_restart_of_the_router_is_a_line_and_what_was_there_stays(start_router
     client.post(client.call(1, "fake__echo", text="before"))
     connection = client.begin("POST", client.call(2, "fake__wait"))
     page.wait_for("#calls .call", "under way")
-    running.stop()
+    running.stop(signal.SIGKILL)
     connection.close()
     page.wait_for("#connection", "^not connected: ")
     start_router({"fake": fake()}, port=running.url.split(":")[-1])
