@@ -4,9 +4,13 @@ does to it."""
 import json
 import sys
 
+from selenium.webdriver.common.keys import Keys
+
+from browser import PHONE
 from processes import ROOT, children, fake
 from streamable_by_hand import Http
 
+HARMLESS = r"<img src=x onerror=alert(1)>\u202egnp.\u0007"     # as the page shows it
 SDK = {"command": sys.executable, "args": [str(ROOT / "tests" / "sdk_server.py"), "legacy"]}
 
 
@@ -93,6 +97,7 @@ def test_what_a_server_offers_is_shown_with_descriptions_schemas_and_what_it_cos
                                                                                    open_page):
     page = look_inside(open_page(start_router({"sdk": SDK})), "sdk")
     page.wait_for("#server-cost", r"^12 tools cost a model [\d.]+ KB, about \d+ tokens in each")
+    page.wait_for("#server-offers h3", "resource template")
     assert [each.split(" ", 1)[1] for each in page.texts("#server-offers h3")] == [
         "tools", "prompts", "resources", "resource template"]
     page.click("#server-offers summary", "^weigh ")
@@ -167,6 +172,28 @@ def test_the_log_of_one_server_is_not_that_of_another(start_router, open_page):
 def test_the_keyboard_reaches_the_panel_and_leaves_it(start_router, open_page):
     page = look_inside(open_page(start_router({"fake": fake()})), "fake")
     assert page.focused().get_attribute("id") == "server-name"
-    page.find("#server-close").click()
+    page.press(Keys.ESCAPE)
     assert page.focused().get_attribute("id") == "open-servers"
     assert not page.find("#server-panel").is_displayed()
+    page.press(Keys.ENTER)
+    page.find("#server-close").click()
+    assert not page.find("#server-panel").is_displayed()
+
+
+def test_hostile_names_and_schemas_harm_nothing_in_it(start_router, open_page):
+    page = look_inside(open_page(start_router({"fake": fake("hostile")})), "fake")
+    page.click("#server-offers summary", "img")
+    shown = page.wait_for("#server-offers details[open]", "Its arguments")
+    assert HARMLESS in shown and "\u202e" not in shown
+    assert page.all("#panel img, #panel a, #panel script") == []
+
+
+def test_on_a_phone_it_covers_the_calls_and_they_come_back(start_router, open_page):
+    page = open_page(start_router({"fake": fake()}))
+    page.resize(*PHONE)
+    look_inside(page, "fake")
+    page.wait_for("#server-cost", "11 tools")
+    assert page.driver.execute_script("return document.scrollingElement.scrollWidth") == PHONE[0]
+    assert page.find("#server-panel").rect["width"] > 0.9 * PHONE[0]
+    page.find("#server-close").click()
+    assert page.find("#calls").is_displayed()

@@ -68,6 +68,16 @@ def test_a_request_and_its_answer_are_copied_as_they_passed(start_router, open_p
     assert json.loads(copied(page, "message"))["params"]["name"] == "echo"
 
 
+def test_of_a_long_answer_all_is_copied(start_router, open_page):
+    running = start_router({"fake": fake()})
+    page = open_page(running)
+    page.wait_for("#connection", "^connected")
+    client = Http(running)
+    client.post(client.call(7, "fake__big", bytes=3_000_000))
+    page.open_call("big")
+    assert len(json.loads(copied(page, "answer"))["result"]["content"][0]["text"]) == 3_000_000
+
+
 def test_a_call_is_copied_as_lines_of_a_trace(start_router, open_page, tmp_path):
     running = start_router({"fake": fake()}, "--trace", str(tmp_path / "trace"))
     page = open_page(running)

@@ -49,7 +49,7 @@ const HEARD = {
   hello({version, url, run}) {
     $("version").textContent = visible(version);
     view.begin(run);
-    callTools.connected(url);
+    callTools.connected(url, run);
     serverPanel.connected(run);
     tryPanel.connected();
     const terms = [["all servers", `${url}/mcp`], ["a client of the older HTTP+SSE", `${url}/sse`],
