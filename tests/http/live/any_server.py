@@ -39,7 +39,8 @@ def main():
                 "protocolVersion": "2025-11-25", "capabilities": {"tools": {}},
                 "serverInfo": {"name": "any", "version": "1"}}})
         elif method == "tools/list":
-            say({"id": id, "result": {"tools": [{"name": "do", "inputSchema": {"type": "object"}}]}})
+            tool = {"name": "do", "inputSchema": {"type": "object"}}
+            say({"id": id, "result": {"tools": [tool]}})
         elif method == "tools/call":
             call(id, message["params"]["arguments"])
         elif method and id is not None:

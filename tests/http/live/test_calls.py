@@ -282,6 +282,24 @@ def test_a_call_whose_client_has_left_does_not_count_up_for_ever(start_router, o
     connection.close()
 
 
+def test_why_a_server_ended_and_what_it_wrote_stays_on_the_time_line_after_its_restart(
+        start_router, open_page):
+    running = start_router({"any": ANY, "fake": {**fake(), "restart": {"pause": 0.1}}})
+    page = open_page(running)
+    page.wait_for("#connection", "^connected")
+    client = Http(running)
+    do(client, 1, stderr="a word on stderr", stdout="this is no message")
+    client.post(client.call(2, "fake__crash"))
+    page.wait_for("#servers .card", "fake\nrunning.*restarted once|restarted once")
+    for words in ("any\na word on stderr", "any\nskipped a line of its output: .*no message",
+                  "fake\ncrashing as told",
+                  "fake\nserver .* is not running: exited with status 7"):
+        page.wait_for("#calls .line", words)
+    page.wait_for("#calls .call.error", "crash")
+    page.find("#with-log").click()
+    page.wait(lambda: not page.all("#calls .line"))
+
+
 def rows(page, selector="#messages .row"):
     return len(page.texts(selector))
 

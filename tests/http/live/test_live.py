@@ -78,6 +78,24 @@ def test_the_head_of_a_file_can_be_asked_for_and_that_of_the_stream_cannot(start
     connection.close()
 
 
+def test_a_message_that_was_cut_is_had_whole_of_this_run_alone(start_router):
+    running = start_router({"fake": fake()})
+    with Page(running) as page, Sse(running.url) as client:
+        client.post(call(7, "fake__big", bytes=100_000))
+        client.get()
+        page.until(lambda page: len(of_calls(page)) == 4)
+        last = page.messages[-1]
+        assert last["cut"] and last["client"] and last["name"] == "fake__big"
+        path = f"/live/whole/{page.hello['run']}/{last['n']}"
+        status, headers, body = ask(running, path)
+        assert status == 200 and len(json.loads(body)["result"]["content"][0]["text"]) == 100_000
+        assert headers["Content-Type"] == "text/plain; charset=utf-8"
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        for path in (f"/live/whole/{page.hello['run']}/1", f"/live/whole/other/{last['n']}",
+                     f"/live/whole/{page.hello['run']}/x"):
+            assert ask(running, path)[0] == 404
+
+
 def test_without_the_token_the_page_opens_and_its_data_do_not(start_router, tmp_path):
     file = tmp_path / "token"
     file.write_text("t0ken")
@@ -88,6 +106,7 @@ def test_without_the_token_the_page_opens_and_its_data_do_not(start_router, tmp_
         assert ask(running, path, Authorization="Bearer t0ken")[0] == 200
         assert ask(running, path + "?/live")[0] == 401
     assert ask(running, "/live%2fevents")[0] == 401
+    assert ask(running, "/live/whole/x/1")[0] == 401
     with Page(running, Authorization="Bearer t0ken") as page:
         page.until(lambda page: page.state)
     assert "t0ken" not in json.dumps([page.messages, page.state])

@@ -5,6 +5,7 @@
 import {contentOf, parse, plain, shorten} from "../text.js";
 
 const LONGEST_LINE = 300;  // characters of the arguments, in a row
+const READY = 0.005;  // seconds: what takes the router longer is a server that is not ready
 const SLOW = 1;  // seconds, without those that the client took
 
 export class Call {
@@ -26,11 +27,12 @@ export class Call {
     this.lost = null;  // why no answer will be seen
     this.isCancelled = false;
     this.questions = 0;
-    this.spent = {client: 0, router: 0, server: 0};  // seconds
+    this.spent = {start: 0, client: 0, router: 0, server: 0};  // seconds
     this._atServer = new Set();  // requests that a server has not answered yet
     this._open = new Set();  // questions of servers that have no answer yet
     this._atClient = new Set();  // questions that the client has not answered yet
     this._last = message.time;
+    this._wasSent = false;  // to a server
   }
 
   get isOpen() {
@@ -125,7 +127,12 @@ const HEARD = {
   },
   "to server request"(message, key) {
     this._atServer.add(key);
-    if (message.method === this.method) this.nameAtServer = message.name;
+    if (message.method !== this.method) return;
+    this.nameAtServer = message.name;
+    if (!this._wasSent && this.spent.router > READY) {  // it had to start first, or was in use
+      [this.spent.start, this.spent.router] = [this.spent.router, 0];
+    }
+    this._wasSent = true;
   },
   "from server response"(message, key) {
     this._atServer.delete(key);

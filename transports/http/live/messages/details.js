@@ -177,7 +177,8 @@ export function sentence(call) {
   if (call.isOpen) return `This call has no answer yet, after ${duration(call.took)}.`;
   if (call.lost !== null) return `No answer was seen: ${call.lost}.`;
   if (call.isCancelled) return `The client took this call back after ${duration(call.took)}.`;
-  const parts = [["at the server", call.spent.server], ["at the client", call.spent.client],
+  const parts = [["until the server was ready for it", call.spent.start],
+                 ["at the server", call.spent.server], ["at the client", call.spent.client],
                  ["in the router", call.spent.router]].filter(([, spent]) => spent > 0);
   return `Answered after ${duration(call.took)}: ${
     parts.map(([where, spent]) => `${duration(spent)} ${where}`).join(", ")}.`;
