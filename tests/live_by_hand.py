@@ -34,7 +34,7 @@ class Page:
         self.response = self._connection.getresponse()
         assert self.response.status == 200
         self.hello = self.state = None
-        self.messages, self.missed = [], 0
+        self.messages, self.lines, self.missed = [], [], 0
 
     def until(self, condition):
         while not condition(self):
@@ -49,6 +49,8 @@ class Page:
             data = json.loads(self.response.readline()[len("data: "):])
             if kind == b"messages":
                 self.messages += data
+            elif kind == b"log":
+                self.lines += data
             elif kind == b"missed":
                 self.missed += data["missed"]
             else:

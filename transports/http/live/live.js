@@ -33,7 +33,7 @@ const $ = (id) => document.getElementById(id);
 const callTools = new CallTools($("call-tools"), (...wanted) => tryPanel.again(...wanted));
 export const view = new View((...open) => callTools.show(...open));
 const chart = new Chart($("chart"), $("chart-text"));
-const drawCards = cards((name, value) => view.only(name === "session" ? "client" : name,
+const serverCards = cards((name, value) => view.only(name === "session" ? "client" : name,
                                                    value.replace(/^client /, "")),
                         (name) => serverPanel.open(name));
 const tryPanel = new Try((test) => {
@@ -49,7 +49,7 @@ const HEARD = {
   hello({version, url, run}) {
     $("version").textContent = visible(version);
     view.begin(run);
-    callTools.connected(url);
+    callTools.connected(url, run);
     serverPanel.connected(run);
     tryPanel.connected();
     const terms = [["all servers", `${url}/mcp`], ["a client of the older HTTP+SSE", `${url}/sse`],
@@ -63,7 +63,7 @@ const HEARD = {
     for (const id of ["open-try", "first-try", "open-servers"]) $(id).disabled = false;
   },
   state(state) {
-    drawCards(state);
+    serverCards.state(state);
     callTools.state(state);
     serverPanel.state(state);
     tryPanel.know(state.servers.map((server) => server.name), Object.keys(state.groups));
@@ -71,6 +71,7 @@ const HEARD = {
   },
   log(lines) {
     view.log(lines);
+    serverCards.log(lines);
     serverPanel.log(lines);
   },
   minute(told) {

@@ -61,7 +61,7 @@ class LivePage:
         self._closed = False
         self._log = ServerLog(router.names)
         for name, server in router.health()["servers"].items():     # before there was a page
-            self._log.keep(name, *server["lastLines"], server["lastError"])
+            self._log.keep(name, server["lastLines"], server["lastError"])
         # Path → reply. No other file can be asked for, whatever the path is.
         self._files = {f"/live/{path.relative_to(FOLDER).as_posix()}": Reply(
             path.read_bytes(), "200 OK",

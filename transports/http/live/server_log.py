@@ -38,12 +38,13 @@ class ServerLog(logging.Handler):
             self._keep(name, record.getMessage().removeprefix(f"{label}: "), record.created,
                        "stderr" if is_stderr else record.levelname.lower(), label)
 
-    def keep(self, name, *texts):
-        """What was said of this server before, if anything: the last of these is why it failed."""
-        now = time.time()
+    def keep(self, name, lines, problem):
+        """What a server has said before, and why it is not running, if it is not."""
+        now, lines = time.time(), [*(("stderr", text) for text in lines), ("error", problem)]
         with self.lock:
-            for text in texts if texts[-1] else ():
-                self._keep(name, text, now, "error" if text is texts[-1] else "stderr", name)
+            for level, text in lines:
+                if text:
+                    self._keep(name, text, now, level, name)
 
     def _keep(self, name, text, when, level, label):
         text = redacted(hidden.texts, text, LONGEST_LINE)

@@ -38,16 +38,30 @@ class Cards {
   }
 }
 
-/** (servers, sessions) → nothing; `only(name, value)` filters the messages, and look(name) looks
- * into a server. */
+/** {state(state), log(lines)}: what the router tells. `only(name, value)` filters the messages, and
+ * look(name) looks into a server. */
 export function cards(only, look) {
   const $ = (id) => document.getElementById(id);
   const servers = new Cards($("servers"), (card, item) => lookOfServer(card, item, only, look));
   const sessions = new Cards($("sessions"), (card, item) => lookOfSession(card, item, only));
-  return (state) => {
-    servers.draw(state.servers.map((server) => ({...server, canAct: state.canAct})));
-    sessions.draw(state.sessions);
-    $("no-sessions").hidden = state.sessions.length > 0;
+  const ends = new Map();   // server → why it ended last
+  let known = {servers: [], sessions: []};
+  function draw() {
+    servers.draw(known.servers.map((server) => ({
+      ...server, canAct: known.canAct, lastEnd: ends.get(server.name)})));
+    sessions.draw(known.sessions);
+    $("no-sessions").hidden = known.sessions.length > 0;
+  }
+  return {
+    state(state) {
+      known = state;
+      draw();
+    },
+    log(lines) {
+      const bad = lines.filter((line) => line.level === "error");
+      for (const {server, text} of bad) ends.set(server, text.replace(/^.* is not running: /, ""));
+      if (bad.length) draw();
+    },
   };
 }
 
@@ -63,6 +77,9 @@ function lookOfServer(card, server, only, look) {
   card.querySelector(".facts").replaceChildren(...line(facts));
   if (server.lastError) {
     card.querySelector(".facts").append(outside(shorten(server.lastError, 600), "problem", "p"));
+  } else if (server.restarts && server.lastEnd) {
+    card.querySelector(".facts").append(make("p", "", "It had ended: ", outside(
+      shorten(server.lastEnd, 600))));
   }
   card.querySelector(".facts").append(make(
     "div", "acts", button("Inside", () => look(server.name)), ...acts(server)));

@@ -5,7 +5,7 @@
 import {button, make, outside, parse, shorten} from "../text.js";
 import {resolve, skeleton} from "./schema.js";
 
-const MOST_FIELDS = 100;
+const MOST_FIELDS = 100, MOST_VALUES = 500;
 const LEFT_OUT = "(left out)";
 
 /** A form in a box. `show` draws it anew. */
@@ -102,7 +102,7 @@ function field(name, schema, required, root) {
 
 function inputFor(name, schema, required, shape) {
   const values = choices(schema);
-  if (values) return choice(values.slice(0, 500), schema, required);
+  if (values) return choice(values, schema, required);
   if (schema.type === "number" || schema.type === "integer") return number(schema, required);
   if (schema.type === "array" && choices(schema.items)) return several(schema, required);
   return text(name, schema, required, shape);
@@ -113,11 +113,12 @@ function choices(schema) {
   if (schema?.type === "boolean") return [[true, "true"], [false, "false"]];
   if (schema && "const" in schema && !schema.title) return [[schema.const, written(schema.const)]];
   if (Array.isArray(schema?.enum)) {
-    return schema.enum.map((value, at) => [value, schema.enumNames?.[at] ?? written(value)]);
+    return schema.enum.slice(0, MOST_VALUES).map(
+      (value, at) => [value, schema.enumNames?.[at] ?? written(value)]);
   }
   const titled = schema?.oneOf ?? schema?.anyOf;
   return Array.isArray(titled) && titled.length && titled.every((one) => one && "const" in one)
-    ? titled.map((one) => [one.const, one.title ?? written(one.const)]) : null;
+    ? titled.slice(0, MOST_VALUES).map((one) => [one.const, one.title ?? written(one.const)]) : null;
 }
 
 function written(value) {

@@ -46,19 +46,25 @@ export function offersOf(lists, tryIt) {
 }
 
 function offer(item, name, more, act) {
-  const {name: _, uri, uriTemplate, description, inputSchema, outputSchema, ...rest} = item;
+  const element = make("details", "offer", make(
+    "summary", "", outside(shorten(name, 200), "method"), " ", ...more));
+  element.dataset.name = name;
+  element.addEventListener("toggle", () => {  // there may be thousands, with long schemas
+    if (element.open && element.children.length === 1) element.append(...inside(item, act));
+  });
+  return element;
+}
+
+function inside({name, uri, uriTemplate, description, inputSchema, outputSchema, ...rest}, act) {
   const parts = [typeof description === "string"
     ? outside(shorten(description, LONGEST), "about", "p") : "", button("Try it", act)];
-  for (const [title, value] of [["Its arguments", inputSchema], ["Its structured content", outputSchema],
-                                ["More", rest]]) {
+  for (const [title, value] of [["Its arguments", inputSchema],
+                                ["Its structured content", outputSchema], ["More", rest]]) {
     if (value && typeof value === "object" && Object.keys(value).length) {
       parts.push(make("h4", "", title), json(value));
     }
   }
-  const element = make("details", "offer", make(
-    "summary", "", outside(shorten(name, 200), "method"), " ", ...more), ...parts);
-  element.dataset.name = name;
-  return element;
+  return parts;
 }
 
 function json(value) {

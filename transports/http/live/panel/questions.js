@@ -5,6 +5,7 @@ import {button, indented, make, outside, shorten} from "../text.js";
 import {Form} from "./form.js";
 
 const MOST_SHOWN = 20_000;  // characters
+const MOST = 20;    // questions at the same time
 const REJECTED = {error: {code: -1, message: "The user rejected the request."}};
 
 export const CAPABILITIES = {elicitation: {form: {}, url: {}}, sampling: {},
@@ -24,7 +25,10 @@ export class Questions {
     }
     const formFor = {"elicitation/create": elicitation,
                      "sampling/createMessage": sampling}[method];
-    if (!formFor) return Promise.resolve({error: {code: -32601, message: `Not known here: ${method}`}});
+    if (!formFor) {
+      return Promise.resolve({error: {code: -32601, message: `Not known here: ${method}`}});
+    }
+    if (this._box.children.length >= MOST) return Promise.resolve(REJECTED);
     return new Promise((resolve) => {
       const form = formFor(params, (said) => {
         form.remove();

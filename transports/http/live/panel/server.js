@@ -21,6 +21,9 @@ export class ServerPanel {
     this._run = null;       // of the router
     this._key = null;       // what is shown was listed when its servers were so
     $("close").addEventListener("click", () => this.close());
+    $("panel").addEventListener("keydown", (event) => {
+      if (event.key === "Escape") this.close();
+    });
     $("name").addEventListener("change", () => this.open($("name").value || null));
   }
 
@@ -30,6 +33,7 @@ export class ServerPanel {
     $("panel").hidden = false;
     $("name").value = name ?? ALL;
     this._key = null;
+    $("cost").replaceChildren();
     $("offers").replaceChildren();
     this._draw();
     $("name").focus({preventScroll: true});

@@ -37,6 +37,9 @@ export class Try {
       (line) => line.trim()).map((line) => line.trim()));
     this._tries = new Tries($("tries"), (one) => this.open(one));
     $("close").addEventListener("click", () => this.close());
+    $("panel").addEventListener("keydown", (event) => {
+      if (event.key === "Escape") this.close();
+    });
     $("server").addEventListener("change", () => this._begin());
     $("asked").addEventListener("change", () => this._begin());
     $("roots").addEventListener("change", () => this._session?.say(

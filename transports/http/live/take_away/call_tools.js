@@ -2,7 +2,7 @@
 
 import {canBeTried} from "../panel/try.js";
 import {copies} from "./take_away.js";
-import {hasToken} from "../http.js";
+import {ask, hasToken} from "../http.js";
 import {pathOf} from "../panel/session.js";
 import {button} from "../text.js";
 
@@ -19,8 +19,8 @@ export class CallTools {
     this._drawn = [];
   }
 
-  connected(url) {
-    this._url = url;
+  connected(url, run) {
+    [this._url, this._run] = [url, run];
   }
 
   state({servers, groups, sessions}) {
@@ -50,8 +50,17 @@ export class CallTools {
       button("Try again", () => this._again(request, at, true)),
       button("Edit", () => this._again(request, at, false))] : [];
     this._box.replaceChildren(...tries, copies(
-      call ? call.messages : [message], message, textOf, () => `${this._url}/${pathOf(at)}`,
-      hasToken()));
+      call ? call.messages : [message], message, (one) => this._wholeOf(one, textOf),
+      () => `${this._url}/${pathOf(at)}`, hasToken()));
+  }
+
+  /** All of a message that was cut, or what there is of it. */
+  async _wholeOf(message, textOf) {
+    const known = textOf(message);
+    if (!message.cut || known !== message.text) return known;
+    const response = await ask(`live/whole/${encodeURIComponent(message.run ?? this._run)}/${
+      message.n}`);
+    return response.ok ? response.text() : known;
   }
 
   /** The server or group where a client has asked this, or null: all together. A request of a

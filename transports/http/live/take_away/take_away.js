@@ -24,7 +24,7 @@ export function copies(messages, chosen, textOf, urlOf, needsToken) {
 
 function copier(name, words) {
   const element = button(name, async () => {
-    element.textContent = await copy(words()) ? "copied" : "not copied";
+    element.textContent = await copy(await words()) ? "copied" : "not copied";
     setTimeout(() => {
       element.textContent = name;
     }, DONE);

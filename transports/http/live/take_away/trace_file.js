@@ -71,16 +71,17 @@ function recordOf(line) {
     id: ["string", "number"].includes(typeof said.id) || said.id?.rawJSON ? said.id : null,
     call: Number.isSafeInteger(said.call) ? said.call : null,
     size: Number.isFinite(said.size) ? said.size : said.text.length, cut: said.cut === true,
-    failed: said.failed === undefined ? hasFailed(said.text) : said.failed === true} : null;
+    failed: said.failed === true, ...(said.failed === undefined ? foundIn(said.text) : {})} : null;
 }
 
-/** Older traces do not say so. */
-function hasFailed(text) {
+/** What older traces do not tell: whether an answer is an error, and what a request names. */
+function foundIn(text) {
   try {
-    const {error, result} = JSON.parse(text);
-    return error !== undefined || result?.isError === true;
+    const {error, result, params} = JSON.parse(text), name = params?.name ?? params?.uri;
+    return {failed: error !== undefined || result?.isError === true,
+            name: typeof name === "string" ? name : null};
   } catch {
-    return false;
+    return {};  // it was cut
   }
 }
 
