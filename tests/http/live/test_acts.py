@@ -31,9 +31,10 @@ def test_a_server_is_started_again_and_stopped_and_the_file_of_the_config_stays(
 def test_only_a_page_of_this_origin_may_act_and_only_with_a_post_and_the_token(start_router,
                                                                                tmp_path):
     (tmp_path / "token").write_text("s3cret")
-    running = start_router({"fake": fake()}, "--token-file", str(tmp_path / "token"))
+    running = start_router({"fake": fake()}, "--token-file", str(tmp_path / "token"),
+                           "--allow-origin", "https://app.example")
     key, port = {"Authorization": "Bearer s3cret"}, running.url.rsplit(":", 1)[1]
-    for headers in ({}, {"Origin": "null"}, {"Origin": "http://evil.example"},
+    for headers in ({}, {"Origin": "null"}, {"Origin": "https://app.example"},
                     {"Origin": "http://127.0.0.1:1"}, {"Origin": f"http://localhost:{port}"},
                     {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"},
                     {"Sec-Fetch-Site": "none"}):

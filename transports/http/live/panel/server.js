@@ -9,6 +9,8 @@ import {clockTime, make, outside, shorten} from "../text.js";
 const ALL = "";         // all servers together
 const SHOWN_LINES = 300;
 const SOON = 300;       // milliseconds: lists of one server change together
+const RECENT = 60_000, LONGEST = 30_000;    // milliseconds: see _listSoon
+const UP = new Set(["running", "resting", "not needed"]);
 const $ = (id) => document.getElementById(`server-${id}`);
 
 export class ServerPanel {
@@ -20,6 +22,7 @@ export class ServerPanel {
     this._last = 0;         // the number of the last of them
     this._run = null;       // of the router
     this._key = null;       // what is shown was listed when its servers were so
+    this._listed = [];      // when that was lately done
     $("close").addEventListener("click", () => this.close());
     $("panel").addEventListener("keydown", (event) => {
       if (event.key === "Escape") this.close();
@@ -32,7 +35,7 @@ export class ServerPanel {
     document.getElementById("try-panel").hidden = true;
     $("panel").hidden = false;
     $("name").value = name ?? ALL;
-    this._key = null;
+    [this._key, this._listed] = [null, []];
     $("cost").replaceChildren();
     $("offers").replaceChildren();
     this._draw();
@@ -112,20 +115,30 @@ export class ServerPanel {
     if (atEnd) list.scrollTop = list.scrollHeight;
   }
 
+  /** List what there is now, if that may have changed. Whoever lists is a client, for whom a server
+   * that has failed is started again: so we do so of those that are up, and less and less often. */
   _listSoon() {
-    const key = JSON.stringify([$("name").value, this._servers().map((server) => [
-      server.name, server.state, server.pid, server.tools, server.prompts, server.resources,
-      server.revision])]);
+    const up = this._servers().filter((server) => UP.has(server.state));
+    const key = JSON.stringify([$("name").value, up.map((server) => [
+      server.name, server.tools, server.prompts, server.resources, server.revision])]);
     if (key === this._key) return;
     this._key = key;
     clearTimeout(this._timer);
-    this._timer = setTimeout(() => this._list(key), SOON);
+    if (!up.length) {
+      $("cost").replaceChildren();
+      $("offers").replaceChildren();
+      return;
+    }
+    this._listed = this._listed.filter((when) => when > performance.now() - RECENT);
+    this._timer = setTimeout(() => this._list(key),
+                             Math.min(LONGEST, SOON * 2 ** this._listed.length));
   }
 
   /** As any client sees it: through a session that is over when all is listed. */
   async _list(key) {
     const name = $("name").value, at = name || null, session = new Session(at);
     let lists = null;
+    this._listed.push(performance.now());
     try {
       await session.begin();
       lists = await session.lists();

@@ -14,12 +14,13 @@ const ALL = "";     // all servers together
 const KINDS = {tools: "Tools", prompts: "Prompts", resources: "Resources",
                templates: "Resource templates"};
 const METHODS = {"tools/call": "tools", "prompts/get": "prompts", "resources/read": "resources"};
+const MANY = 15;    // of so many, the list can be narrowed
 const VERBS = {tools: "Call", prompts: "Get", resources: "Read", templates: "Read"};
 const $ = (id) => document.getElementById(`try-${id}`);
 
 /** Whether this message of a client can be tried again. */
 export function canBeTried(message) {
-  return message?.place === "from client" && message.kind === "request" && !message.cut
+  return message?.place === "from client" && message.kind === "request"
     && message.method in METHODS;
 }
 
@@ -29,7 +30,8 @@ export class Try {
     this._show = show;
     this._session = null;
     this._token = null;     // the progress token of the last call: only its messages have it
-    this._offers = [];      // [kind, item], as they stand in the list
+    this._all = [];         // [kind, item]: all that can be tried
+    this._offers = [];      // those that stand in the list
     this._wanted = null;    // what to choose and fill in once the list is there
     this._at = null;        // where the session is
     this._form = new Form($("fields"));
@@ -45,6 +47,7 @@ export class Try {
     $("roots").addEventListener("change", () => this._session?.say(
       "notifications/roots/list_changed").catch(() => {}));
     $("name").addEventListener("change", () => this._choose());
+    $("narrow").addEventListener("input", () => this._fill(this._all));
     $("form").addEventListener("submit", (event) => {
       event.preventDefault();
       this._run();
@@ -95,8 +98,16 @@ export class Try {
   }
 
   /** What a client has asked is tried again, as a client `at` the same server, group or all. */
-  again(message, at, run) {
-    const params = parse(message.text).params ?? {}, kind = METHODS[message.method];
+  again(text, at, run) {
+    let asked;
+    try {
+      asked = parse(text);
+    } catch {
+      this.open();
+      this._tell(new Error("This request was too long: not all of it is kept."));
+      return;
+    }
+    const {method, params = {}} = asked, kind = METHODS[method];
     this.open({at, kind, run, name: kind === "resources" ? params.uri : params.name,
                given: kind === "resources" ? {} : params.arguments ?? {}});
   }
@@ -150,9 +161,14 @@ export class Try {
   }
 
   /** These are there to be chosen. What was chosen before stays, and what was typed for it. */
-  _fill(offers) {
-    const before = this._chosen();
-    this._offers = offers;
+  _fill(all) {
+    const before = this._chosen(), part = $("narrow").value.trim().toLowerCase();
+    if (this._wanted) $("narrow").value = "";
+    const isNarrow = part && !this._wanted;
+    const offers = isNarrow ? all.filter(
+      ([kind, item]) => nameOf(kind, item).toLowerCase().includes(part)) : all;
+    [this._all, this._offers] = [all, offers];
+    $("narrow").hidden = all.length < MANY;
     const groups = Object.entries(KINDS).map(([kind, title]) => {
       const group = make("optgroup");
       group.label = title;
@@ -170,10 +186,16 @@ export class Try {
     } else {
       this._choose();
     }
-    if (!offers.length && this._session) this._tell("There is nothing to try here.");
+    if (!offers.length && this._session) {
+      this._tell(isNarrow ? "Nothing has this in its name." : "There is nothing to try here.");
+    }
   }
 
   _chooseWanted() {
+    if (this._offers.length < this._all.length) {
+      this._fill(this._all);    // with what is wanted, and so with all
+      return;
+    }
     const {kind, name, given, run, status, answer, failed} = this._wanted;
     this._wanted = null;
     let at = this._find(kind, name), filled = given;

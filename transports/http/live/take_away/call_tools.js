@@ -9,7 +9,7 @@ import {button} from "../text.js";
 const MOST_SESSIONS = 2000;
 
 export class CallTools {
-  /** again(message, at, run) tries a request again, now if `run`, else when it has been edited. */
+  /** again(text, at, run) tries a request again, now if `run`, else when it has been edited. */
   constructor(box, again) {
     this._box = box;
     this._again = again;
@@ -46,12 +46,11 @@ export class CallTools {
       return;
     }
     const at = request ? this._placeOf(request, call) : null;
-    const tries = canBeTried(request) ? [
-      button("Try again", () => this._again(request, at, true)),
-      button("Edit", () => this._again(request, at, false))] : [];
-    this._box.replaceChildren(...tries, copies(
-      call ? call.messages : [message], message, (one) => this._wholeOf(one, textOf),
-      () => `${this._url}/${pathOf(at)}`, hasToken()));
+    const whole = (one) => this._wholeOf(one, textOf);
+    const tries = canBeTried(request) ? [["Try again", true], ["Edit", false]].map(
+      ([name, run]) => button(name, async () => this._again(await whole(request), at, run))) : [];
+    this._box.replaceChildren(...tries, copies(call ? call.messages : [message], message, whole,
+                                               `${this._url}/${pathOf(at)}`, hasToken()));
   }
 
   /** All of a message that was cut, or what there is of it. */

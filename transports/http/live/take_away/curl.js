@@ -13,13 +13,14 @@ const NAMED = {"tools/call": "name", "prompts/get": "name", "resources/read": "u
 
 /** Whether there is such a command for this message. */
 export function hasCurl(message) {
-  return message?.place === "from client" && message.kind === "request" && !message.cut
+  return message?.place === "from client" && message.kind === "request"
     && message.method in NAMED;
 }
 
-/** `url` is where it goes; `needsToken`, whether the router wants one, which is not shown. */
-export function curl(message, url, needsToken) {
-  const {id, method, params = {}} = parse(message.text);
+/** `text` is the request, which goes to this URL; `needsToken`, whether the router wants a token,
+ * which is not shown. Throws an Error if the request was cut off. */
+export function curl(text, url, needsToken) {
+  const {id, method, params = {}} = parse(text);
   const {_meta, ...rest} = params;
   const isModern = _meta && `${META}protocolVersion` in _meta;
   const body = {jsonrpc: "2.0", id, method, params: {...rest, _meta: isModern ? _meta : {

@@ -8,15 +8,14 @@ import {button, make, outside} from "../text.js";
 const DONE = 1500;  // milliseconds for which a button says that it has copied
 
 /** The buttons for what is open: a call's messages, of which one may be chosen. textOf(message) is
- * all of its text that is known; urlOf(message), where it was asked; `needsToken`, whether the
- * router wants one. */
-export function copies(messages, chosen, textOf, urlOf, needsToken) {
+ * a promise of its text; `url` is where it was asked; `needsToken`, whether the router wants one. */
+export function copies(messages, chosen, textOf, url, needsToken) {
   const request = messages.find((one) => one.place === "from client" && one.kind === "request");
   const answer = messages.findLast((one) => one.place === "to client" && one.kind === "response");
   const kinds = [["request", request, textOf], ["answer", answer, textOf],
                  ["message", [request, answer].includes(chosen) ? null : chosen, textOf],
                  ["curl", hasCurl(request) ? request : null,
-                  (one) => curl(one, urlOf(one), needsToken)]];
+                  async (one) => curl(await textOf(one), url, needsToken)]];
   return make("span", "copies", "copy ", ...kinds.filter(([, message]) => message).map(
     ([name, message, words]) => copier(name, () => words(message))),
     copier("trace", () => messages.map((one) => `${traceLine(one)}\n`).join("")));
@@ -24,7 +23,11 @@ export function copies(messages, chosen, textOf, urlOf, needsToken) {
 
 function copier(name, words) {
   const element = button(name, async () => {
-    element.textContent = await copy(await words()) ? "copied" : "not copied";
+    try {
+      element.textContent = await copy(await words()) ? "copied" : "not copied";
+    } catch {
+      element.textContent = "not kept whole";
+    }
     setTimeout(() => {
       element.textContent = name;
     }, DONE);
@@ -53,6 +56,7 @@ async function copy(text) {
 
 /** Save these messages as a file of --trace. */
 export function save(messages) {
+  if (!messages.length) return;
   const link = make("a"), lines = messages.map((message) => `${traceLine(message)}\n`);
   link.href = URL.createObjectURL(new Blob(lines, {type: "application/jsonl"}));
   link.download = `mcp-router-${new Date().toISOString().slice(0, 19).replace(/\D/g, "-")}.jsonl`;

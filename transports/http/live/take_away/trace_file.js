@@ -86,9 +86,12 @@ function foundIn(text) {
 }
 
 async function* linesOf(file) {
+  const reader = file.stream().pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
-  for await (const piece of file.stream().pipeThrough(new TextDecoderStream())) {
-    const lines = (rest + piece).split("\n");
+  for (;;) {
+    const {value, done} = await reader.read();
+    if (done) break;
+    const lines = (rest + value).split("\n");
     rest = lines.pop();
     if (rest.length > LONGEST) throw new Error(`${file.name} is no file of --trace.`);
     yield* lines;
