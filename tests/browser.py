@@ -122,6 +122,11 @@ class LivePage:
             (SCREENSHOTS / name).write_bytes(png)
         assert (SCREENSHOTS / name).stat().st_size < 150_000
 
+    def heap(self):
+        """The bytes that its scripts use."""
+        self._tell("HeapProfiler.collectGarbage")
+        return self._tell("Runtime.getHeapUsage")["usedSize"]
+
     def end(self):
         try:
             complaints = [entry["message"] for entry in self.driver.get_log("browser")

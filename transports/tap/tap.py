@@ -73,7 +73,8 @@ class Tap:
         self._visitors = {}         # see `visitors`, the oldest first
 
     def from_client(self, session, message):
-        self._meet(session, message)
+        if session.is_brief or not self._clients.get(session.name):
+            self._meet(session, message)
         self._take(FROM_CLIENT, session.name, message, session=session.name)
 
     def to_client(self, name, message, data):
@@ -102,10 +103,9 @@ class Tap:
         info = session.client_info or dig(message, "params", "clientInfo")
         name = _brief(dig(info, "name"))
         with self._changed:
-            if self._clients.get(session.name) != name:
-                self._clients[session.name] = name
-                if len(self._clients) > MOST_CLIENTS:
-                    del self._clients[next(iter(self._clients))]
+            self._clients[session.name] = name
+            if len(self._clients) > MOST_CLIENTS:
+                del self._clients[next(iter(self._clients))]
             if session.is_brief:
                 self._visitors.pop(name, None)
                 self._visitors[name] = time.monotonic(), session.transport, session.version, info

@@ -407,6 +407,7 @@ def test_long_messages_take_no_more_than_sixteen_megabytes(any_page):
         import("./live/live.js").then(({view}) => done(
           [view.all().reduce((sum, one) => sum + one.text.length, 0), view.all().length]))""")
     assert size <= 16 * 2**20 and 1000 < shown < 4500
+    assert page.heap() < 80 * 2**20
 
 
 def test_it_follows_the_newest_and_says_how_many_are_new_when_it_does_not(any_page):
