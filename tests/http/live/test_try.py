@@ -63,6 +63,7 @@ def test_a_tool_is_tried_through_a_session_of_the_page(start_router, open_page,
     run(page)
     assert page.wait_for("#try-answer", "passed") == "0.1 seconds have passed."
     assert page.wait_for("#try-status", r"^The answer, after \d+(\.\d)? ms:$")
+    page.wait_for("#calls .status", "ok")
     page.screenshot("try-a-tool.png")
     page.find("#try-show").click()
     page.wait_for("#details", "Answered after")
