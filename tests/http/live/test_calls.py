@@ -402,7 +402,7 @@ def add_calls(page, many, text="hi", first=10_000):
                 ["to server", "request", {method: "tools/call", params: {name: "do"}}],
                 ["to client", "response", {result: {content: [{type: "text", text}]}}]]) {
               n += 1;
-              batch.push({...before, n, time: before.time + at / 1000, place, kind,
+              batch.push({...before, n, time: before.time + (at + 1) / 1000, place, kind,
                           call: first + at, id: first + at, method: "tools/call", name: "any__do",
                           client: "Ada's editor", server: place === "to server" ? "any" : null,
                           failed: false, cut: false, size: 50,
