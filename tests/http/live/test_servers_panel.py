@@ -125,8 +125,15 @@ def test_what_it_offers_follows_its_changes(start_router, open_page):
 def test_all_servers_together_and_groups_are_compared_by_what_they_cost(start_router, open_page,
                                                                         timekeeper):  # noqa: F811
     running = start_router({"time": timekeeper, "fake": fake()}, groups={"work": ["time"]})
-    page = look_inside(open_page(running), "group work")
+    page = open_page(running)
+    page.wait_for("#connection", "^connected")
+    client = Http(running)
+    client.post(client.call(1, "fake__echo", text="hi"))
+    look_inside(page, "group work")
     page.wait_for("#server-cost", "^3 tools cost a model")
+    page.click("#server-offers summary", "^time__wait ")
+    page.wait_for("#server-offers details[open]", "Its arguments")
+    page.screenshot("servers.png")
     page.choose("#server-name", "all servers together")
     page.wait_for("#server-cost", "^14 tools")
     assert [text.split(",")[0] for text in page.texts("#server-cost li")] == [

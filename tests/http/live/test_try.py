@@ -11,7 +11,12 @@ from selenium.webdriver.support.ui import Select
 from processes import ROOT, fake
 from streamable_by_hand import Http
 
-SDK = {"command": sys.executable, "args": [str(ROOT / "tests" / "sdk_server.py"), "legacy"]}
+
+def sdk(era):
+    return {"command": sys.executable, "args": [str(ROOT / "tests" / "sdk_server.py"), era]}
+
+
+SDK = sdk("legacy")
 
 
 def open_try(page):
@@ -58,6 +63,7 @@ def test_a_tool_is_tried_through_a_session_of_the_page(start_router, open_page,
     run(page)
     assert page.wait_for("#try-answer", "passed") == "0.1 seconds have passed."
     assert page.wait_for("#try-status", r"^The answer, after \d+(\.\d)? ms:$")
+    page.wait_for("#calls .status", "ok")
     page.screenshot("try-a-tool.png")
     page.find("#try-show").click()
     page.wait_for("#details", "Answered after")
@@ -235,8 +241,9 @@ def test_what_has_schemas_in_schemas_has_a_skeleton_to_fill_in(start_router, ope
     assert first_json_in(page.wait_for("#try-answer", "mon")) == given
 
 
-def test_what_servers_ask_is_answered_in_forms(start_router, open_page):
-    page = open_try(open_page(start_router({"sdk": SDK})))
+@pytest.mark.parametrize("era", ["legacy", "modern"])
+def test_what_servers_ask_is_answered_in_forms(start_router, open_page, era):
+    page = open_try(open_page(start_router({"sdk": sdk(era)})))
     page.find("#try-settings summary").click()
     page.find("#try-roots").send_keys("file:///home/ada\n", Keys.TAB)
     choose(page, "sdk__ask")

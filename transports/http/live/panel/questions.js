@@ -16,6 +16,7 @@ export class Questions {
   constructor(box, roots) {
     this._box = box;
     this._roots = roots;
+    this._open = new Map();     // form → what ends its question
   }
 
   /** A promise of {result} or {error}; `back` is kept when the server takes the question back. */
@@ -30,11 +31,14 @@ export class Questions {
     }
     if (this._box.children.length >= MOST) return Promise.resolve(REJECTED);
     return new Promise((resolve) => {
-      const form = formFor(params, (said) => {
+      const done = (said) => {
         form.remove();
+        this._open.delete(form);
         resolve(said);
-      });
-      back.then(() => form.remove());
+      };
+      const form = formFor(params, done);
+      this._open.set(form, done);
+      back.then(() => done(null));
       this._box.append(form);
       form.scrollIntoView({block: "nearest"});
       form.querySelector("input, textarea, select, button").focus();
@@ -43,7 +47,7 @@ export class Questions {
 
   /** Nobody waits for answers any more. */
   clear() {
-    this._box.replaceChildren();
+    for (const done of this._open.values()) done(REJECTED);
   }
 }
 

@@ -34,7 +34,6 @@ export class Session {
     [this._asked, this._changed, this._lost] = [asked, changed, lost];
     this._ids = 0;
     this._stream = null;        // an AbortController while its own stream is open
-    this._cancel = null;        // takes back the request that was sent last
     this._headers = {"Content-Type": "application/json",
                      "Accept": "application/json, text/event-stream"};
   }
@@ -53,46 +52,45 @@ export class Session {
   async lists() {
     const kinds = Object.keys(LISTS).filter(
       (kind) => this._offered[kind === "templates" ? "resources" : kind]);
-    const lists = await Promise.all(kinds.map((kind) => this._list(kind)));
+    const lists = await Promise.allSettled(kinds.map((kind) => this._list(kind)));
+    const failed = lists.find(({reason}) => reason);    // what one list lacks, another may have
+    if (failed && lists.every(({reason}) => reason)) throw failed.reason;
     return {tools: [], prompts: [], resources: [], templates: [],
-            ...Object.fromEntries(kinds.map((kind, at) => [kind, lists[at]]))};
+            ...Object.fromEntries(kinds.map((kind, at) => [kind, lists[at].value ?? []]))};
   }
 
   async _list(kind) {
     const found = [], [method, key] = LISTS[kind];
     let cursor;
-    try {
-      do {
-        const page = await this.request(method, cursor === undefined ? {} : {cursor});
-        found.push(...(Array.isArray(page[key]) ? page[key] : []));
-        cursor = page.nextCursor;
-      } while (cursor && found.length < MOST_LISTED);
-    } catch (problem) {
-      if (kind !== "templates") throw problem;  // some servers have resources, but not this list
-    }
+    do {
+      const page = await this.request(method, cursor === undefined ? {} : {cursor});
+      found.push(...(Array.isArray(page[key]) ? page[key] : []));
+      cursor = page.nextCursor;
+    } while (cursor && found.length < MOST_LISTED);
     return found.filter((item) => item && typeof (item.name ?? item.uri) === "string");
   }
 
-  /** The result of a request. Throws an Error with the words of the one that came instead. */
-  async request(method, params, onProgress = () => {}) {
+  /** The result of a request. Throws an Error with the words of the one that came instead.
+   * `progress(params)` hears of its progress, and begun(cancel) gets what takes it back. */
+  async request(method, params, more = {}) {
     try {
-      return await this._request(method, params, onProgress);
+      return await this._request(method, params, more);
     } catch (problem) {
       if (!(problem instanceof SessionEnded) || method === "initialize") throw problem;
       await this.begin();
-      return this._request(method, params, onProgress);
+      return this._request(method, params, more);
     }
   }
 
-  async _request(method, params, onProgress) {
+  async _request(method, params, {progress: onProgress = () => {}, begun = () => {}}) {
     const id = this._ids += 1;
     let isCancelled = false;
     const taken = new Promise((_resolve, reject) => {
-      this._cancel = () => {
+      begun(() => {
         isCancelled = true;
         reject(new Cancelled());
-        return this.say("notifications/cancelled", {requestId: id, reason: "cancelled"});
-      };
+        this.say("notifications/cancelled", {requestId: id, reason: "cancelled"}).catch(() => {});
+      });
     });
     const answered = this._answer(id, {id, method, params}, onProgress).catch((problem) => {
       throw isCancelled ? new Cancelled() : problem;
@@ -114,11 +112,6 @@ export class Session {
       return heard.result;
     }
     throw new Error("The connection broke before the answer came.");
-  }
-
-  /** Take back the request that was sent last. */
-  cancel() {
-    return this._cancel?.();
   }
 
   async say(method, params) {

@@ -55,7 +55,7 @@ export class Try {
     $("form").addEventListener("keydown", (event) => {
       if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) $("form").requestSubmit();
     });
-    $("cancel").addEventListener("click", () => this._session.cancel()?.catch(() => {}));
+    $("cancel").addEventListener("click", () => this._cancel());
     $("show").addEventListener("click", () => {
       if (matchMedia("(max-width: 700px)").matches) this.close();
       this._show((message) => contentOf(message)?.params?._meta?.progressToken === this._token);
@@ -261,8 +261,11 @@ export class Try {
     this._work(true);
     const begun = performance.now(), ticking = setInterval(() => this._tick(begun), 1000);
     try {
-      const result = await session.request(...requestFor(kind, item, given, token),
-                                           (progress) => this._progress(progress));
+      const result = await session.request(...requestFor(kind, item, given, token), {
+        progress: (params) => this._progress(params),
+        begun: (cancel) => {
+          this._cancel = cancel;
+        }});
       one.failed = Boolean(result.isError);
       one.answer = {result};
       one.status = `${one.failed ? "The tool says that it failed" : "The answer"}, after ${
