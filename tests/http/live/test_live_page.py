@@ -118,6 +118,9 @@ def test_the_token_is_asked_for_and_kept_in_memory_only(start_router, open_page,
             page.wait_for("#token .problem", "does not know this token")
     page.wait_for("#connection", "^connected")
     page.wait_for("#servers .card", "running")
+    assert page.find("#client-token").is_displayed()
+    config = json.loads(page.find("#client-config").text)
+    assert config["mcpServers"]["router"]["headers"] == {"Authorization": "Bearer THE-TOKEN"}
     stored = page.driver.execute_script(
         "return [document.cookie, localStorage.length, sessionStorage.length]")
     assert stored == ["", 0, 0]

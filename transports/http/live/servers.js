@@ -167,9 +167,10 @@ function process(one) {
 }
 
 function lookOfSession(card, session, only) {
-  title(card, session.name, make("span", "transport", session.transport),
-        () => only("session", session.name));
-  const facts = [told(session.client), session.revision && outside(session.revision),
+  const {name, version} = session.client ?? {};
+  title(card, [name, version].filter(Boolean).join(" ") || session.name,
+        make("span", "transport", session.transport), () => only("session", session.name));
+  const facts = [session.modern ? "has no session" : outside(session.name), session.revision && outside(session.revision),
                  session.surface ? ["sees ", outside(session.surface)] : "sees all servers",
                  asked(session.capabilities),
                  session.callsInFlight && `${session.callsInFlight} in flight`,
@@ -183,10 +184,10 @@ function title(card, name, word, act) {
   const head = card.querySelector(".head");
   if (!head.firstChild) {
     const filter = button("", act);
-    filter.append(outside(shorten(name, SHORT)));
     filter.title = "show its messages only";
     head.append(filter, word);
   }
+  head.firstChild.replaceChildren(outside(shorten(name, SHORT)));
   head.lastChild.replaceWith(word);
 }
 

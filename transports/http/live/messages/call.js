@@ -39,6 +39,11 @@ export class Call {
     return this.asked !== null && this.end === null;
   }
 
+  /** Whether it is made to stay open: a client hears through it what has changed. */
+  get lasts() {
+    return this.method === "subscriptions/listen";
+  }
+
   /** Who has to do something next. */
   get holder() {
     return this._atClient.size ? "client" : this._open.size ? "router"
@@ -51,7 +56,7 @@ export class Call {
   }
 
   get isSlow() {
-    return !this.isOpen && this.lost === null && this.took - this.spent.client >= SLOW;
+    return !this.isOpen && !this.lasts && this.lost === null && this.took - this.spent.client >= SLOW;
   }
 
   get hasFailed() {
@@ -61,6 +66,7 @@ export class Call {
   /** A word or two. */
   get status() {
     if (this.lost !== null) return "no answer";
+    if (this.isOpen && this.lasts) return "listens";
     if (this.isOpen) return this._atClient.size ? "asks the client" : "under way";
     if (this.error === "tool") return "failed";
     if (this.error !== null) return `error ${this.error}`;

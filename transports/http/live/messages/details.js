@@ -26,14 +26,13 @@ export class Details {
     return !$("details").hidden;
   }
 
-  /** run: of the router, which may still have what was cut. */
-  open(entry, message, run) {
+  open(entry, message) {
     if (this.entry !== entry) {
       this._sections.clear();
       $("details-body").replaceChildren();
       $("details").scrollTop = 0;
     }
-    [this.entry, this.message, this._run] = [entry, message, run];
+    [this.entry, this.message] = [entry, message];
     $("details").hidden = false;
     this.draw();
   }
@@ -96,6 +95,9 @@ export class Details {
 
   /** What is said of a message that was cut; it is fetched if it is not too long for that. */
   _cut(message, whole) {
+    if (message.run === "a file") {
+      return make("p", "quiet", `The file has the first part of ${bytes(message.size)}.`);
+    }
     if (whole instanceof Error) return outside(whole.message, "problem", "p");
     if (whole === undefined && message.size <= FETCHED) this._fetch(message);
     return make("p", "quiet", `The first part of ${bytes(message.size)}. `,
@@ -106,8 +108,7 @@ export class Details {
     if (this._whole.has(message)) return;
     this._whole.set(message, null);
     try {
-      const response = await ask(`live/whole/${encodeURIComponent(message.run ?? this._run)}/${
-        message.n}`);
+      const response = await ask(`live/whole/${encodeURIComponent(message.run)}/${message.n}`);
       const text = await response.text();
       this._whole.set(message, response.ok ? text : new Error(text.trim()));
     } catch (problem) {

@@ -89,7 +89,7 @@ export class History {
         call.lose("its client has left, or the answer could not be shown");
       }
     }
-    return found.filter((call) => call.isOpen);
+    return found.filter((call) => call.isOpen && !call.lasts);
   }
 
   /** No answer will be seen of any call under way. */
@@ -99,6 +99,7 @@ export class History {
 
   _add(message) {
     message.version = 0;
+    message.run ??= this._run;
     this.all.push(message);
     this._size += message.text.length;
     if (message.call === null || message.call === undefined) return;

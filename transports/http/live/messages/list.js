@@ -16,7 +16,7 @@ export class List {
     this._entries = [];
     this._drawn = new Map();  // entry → {element, version}
     this._follows = true;
-    this._seen = null;  // the last entry that was there when the end was seen
+    this._seen = 0;  // the time of the last entry when the end was seen
     this._top = null;  // the first entry in sight, and how much of it is above
     this.chosen = null;
     this._space = document.createElement("li");
@@ -73,7 +73,7 @@ export class List {
 
   draw() {
     const element = this._element, entries = this._entries;
-    if (element.hidden) return;
+    if (!element.clientHeight) return;  // it is not shown
     this._space.style.height = `${entries.length * this._height}px`;
     if (this._follows) element.scrollTop = element.scrollHeight;
     else if (this._top) this._restore();
@@ -116,11 +116,10 @@ export class List {
     const at = Math.floor(this._element.scrollTop / this._height);
     this._top = this._entries[at] && {entry: this._entries[at],
                                       above: this._element.scrollTop - at * this._height};
-    if (this._follows || this._isAtEnd()) this._seen = this._entries.at(-1) ?? null;
-    // Entries are in order: those behind the last one that was seen are new.
-    const newer = this._seen ? this._entries.length - 1 - this._entries.lastIndexOf(this._seen)
-      : this._entries.length;
-    this._newer.hidden = newer === 0 || newer > this._entries.length - 1;
+    if (this._follows || this._isAtEnd()) this._seen = this._entries.at(-1)?.time ?? this._seen;
+    let newer = 0;  // the one that was seen last may be gone, or not listed now: its time tells
+    while (newer < this._entries.length && this._entries.at(-1 - newer).time > this._seen) newer += 1;
+    this._newer.hidden = newer === 0;
     this._newer.textContent = `${newer.toLocaleString("en")} new ↓`;
   }
 

@@ -38,7 +38,7 @@ function wordOf(call) {
 /** How long it has taken until now. */
 export function tick(element, call) {
   const box = element.querySelector(".took");
-  if (box) box.textContent = milliseconds(call.took);
+  if (box) box.textContent = call.isOpen && call.lasts ? "" : milliseconds(call.took);
 }
 
 function messageRow(message) {

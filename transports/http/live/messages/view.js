@@ -100,7 +100,7 @@ export class View {
     }
     const call = entry.isCall ? entry : entry.belongs ?? null;
     const message = entry.isCall ? null : entry;
-    this.details.open(call ?? message, message, this.history.run);
+    this.details.open(call ?? message, message);
     this._mark(call, message);
     this._tell();
   }
