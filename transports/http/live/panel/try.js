@@ -154,7 +154,9 @@ export class Try {
   /** Its lists have changed; three lists of one server change together. */
   _listSoon(session) {
     clearTimeout(this._timer);
-    this._timer = setTimeout(() => this._list(session).catch((problem) => this._tell(problem)), 200);
+    this._timer = setTimeout(() => this._list(session).catch((problem) => {
+      if (this._session === session) this._tell(problem);
+    }), 200);
   }
 
   async _list(session) {
