@@ -114,7 +114,8 @@ function fact(name, value) {
 }
 
 function block(name, said) {
-  const shown = make("pre", "", visible(shorten(said, MOST), "\n\t"));
+  const lines = shorten(said, MOST).replaceAll("\r\n", "\n");
+  const shown = make("pre", "", visible(lines, "\n\t"));
   shown.dir = "auto";
   const more = said.length > MOST ? make("p", "quiet", `${bytes(said.length)} in all.`) : "";
   return make("div", "part", name ? outside(shorten(name, 200), "label") : "", shown, more);
