@@ -97,8 +97,7 @@ def _log_line(life, message, params):
     if (session.log_level and level in LOG_LEVELS
             and LOG_LEVELS.index(level) < LOG_LEVELS.index(session.log_level)):
         return
-    call = life.upstream.sole_call(session)
-    if call:
+    if call := life.upstream.sole_call(session):
         session.when_ready(call.send, message)
     else:
         session.send(message)
