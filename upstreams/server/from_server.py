@@ -127,5 +127,4 @@ _ROUTES = {
     "notifications/message": _log_line,
     "notifications/resources/updated": _updated,
     "notifications/cancelled": _cancelled,
-    "notifications/tasks/status": _task_status,
-}
+    "notifications/tasks/status": _task_status}
