@@ -164,7 +164,7 @@ class LivePage:
             if self._router.logins:
                 server["login"] = self._router.logins.mends(name, server["lastError"])
             if self._router.by_hand and self._router.by_hand.is_stopped(name):
-                server["state"] = "stopped"
+                server.update(state="stopped", outlook=None)    # why, it says itself
         sessions = self._router.sessions.all()
         return {"servers": servers, "groups": self._router.groups,
                 "canAct": self._router.by_hand is not None,

@@ -59,7 +59,9 @@ export function cards(only, look) {
     },
     log(lines) {
       const bad = lines.filter((line) => line.level === "error");
-      for (const {server, text} of bad) ends.set(server, text.replace(/^.* is not running: /, ""));
+      for (const {server, text} of bad) {
+        ends.set(server, text.replace(/^.* is not running: /, "").replace(/; it is [^;]*$/, ""));
+      }
       if (bad.length) draw();
     },
   };

@@ -77,7 +77,10 @@ export class Session {
       return await this._request(method, params, more);
     } catch (problem) {
       if (!(problem instanceof SessionEnded) || method === "initialize") throw problem;
-      await this.begin();
+      this._anew ??= this.begin().finally(() => {     // once, for all requests that found it so
+        this._anew = null;
+      });
+      await this._anew;
       return this._request(method, params, more);
     }
   }
@@ -163,11 +166,13 @@ export class Session {
   }
 
   async _post(message) {
-    const response = await ask(this._path, {
+    const id = this._headers["Mcp-Session-Id"], response = await ask(this._path, {
       method: "POST", headers: this._headers, body: JSON.stringify({jsonrpc: "2.0", ...message})});
-    if (response.status === 404 && this._headers["Mcp-Session-Id"]) {
-      delete this._headers["Mcp-Session-Id"];
-      delete this._headers["Mcp-Protocol-Version"];
+    if (response.status === 404 && id) {
+      if (this._headers["Mcp-Session-Id"] === id) {   // else it has begun anew meanwhile
+        delete this._headers["Mcp-Session-Id"];
+        delete this._headers["Mcp-Protocol-Version"];
+      }
       throw new SessionEnded(await wordsOf(response));
     }
     if (!response.ok) throw new Error(await wordsOf(response));

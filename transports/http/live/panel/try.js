@@ -55,7 +55,7 @@ export class Try {
     $("form").addEventListener("keydown", (event) => {
       if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) $("form").requestSubmit();
     });
-    $("cancel").addEventListener("click", () => this._cancel());
+    $("cancel").addEventListener("click", () => this._cancel?.());
     $("show").addEventListener("click", () => {
       if (matchMedia("(max-width: 700px)").matches) this.close();
       this._show((message) => contentOf(message)?.params?._meta?.progressToken === this._token);
@@ -117,12 +117,16 @@ export class Try {
     document.getElementById("open-try").focus();
   }
 
-  /** The router is there again: it may be another one, with other servers. */
+  /** The router is there again: it may be another one, with other servers. The session finds out. */
   connected() {
-    if (this._session) this._begin();
+    if (this._session) this._listSoon(this._session);
   }
 
-  async _begin() {
+  _begin() {
+    this._ready = this._beginNow();
+  }
+
+  async _beginNow() {
     this._session?.end();
     const name = $("server").value, canBeAsked = $("asked").checked;
     const session = new Session(name === ALL ? null : name, {
@@ -243,8 +247,8 @@ export class Try {
   }
 
   async _run() {
-    const [kind, item] = this._chosen() ?? [], session = this._session;
-    if (!item || !session || this._running) return;
+    const [kind, item] = this._chosen() ?? [];
+    if (!item || this._running) return;
     let given;
     try {
       given = this._form.read();
@@ -259,9 +263,12 @@ export class Try {
     $("answer").hidden = true;
     this._tell("Calling…");
     this._work(true);
+    this._cancel = null;
     const begun = performance.now(), ticking = setInterval(() => this._tick(begun), 1000);
     try {
-      const result = await session.request(...requestFor(kind, item, given, token), {
+      await this._ready;
+      if (!this._session) throw new Error("There is no session with the router: try it again.");
+      const result = await this._session.request(...requestFor(kind, item, given, token), {
         progress: (params) => this._progress(params),
         begun: (cancel) => {
           this._cancel = cancel;
