@@ -226,7 +226,7 @@ def test_what_was_cut_is_fetched_whole_if_it_is_still_kept(any_page):
     page.open_call("1.9 MB")
     assert "The first part of 1.9 MB. Show all" in page.find("#details").text
     page.find("#details .side button").click()
-    page.wait_for("#details .side", "1.9 MB in all")
+    page.wait_for("#details .side", "Only the first 100,000 characters are shown")
     do(client, 3, result=says("z" * 10_000_000))
     page.open_call("9.5 MB")
     page.find("#details .side button").click()

@@ -89,7 +89,7 @@ function resource(one) {
 function text(name, said) {
   const isJson = said.length > 60 && /^\s*[[{]/.test(said) && !said.trim().includes("\n");
   return isJson ? block([name, "JSON, with lines of the page's own"].filter(Boolean).join(": "),
-                        indented(said)) : block(name, said);
+                        indented(said.slice(0, 2 * MOST))) : block(name, said);
 }
 
 function image(name, type, data) {
@@ -117,6 +117,7 @@ function block(name, said) {
   const lines = shorten(said, MOST).replaceAll("\r\n", "\n");
   const shown = make("pre", "", visible(lines, "\n\t"));
   shown.dir = "auto";
-  const more = said.length > MOST ? make("p", "quiet", `${bytes(said.length)} in all.`) : "";
+  const more = said.length > MOST ? make("p", "quiet", `Only the first ${
+    MOST.toLocaleString("en")} characters are shown. Copy it to have all.`) : "";
   return make("div", "part", name ? outside(shorten(name, 200), "label") : "", shown, more);
 }

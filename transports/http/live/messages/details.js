@@ -9,6 +9,7 @@ import {bytes, button, clockTime, contentOf, duration, indented, make, outside, 
         written} from "../text.js";
 import {nameOfClient} from "./filters.js";
 
+const SHOWN = 200_000;  // characters of a message as it was sent
 const FETCHED = 2 ** 20;  // bytes: what was cut, and is no longer, is fetched without being asked
 const $ = (id) => document.getElementById(id);
 
@@ -130,7 +131,8 @@ export class Details {
 
   _sent(message) {
     const where = message.process ?? message.server;
-    const text = make("pre", "json", indented(this.textOf(message)));
+    const said = this.textOf(message);
+    const text = make("pre", "json", indented(shorten(said, SHOWN)));
     text.dir = "auto";
     return make("section", "", make("h3", "", `As sent, ${clockTime(message.time)} ${message.place} `,
       outside([nameOfClient(message), message.session].filter(Boolean).join(", ")),
