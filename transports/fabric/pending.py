@@ -20,7 +20,6 @@ from .text import log
 
 BUG = INTERNAL_ERROR, "a bug in the router; its log says more"
 _NUMBER = re.compile(r"[\['\s]*([0-9]{1,18})(?:\.0)?['\s\]]*")
-WITHDRAWN = 30.0    # seconds in which a server may still work on what was withdrawn
 LATE_CALLS = 100    # of which it is remembered who asked, for what a server says too late
 
 
@@ -186,7 +185,8 @@ class PendingRequests:
         self._lock = threading.Lock()
         # protected by _lock:
         self._rows = {}
-        self._last_calls = {}   # weakref to who asked → (when, if it was brief and got its answer)
+        self._last_calls = {}   # weakref to who asked → (when, if brief, id when withdrawn)
+        self._answered = 0      # the latest id of a request that was answered
         self._closed = None     # the reason, once it is closed
 
     def add(self, message, reply_to, call=None):
@@ -205,8 +205,7 @@ class PendingRequests:
 
     def answer(self, response):
         """Send a response home. Returns its row; None if nobody waits."""
-        id = response["id"]
-        if row := self.take(ours(id) if isinstance(id, str) else id):
+        if row := self.take(ours(response["id"])):
             row.answer(whole(response))
         return row
 
@@ -244,10 +243,12 @@ class PendingRequests:
         with self._lock:
             row = self._rows.pop(our_id, None)
             if row and row.call:
+                self._answered = max(self._answered, 0 if is_withdrawn else our_id)
                 asker = weakref.ref(row.call.asker)
-                self._last_calls.pop(asker, None)
-                is_brief = getattr(row.call.asker, "is_brief", False) and not is_withdrawn
-                self._last_calls[asker] = time.monotonic() + WITHDRAWN * is_withdrawn, is_brief
+                is_brief = getattr(row.call.asker, "is_brief", False)
+                last = self._last_calls.pop(asker, (0, 0, 0))[2]
+                mark = next(self._ids) if is_withdrawn else last
+                self._last_calls[asker] = time.monotonic(), is_brief, mark
                 if len(self._last_calls) > LATE_CALLS:
                     del self._last_calls[next(iter(self._last_calls))]
             return row
@@ -278,14 +279,15 @@ class PendingRequests:
 
     def askers(self, seconds=0.0):
         """The sessions that have a call here, or had one that many seconds ago or less; all that
-        ever had, if none has one here. None stands for those that have ended since. A brief one
-        that got its answer is not suspected of what the next does."""
+        ever had, if none has one here. None stands for those that have ended since. A withdrawn
+        call counts until one that was asked later is answered; a brief one not beside the next."""
         moment, here = time.monotonic() - seconds, {call.asker for call in self.calls()}
         forgives = all(asker.is_brief for asker in here)
         with self._lock:
-            late = [asker for asker, (ended, is_brief) in self._last_calls.items()
-                    if not here or ended >= moment and not (is_brief and forgives)]
-        return {*here, *(asker() for asker in late)}
+            late = [asker for asker, (ended, is_brief, mark) in self._last_calls.items()
+                    if not here or mark > self._answered
+                    or ended >= moment and not (is_brief and forgives)]
+        return here.union(asker() for asker in late)
 
     def __len__(self):
         return len(self._rows)

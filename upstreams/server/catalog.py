@@ -24,8 +24,7 @@ LISTS = {
     "prompts/list": ("prompts", "prompts", "name"),
     "resources/list": ("resources", "resources", "uri"),
     "resources/templates/list": ("resources", "resourceTemplates", "uriTemplate"),
-    "tasks/list": ("tasks", "tasks", "taskId"),
-}
+    "tasks/list": ("tasks", "tasks", "taskId")}
 TOOLS, PROMPTS, RESOURCES, TEMPLATES, TASKS = LISTS
 LISTED = 2      # see Catalog.fits
 

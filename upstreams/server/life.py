@@ -39,8 +39,7 @@ NEXT = {
                CLOSED: CLOSING},    # we end it: there is no next life
     RUNNING: {LOST: FAILED, CLOSED: CLOSING},
     FAILED: {CLOSED: CLOSING},
-    CLOSING: {},
-}
+    CLOSING: {}}
 
 
 class Life:

@@ -164,7 +164,7 @@ class Pool(Waiting):
     def at_rest(self, upstream, message, reply_to, call):
         """A request for a process that rests, or comes back from there. A list is answered from
         memory; for anything else it comes back, unless that of its only session is about to. If
-        calls of the session run here, this waits as they do."""
+        calls of the session run here, this waits as they do. Raises Refused."""
         use, answer = upstream.use, _from_memory(upstream, message)
         if answer:
             reply_to.send(answer)
@@ -182,12 +182,13 @@ class Pool(Waiting):
             return
         with self.lock:
             own = use.server.of(next(iter(use.listeners))) if len(use.listeners) == 1 else None
-            if own and (own.wanted or own.upstream.state == STARTING):
-                use = own
+            use = own if own and (own.wanted or own.upstream.state == STARTING) else use
             settled = use.upstream.life.settled_gate    # of this life: the next may be over soon
             use.asks += 1
             self.want(use)
-        settled.do(self._back, use, ask)
+        if not settled.do(self._back, use, ask):
+            self._back(use, lambda: None)
+            raise Refused(SERVER_UNAVAILABLE, f'too many requests wait for "{upstream.name}"')
         self.changed()
 
     def _back(self, use, ask):

@@ -212,6 +212,30 @@ def test_an_error_has_its_code_its_words_and_its_data(any_page):
     assert "error -32042" in answer and '"why": [\n    "tired"' in answer and "no" in answer
 
 
+def test_an_answer_of_any_form_is_shown_and_harms_nothing(any_page):
+    page, client = any_page
+    hostile = "<img src=https://example.org/x onerror=alert(1)>"
+    answers = [{}, [], None, 7.0, hostile, {"content": 1.0}, {"content": {"type": 1.0}},
+               {"content": [None, 1.0, [], {"type": hostile, "x": hostile},
+                            {"type": "text", "text": hostile}, {"type": "text", "text": None},
+                            {"type": "image", "mimeType": 1.0, "data": []},
+                            {"type": "image", "mimeType": "image/png", "data": hostile},
+                            {"type": "image", "mimeType": hostile, "data": "AAAA"},
+                            {"type": "resource"}, {"type": "resource", "resource": {
+                                "uri": 1.0, "mimeType": 1.0, "blob": 7, "text": 1.0}}]},
+               {"contents": [None, {"uri": None}], "messages": [None, {"role": 1.0}]},
+               {"structuredContent": {"__proto__": 1.0, "toString": hostile, "at": [[[[]]]]}},
+               {"isError": 1.0, "content": "x", "resultType": "input_required",
+                "inputRequests": {"a": None, "b": {"method": 1.0, "params": {"messages": 1.0}}}}]
+    for id, answer in enumerate(answers):
+        do(client, f"id {id}", number=f"({id})", result=answer)
+        page.open_call(re.escape(f'"({id})"'))
+        page.wait_for("#details .side", re.escape(f"({id})"))
+        page.all("#details .step")[-1].click()
+        assert json.loads(page.find("#details .json").text)["id"]
+    assert page.all("img") == []
+
+
 def test_what_was_cut_is_fetched_whole_if_it_is_still_kept(any_page):
     page, client = any_page
     page.complaints_allowed = "404"
@@ -226,7 +250,7 @@ def test_what_was_cut_is_fetched_whole_if_it_is_still_kept(any_page):
     page.open_call("1.9 MB")
     assert "The first part of 1.9 MB. Show all" in page.find("#details").text
     page.find("#details .side button").click()
-    page.wait_for("#details .side", "1.9 MB in all")
+    page.wait_for("#details .side", "Only the first 100,000 characters are shown")
     do(client, 3, result=says("z" * 10_000_000))
     page.open_call("9.5 MB")
     page.find("#details .side button").click()

@@ -70,9 +70,9 @@ function asSent(value, context) {
   return context?.source && JSON.rawJSON ? JSON.rawJSON(context.source) : value;
 }
 
-/** A value as JSON on many lines. */
-export function written(value) {
-  return indented(JSON.stringify(value));
+/** A value as JSON on many lines, of which about `most` characters are written. */
+export function written(value, most = 200_000) {
+  return indented(shorten(JSON.stringify(value), most));
 }
 
 /** JSON text on many lines. It is not parsed, so that it may be cut off. */

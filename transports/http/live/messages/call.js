@@ -174,7 +174,8 @@ const HEARD = {
 
 /** Whether a modern client is asked to come back with answers. */
 export function asksForMore(message) {
-  return message.text.includes('"resultType":"input_required"')
+  return message.place === "to client" && message.kind === "response"
+    && message.text.includes('"resultType":"input_required"')
     && (contentOf(message)?.result?.resultType === "input_required" || message.cut);
 }
 

@@ -50,7 +50,7 @@ function resultOf(result, hasFailed) {
   if (!result || typeof result !== "object") return [...found, block("", written(result ?? null))];
   const {content, contents, messages, structuredContent, isError, _meta, ...rest} = result;
   const parts = [...list(content).map((one) => part(one)), ...list(contents).map(resource),
-                 ...list(messages).map((one) => part(one?.content, String(one?.role ?? "")))];
+                 ...list(messages).map((one) => part(one?.content, wordOf(one?.role, "")))];
   found.push(...parts.slice(0, MOST_BLOCKS));
   if (parts.length > MOST_BLOCKS) {
     found.push(make("p", "quiet", `${parts.length - MOST_BLOCKS} more parts are not drawn.`));
@@ -61,6 +61,11 @@ function resultOf(result, hasFailed) {
   delete rest.resultType;
   if (Object.keys(rest).length || !found.length) found.push(block("", written(rest)));
   return found;
+}
+
+/** A name that should be text, and may be anything. */
+export function wordOf(value, without) {
+  return typeof value === "string" ? value : value === undefined ? without : JSON.stringify(value);
 }
 
 function list(value) {
@@ -78,9 +83,9 @@ function part(one, role = "") {
 }
 
 function resource(one) {
-  const uri = String(one?.uri ?? "resource");
+  const uri = wordOf(one?.uri, "resource");
   if (typeof one?.text === "string") return text(uri, one.text);
-  if (IMAGES.test(one?.mimeType)) return image(uri, one.mimeType, one.blob);
+  if (IMAGES.test(wordOf(one?.mimeType, ""))) return image(uri, one.mimeType, one.blob);
   return typeof one?.blob === "string" ? fact(uri, sizeOf(one.mimeType, one.blob))
     : block(uri, written(one ?? null));
 }
@@ -89,11 +94,11 @@ function resource(one) {
 function text(name, said) {
   const isJson = said.length > 60 && /^\s*[[{]/.test(said) && !said.trim().includes("\n");
   return isJson ? block([name, "JSON, with lines of the page's own"].filter(Boolean).join(": "),
-                        indented(said)) : block(name, said);
+                        indented(said.slice(0, 2 * MOST))) : block(name, said);
 }
 
 function image(name, type, data) {
-  if (!IMAGES.test(type) || typeof data !== "string" || !/^[A-Za-z0-9+/=\s]*$/.test(data)) {
+  if (typeof type !== "string" || !IMAGES.test(type) || typeof data !== "string" || !/^[A-Za-z0-9+/=\s]*$/.test(data)) {
     return fact(name, sizeOf(type, data));
   }
   const picture = make("img");
@@ -114,8 +119,10 @@ function fact(name, value) {
 }
 
 function block(name, said) {
-  const shown = make("pre", "", visible(shorten(said, MOST), "\n\t"));
+  const lines = shorten(said, MOST).replaceAll("\r\n", "\n");
+  const shown = make("pre", "", visible(lines, "\n\t"));
   shown.dir = "auto";
-  const more = said.length > MOST ? make("p", "quiet", `${bytes(said.length)} in all.`) : "";
+  const more = said.length > MOST ? make("p", "quiet", `Only the first ${
+    MOST.toLocaleString("en")} characters are shown. Copy it to have all.`) : "";
   return make("div", "part", name ? outside(shorten(name, 200), "label") : "", shown, more);
 }

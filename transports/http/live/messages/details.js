@@ -3,12 +3,13 @@
 
 import {ask} from "../http.js";
 import {asksForMore} from "./call.js";
-import {contentsOf} from "./content.js";
+import {contentsOf, wordOf} from "./content.js";
 import {ladder} from "./ladder.js";
 import {bytes, button, clockTime, contentOf, duration, indented, make, outside, shorten, visible,
         written} from "../text.js";
 import {nameOfClient} from "./filters.js";
 
+const SHOWN = 200_000;  // characters of a message as it was sent
 const FETCHED = 2 ** 20;  // bytes: what was cut, and is no longer, is fetched without being asked
 const $ = (id) => document.getElementById(id);
 
@@ -130,7 +131,8 @@ export class Details {
 
   _sent(message) {
     const where = message.process ?? message.server;
-    const text = make("pre", "json", indented(this.textOf(message)));
+    const said = this.textOf(message);
+    const text = make("pre", "json", indented(shorten(said, SHOWN)));
     text.dir = "auto";
     return make("section", "", make("h3", "", `As sent, ${clockTime(message.time)} ${message.place} `,
       outside([nameOfClient(message), message.session].filter(Boolean).join(", ")),
@@ -205,8 +207,9 @@ function questions(messages) {
       const back = messages.find((one) => one.place === "from client" && one.kind === "request"
         && one.n > message.n);
       const answers = back && contentOf(back)?.params?.inputResponses;
-      for (const [key, {method, params}] of Object.entries(content?.result?.inputRequests ?? {})) {
-        found.push(question(method, params, answers?.[key], back && back.time - message.time));
+      for (const [key, one] of Object.entries(content?.result?.inputRequests ?? {})) {
+        found.push(question(one?.method, one?.params, answers?.[key],
+                            back && back.time - message.time));
       }
     }
   }
@@ -214,8 +217,9 @@ function questions(messages) {
 }
 
 function question(method, params, answer, seconds) {
-  const text = params?.message ?? params?.messages?.at(-1)?.content?.text ?? "";
-  return make("div", "question", make("p", "", outside(shorten(String(method), 100), "method"), " ",
+  const last = Array.isArray(params?.messages) ? params.messages.at(-1) : null;
+  const text = params?.message ?? last?.content?.text ?? "";
+  return make("div", "question", make("p", "", outside(shorten(wordOf(method, "?"), 100), "method"), " ",
     outside(shorten(typeof text === "string" ? text : "", 1000))),
     answer === undefined ? make("p", "quiet", "has no answer yet")
       : make("div", "part", make("p", "", `answered after ${duration(seconds)}:`),

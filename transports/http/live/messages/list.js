@@ -73,7 +73,7 @@ export class List {
 
   draw() {
     const element = this._element, entries = this._entries;
-    if (!element.clientHeight) return;  // it is not shown
+    if (!element.clientHeight && entries.length) return;  // it is not shown
     this._space.style.height = `${entries.length * this._height}px`;
     if (this._follows) element.scrollTop = element.scrollHeight;
     else if (this._top) this._restore();

@@ -167,6 +167,7 @@ export class View {
     const all = this._entries(), withLog = $("with-log").checked;
     const entries = all.filter((entry) => (withLog || !entry.isLine || entry.level === "mark")
                                && this.filters.lets(entry));
+    $(`${this._shown}-box`).hidden = entries.length === 0;
     this._lists[this._shown].show(entries);
     this.filters.draw(this.history.all);
     this._count(all, entries);
