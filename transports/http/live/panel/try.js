@@ -175,14 +175,7 @@ export class Try {
       ([kind, item]) => nameOf(kind, item).toLowerCase().includes(part)) : all;
     [this._all, this._offers] = [all, offers];
     $("narrow").hidden = all.length < MANY;
-    const groups = Object.entries(KINDS).map(([kind, title]) => {
-      const group = make("optgroup");
-      group.label = title;
-      group.append(...offers.filter(([one]) => one === kind).map(
-        ([, item]) => outside(shorten(nameOf(kind, item), 100), "", "option")));
-      return group;
-    });
-    $("name").replaceChildren(...groups.filter((group) => group.firstChild));
+    this._drawNames(offers);
     const at = before ? this._find(before[0], nameOf(...before)) : -1;
     if (this._wanted && offers.length) {
       this._chooseWanted();
@@ -195,6 +188,21 @@ export class Try {
     if (!offers.length && this._session) {
       this._tell(isNarrow ? "Nothing has this in its name." : "There is nothing to try here.");
     }
+  }
+
+  /** Only if they are others than before: somebody may be about to choose. */
+  _drawNames(offers) {
+    const drawn = JSON.stringify(offers.map(([kind, item]) => [kind, nameOf(kind, item)]));
+    if (drawn === this._drawn) return;
+    this._drawn = drawn;
+    const groups = Object.entries(KINDS).map(([kind, title]) => {
+      const group = make("optgroup");
+      group.label = title;
+      group.append(...offers.filter(([one]) => one === kind).map(
+        ([, item]) => outside(shorten(nameOf(kind, item), 100), "", "option")));
+      return group;
+    });
+    $("name").replaceChildren(...groups.filter((group) => group.firstChild));
   }
 
   _chooseWanted() {
