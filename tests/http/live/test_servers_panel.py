@@ -201,7 +201,7 @@ def test_on_a_phone_it_covers_the_calls_and_they_come_back(start_router, open_pa
     assert page.driver.execute_script("return document.scrollingElement.scrollWidth") == PHONE[0]
     assert page.find("#server-panel").rect["width"] > 0.9 * PHONE[0]
     page.find("#server-close").click()
-    assert page.find("#calls").is_displayed()
+    assert page.find("#first-steps").is_displayed()
 
 
 def test_looking_at_a_server_that_fails_does_not_start_it(start_router, open_page):

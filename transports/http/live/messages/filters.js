@@ -29,10 +29,6 @@ export class Filters {
     then();
   }
 
-  get areOn() {
-    return Boolean(this._errors || this._text || SELECTS.some((name) => this._wanted[name]));
-  }
-
   /** Show only what has this value: only("server", "time"). */
   only(name, value) {
     const select = $(`by-${name}`);

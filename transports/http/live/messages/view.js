@@ -171,14 +171,11 @@ export class View {
     this._lists[this._shown].show(entries);
     this.filters.draw(this.history.all);
     this._count(all, entries);
-    const isEmpty = this.history.all.every((entry) => entry.isLine);
+    const isEmpty = all.every((entry) => entry.isLine);
     $("first-steps").hidden = !isEmpty || Boolean(this._wasCleared);
     $("cleared").hidden = !isEmpty || !this._wasCleared;
     $("no-match").hidden = entries.length > 0 || isEmpty;
-    $("no-match-words").textContent = this.filters.areOn
-      ? `No ${this._shown.slice(0, -1)} matches these filters.`
-      : "No client has called anything yet: Messages has what has passed.";
-    $("reset").hidden = !this.filters.areOn;
+    $("no-match-words").textContent = `No ${this._shown.slice(0, -1)} matches these filters.`;
     if (this.details.isOpen) {
       this.details.draw();
       this._tell();
