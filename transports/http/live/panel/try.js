@@ -5,24 +5,15 @@
 import {Cancelled, Session} from "./session.js";
 import {CAPABILITIES, Questions} from "./questions.js";
 import {Form} from "./form.js";
+import {KINDS, METHODS, VERBS, nameOf, requestFor, schemaOf} from "./kinds.js";
 import {hints} from "./offers.js";
 import {Tries} from "./tries.js";
 import {contentsOf} from "../messages/content.js";
 import {contentOf, duration, make, outside, parse, shorten} from "../text.js";
 
 const ALL = "";     // all servers together
-const KINDS = {tools: "Tools", prompts: "Prompts", resources: "Resources",
-               templates: "Resource templates"};
-const METHODS = {"tools/call": "tools", "prompts/get": "prompts", "resources/read": "resources"};
 const MANY = 15;    // of so many, the list can be narrowed
-const VERBS = {tools: "Call", prompts: "Get", resources: "Read", templates: "Read"};
 const $ = (id) => document.getElementById(`try-${id}`);
-
-/** Whether this message of a client can be tried again. */
-export function canBeTried(message) {
-  return message?.place === "from client" && message.kind === "request"
-    && message.method in METHODS;
-}
 
 export class Try {
   /** show(test) opens the first message of which test(message) is true. */
@@ -332,31 +323,4 @@ export class Try {
 
 function took(begun) {
   return duration((performance.now() - begun) / 1000);
-}
-
-function nameOf(kind, item) {
-  return String(kind === "resources" ? item.uri : kind === "templates" ? item.uriTemplate
-    : item.name);
-}
-
-/** The schema of what is asked for. */
-function schemaOf(kind, item) {
-  if (kind === "prompts") {
-    const wanted = (Array.isArray(item.arguments) ? item.arguments : []).filter((one) => one?.name);
-    return {properties: Object.fromEntries(wanted.map(({name, description}) => [
-      name, {type: "string", description}])), additionalProperties: false,
-            required: wanted.filter((one) => one.required).map((one) => one.name)};
-  }
-  if (kind === "templates") {
-    return {properties: {uri: {type: "string", default: item.uriTemplate, description:
-      "Put values in place of {…}."}}, required: ["uri"], additionalProperties: false};
-  }
-  return kind === "tools" ? item.inputSchema : {additionalProperties: false};
-}
-
-function requestFor(kind, item, given, token) {
-  const _meta = {progressToken: token};
-  if (kind === "tools") return ["tools/call", {name: item.name, arguments: given, _meta}];
-  if (kind === "prompts") return ["prompts/get", {name: item.name, arguments: given, _meta}];
-  return ["resources/read", {uri: kind === "resources" ? item.uri : given.uri, _meta}];
 }
