@@ -150,7 +150,7 @@ def test_a_question_is_part_of_its_call_and_the_time_of_the_client_is_not_the_se
     page.open_call("asks the client")
     assert "has no answer yet" in page.wait_for("#details .question", "Which colour")
     page.wait(lambda: float(re.search(r"([\d,.]+) (m?s)", page.find(".sentence").text)[1]
-                            .replace(",", "")) > 300)
+                            .replace(",", "")) > 600)      # of which the client's is a part
     assert "blue" in answer_question(client, connection.getresponse())[
         "result"]["content"][0]["text"]
     connection.close()
