@@ -10,7 +10,7 @@
 //     messages/view.js      all of this together
 //     chart.js          the last minute                     servers.js    the servers and sessions
 //     panel/session.js      an MCP client                   panel/form.js a form for any schema
-//     panel/try.js          the panel that calls a tool, with questions.js (of servers), tries.js
+//     panel/try.js          the panel that calls a tool, with kinds.js, questions.js, tries.js
 //     panel/server.js       the panel that looks into a server, with offers.js
 //     take_away/take_away.js    what can be copied, saved and opened, with curl.js, trace_file.js
 //

@@ -137,10 +137,11 @@ export class Session {
     const stream = this._stream = new AbortController();
     while (!stream.signal.aborted) {
       try {
-        const response = await ask(this._path, {
+        const id = this._headers["Mcp-Session-Id"], response = await ask(this._path, {
           headers: {...this._headers, Accept: "text/event-stream"}, signal: stream.signal});
         if ([401, 404, 405].includes(response.status)) {
-          if (response.status === 404 && this._stream === stream) this._lost?.();
+          // A request may have found the same, and has begun anew.
+          if (response.status === 404 && id === this._headers["Mcp-Session-Id"]) this._lost?.();
           return;
         }
         if (response.ok) for await (const heard of messagesOf(response)) this._hear(heard);

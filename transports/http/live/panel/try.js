@@ -5,24 +5,15 @@
 import {Cancelled, Session} from "./session.js";
 import {CAPABILITIES, Questions} from "./questions.js";
 import {Form} from "./form.js";
+import {KINDS, METHODS, VERBS, nameOf, requestFor, schemaOf} from "./kinds.js";
 import {hints} from "./offers.js";
 import {Tries} from "./tries.js";
 import {contentsOf} from "../messages/content.js";
 import {contentOf, duration, make, outside, parse, shorten} from "../text.js";
 
 const ALL = "";     // all servers together
-const KINDS = {tools: "Tools", prompts: "Prompts", resources: "Resources",
-               templates: "Resource templates"};
-const METHODS = {"tools/call": "tools", "prompts/get": "prompts", "resources/read": "resources"};
 const MANY = 15;    // of so many, the list can be narrowed
-const VERBS = {tools: "Call", prompts: "Get", resources: "Read", templates: "Read"};
 const $ = (id) => document.getElementById(`try-${id}`);
-
-/** Whether this message of a client can be tried again. */
-export function canBeTried(message) {
-  return message?.place === "from client" && message.kind === "request"
-    && message.method in METHODS;
-}
 
 export class Try {
   /** show(test) opens the first message of which test(message) is true. */
@@ -154,7 +145,9 @@ export class Try {
   /** Its lists have changed; three lists of one server change together. */
   _listSoon(session) {
     clearTimeout(this._timer);
-    this._timer = setTimeout(() => this._list(session).catch((problem) => this._tell(problem)), 200);
+    this._timer = setTimeout(() => this._list(session).catch((problem) => {
+      if (this._session === session) this._tell(problem);
+    }), 200);
   }
 
   async _list(session) {
@@ -173,14 +166,7 @@ export class Try {
       ([kind, item]) => nameOf(kind, item).toLowerCase().includes(part)) : all;
     [this._all, this._offers] = [all, offers];
     $("narrow").hidden = all.length < MANY;
-    const groups = Object.entries(KINDS).map(([kind, title]) => {
-      const group = make("optgroup");
-      group.label = title;
-      group.append(...offers.filter(([one]) => one === kind).map(
-        ([, item]) => outside(shorten(nameOf(kind, item), 100), "", "option")));
-      return group;
-    });
-    $("name").replaceChildren(...groups.filter((group) => group.firstChild));
+    this._drawNames(offers);
     const at = before ? this._find(before[0], nameOf(...before)) : -1;
     if (this._wanted && offers.length) {
       this._chooseWanted();
@@ -193,6 +179,21 @@ export class Try {
     if (!offers.length && this._session) {
       this._tell(isNarrow ? "Nothing has this in its name." : "There is nothing to try here.");
     }
+  }
+
+  /** Only if they are others than before: somebody may be about to choose. */
+  _drawNames(offers) {
+    const drawn = JSON.stringify(offers.map(([kind, item]) => [kind, nameOf(kind, item)]));
+    if (drawn === this._drawn) return;
+    this._drawn = drawn;
+    const groups = Object.entries(KINDS).map(([kind, title]) => {
+      const group = make("optgroup");
+      group.label = title;
+      group.append(...offers.filter(([one]) => one === kind).map(
+        ([, item]) => outside(shorten(nameOf(kind, item), 100), "", "option")));
+      return group;
+    });
+    $("name").replaceChildren(...groups.filter((group) => group.firstChild));
   }
 
   _chooseWanted() {
@@ -322,31 +323,4 @@ export class Try {
 
 function took(begun) {
   return duration((performance.now() - begun) / 1000);
-}
-
-function nameOf(kind, item) {
-  return String(kind === "resources" ? item.uri : kind === "templates" ? item.uriTemplate
-    : item.name);
-}
-
-/** The schema of what is asked for. */
-function schemaOf(kind, item) {
-  if (kind === "prompts") {
-    const wanted = (Array.isArray(item.arguments) ? item.arguments : []).filter((one) => one?.name);
-    return {properties: Object.fromEntries(wanted.map(({name, description}) => [
-      name, {type: "string", description}])), additionalProperties: false,
-            required: wanted.filter((one) => one.required).map((one) => one.name)};
-  }
-  if (kind === "templates") {
-    return {properties: {uri: {type: "string", default: item.uriTemplate, description:
-      "Put values in place of {…}."}}, required: ["uri"], additionalProperties: false};
-  }
-  return kind === "tools" ? item.inputSchema : {additionalProperties: false};
-}
-
-function requestFor(kind, item, given, token) {
-  const _meta = {progressToken: token};
-  if (kind === "tools") return ["tools/call", {name: item.name, arguments: given, _meta}];
-  if (kind === "prompts") return ["prompts/get", {name: item.name, arguments: given, _meta}];
-  return ["resources/read", {uri: kind === "resources" ? item.uri : given.uri, _meta}];
 }

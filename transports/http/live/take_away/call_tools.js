@@ -1,6 +1,6 @@
 // What can be done with the call that is open: try it again, copy it.
 
-import {canBeTried} from "../panel/try.js";
+import {canBeTried} from "../panel/kinds.js";
 import {copies} from "./take_away.js";
 import {ask, hasToken} from "../http.js";
 import {pathOf} from "../panel/session.js";
