@@ -222,6 +222,8 @@ def _run(config, read, transport, options, stderr, clock):
     try:
         if given["--check"]:
             pool.start()
+            with contextlib.suppress(SystemExit), interruptible:
+                status.await_all(pool)  # a signal ends that, and what is known then is told
             with interruptible:
                 text, exit_status = status.check(pool, clock, given["--json"], ROOMS.get("advise"))
             command_line.say(text if given["--json"] else stderr.clean(text))

@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+import signal
 import subprocess
 import sys
 
@@ -102,16 +103,21 @@ def test_a_config_that_starts_this_router_with_itself_is_refused(tmp_path):
     assert done.returncode == 1 and "would start routers without end" in done.stdout
 
 
-def test_a_check_that_is_ended_has_not_succeeded(tmp_path):
-    path = tmp_path / "config.json"
-    path.write_text(json.dumps({"mcpServers": {"slow": {
-        "command": sys.executable, "args": ["-c", "import time; print(1); time.sleep(60)"]}}}))
-    running = subprocess.Popen([sys.executable, str(ROOT / "router.py"), "--config", str(path),
-                                "--check", "--log-level", "debug"], stderr=subprocess.PIPE)
-    for line in running.stderr:
-        if b"slow" in line:     # it has begun
-            running.terminate()
-            break
-    with running.stderr:
+def test_a_check_that_is_ended_tells_how_things_are_and_has_not_succeeded(config):
+    slow = {"command": sys.executable, "args": ["-c", "import time; time.sleep(60)"]}
+    running = subprocess.Popen(
+        [sys.executable, "-c", "import sys, runpy\nfrom upstreams.routing import status\n"
+         "status.PATIENCE = 0.1\nsys.argv[0] = 'router.py'\n"
+         "runpy.run_path('router.py', run_name='__main__')",
+         "--config", config(good=listing("search"), slow=slow), "--check"],
+        cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    with running.stdout, running.stderr:
+        for line in running.stderr:
+            if line.endswith("still starting: slow\n"):
+                running.send_signal(signal.SIGINT)
+                break
         running.stderr.read()
+        text = running.stdout.read()
     assert running.wait(30) == 1
+    assert re.search("^good +running", text, re.MULTILINE)
+    assert re.search("^slow +starting$", text, re.MULTILINE)

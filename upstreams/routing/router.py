@@ -15,7 +15,6 @@ from .from_client import FromClient
 from .surface import Single
 
 VERSION = "0.1.0"
-TABLE_PATIENCE = 5.0    # seconds that the table waits for the slowest server
 SERVER_INFO = {"name": "mcp-local-router", "title": "MCP Local Router", "version": VERSION}
 
 
@@ -146,7 +145,7 @@ class Router:
         def show():
             there = [upstream for upstream in best if upstream.state != CLOSING]
             self._show(f"\n{status.table(there, self._urls, self.groups)}\n")
-        when_settled(best, show, self.clock, TABLE_PATIENCE)
+        when_settled(best, show, self.clock, status.PATIENCE)
 
     def set_groups(self, groups):
         """A session keeps its surface: a group that stays gets its servers of now."""

@@ -7,27 +7,33 @@ import time
 import urllib.parse
 
 from transports.fabric.messages import dig
-from transports.fabric.text import outline, printable
+from transports.fabric.text import log, outline, printable
 from upstreams.server.catalog import LISTS, PROMPTS, RESOURCES, TEMPLATES, TOOLS
 from upstreams.server.legacy import LEGACY
 from upstreams.server.life import RESTING, RUNNING
 from upstreams.server.lists import when_settled
 
+PATIENCE = 5.0  # seconds, after which those that wait for slow servers are told
 _COUNTED = {"tools": TOOLS, "prompts": PROMPTS, "resources": RESOURCES, "templates": TEMPLATES}
 _HEADINGS = ("server", "state", *_COUNTED, "seconds", "revision", "process", "is", "URL")
 _PROCESS = {True: "in turns", False: "one a client", None: "by the client"}
 
 
-def check(pool, clock, as_json, advise=None):
-    """--check: wait until every server has started or failed; then the table and advice, or JSON.
-
-    Each is started once, since no session uses it. Returns the text, and the exit status: 0, or 1
-    if a server failed or could not list its tools. Advice does not change that: advise(upstreams,
-    clock), if there is one, returns its lines and {server's name, or None for all: its advice}."""
-    done = threading.Event()
-    upstreams = [upstream for server in pool.upstreams().values() for upstream in server]
+def await_all(pool):
+    """--check: wait until every server has started or failed. Each is started once, since no
+    session uses it."""
+    upstreams, done = _all(pool), threading.Event()
     when_settled(upstreams, done.set)
-    done.wait()
+    while not done.wait(PATIENCE):
+        log.warning("still starting: %s", ", ".join(
+            upstream.name for upstream in upstreams if upstream.is_settling()))
+
+
+def check(pool, clock, as_json, advise=None):
+    """How that went: the table and advice, or JSON; and the exit status: 0, or 1 if a server does
+    not run or could not list its tools. Advice does not change that: advise(upstreams, clock), if
+    there is one, returns its lines and {server's name, or None for all: its advice}."""
+    upstreams = _all(pool)
     lines, advice = advise(upstreams, clock) if advise else ([], {})
     failed = any(upstream.state != RUNNING or TOOLS in upstream.unlisted for upstream in upstreams)
     if not as_json:
@@ -38,6 +44,10 @@ def check(pool, clock, as_json, advise=None):
                                       advice=advice.get(upstream.name, []))
     return json.dumps({"ok": not failed, "servers": servers, "advice": advice.get(None, [])},
                       indent=2), int(failed)
+
+
+def _all(pool):
+    return [upstream for server in pool.upstreams().values() for upstream in server]
 
 
 def best_of(upstreams):
