@@ -209,6 +209,9 @@ class Life:
         with upstream.lock:     # the clock may give it up just now
             if self.state != STARTING:
                 return
+            if upstream.restarts.spared:
+                log.info('server "%s": "protocol": "%s" in its config spares it the first start',
+                         self.label, era.name)
             self.era, self.running_since = era, time.monotonic()
             upstream.info, upstream.problem, upstream.restarts.spared = era.info, None, False
             upstream.cost = {**upstream.cost, "startSeconds": round(
@@ -273,15 +276,14 @@ class Life:
         """The connection has ended. For `pause` see fabric/peers.py. Some servers crash on our
         first request: that is forgiven once, until a life succeeds. A remote one answers it."""
         self.over = True
-        restarts, era = self.upstream.restarts, self.opening.end()
+        restarts, era = self.upstream.restarts, self.opening.end(silent=self.connection.unread)
         if era and not restarts.spared and not self.entry.url:
             self.next_protocol, restarts.spared = era, True
         if self.next_protocol is None or not self.advance(REPLACED):
             self._end(reason, hopeless=pause == math.inf, pause=pause)
             return
-        log.info('server "%s" ended when it was asked for its era, perhaps because of that: it is '
-                 'started again as a %s one; "protocol" in its config saves the question',
-                 self.label, self.next_protocol)
+        log.info('server "%s" is started again as a %s one: that it was asked for its era may be '
+                 "why it %s", self.label, self.next_protocol, self.entry.redact(reason))
         self._clock.forget(self._deadline)
         self.pending.close(reason)
         restarts.begin(self, failed=False)

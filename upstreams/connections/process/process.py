@@ -28,6 +28,12 @@ from transports.fabric.text import is_told, log, printable
 from .guardian import KILL, WINDOWS, signal_group
 from .program import command_line, environment
 
+try:
+    import fcntl
+    import termios
+except ImportError:     # Windows, where nobody says what is left in a pipe
+    fcntl = None
+
 GRACE = 2.0             # seconds between two steps of the end
 DRAIN = 0.5             # seconds for the last lines to arrive after the process has ended
 STDERR_LINES = 20
@@ -50,6 +56,7 @@ class Process:
         self._exited = threading.Event()  # set when the process itself has ended
         self._ended = threading.Event()   # set when its group has, too
         self._last_lines = collections.deque(maxlen=STDERR_LINES)
+        self._unread = False    # whether it ended with what we wrote unread, if the system says it
         self._unended = b""     # the beginning of a line of stderr that has not come to its end
         self._skipped = 0       # lines of stdout
         self._just_skipped = None   # (when, the last of them in words), if no message came after
@@ -106,6 +113,10 @@ class Process:
             # Not for long: a process that has left the group may hold the pipe open.
             _wait_for(self._threads, min(seconds, DRAIN))
         return True
+
+    @property
+    def unread(self):
+        return self._unread or self._outbox.dropped
 
     def last_lines(self):
         """What it last said beside the protocol: what was no message, and lines of stderr."""
@@ -192,6 +203,7 @@ class Process:
         try:
             feed_pipe(self._outbox, self._process.stdin)
         except OSError:
+            self._unread = True
             self._broken("closed its input")
         finally:
             # If the server is gone, NAME-exit tells the Upstream, which fails the requests.
@@ -218,13 +230,16 @@ class Process:
         reason = "has ended"
         try:
             status = self._wait()
+            with contextlib.suppress(AttributeError, OSError, ValueError):  # closed, or not known
+                self._unread |= any(fcntl.ioctl(self._process.stdin, termios.FIONREAD, bytes(4)))
             self._exited.set()
             self._outbox.close()
-            _wait_for(self._threads[:2], DRAIN)  # what it said before it died still counts
+            _wait_for(self._threads[:3], DRAIN)  # what it said before it died still counts
             signals = {number.value: number.name for number in signal.Signals}
             reason = (f"was ended by {signals.get(-status, f'signal {-status}')}" if status < 0
                       else f"exited with status {status}")
-            reason = ": ".join([reason, *self._last_words()])
+            reason = (": " if status >= 0 else "; it last said: ").join(
+                [reason, *self._last_words()])
         finally:  # whatever fails above
             self._report(reason)
             self._end_group()
