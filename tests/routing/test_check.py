@@ -47,12 +47,24 @@ def test_a_pattern_that_no_tool_fits_is_told(check):
     assert 'one: "tools.deny" in its config is for serach, which fits no tool of it' in text
 
 
+def test_the_table_has_the_width_of_a_terminal_whatever_servers_say_of_themselves():
+    info = {"name": "n" * 3000, "version": "v" * 3000}
+    world = World(a=offers(tools=["search"], prompts=[], capabilities={"resources": {}}))
+    world.pool.upstreams()["a"][0].info["serverInfo"] = info
+    head, row = status.table(world.pool.upstreams()["a"]).splitlines()
+    assert head.split() == ["server", "state", "tools", "seconds", "revision", "process", "is"]
+    assert len(row) < 110
+
+
 def test_json_has_what_health_says(check):
     status, answer = check({"good": listing("b", "c"), "missing": {"command": "no-such"}},
                            as_json=True)
     assert status == 1 and answer["ok"] is False and answer["advice"] == []
     good, missing = answer["servers"]["good"], answer["servers"]["missing"]
-    assert (good["state"], good["tools"], good["unlisted"]) == ("running", 2, {})
+    assert (good["state"], good["tools"], good["templates"], good["unlisted"]) == (
+        "running", 2, 0, {})
+    assert good["serverInfo"] == {"name": "listing", "version": "7"} and good["url"] is None
+    assert 0 < good["cost"]["startSeconds"] < 60
     assert missing["state"] == "failed" and "was not found" in missing["lastError"]
     assert check({"good": listing("c")}, as_json=True)[1]["ok"] is True
 

@@ -37,8 +37,8 @@ def reload(router, config):
         ("changed without a restart", renamed),
         ("groups", [] if groups == config.groups else config.groups or ["none"])) if names]
     log.info("the config was read again: %s", "; ".join(done) or "nothing has changed")
-    if done:
-        router.tell()
+    if names := [*new, *changed, *renamed]:
+        router.tell(names)
 
 
 def _without_wrong(entries, before):

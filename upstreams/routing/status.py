@@ -4,7 +4,6 @@ import json
 import re
 import threading
 import time
-import urllib.parse
 
 from transports.fabric.messages import dig
 from transports.fabric.text import log, outline, printable
@@ -13,9 +12,10 @@ from upstreams.server.legacy import LEGACY
 from upstreams.server.life import RESTING, RUNNING
 from upstreams.server.lists import when_settled
 
+MOST_SHOWN = 40     # characters of what a server calls itself
 PATIENCE = 5.0  # seconds, after which those that wait for slow servers are told
 _COUNTED = {"tools": TOOLS, "prompts": PROMPTS, "resources": RESOURCES, "templates": TEMPLATES}
-_HEADINGS = ("server", "state", *_COUNTED, "seconds", "revision", "process", "is", "URL")
+_HEADINGS = ("server", "state", *_COUNTED, "seconds", "revision", "process", "is")
 _PROCESS = {True: "in turns", False: "one a client", None: "by the client"}
 
 
@@ -94,23 +94,24 @@ def _process(upstream):
         **{kind: upstream.catalog.count(method) for kind, method in _COUNTED.items()}}
 
 
-def table(upstreams, urls=(), groups=()):
-    """A row for each server, the problems below. `urls` is where HTTP clients find us; with them,
-    the groups, by their names, have a row each."""
-    def address(*name):     # the first as a URL, others as paths
-        first, *others = ["/".join([url, *name]) for url in urls] or [""]
-        return " or ".join([first, *(urllib.parse.urlsplit(other).path for other in others)])
-
-    rows = [{**_row(upstream), "URL": address(upstream.name)} for upstream in upstreams]
-    if urls:
-        rows += [{"server": name, "state": "a group", "URL": address(name)} for name in groups]
-        rows.append({"server": "all together", "URL": address()})
+def table(upstreams, is_logged=False):
+    """A row for each server, the problems below, but for those that the log has told already. A
+    column in which nobody has anything is left out."""
+    rows = [_row(upstream) for upstream in upstreams]
     columns = [[heading, *(row.get(heading, "") for row in rows)] for heading in _HEADINGS]
-    columns = [column for column in columns if any(column[1:])]
+    columns = [column for column in columns if {*column[1:]} - {"", "-", "0"}]
     widths = [max(map(len, column)) for column in columns]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip()
              for row in zip(*columns)]
-    return "\n".join([*lines, *(line for upstream in upstreams for line in _problems(upstream))])
+    return "\n".join([*lines, *(line for upstream in upstreams
+                                for line in _problems(upstream, is_logged))])
+
+
+def where(url, paths, groups):
+    """Where HTTP clients find us, in a line."""
+    one = f"one server or group ({', '.join(groups)})" if groups else "one server"
+    return (f"all together: {url}{' or '.join(paths)}; {one}: "
+            + " or ".join(f"{path}/NAME" for path in paths))
 
 
 def _row(upstream):
@@ -124,10 +125,9 @@ def _row(upstream):
     modern = upstream.use.server.era not in (None, LEGACY)
     for_all = modern and upstream.entry.shared is not False
     what = [str(dig(upstream.info, "serverInfo", key) or "?") for key in ("name", "version")]
-    if upstream.entry.url:
-        what += ["at", _origin(upstream.entry.url)]
-    return {**row, "seconds": f"{upstream.cost.get('startSeconds', 0):.1f}",
-            "revision": upstream.info["protocolVersion"], "is": printable(" ".join(what)),
+    return {**row, "is": printable(" ".join(what))[:MOST_SHOWN],
+            "seconds": f"{upstream.cost.get('startSeconds', 0):.1f}",
+            "revision": upstream.info["protocolVersion"],
             "process": "one for all" if for_all else _PROCESS[upstream.entry.shared]}
 
 
@@ -144,11 +144,11 @@ def _origin(url):
     return url and re.sub(r"(://)(?:[^/?#]*@)?([^/?#]*)[\s\S]*", r"\1\2", url)
 
 
-def _problems(upstream):
-    if upstream.problem:
-        yield f"{upstream.name}: {upstream.problem}"
-        for line in upstream.last_lines():
-            yield f"    {line}"
+def _problems(upstream, is_logged):
+    problem = upstream.problem
+    if problem and not is_logged:
+        yield f"{upstream.name}: {problem}"
+        yield from (f"    {line}" for line in upstream.last_lines() if line not in problem)
     for method, problem in upstream.unlisted.items():
         yield f"{upstream.name}: {method} {problem}"
     if upstream.offered and upstream.capabilities and not upstream.unlisted:
