@@ -19,6 +19,15 @@ def test_the_exit_status_says_whether_all_is_well(check):
     assert check({"good": listing("search"), "missing": {"command": "no-such"}})[0] == 1
 
 
+def test_what_servers_say_is_not_told_beside_the_table_but_that_of_those_that_failed(check):
+    words = "import sys; print('one', 'two', sep='\\n', file=sys.stderr); sys.exit(3)"
+    status, text = check({"good": listing("search"), "bad": {"command": sys.executable,
+                                                             "args": ["-c", words]}})
+    assert status == 1 and text.splitlines()[3:] == ["bad: exited with status 3: two", "    one"]
+    (told,) = check.log.splitlines()
+    assert 'server "bad" is not running: exited with status 3: two' in told
+
+
 def test_one_bad_entry_is_one_failed_server_and_all_that_is_wrong_is_told(check):
     bad = {"command": "x", "args": ["${NO_SUCH}"], "timeout": -1, "env": {"KEY": "s3cret-value"}}
     status, text = check({"good": listing("search"), "bad": bad, "empty": {"url": ""}})

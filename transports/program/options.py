@@ -134,6 +134,7 @@ class Options:
 
 def read_options(options, transports, ways, pages, guards=()):
     """docopt's dictionary and what router.py has put together → Options. Raises ValueError."""
+    options["--log-level"] = options["--log-level"] or ["info", "warning"][options["--check"]]
     for option, allowed in (("--transport", transports),
                             ("--log-level", ("debug", "info", "warning", "error"))):
         if options[option] not in allowed:
