@@ -165,6 +165,7 @@ class FromClient:
             before.open()
         else:
             session.answered_gate.open()
+            log.info("%s begins: %s", session.name, session.client())
 
     # -- notifications that the router understands
 

@@ -90,7 +90,6 @@ class Router:
                                 sum(not len(other.calls) for other in there), len(there))
                 raise UsedUp("There are as many sessions as --max-sessions allows "
                              f"({len(there)}), and all of them are in use.")
-        log.debug("%s begins", session.name)
         return session
 
     def surface(self, name):
@@ -112,11 +111,10 @@ class Router:
         longest = max(silent, key=silent.get, default=None)
         if silent.get(longest, 0.0) < SILENT_SECONDS:
             return False
-        log.warning("%s ends to make room: there are as many as %s allows", longest.name, option)
-        self.leave(longest)
+        self.leave(longest, f" to make room: there are as many as {option} allows")
         return True
 
-    def leave(self, session):
+    def leave(self, session, why=""):
         """The session ends: its calls are cancelled, its questions answered with an error."""
         if not self.sessions.remove(session):
             return
@@ -126,7 +124,8 @@ class Router:
         session.pending.close("the client has left")
         session.close_streams()
         self.pool.release(session)
-        log.debug("%s ends", session.name)
+        tell = log.warning if why else log.info if session.initialized else log.debug
+        tell("%s ends%s", session.name, why)
 
     def health(self):
         """What GET /health answers: the state of the servers, and how many sessions and calls."""
