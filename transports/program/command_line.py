@@ -33,8 +33,9 @@ def read(usage, version):
     try:
         with contextlib.redirect_stdout(printed):
             given = docopt.docopt(usage, version=version)
-    except docopt.DocoptExit as problem:
-        raise ValueError(_wrong(usage, sys.argv[1:]) or str(problem)) from None
+    except docopt.DocoptExit:
+        raise ValueError(_wrong(usage, sys.argv[1:]) or "these words do not go together: --help "
+                         "tells which do") from None
     except SystemExit:
         say(printed.getvalue().rstrip("\n"))
         raise
@@ -54,6 +55,8 @@ def _wrong(usage, words):
         near = [each for each in options if each.startswith(name) and name != "-"]
         name = near[0] if len(near) == 1 else name      # docopt takes a beginning, too
         if not word.startswith("-") or word == "--":
+            if given & {"--login", "--logout"}:
+                continue
             return f"{word} is no option, and there is nothing else: --help lists all options"
         if name not in options:
             near = " or ".join(near or difflib.get_close_matches(name, options, 1, 0.7))

@@ -22,7 +22,7 @@ _PROCESS = {True: "in turns", False: "one a client", None: "by the client"}
 def await_all(pool):
     """--check: wait until every server has started or failed. Each is started once, since no
     session uses it."""
-    upstreams, done = _all(pool), threading.Event()
+    upstreams, done = sum(pool.upstreams().values(), []), threading.Event()
     when_settled(upstreams, done.set)
     while not done.wait(PATIENCE):
         log.warning("still starting: %s", ", ".join(
@@ -33,7 +33,7 @@ def check(pool, clock, as_json, advise=None):
     """How that went: the table and advice, or JSON; and the exit status: 0, or 1 if a server does
     not run or could not list its tools. Advice does not change that: advise(upstreams, clock), if
     there is one, returns its lines and {server's name, or None for all: its advice}."""
-    upstreams = _all(pool)
+    upstreams = sum(pool.upstreams().values(), [])
     lines, advice = advise(upstreams, clock) if advise else ([], {})
     failed = any(upstream.state != RUNNING or TOOLS in upstream.unlisted for upstream in upstreams)
     if not as_json:
@@ -44,10 +44,6 @@ def check(pool, clock, as_json, advise=None):
                                       advice=advice.get(upstream.name, []))
     return json.dumps({"ok": not failed, "servers": servers, "advice": advice.get(None, [])},
                       indent=2), int(failed)
-
-
-def _all(pool):
-    return [upstream for server in pool.upstreams().values() for upstream in server]
 
 
 def best_of(upstreams):
@@ -64,10 +60,12 @@ def _server(upstreams):
     """What is said of a server is said of the best of its processes."""
     processes = [_process(upstream) for upstream in upstreams if upstream.state != RESTING]
     first = best_of(upstreams)
-    best = _process(first) if first else {"state": "not needed"}
+    best = _process(first) if first else {
+        "state": "not needed", "outlook": "it is started when a client uses it"}
     return {
-        **{key: best.get(key) for key in ("state", "lastError", "restarts", "pid", "revision",
-                                          "secondsUp", "restingSince", "cost", *_COUNTED)},
+        **{key: best.get(key) for key in (
+            "state", "lastError", "outlook", "restarts", "pid", "revision", "secondsUp",
+            "restingSince", "cost", *_COUNTED)},
         "sessions": len({session for upstream in upstreams
                          for session in upstream.audience.sessions()}),
         "callsInFlight": sum(process["callsInFlight"] for process in processes),
@@ -82,6 +80,7 @@ def _process(upstream):
     known = running or life.state == RESTING
     return {
         "label": upstream.label, "state": life.state, "lastError": upstream.problem,
+        "outlook": None if running else upstream.restarts.outlook,
         "restarts": upstream.restarts.count,
         "pid": life.connection.pid if running else None,
         "revision": upstream.info.get("protocolVersion") if known else None,

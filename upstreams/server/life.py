@@ -20,8 +20,7 @@ from .catalog import LISTS, TASKS
 from .legacy import Legacy
 from .lists import LIST_SECONDS, Pages
 
-RESTING, STARTING, RUNNING = "resting", "starting", "running"
-FAILED, CLOSING = "failed", "closing"
+RESTING, STARTING, RUNNING, FAILED, CLOSING = "resting", "starting", "running", "failed", "closing"
 BEGUN, OPENED, REPLACED, LOST, CLOSED = "begun", "opened", "replaced", "lost", "closed"
 
 MOST_QUESTIONS = 10_000     # of one life that wait for their answers
@@ -206,12 +205,11 @@ class Life:
         upstream.pool.is_of_era(upstream, era.name)
         if self.connection.skipped:  # and so perhaps its answer to server/discover
             upstream.pool.forget_era(upstream)
+        if upstream.restarts.spared:
+            log.info('"protocol": "%s" in its config spares "%s" a start', era.name, self.label)
         with upstream.lock:     # the clock may give it up just now
             if self.state != STARTING:
                 return
-            if upstream.restarts.spared:
-                log.info('server "%s": "protocol": "%s" in its config spares it the first start',
-                         self.label, era.name)
             self.era, self.running_since = era, time.monotonic()
             upstream.info, upstream.problem, upstream.restarts.spared = era.info, None, False
             upstream.cost = {**upstream.cost, "startSeconds": round(
@@ -304,16 +302,17 @@ class Life:
         before = self.advance(LOST)
         if before:
             upstream.problem = printable(self.entry.redact(reason))
-            log.error('server "%s" is not running: %s', self.label, upstream.problem)
         text = f'server "{self.entry.name}" is not running: {upstream.problem or "it was closed"}'
         self.pending.close(text)
         for question in self.calls.close():
             question.cancel(text)
             if question.within:  # a modern server has answered that call, with this question
                 question.within.fail(SERVER_UNAVAILABLE, text)
-        self.settled_gate.open()
         if before == STARTING:  # it may have become one of the other era
             upstream.pool.forget_era(upstream)
         if before:
-            upstream.restarts.plan(self, hopeless, pause)
+            log.error('server "%s" is not running: %s; %s', self.label, upstream.problem,
+                      upstream.restarts.plan(self, hopeless, pause))
+        self.settled_gate.open()
+        if before:
             upstream.pool.failed(upstream)

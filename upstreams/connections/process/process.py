@@ -56,7 +56,7 @@ class Process:
         self._exited = threading.Event()  # set when the process itself has ended
         self._ended = threading.Event()   # set when its group has, too
         self._last_lines = collections.deque(maxlen=STDERR_LINES)
-        self._unread = False    # whether it ended with what we wrote unread, if the system says it
+        self.unread = False     # whether it ended with what we wrote unread, if the system says it
         self._unended = b""     # the beginning of a line of stderr that has not come to its end
         self._skipped = 0       # lines of stdout
         self._just_skipped = None   # (when, the last of them in words), if no message came after
@@ -113,10 +113,6 @@ class Process:
             # Not for long: a process that has left the group may hold the pipe open.
             _wait_for(self._threads, min(seconds, DRAIN))
         return True
-
-    @property
-    def unread(self):
-        return self._unread or self._outbox.dropped
 
     def last_lines(self):
         """What it last said beside the protocol: what was no message, and lines of stderr."""
@@ -203,7 +199,7 @@ class Process:
         try:
             feed_pipe(self._outbox, self._process.stdin)
         except OSError:
-            self._unread = True
+            self.unread = True
             self._broken("closed its input")
         finally:
             # If the server is gone, NAME-exit tells the Upstream, which fails the requests.
@@ -231,10 +227,11 @@ class Process:
         try:
             status = self._wait()
             with contextlib.suppress(AttributeError, OSError, ValueError):  # closed, or not known
-                self._unread |= any(fcntl.ioctl(self._process.stdin, termios.FIONREAD, bytes(4)))
+                self.unread |= any(fcntl.ioctl(self._process.stdin, termios.FIONREAD, bytes(4)))
             self._exited.set()
             self._outbox.close()
             _wait_for(self._threads[:3], DRAIN)  # what it said before it died still counts
+            self.unread |= self._outbox.dropped
             signals = {number.value: number.name for number in signal.Signals}
             reason = (f"was ended by {signals.get(-status, f'signal {-status}')}" if status < 0
                       else f"exited with status {status}")
