@@ -1,7 +1,6 @@
 """The command line: what is wrong with it, in words, and what goes to standard output.
 
-router.py imports this first of all: it says what must be installed. So an older Python must be
-able to read it."""
+router.py imports this first: it says what must be installed. So older Pythons must read it."""
 
 import contextlib
 import difflib

@@ -85,8 +85,7 @@ class Access:
     guards: tuple = ()          # guard(header) → why a request with it is refused, or None
 
     def listen(self):
-        """A listening socket for each address of the host, where clients can connect from now on,
-        and wait. Raises CannotServe."""
+        """A socket for each address of the host, which listens from now on. Raises CannotServe."""
         sockets, port, unusable = [], self.port, None
         try:
             for family, *_, address in socket.getaddrinfo(self.host, port,

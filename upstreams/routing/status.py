@@ -20,8 +20,7 @@ _PROCESS = {True: "in turns", False: "one a client", None: "by the client"}
 
 
 def await_all(pool):
-    """--check: wait until every server has started or failed. Each is started once, since no
-    session uses it."""
+    """--check: wait until all have started or failed: once each, since no session uses them."""
     upstreams, done = sum(pool.upstreams().values(), []), threading.Event()
     when_settled(upstreams, done.set)
     while not done.wait(PATIENCE):

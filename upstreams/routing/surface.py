@@ -222,8 +222,7 @@ def unknown(listing, name, why=""):
 
 
 def task_seen(session, upstream, task):
-    """A task that this upstream lists; None if the session must not see it: of a process that it
-    does not own it sees only its own."""
+    """A task that this upstream lists; None if that is another session's, of a shared process."""
     task_id = str(task.get("taskId"))
     if upstream.use.owner is not session and not session.tasks.has(task_id, upstream):
         return None

@@ -68,8 +68,7 @@ class Audience:
         self.tell_server()
 
     def leave(self, session):
-        """The session does not list from this process any more, if it ever did. Returns the URIs
-        that it was subscribed to."""
+        """The session does not list here any more, if it ever did. Returns its subscriptions."""
         with self._lock:
             self._sessions.pop(session, None)
             uris = [uri for uri, subscription in self._subscriptions.items()

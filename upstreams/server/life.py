@@ -109,8 +109,7 @@ class Life:
             self.send(cancel_notification(our_id, reason))
 
     def receive(self, message):
-        """Anything that the server said, in the connection's reader thread. Raises InvalidMessage
-        if it is not JSON-RPC."""
+        """Anything that the server said, in its reader thread. Raises InvalidMessage."""
         if self.over:
             return
         if isinstance(message, list):
@@ -287,8 +286,7 @@ class Life:
         restarts.begin(self, failed=False)
 
     def closed(self, at_once):
-        """We end it. What waits for it fails now if that must be, or if the connection will not
-        tell of its end."""
+        """We end it. What waits for it fails now if that must be, or if nothing else ends that."""
         if self.connection:
             self.connection.close()
         if at_once or self.over or self.started is None:

@@ -29,8 +29,7 @@ def when_settled(upstreams, function, clock=None, seconds=None, or_asks=False):
 
 
 def when_session_settled(session, function, clock, seconds, or_asks=False):
-    """The same for all processes that the session lists from. The pool may give it another process
-    meanwhile: that counts too."""
+    """The same for all processes that the session lists from, or from which it lists by then."""
     def look(session, put, waited_for=frozenset()):
         now = frozenset(each for each in session.upstreams.values() if each.is_settling())
         if now <= waited_for:

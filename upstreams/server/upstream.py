@@ -172,8 +172,7 @@ class Restarts:
     in a row, until a life was long enough to count as healthy. After too many failures it is left
     alone, as is one that could not even be started the first time: mostly its config is wrong.
 
-    No failure follows another without a restart between them, so the threads that come here take
-    turns and need no lock."""
+    Between two failures is a restart: the threads that come here take turns, without a lock."""
 
     def __init__(self, upstream):
         self.count = 0          # how often it was started again
@@ -189,8 +188,7 @@ class Restarts:
     def plan(self, life, hopeless, least_pause):
         """This life has failed. Let the clock begin the next one, unless it would be one too many
         or is `hopeless`, or no session would use it. A `least_pause` of 0: a remote server has
-        only forgotten our session, which is no failure and gets a new one at once. Returns what
-        becomes of it, in words."""
+        only forgotten our session, which is no failure. Returns what follows, in words."""
         upstream, now = self._upstream, time.monotonic()
         if least_pause == 0 and now - self._last_at_once > SOON:
             self._last_at_once = now

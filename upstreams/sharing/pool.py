@@ -32,8 +32,7 @@ class Pool(Waiting):
         self.changed()
 
     def join(self, session):
-        """The session sees the servers of its surface from now on. Raises Refused if one of them
-        is not in the config any more."""
+        """The session sees the servers of its surface. Raises Refused if one of them is gone."""
         session.key = key = key_of(session)
         with self.lock:
             names = session.surface.names(list(self.entries))
@@ -224,8 +223,7 @@ class Pool(Waiting):
         self.changed()
 
     def failed(self, upstream):
-        """A server has ended by itself. Nothing comes late from it, and sessions that took turns
-        there list from another process."""
+        """A server has ended by itself. Nothing comes late; who took turns lists elsewhere."""
         use = upstream.use
         with self.lock:
             use.late.clear()

@@ -319,8 +319,7 @@ class Processes:
             lists_changed(session, upstream.offered)
 
     def arrive(self, session, upstream, uris=()):
-        """It lists for the session from now on, which is subscribed to these URIs there. Without
-        the lock."""
+        """It lists for the session from now on, with these subscriptions. Without the lock."""
         upstream.audience.join(session, uris)
         now = session.upstreams.get(upstream.name)
         if session not in self.sessions:    # it has left meanwhile
