@@ -25,8 +25,7 @@ if missing:
 
 
 def read(usage, version):
-    """The command line as docopt's dictionary. --help and --version end the program. Raises
-    ValueError for a wrong one, and CannotServe."""
+    """The command line, by docopt. --help and --version end the program. Raises ValueError."""
     import docopt  # not before it was looked for
     printed = io.StringIO()
     try:

@@ -83,13 +83,11 @@ class Router:
             there = self.sessions.all()
             if not self._make_room(there, "--max-sessions"):
                 self._refused += 1
+                problem = UsedUp("There are as many sessions as --max-sessions allows "
+                                 f"({len(there)}), and all of them are in use.")
                 if is_told(self._refused):
-                    log.warning("a new session was refused (no. %d): %d of the %d that "
-                                "--max-sessions allows have no call under way, but their clients "
-                                "are there", self._refused,
-                                sum(not len(other.calls) for other in there), len(there))
-                raise UsedUp("There are as many sessions as --max-sessions allows "
-                             f"({len(there)}), and all of them are in use.")
+                    log.warning("a new session was refused (no. %d): %s", self._refused, problem)
+                raise problem
         return session
 
     def surface(self, name):
@@ -104,8 +102,7 @@ class Router:
         return surface
 
     def _make_room(self, sessions, option="--max-processes"):
-        """End that without a call, or with a parked one, whose client is silent longest. False if
-        all are in use."""
+        """End the one without a call, or with a parked one, that is silent longest, if any is."""
         silent = {session: session.seconds_silent() for session in sessions
                   if not len(session.calls) or session.is_parked}
         longest = max(silent, key=silent.get, default=None)
@@ -138,8 +135,7 @@ class Router:
     # -- also called when the config has changed
 
     def tell(self, names=None):
-        """Show the table when all have settled, or after a few seconds: of all servers and where
-        they are found, or of those with these names."""
+        """Show the table of these servers, or of all, when they have settled or are too slow."""
         best = [status.best_of(each) for name, each in self.pool.upstreams().items()
                 if each and (names is None or name in names)]
 

@@ -93,8 +93,7 @@ def _process(upstream):
 
 
 def table(upstreams, is_logged=False):
-    """A row for each server, the problems below, but for those that the log has told already. A
-    column in which nobody has anything is left out."""
+    """A row for each server, a column for what any has; below, what the log has not told."""
     rows = [_row(upstream) for upstream in upstreams]
     columns = [[heading, *(row.get(heading, "") for row in rows)] for heading in _HEADINGS]
     columns = [column for column in columns if {*column[1:]} - {"", "-", "0"}]

@@ -217,8 +217,7 @@ def _changes(capabilities):
 
 
 def _tell(session, messages):
-    """That a list has changed is of no use to a session that has not asked for any list yet, and
-    one host has a deadlock then."""
+    """Who has asked for no list need not hear that it has changed: one host has a deadlock."""
     for message in messages:
         if session.initialized and (session.listed or message["method"] not in CHANGED):
             session.send(message)

@@ -27,8 +27,7 @@ MOST_QUESTIONS = 10_000     # of one life that wait for their answers
 
 CHANGES = "subscriptions/listen"    # what we learn at the start beside the lists: what changes
 
-# state → {what happens: the state after that}. What is not here changes nothing; so of several
-# reasons why a life has ended the first one stays.
+# state → {what happens: the next state}. Else nothing changes: the first reason of an end stays.
 NEXT = {
     RESTING: {BEGUN: STARTING,      # there is no connection before that
               CLOSED: CLOSING},

@@ -55,8 +55,7 @@ class Pages:
     """One whole list of one upstream; a Peer: each page is sent to it.
 
     At the end the catalog learns the list, in the reader thread, the only one that changes it.
-    Then done(items) is called: with the items as clients of all servers together see them, or with
-    None if the server answered with an error."""
+    Then done(items) is called: as clients of all together see them, or None after an error."""
 
     def __init__(self, upstream, method, done, call=None):
         self._upstream, self._method, self._done, self._call = upstream, method, done, call

@@ -51,8 +51,7 @@ class Upstream:
         return self.life.state
 
     def is_settling(self):
-        """Whether it starts or is about to, or is up and its lists are being learned. What comes
-        back from its rest has settled: its lists are there."""
+        """Whether it starts or will, or is up and its lists are being learned, not remembered."""
         life = self.life
         if self.info and self.is_resting():
             return False

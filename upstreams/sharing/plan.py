@@ -88,8 +88,7 @@ def _not_needed(server):
 
 
 def _spare(server):
-    """The listers that are up, of which everybody who lists from them has a process that is up or
-    coming, and there is such a process."""
+    """The listers that are up and of no use, as all who list there have another that is up."""
     if all(use.is_lister() or use.state not in UP for use in server.uses):
         return []
     have = {use.owner or use.holder for use in server.uses if use.state in UP}

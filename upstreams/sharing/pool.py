@@ -78,8 +78,7 @@ class Pool(Waiting):
         return self.owned(session, name)
 
     def release(self, session, names=None):
-        """The session has ended, or does not see these servers any more: the processes that it
-        owns there end. May be called twice."""
+        """The session sees these servers no more: the processes that it owns there end."""
         over, audiences, calls = [], [], []
         if session not in self.sessions:
             return      # it was only visiting

@@ -242,8 +242,7 @@ class Process:
             self._end_group()
 
     def _last_words(self):
-        """What may be the reason of its end: its last line on stderr, or on stdout if that was no
-        message and has just come. [] if there is neither."""
+        """[its last line on stderr, or else on stdout if that was no message and just came]."""
         said = list(filter(None, [*self._last_lines, self._shown(self._unended)]))
         when, line = self._just_skipped or (-math.inf, None)
         return said[-1:] or [line][time.monotonic() - when > RECENT:]
