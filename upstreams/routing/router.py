@@ -83,11 +83,12 @@ class Router:
             there = self.sessions.all()
             if not self._make_room(there, "--max-sessions"):
                 self._refused += 1
-                problem = UsedUp("There are as many sessions as --max-sessions allows "
-                                 f"({len(there)}), and all of them are in use.")
+                idle = sum(not len(other.calls) for other in there)
                 if is_told(self._refused):
-                    log.warning("a new session was refused (no. %d): %s", self._refused, problem)
-                raise problem
+                    log.warning("a new session was refused (no. %d): %d of the %d that --max-sessions "
+                                "allows have no call", self._refused, idle, len(there))
+                raise UsedUp("There are as many sessions as --max-sessions allows "
+                             f"({len(there)}), and all of them are in use.")
         return session
 
     def surface(self, name):

@@ -161,8 +161,7 @@ class Catalog:
         return item
 
     def own_name(self, method, name):
-        """The own name for ours; None if there is none, as of a hidden tool. Something that was
-        renamed has one name only: its old one stands for nothing."""
+        """The own name for ours; None if there is none, as of a hidden tool or a renamed one."""
         own = self._renamed.get(name, None if name in self._ours else name)
         return None if own and method == TOOLS and self._hides(own) else own
 
