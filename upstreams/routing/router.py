@@ -85,8 +85,9 @@ class Router:
                 self._refused += 1
                 idle = sum(not len(other.calls) for other in there)
                 if is_told(self._refused):
-                    log.warning("a new session was refused (no. %d): %d of the %d that --max-sessions "
-                                "allows have no call", self._refused, idle, len(there))
+                    log.warning("a new session was refused (no. %d): %d of the %d that "
+                                "--max-sessions allows have no call, but their clients are there",
+                                self._refused, idle, len(there))
                 raise UsedUp("There are as many sessions as --max-sessions allows "
                              f"({len(there)}), and all of them are in use.")
         return session
