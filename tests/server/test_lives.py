@@ -2,6 +2,7 @@
 
 import gc
 import json
+import logging
 import sys
 import weakref
 
@@ -64,16 +65,18 @@ def test_a_server_that_was_told_to_end_is_not_started_again():
     (True, {}, "it is started again in 1 s"),
     (True, {"restart_attempts": 0}, "it is left alone until its config changes")])
 def test_it_is_told_what_starts_a_server_again(caplog, uses, config, outlook):
+    caplog.set_level(logging.INFO, "router")
     world = World(a=offers(tools=["t"], config=config))
     client = world.client() if uses else None
     world["a"].dies("crashed")
-    assert caplog.messages[-1] == f'server "a" is not running: crashed; {outlook}'
+    assert caplog.messages[-2:] == ['server "a" is not running: crashed', f'server "a": {outlook}']
     told = status.health(world.pool)["a"]["outlook"]
     assert told == (outlook if " in " not in outlook else None)
     assert client is None or world.pool.upstreams()["a"][0].state == "failed"
 
 
 def test_a_server_that_was_left_alone_may_be_wanted_by_a_client_that_connects(caplog):
+    caplog.set_level(logging.INFO, "router")
     world = World(a=offers(tools=["t"], config={"restart_attempts": 1}))
     client = world.client()
     world["a"].dies("crashed")

@@ -299,17 +299,18 @@ class Life:
         before = self.advance(LOST)
         if before:
             upstream.problem = printable(self.entry.redact(reason))
+            log.error('server "%s" is not running: %s', self.label, upstream.problem)
         text = f'server "{self.entry.name}" is not running: {upstream.problem or "it was closed"}'
         self.pending.close(text)
         for question in self.calls.close():
             question.cancel(text)
             if question.within:  # a modern server has answered that call, with this question
                 question.within.fail(SERVER_UNAVAILABLE, text)
+        self.settled_gate.open()
         if before == STARTING:  # it may have become one of the other era
             upstream.pool.forget_era(upstream)
         if before:
-            log.error('server "%s" is not running: %s; %s', self.label, upstream.problem,
-                      upstream.restarts.plan(self, hopeless, pause))
-        self.settled_gate.open()
-        if before:
+            outlook, restarts = upstream.restarts.plan(self, hopeless, pause), upstream.restarts
+            tell = log.error if restarts.given_up and restarts.count else log.info
+            tell('server "%s": %s', self.label, outlook)
             upstream.pool.failed(upstream)

@@ -199,7 +199,7 @@ class Restarts:
         hopeless = hopeless or not upstream.entry.restart_attempts
         if not hopeless and self.failures <= upstream.entry.restart_attempts:
             if upstream.pool.stops(upstream):
-                return self.outlook
+                return self.outlook or "a client uses it again"     # since just now
             pause = max(self._pause.next(), least_pause or 0)
             self.begin(life, pause)
             return f"it is started again in {pause:g} s"
