@@ -55,7 +55,7 @@ class Router:
         """`show(text)` shows the user a table; `groups` is {name: [names of its servers]}."""
         self.pool, self.clock, self.limits, self.info = pool, clock, limits, SERVER_INFO
         pool.make_room = self._make_room
-        self._show, self._found, self._refused = show, None, 0
+        self._show, self._urls, self._refused = show, (), 0
         self.logins = None      # lets users log in on a page, if there is one; router.py sets it
         self._aggregates = {}
         self.set_groups(groups or {})
@@ -71,7 +71,7 @@ class Router:
 
     def start(self, url="", paths=()):
         """Start the servers that clients share. HTTP clients find us at these paths of the URL."""
-        self._found = url, paths
+        self._urls = url, paths
         self.pool.start()
         self.tell()
 
@@ -143,8 +143,8 @@ class Router:
 
         def show():
             there = [upstream for upstream in best if upstream.state != CLOSING]
-            where = f"{status.where(*self._found, self.groups)}\n" \
-                if names is None and self._found else ""
+            where = f"{status.where(*self._urls, self.groups)}\n" \
+                if names is None and self._urls else ""
             if there:
                 self._show(f"\n{status.table(there, is_logged=True)}\n{where}")
         when_settled(best, show, self.clock, status.PATIENCE)
