@@ -263,16 +263,16 @@ def test_what_was_cut_is_not_kept_for_a_trace():
 def test_a_minute_has_the_calls_of_each_second_and_the_middle_of_their_times():
     rates = Rates()
     for id, (second, took) in enumerate([(50, 0.1), (50, 0.2), (50, 0.9), (51, 3.0)]):
-        rates.note_request("session", id, now=10.0)
-        rates.note_answer("session", id, now=10.0 + took, second=second)
-    rates.note_answer("session", 7, now=11.0, second=51)    # nobody saw its request
-    told = minute(rates.since(50))
+        rates.note_request("session", id, now=second + 0.9 - took)
+        rates.note_answer("session", id, now=second + 0.9)
+    rates.note_answer("session", 7, now=51.0)   # nobody saw its request
+    told = minute(rates.until(52.0))
     assert (told["answered"], round(told["longest"], 6)) == (4, 3.0)
     assert [(second, answered, round(middle, 6)) for second, answered, middle in told["seconds"]
             ] == [(50, 3, 0.2), (51, 1, 3.0)]
     assert round(told["middle"], 6) == 0.2
-    assert minute(rates.since(52)) == {"now": 0, "answered": 0, "middle": 0.0, "longest": 0.0,
-                                       "seconds": []}
+    assert minute(rates.until(52.0 + 60)) == {
+        "now": 0, "answered": 0, "middle": 0.0, "longest": 0.0, "seconds": []}
 
 
 def test_nothing_is_kept_some_time_after_the_last_look(monkeypatch):

@@ -169,16 +169,14 @@ class Pending:
         self.heard = time.monotonic()   # when it was asked, or last made progress
 
     def answer(self, response):
-        """Send a response home, under its asker's id. If a bug of ours keeps it from there, the
-        call ends with that."""
+        """Send a response home, under its asker's id. A bug of ours in that ends the call."""
         if not _attempt(self.reply_to.send, {**response, "id": self.id}) and self.call:
             self.call.fail(*BUG)
 
 
 class PendingRequests:
     """What we asked one peer and it has not answered: {our id: Pending}. Once closed, it stays so.
-    A server's next life goes on with the `ids` of the last, so that a late cancellation hits
-    nothing else."""
+    A server's next life goes on with the `ids` of the last: late cancellations hit nothing."""
 
     def __init__(self, ids=None):
         self._ids = ids or itertools.count(1)
@@ -294,8 +292,7 @@ class PendingRequests:
 
 
 def ours(id):
-    """An id or a token as we gave it: some peers turn the number 7 into "7", " 7", "7.0" or [7].
-    None for what is no id."""
+    """An id or a token as we gave it: some peers make "7", " 7", "7.0" or [7] of 7. Else None."""
     if isinstance(id, (int, float)) and not isinstance(id, bool):
         return id
     found = _NUMBER.fullmatch(str(id)[:40])

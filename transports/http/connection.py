@@ -134,8 +134,7 @@ class ClientConnection:
         is_post = request.command == "POST" and not request.refused
         way = next((way for way in self.server.ways if is_post and way.takes(request)), None)
         serve = functools.partial(self._serve, functools.partial(self._begin, request, way))
-        # MainThread does not begin `initialize`, which may start processes, and no message so long
-        # that it would hold up all other clients.
+        # MainThread begins no `initialize`, which may start processes, and no long message.
         if in_main_thread and (request.refused or way and request.body_bytes_received <= LONG
                                and way.is_quick(request)):
             serve()

@@ -12,7 +12,7 @@ MOST_TIMES = 200        # of one second: of more calls, the first ones stand for
 
 
 class Rates:
-    """No lock: the Tap holds its own around every use."""
+    """No lock: the Tap holds its own around every use. `now` is a time.monotonic()."""
 
     def __init__(self):
         self._asked = {}        # (session's name, id) → when, the oldest first
@@ -24,21 +24,21 @@ class Rates:
             if len(self._asked) > MOST_ASKED:
                 del self._asked[next(iter(self._asked))]
 
-    def note_answer(self, session, id, now, second):
-        """`second` by the clock on the wall."""
+    def note_answer(self, session, id, now):
         begun = self._asked.pop((session, id), None) if is_id(id) else None
         if begun is None:
             return
         took = now - begun
-        second = self._seconds.setdefault(second, [0, 0.0, []])
+        second = self._seconds.setdefault(int(now), [0, 0.0, []])
         second[0], second[1] = second[0] + 1, max(second[1], took)
         if len(second[2]) < MOST_TIMES:
             second[2].append(took)
         if len(self._seconds) > SECONDS + 1:
             del self._seconds[next(iter(self._seconds))]
 
-    def since(self, first):
-        """[(second, answered, the longest, some times)] since this second."""
+    def until(self, now):
+        """[(second, answered, the longest, some times)] of the last minute."""
+        first = int(now) - SECONDS + 1
         return [(second, answered, longest, list(times))
                 for second, (answered, longest, times) in self._seconds.items() if second >= first]
 
@@ -50,7 +50,7 @@ class Rates:
 def minute(seconds):
     """What the page tells of them, with times in seconds: {"now", "answered", "middle", "longest",
     "seconds": [[second, answered, middle], …]}. It stays the same while there are none."""
-    return {"now": int(time.time()) if seconds else 0,
+    return {"now": int(time.monotonic()) if seconds else 0,
             "answered": sum(answered for _, answered, _, _ in seconds),
             "middle": _middle([(took, answered / len(times)) for _, answered, _, times in seconds
                                for took in times]),

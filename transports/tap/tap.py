@@ -14,7 +14,7 @@ from transports.fabric.text import hidden, outline, redacted
 
 from .links import (FROM_CLIENT, FROM_SERVER, LONGEST_ID, TO_CLIENT, TO_SERVER, Link, Links,
                     call_key, key, question_key)
-from .rates import SECONDS, Rates, has_failed
+from .rates import Rates, has_failed
 
 LONGEST_TEXT = 2**14        # characters of one message; what is longer is cut
 KEPT_MESSAGES = 10_000
@@ -54,8 +54,9 @@ class Tap:
     """The last messages. Any thread may call anything here."""
 
     def __init__(self):
-        self._changed = threading.Condition()
-        # protected by _changed:
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        # protected by _lock:
         self._readers = []
         self._all_wanted = False    # whether a reader wants all messages
         self._pages = False         # whether one does not, and may ask for one that was cut
@@ -95,14 +96,14 @@ class Tap:
                    process=upstream.label, session=call.asker.name if call else None)
 
     def asked(self, session, our_id, question):
-        with self._changed:
+        with self._lock:
             self._links.caused(key(TO_CLIENT, session.name, our_id), question_key(question))
 
     def _meet(self, session, message):
         """Remember what the client calls itself. A modern one says it in each request."""
         info = session.client_info or dig(message, "params", "clientInfo")
         name = _brief(dig(info, "name"))
-        with self._changed:
+        with self._lock:
             self._clients[session.name] = name
             if len(self._clients) > MOST_CLIENTS:
                 del self._clients[next(iter(self._clients))]
@@ -128,7 +129,7 @@ class Tap:
                   "kind": ("response" if "method" not in message
                            else "request" if "id" in message else "notification"),
                   "failed": has_failed(message)}
-        with self._changed:
+        with self._lock:
             link = self._links.find(place, peer, message, cause,
                                     Link(method=method, session=session, name=name))
             session = session or link.session
@@ -157,7 +158,7 @@ class Tap:
 
     def whole(self, n):
         """The text of a message that was cut, or None if it is not kept."""
-        with self._changed:
+        with self._lock:
             data, secrets = self._whole.get(n, (None, ()))
         if data is None:
             return None
@@ -165,30 +166,30 @@ class Tap:
 
     def seconds(self):
         """Of the last minute: see rates.py."""
-        first = int(time.time()) - SECONDS + 1
-        with self._changed:
-            return self._rates.since(first)
+        now = time.monotonic()
+        with self._lock:
+            return self._rates.until(now)
 
     def visitors(self):
         """The modern clients, which have no sessions: {name: (seconds silent, transport, revision,
         what it says of itself)}."""
         now = time.monotonic()
-        with self._changed:
+        with self._lock:
             return {name: (now - last, transport, version, outline(info))
                     for name, (last, transport, version, info) in self._visitors.items()}
 
     def _is_wanted(self, place, peer, message, cause):
         """Whether one more message is kept now. One that is not is counted for the readers. If
         too many come, whole calls are left out: the answer to what was kept is kept."""
-        now, second = time.monotonic(), int(time.time())
-        with self._changed:
+        now = time.monotonic()
+        with self._lock:
             if not self._readers and now > self._until:
                 self._forget()
                 return False
             if place == FROM_CLIENT and "method" in message and "id" in message:
                 self._rates.note_request(peer, message["id"], now)
             elif place == TO_CLIENT and "method" not in message:
-                self._rates.note_answer(peer, message.get("id"), now, second)
+                self._rates.note_answer(peer, message.get("id"), now)
             if now - self._second >= 1:
                 self._second, self._taken = now, 0
             if self._taken >= MOST_A_SECOND and not self._all_wanted \
@@ -206,7 +207,7 @@ class Tap:
 
     def open(self, wants_all=False):
         """A new Reader, which begins with the last messages. It must be closed."""
-        with self._changed:
+        with self._lock:
             first = self._kept[-min(FIRST_MESSAGES, len(self._kept))].n if self._kept else None
             reader = Reader(self, self._n if first is None else first - 1, wants_all)
             self._readers.append(reader)
@@ -231,7 +232,7 @@ class Reader:
         """([Records], how many messages were missed before or between them), both empty if none
         come in time. None once it is closed and all is read."""
         tap = self._tap
-        with tap._changed:
+        with tap._lock:
             tap._asleep = True
             tap._changed.wait_for(lambda: tap._n > self._after or self._closed, seconds)
             if tap._n > self._after:
@@ -245,7 +246,7 @@ class Reader:
     def close(self):
         """Any thread, any number of times."""
         tap = self._tap
-        with tap._changed:
+        with tap._lock:
             self._closed = True
             tap._readers = [other for other in tap._readers if other is not self]
             tap._readers_changed()

@@ -32,8 +32,7 @@ class Pool(Waiting):
         self.changed()
 
     def join(self, session):
-        """The session sees the servers of its surface from now on. Raises Refused if one of them
-        is not in the config any more."""
+        """The session sees the servers of its surface. Raises Refused if one of them is gone."""
         session.key = key = key_of(session)
         with self.lock:
             names = session.surface.names(list(self.entries))
@@ -79,8 +78,7 @@ class Pool(Waiting):
         return self.owned(session, name)
 
     def release(self, session, names=None):
-        """The session has ended, or does not see these servers any more: the processes that it
-        owns there end. May be called twice."""
+        """The session sees these servers no more: the processes that it owns there end."""
         over, audiences, calls = [], [], []
         if session not in self.sessions:
             return      # it was only visiting
@@ -225,8 +223,7 @@ class Pool(Waiting):
         self.changed()
 
     def failed(self, upstream):
-        """A server has ended by itself. Nothing comes late from it, and sessions that took turns
-        there list from another process."""
+        """A server has ended by itself. Nothing comes late; who took turns lists elsewhere."""
         use = upstream.use
         with self.lock:
             use.late.clear()

@@ -58,6 +58,11 @@ def test_a_session_is_shown_while_it_lasts(start_router, open_page):
     assert page.find("#no-sessions").is_displayed()
 
 
+def test_a_card_tells_what_starts_a_server_that_is_down(start_router, open_page):
+    page = open_page(start_router({"fake": fake("dies")}))
+    page.wait_for("#servers .card[data-state=failed]", "it is started again when a client uses it")
+
+
 def test_a_server_that_dies_turns_red_and_after_its_restart_green(start_router, open_page):
     running = start_router({"fake": {**fake(), "restart": {"pause": 3}}})
     page = open_page(running)

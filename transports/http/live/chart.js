@@ -19,7 +19,7 @@ export class Chart {
     figure.prepend(svg);
   }
 
-  /** `now` and the seconds by the router's clock. */
+  /** `now` and the seconds by a clock of the router, not by that on the wall. */
   draw({now, answered, middle, longest, seconds}) {
     const bars = seconds.map(([second, rate, took]) => [second - now + SECONDS - 1, rate, took]);
     const most = Math.max(...bars.map(([, rate]) => rate));
