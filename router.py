@@ -233,8 +233,8 @@ def _run(config, read, transport, options, stderr, clock):
         logs_in = getattr(ROOMS.get("--login"), "logins", None)
         follow, rest, logins = (room or (lambda *_arguments: contextlib.nullcontext())
                                 for room in (ROOMS.get("follow"), ROOMS.get("rest"), logs_in))
-        with rest(pool), logins(pool, clock) as router.logins, \
-                follow(config, read, router, hidden.add, not given["--no-reload"]):
+        with rest(pool), logins(pool, clock) as router.logins, follow(
+                config, read, router, hidden.add, not given["--no-reload"]) as router.by_hand:
             transport.serve(ROOMS["pipe"](router) if "pipe" in ROOMS and transport.ONE_CLIENT
                             else router, options)
         return 0

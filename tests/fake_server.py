@@ -6,7 +6,8 @@
     silent     reads and never answers
     deaf       never reads
     dies       says something on stderr and exits with status 3
-    hostile    the first mode, with names that are markup and tools that have a form
+    hostile    the first mode, with names that are markup and tools that have a form, one of
+               which has schemas in schemas and may destroy something
     stubborn   the first mode, but ignores SIGTERM and the end of its input
     family     the first mode, with a child that holds its pipes and ignores SIGTERM
 """
@@ -25,6 +26,14 @@ TOOLS = ("echo", "sleep", "crash", "say", "big", "ask", "close_stdout", "stop_re
 HOSTILE = "<img src=x onerror=alert(1)>\u202egnp.\u0007"
 FORM = {"word": {"type": "string"}, "count": {"type": "integer"}, "yes": {"type": "boolean"},
         "color": {"enum": ["red", "green"], "default": "green"}, "rest": {"type": "object"}}
+NESTED = {
+    "type": "object", "required": ["place"], "$defs": {"Place": {
+        "type": "object", "properties": {"city": {"type": "string"}, "at": {
+            "type": "array", "items": {"type": "number"}}, "within": {"$ref": "#/$defs/Place"}}}},
+    "properties": {"place": {"$ref": "#/$defs/Place"}, "days": {
+        "type": "array", "items": {"enum": ["mon", "tue", "wed"]}},
+        "note": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+        "filters": {"type": "object", "properties": {"deep": {"type": "boolean"}}}}}
 lock = threading.Lock()
 reading = True
 
@@ -61,7 +70,7 @@ def call(name, arguments, id):
     text = str(arguments.get("text"))
     if name == "big":
         text = "x" * arguments["bytes"]
-    if name == "form":
+    if name in ("form", "nested"):
         text = json.dumps(arguments)
     if name == HOSTILE:
         text = HOSTILE
@@ -74,6 +83,8 @@ def tools(mode):
             "type": "object", "properties": {HOSTILE: {"type": "string", "enum": [HOSTILE]}},
             "required": [HOSTILE]}}
         yield {"name": "form", "inputSchema": {"type": "object", "properties": FORM}}
+        yield {"name": "nested", "inputSchema": NESTED, "annotations": {
+            "destructiveHint": True, "readOnlyHint": False, "idempotentHint": True}}
     for name in TOOLS:
         yield {"name": name, "inputSchema": {"type": "object"}}
 

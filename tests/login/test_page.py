@@ -123,6 +123,7 @@ def test_the_browser_comes_back_without_the_token_and_nothing_of_it_is_in_the_lo
     assert post()[0] == 401
     assert post(Origin="https://evil.example", **key)[0] == 403
     assert post(Sec_Fetch_Site="cross-site", **key)[0] == 403
+    assert post(Origin="http://localhost:1", **key)[0] == post(**key)[0] == 403
     assert ask(login, **key)[0] == 405
     status, body = post(Origin=running.url, **key)
     assert status == 200

@@ -5,6 +5,7 @@ import functools
 import json
 import os
 import pty
+import queue
 import signal
 import subprocess
 import sys
@@ -385,3 +386,12 @@ def test_a_bug_in_one_reload_does_not_stop_those_that_follow(config, caplog):
         watched.read_again()
         assert wait_until(lambda: len(used) == 2)
     assert "could not be read again" in caplog.text
+
+
+def test_the_thread_does_what_it_is_told_between_two_looks(config, caplog):
+    path, done = processes.Path(config(one=fake())), queue.SimpleQueue()
+    with Watch(load([path]), lambda: load([path]), None, looks=False) as watched:
+        watched.do(lambda: 1 / 0)
+        watched.do(lambda name: done.put((name, threading.current_thread().name)), "a")
+        assert done.get(timeout=20) == ("a", "reload")
+    assert "ZeroDivisionError" in caplog.text

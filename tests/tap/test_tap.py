@@ -8,7 +8,8 @@ import pytest
 from transports.fabric.peers import passing
 from transports.fabric.text import hidden
 from transports.tap import tap as tap_module
-from transports.tap.tap import FIRST_MESSAGES, LONGEST_TEXT, MOST_A_SECOND, tap
+from transports.tap.rates import Rates, minute
+from transports.tap.tap import FIRST_MESSAGES, LONGEST_TEXT, MOST_A_SECOND, WHOLE_BYTES, tap
 
 from world import World, offers
 
@@ -82,6 +83,31 @@ def test_a_question_without_a_call_has_a_number_of_its_own(look):
     client.sends(id=client.gets()[-1]["id"], result={"roots": []})
     assert [(place, letter) for place, _, _, letter in passes(look())] == [
         ("from server", "A"), ("to client", "A"), ("from client", "A"), ("to server", "A")]
+
+
+def test_client_tool_and_failure_are_told_with_each_message_of_a_call(look):
+    here = world()
+    client = here.client()
+    look()
+    for answer in ({"result": {}}, {"error": {"code": 1, "message": "x"}},
+                   {"result": {"isError": True, "content": [], "text": "x" * 2 * LONGEST_TEXT}}):
+        client.asks("tools/call", name="a__t")
+        here["a"].says(id=here["a"].take()["id"], **answer)
+    messages = look()
+    name = client.session.client_info["name"]
+    assert {one["client"] for one in messages} == {name}
+    assert [one["name"] for one in messages] == ["a__t", "t", "t", "a__t"] * 3
+    assert [one["failed"] for one in messages] == [*[False] * 6, True, True, False, False, True,
+                                                   True]
+
+
+def test_a_request_that_brings_answers_belongs_to_the_call_that_asked_for_them(look):
+    tap.from_client(here := world().client().session, {"id": 1, "method": "tools/call"})
+    tap.to_client(here.name, {"id": 1, "result": {"requestState": "s"}}, b"{}")
+    tap.from_client(here, {"id": 2, "method": "tools/call", "params": {"requestState": "s"}})
+    tap.to_client(here.name, {"id": 2, "result": {}}, b"{}")
+    tap.from_client(here, {"id": 3, "method": "tools/call", "params": {"requestState": "other"}})
+    assert [letter for *_, letter in passes(look()[-5:])] == list("AAAAB")
 
 
 def test_a_cancelled_call_is_followed_to_the_server(look):
@@ -189,6 +215,64 @@ def test_messages_that_are_too_many_for_a_second_are_counted():
     assert missed and len(records) >= MOST_A_SECOND
     assert len(records) + missed == 3 * MOST_A_SECOND
     reader.close()
+
+
+def test_of_calls_that_are_too_many_whole_ones_are_left_out():
+    here = world()
+    client, reader = here.client(), tap.open()
+    for id in range(MOST_A_SECOND):
+        client.asks("tools/call", id=id, name="a__t")
+    for sent in here["a"].takes():
+        here["a"].says(id=sent["id"], result={})
+    records, missed = reader.read(0)
+    places = {}
+    for one in (json.loads(record.line()) for record in records):
+        places.setdefault(one["call"], []).append(one["place"])
+    assert missed and MOST_A_SECOND / 4 <= len(places) < MOST_A_SECOND
+    assert {"from client", "to server", "from server", "to client"} == set.intersection(
+        *map(set, places.values()))
+    assert sum(answered for _, answered, _, _ in tap.seconds()) == MOST_A_SECOND
+    reader.close()
+
+
+def test_what_was_cut_can_be_asked_for_whole_while_it_is_kept(look, monkeypatch):
+    client = world().client()
+    look()
+    monkeypatch.setattr(hidden, "texts", ("hunter2",))
+    client.sends(method="test", params={"text": "x" * LONGEST_TEXT + "hunter2"})
+    client.sends(method="test", params={"text": "short"})
+    long, short = look()
+    monkeypatch.setattr(hidden, "texts", ())    # that of now may be another one
+    whole = tap.whole(long["n"])
+    assert json.loads(whole)["params"]["text"] == "x" * LONGEST_TEXT + "***"
+    assert tap.whole(short["n"]) is None
+    client.sends(method="test", params={"text": "y" * WHOLE_BYTES})
+    assert tap.whole(look()[0]["n"]) is None and tap.whole(long["n"])
+    client.sends(method="test", params={"text": "y" * (WHOLE_BYTES - 1000)})
+    assert tap.whole(look()[0]["n"]) and tap.whole(long["n"]) is None
+
+
+def test_what_was_cut_is_not_kept_for_a_trace():
+    client, reader = world().client(), tap.open(wants_all=True)
+    client.sends(method="test", params={"text": "x" * 2 * LONGEST_TEXT})
+    (record,), _ = reader.read(0)
+    assert tap.whole(record.n) is None
+    reader.close()
+
+
+def test_a_minute_has_the_calls_of_each_second_and_the_middle_of_their_times():
+    rates = Rates()
+    for id, (second, took) in enumerate([(50, 0.1), (50, 0.2), (50, 0.9), (51, 3.0)]):
+        rates.note_request("session", id, now=second + 0.9 - took)
+        rates.note_answer("session", id, now=second + 0.9)
+    rates.note_answer("session", 7, now=51.0)   # nobody saw its request
+    told = minute(rates.until(52.0))
+    assert (told["answered"], round(told["longest"], 6)) == (4, 3.0)
+    assert [(second, answered, round(middle, 6)) for second, answered, middle in told["seconds"]
+            ] == [(50, 3, 0.2), (51, 1, 3.0)]
+    assert round(told["middle"], 6) == 0.2
+    assert minute(rates.until(52.0 + 60)) == {
+        "now": 0, "answered": 0, "middle": 0.0, "longest": 0.0, "seconds": []}
 
 
 def test_nothing_is_kept_some_time_after_the_last_look(monkeypatch):

@@ -82,9 +82,7 @@ def in_python(lines):
             key = line["server"], line["method"]
             counts[key] = counts.get(key, 0) + 1
     return ([line["place"] for line in lines if line["call"] == number],
-            [json.dumps({"method": line["method"]}) for line in lines
-             if line["kind"] == "response" and not line["cut"]
-             and "error" in json.loads(line["text"])],
+            [json.dumps({"method": line["method"]}) for line in lines if line["failed"]],
             [json.dumps([*key, count]) for key, count in counts.items()])
 
 

@@ -15,7 +15,7 @@ from rooms import APART, CORE, ROOMS, ROOT, folders_of_tests, lines_of_rooms
 LARGEST = 350       # lines of a file; 250 are a good size
 MOST_FILES = 10     # of a folder
 # Lines of Python, all in all, as `wc -l` counts them: recorded, and may grow by a tenth.
-CORE_LINES, WHOLE_LINES = 7_600, 16_300
+CORE_LINES, WHOLE_LINES = 7_600, 16_600
 MAY_IMPORT = {**CORE, **ROOMS}
 FABRIC = "transports/fabric"
 FILES = sorted(path for top in ("transports", "upstreams") for path in (ROOT / top).rglob("*.py"))

@@ -5,6 +5,7 @@ Comes in by router.py. May import: transports.fabric.
 In reading order:
     tap.py      the last messages, for any number of readers
     links.py    which messages belong together, by their ids and tokens
+    rates.py    how many calls were answered in each second, and how long they took
     trace.py    each message that passes, in a file
 """
 

@@ -2,7 +2,8 @@
 
 They get the same number, which is found by the ids and tokens that pass: an answer has the id of
 its request, and comes the other way. The request that we send to a server has a new id, so whoever
-sends it tells the tap which client's request was the cause."""
+sends it tells the tap which client's request was the cause. A modern client that is asked
+something comes back with another request, which is known by its `requestState`."""
 
 import itertools
 import threading
@@ -25,6 +26,7 @@ class Link(typing.NamedTuple):
     number: int = None
     method: str = None
     session: str = None
+    name: str = None        # of the tool, prompt or resource
 
 
 NO_LINK = Link()
@@ -47,6 +49,11 @@ def question_key(question):
     return call_key(question.within) or key(FROM_SERVER, question.asker.label, question.id)
 
 
+def _state_key(said):
+    """The key of what a client is asked to come back with, or comes back with."""
+    return key("state", None, dig(said, "requestState"))
+
+
 class Links:
     """{key: Link}. No lock: the Tap holds its own around every use."""
 
@@ -54,17 +61,27 @@ class Links:
         self._links = {}                    # the oldest first
         self._numbers = itertools.count(1)
 
-    def find(self, place, peer, message, method, cause, session):
-        """The Link of a message that passes. `cause`: the key of a request, see above, or None."""
+    def find(self, place, peer, message, cause, about):
+        """The Link of a message that passes. `cause`: the key of a request, see above, or None;
+        `about`: a Link with what the message itself says."""
         if "method" not in message:
-            return self._links.pop(key(BACK[place], peer, message.get("id")), NO_LINK)
+            link = self._links.pop(key(BACK[place], peer, message.get("id")), NO_LINK)
+            if place == TO_CLIENT:
+                self._remember(_state_key(dig(message, "result")), Link(link.number))
+            return link
         if "id" not in message:
             return self._links.get(self._key_in_notification(place, peer, message, cause), NO_LINK)
-        link = Link(self._of(cause).number, method, session)
+        state = _state_key(dig(message, "params")) if place == FROM_CLIENT else None
+        link = about._replace(number=self._of(cause or state).number)
         token = dig(message, "params", "_meta", "progressToken")
         self._remember(key(place, peer, message["id"]), link)
         self._remember(key(place, peer, token, "token"), link)
         return link
+
+    def knows(self, place, peer, message, cause):
+        """Whether it is a request or an answer that belongs to a request which was seen."""
+        return (cause is not None and cause in self._links if "method" in message
+                else key(BACK[place], peer, message.get("id")) in self._links)
 
     def caused(self, request, cause):
         """The request with this key, which will pass soon, belongs to that cause."""

@@ -8,18 +8,22 @@ import itertools
 import threading
 import time
 
-from transports.fabric.messages import encode, is_id
+from transports.fabric.messages import dig, encode, is_id
 from transports.fabric.peers import passing
-from transports.fabric.text import hidden, redacted
+from transports.fabric.text import hidden, outline, redacted
 
-from .links import (FROM_CLIENT, FROM_SERVER, LONGEST_ID, TO_CLIENT, TO_SERVER, Links, call_key,
-                    key, question_key)
+from .links import (FROM_CLIENT, FROM_SERVER, LONGEST_ID, TO_CLIENT, TO_SERVER, Link, Links,
+                    call_key, key, question_key)
+from .rates import Rates, has_failed
 
 LONGEST_TEXT = 2**14        # characters of one message; what is longer is cut
 KEPT_MESSAGES = 10_000
 KEPT_BYTES = 8 * 2**20      # of their texts
-FIRST_MESSAGES = 1000       # of these, for a reader that begins
+WHOLE_BYTES = 8 * 2**20     # of messages that were cut, and can be asked for
+FIRST_MESSAGES = 5000       # for a reader that begins
 MOST_A_SECOND = 500         # messages that are kept, if no reader wants all of them
+MOST_CLIENTS = 2000         # of which the names are known; modern ones have one for each request
+MOST_VISITORS = 100         # modern clients
 LINGER = 60.0               # seconds for which messages are still kept after the last reader
 COLLECT = 0.1               # seconds, so that many messages wake a reader only once
 
@@ -31,7 +35,7 @@ class Record:
 
     def __init__(self, n, fields):
         self.n, self._fields, self._line = n, fields, None
-        self.size = sum(len(str(fields[key])) for key in ("text", "id", "method"))
+        self.size = sum(len(str(fields[key])) for key in ("text", "id", "method", "name"))
 
     def line(self):
         """Its JSON as bytes. The readers share it, and the first one makes it."""
@@ -41,7 +45,7 @@ class Record:
 
 
 def _brief(value):
-    """An id or a method as it is kept and shown."""
+    """An id, a method or a name as it is kept and shown."""
     text = redacted(hidden.texts, value, LONGEST_ID) if isinstance(value, str) else value
     return text if is_id(text) else None
 
@@ -50,19 +54,28 @@ class Tap:
     """The last messages. Any thread may call anything here."""
 
     def __init__(self):
-        self._changed = threading.Condition()
-        # protected by _changed:
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        # protected by _lock:
         self._readers = []
         self._all_wanted = False    # whether a reader wants all messages
+        self._pages = False         # whether one does not, and may ask for one that was cut
         self._until = 0.0           # when the last look is too long ago
         self._second, self._taken = 0.0, 0      # when this second began, and its messages
         self._asleep = False        # whether a reader waits for the next message
         self._n = 0                 # of the last message
         self._kept = collections.deque()        # Records
         self._bytes = 0             # of their texts
+        self._whole = {}            # n → (its bytes, the secrets of then), the oldest first
+        self._whole_bytes = 0
         self._links = Links()
+        self._rates = Rates()
+        self._clients = {}          # session's name → what its client calls itself
+        self._visitors = {}         # see `visitors`, the oldest first
 
     def from_client(self, session, message):
+        if session.is_brief or not self._clients.get(session.name):
+            self._meet(session, message)
         self._take(FROM_CLIENT, session.name, message, session=session.name)
 
     def to_client(self, name, message, data):
@@ -83,62 +96,129 @@ class Tap:
                    process=upstream.label, session=call.asker.name if call else None)
 
     def asked(self, session, our_id, question):
-        with self._changed:
+        with self._lock:
             self._links.caused(key(TO_CLIENT, session.name, our_id), question_key(question))
+
+    def _meet(self, session, message):
+        """Remember what the client calls itself. A modern one says it in each request."""
+        info = session.client_info or dig(message, "params", "clientInfo")
+        name = _brief(dig(info, "name"))
+        with self._lock:
+            self._clients[session.name] = name
+            if len(self._clients) > MOST_CLIENTS:
+                del self._clients[next(iter(self._clients))]
+            if session.is_brief:
+                self._visitors.pop(name, None)
+                self._visitors[name] = time.monotonic(), session.transport, session.version, info
+                if len(self._visitors) > MOST_VISITORS:
+                    del self._visitors[next(iter(self._visitors))]
 
     def _take(self, place, peer, message, cause=None, data=None, session=None, **more):
         """Keep one message, unless too many come."""
-        if not self._is_wanted():
+        if not self._is_wanted(place, peer, message, cause):
             return
         data = encode(message) if data is None else data
         id, method = _brief(message.get("id")), _brief(message.get("method"))
-        fields = {"time": time.time(), "place": place, "session": session, "server": None,
-                  "process": None, **more, "thread": threading.current_thread().name,
+        name = _brief(dig(message, "params", "name") or dig(message, "params", "uri"))
+        fields = {"time": time.time(), "place": place, "session": session, "client": None,
+                  "server": None, "process": None, **more,
+                  "thread": threading.current_thread().name,
                   "size": len(data), "cut": len(data) > LONGEST_TEXT, "id": id,
                   "text": redacted(hidden.texts, data[:LONGEST_TEXT + 1].decode("ascii"),
                                    LONGEST_TEXT),
                   "kind": ("response" if "method" not in message
-                           else "request" if "id" in message else "notification")}
-        with self._changed:
-            link = self._links.find(place, peer, message, method, cause, session)
-            fields.update(call=link.number, session=session or link.session,
-                          method=method or link.method)
+                           else "request" if "id" in message else "notification"),
+                  "failed": has_failed(message)}
+        with self._lock:
+            link = self._links.find(place, peer, message, cause,
+                                    Link(method=method, session=session, name=name))
+            session = session or link.session
+            fields.update(call=link.number, session=session, client=self._clients.get(session),
+                          method=method or link.method, name=name or link.name)
             self._n += 1
-            record = Record(self._n, fields)
-            self._kept.append(record)
-            self._bytes += record.size
-            while len(self._kept) > KEPT_MESSAGES or self._bytes > KEPT_BYTES:
-                self._bytes -= self._kept.popleft().size
+            self._keep(Record(self._n, fields))
+            if fields["cut"] and self._pages and len(data) <= WHOLE_BYTES:
+                self._keep_whole(data)
             if self._asleep:
                 self._asleep = False
                 self._changed.notify_all()
 
-    def _is_wanted(self):
-        """Whether one more message is kept now. One that is not is counted for the readers."""
+    def _keep(self, record):
+        self._kept.append(record)
+        self._bytes += record.size
+        while len(self._kept) > KEPT_MESSAGES or self._bytes > KEPT_BYTES:
+            self._bytes -= self._kept.popleft().size
+
+    def _keep_whole(self, data):
+        """Of what it is later, also the secrets of now are hidden."""
+        self._whole[self._n] = data, hidden.texts
+        self._whole_bytes += len(data)
+        while self._whole_bytes > WHOLE_BYTES:
+            self._whole_bytes -= len(self._whole.pop(next(iter(self._whole)))[0])
+
+    def whole(self, n):
+        """The text of a message that was cut, or None if it is not kept."""
+        with self._lock:
+            data, secrets = self._whole.get(n, (None, ()))
+        if data is None:
+            return None
+        return redacted(hidden.texts, redacted(secrets, data.decode("ascii")))
+
+    def seconds(self):
+        """Of the last minute: see rates.py."""
         now = time.monotonic()
-        with self._changed:
+        with self._lock:
+            return self._rates.until(now)
+
+    def visitors(self):
+        """The modern clients, which have no sessions: {name: (seconds silent, transport, revision,
+        what it says of itself)}."""
+        now = time.monotonic()
+        with self._lock:
+            return {name: (now - last, transport, version, outline(info))
+                    for name, (last, transport, version, info) in self._visitors.items()}
+
+    def _is_wanted(self, place, peer, message, cause):
+        """Whether one more message is kept now. One that is not is counted for the readers. If
+        too many come, whole calls are left out: the answer to what was kept is kept."""
+        now = time.monotonic()
+        with self._lock:
             if not self._readers and now > self._until:
-                passing.watched, self._bytes = False, 0
-                self._kept.clear()
-                self._links.clear()
+                self._forget()
                 return False
+            if place == FROM_CLIENT and "method" in message and "id" in message:
+                self._rates.note_request(peer, message["id"], now)
+            elif place == TO_CLIENT and "method" not in message:
+                self._rates.note_answer(peer, message.get("id"), now)
             if now - self._second >= 1:
                 self._second, self._taken = now, 0
-            if self._taken >= MOST_A_SECOND and not self._all_wanted:
+            if self._taken >= MOST_A_SECOND and not self._all_wanted \
+                    and not self._links.knows(place, peer, message, cause):
                 self._n += 1
                 return False
             self._taken += 1
             return True
 
+    def _forget(self):
+        passing.watched, self._bytes, self._whole_bytes = False, 0, 0
+        for each in (self._kept, self._whole, self._links, self._rates, self._clients,
+                     self._visitors):
+            each.clear()
+
     def open(self, wants_all=False):
         """A new Reader, which begins with the last messages. It must be closed."""
-        with self._changed:
+        with self._lock:
             first = self._kept[-min(FIRST_MESSAGES, len(self._kept))].n if self._kept else None
             reader = Reader(self, self._n if first is None else first - 1, wants_all)
             self._readers.append(reader)
             passing.observer, passing.watched = self, True
-            self._all_wanted = self._all_wanted or wants_all
+            self._readers_changed()
         return reader
+
+    def _readers_changed(self):
+        """Readers have come or gone."""
+        self._all_wanted = any(reader.wants_all for reader in self._readers)
+        self._pages = not all(reader.wants_all for reader in self._readers)
 
 
 class Reader:
@@ -152,7 +232,7 @@ class Reader:
         """([Records], how many messages were missed before or between them), both empty if none
         come in time. None once it is closed and all is read."""
         tap = self._tap
-        with tap._changed:
+        with tap._lock:
             tap._asleep = True
             tap._changed.wait_for(lambda: tap._n > self._after or self._closed, seconds)
             if tap._n > self._after:
@@ -166,10 +246,10 @@ class Reader:
     def close(self):
         """Any thread, any number of times."""
         tap = self._tap
-        with tap._changed:
+        with tap._lock:
             self._closed = True
             tap._readers = [other for other in tap._readers if other is not self]
-            tap._all_wanted = any(other.wants_all for other in tap._readers)
+            tap._readers_changed()
             tap._until = time.monotonic() + LINGER
             tap._changed.notify_all()
 

@@ -14,6 +14,8 @@ from upstreams.server.audience import lists_changed
 from upstreams.server.life import RUNNING
 from upstreams.sharing.tables import PLAIN
 
+CHANGED = "its entry in the config has changed, and it is started again"
+
 
 def reload(router, config):
     """These are the servers and groups from now on. A session of a single server, or of a group,
@@ -53,13 +55,15 @@ def _without_wrong(entries, before):
     return entries
 
 
-def reload_servers(pool, entries):
+def reload_servers(pool, entries, again=(), why=CHANGED):
     """These are the servers from now on. Returns the names that are (new, gone, changed and so
-    started again, changed and not started again)."""
-    new, gone, changed, renamed = names = _differences(pool.entries, entries)
+    started again, changed and not started again). Those of `again` count as changed; `why` is told
+    to whoever waits for one that has."""
+    new, gone, changed, renamed = names = _differences(pool.entries, entries, again)
     now = [name for name in renamed if entries[name].start == "now" != pool.entries[name].start]
     with pool.lock:
-        over = [(server, list(server.uses), server.waiting) for server in pool.replace(entries)]
+        over = [(server, list(server.uses), server.waiting)
+                for server in pool.replace(entries, again)]
         for server, uses, _ in over:
             server.waiting = {}
             for use in uses:
@@ -71,11 +75,10 @@ def reload_servers(pool, entries):
         _show(pool, session)
     for server, uses, waiting in over:
         name = server.entry.name
-        why = ("its entry in the config has changed, and it is started again" if name in entries
-               else "it was taken out of the config")
+        reason = why if name in entries else "it was taken out of the config"
         for use in uses:
-            use.upstream.close(why)
-        problem = Refused(SERVER_UNAVAILABLE, f'server "{name}" is not running: {why}')
+            use.upstream.close(reason)
+        problem = Refused(SERVER_UNAVAILABLE, f'server "{name}" is not running: {reason}')
         for call in [call for queue in waiting.values() for calls in queue.values()
                      for call in calls]:
             call.fail(problem)
@@ -104,10 +107,11 @@ def _to_start(pool, fresh, now):
               if use.is_lister() or not pool.share)]
 
 
-def _differences(before, now):
+def _differences(before, now, again):
     """The names that reload_servers returns."""
-    other = [name for name, entry in now.items() if before.get(name, entry) != entry]
-    renamed = [name for name in other if now[name].runs_like(before[name])]
+    other = [name for name, entry in now.items()
+             if before.get(name, entry) != entry or name in again]
+    renamed = [name for name in other if now[name].runs_like(before[name]) and name not in again]
     return ([name for name in now if name not in before],
             [name for name in before if name not in now],
             [name for name in other if name not in renamed], renamed)

@@ -6,6 +6,7 @@ counts as changed when it has stayed as it is since the look before. What cannot
 file that is missing or empty, is looked at once more, after the whole pause, before anything
 follows of it."""
 
+import functools
 import os
 import queue
 import signal
@@ -36,6 +37,10 @@ class Watch:
     def read_again(self):
         self._told.put(NOW)
 
+    def do(self, function, *arguments):
+        """The thread calls this, between two looks."""
+        self._told.put(functools.partial(function, *arguments))
+
     def __enter__(self):
         self._thread.start()
         read_again_on_hangup(self.read_again)
@@ -48,10 +53,12 @@ class Watch:
     def _run(self):
         while (told := self._wait()) is not END:
             try:
-                if told is NOW or self._has_changed():
+                if callable(told):
+                    told()
+                elif told is NOW or self._has_changed():
                     self._read(at_once=told is NOW)
             except Exception:  # a bug of ours in one reload must not stop those that follow
-                log.exception("the config could not be read again")
+                log.exception("the config could not be read again, or not be changed")
 
     def _wait(self):
         try:

@@ -56,7 +56,7 @@ class Router:
         self.pool, self.clock, self.limits, self.info = pool, clock, limits, SERVER_INFO
         pool.make_room = self._make_room
         self._show, self._urls, self._refused = show, (), 0
-        self.logins = None      # lets users log in on a page, if there is one; router.py sets it
+        self.logins = self.by_hand = None   # what users do on a page; router.py may set them
         self._aggregates = {}
         self.set_groups(groups or {})
         self.sessions = Sessions(limits.sessions)

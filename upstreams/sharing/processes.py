@@ -202,15 +202,15 @@ class Processes:
     def all_servers(self):
         return [*self.tables.servers.values(), *self.tables.gone]
 
-    def replace(self, entries):
-        """Other servers from now on; returns the Servers that are over. One that takes the place
-        of another waits until the other's processes have ended."""
+    def replace(self, entries, again=()):
+        """Other servers from now on, also where an entry is the same but its name is in `again`.
+        Returns the Servers that are over; one after another waits until that has ended."""
         before, now = self.tables.servers, {}
         ending = {server.entry.name: server.ending for server in [*self.tables.gone,
                                                                   *before.values()]}
         for name, entry in entries.items():
             now[name] = server = before.get(name)
-            if server and entry.runs_like(server.entry):
+            if server and name not in again and entry.runs_like(server.entry):
                 server.entry = entry
             else:
                 now[name] = Server(entry, self.share, self.has_eras, ending=ending.get(name, []),

@@ -6,74 +6,17 @@ import os
 import signal
 import socket
 import time
-import urllib.error
-import urllib.request
 
 import pytest
 
 from transports.http.live.live_page import LivePage
 
 from by_hand import Sse, call
+from live_by_hand import Page, ask
 from processes import fake, wait_until
 from world import World, offers
 
 DATA = ("/live/events", "/health")
-
-
-def ask(running, path, **headers):
-    """(status, headers, body); only the head is read of a stream."""
-    request = urllib.request.Request(running.url + path, headers={
-        name.replace("_", "-"): value for name, value in headers.items()})
-    try:
-        with urllib.request.urlopen(request, timeout=60) as response:
-            is_stream = "event-stream" in response.headers["Content-Type"]
-            return response.status, response.headers, "" if is_stream else \
-                response.read().decode()
-    except urllib.error.HTTPError as response:
-        with response:
-            return response.code, response.headers, response.read().decode()
-
-
-class Page:
-    """An open page: `until(condition)` reads on, until that is true of what it has seen."""
-
-    def __init__(self, running, **headers):
-        self._connection = http.client.HTTPConnection(running.url.split("/")[2], timeout=20)
-        self._connection.request("GET", "/live/events", headers=headers)
-        self.response = self._connection.getresponse()
-        assert self.response.status == 200
-        self.hello = self.state = None
-        self.messages, self.missed = [], 0
-
-    def until(self, condition):
-        while not condition(self):
-            assert self.read(), "the stream has ended"
-        return self
-
-    def read(self):
-        """Read one event; False at the end of the stream."""
-        line = self.response.readline()
-        if line.startswith(b"event: "):
-            kind = line[len("event: "):].strip()
-            data = json.loads(self.response.readline()[len("data: "):])
-            if kind == b"messages":
-                self.messages += data
-            elif kind == b"missed":
-                self.missed += data["missed"]
-            else:
-                vars(self)[kind.decode()] = data
-        return bool(line)
-
-    def server(self, name):
-        (found,) = [one for one in self.state["servers"] if one["name"] == name]
-        return found
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.response.close()
-        self._connection.close()
 
 
 def of_calls(page):
@@ -135,6 +78,24 @@ def test_the_head_of_a_file_can_be_asked_for_and_that_of_the_stream_cannot(start
     connection.close()
 
 
+def test_a_message_that_was_cut_is_had_whole_of_this_run_alone(start_router):
+    running = start_router({"fake": fake()})
+    with Page(running) as page, Sse(running.url) as client:
+        client.post(call(7, "fake__big", bytes=100_000))
+        client.get()
+        page.until(lambda page: len(of_calls(page)) == 4)
+        last = page.messages[-1]
+        assert last["cut"] and last["client"] and last["name"] == "fake__big"
+        path = f"/live/whole/{page.hello['run']}/{last['n']}"
+        status, headers, body = ask(running, path)
+        assert status == 200 and len(json.loads(body)["result"]["content"][0]["text"]) == 100_000
+        assert headers["Content-Type"] == "text/plain; charset=utf-8"
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        for path in (f"/live/whole/{page.hello['run']}/1", f"/live/whole/other/{last['n']}",
+                     f"/live/whole/{page.hello['run']}/x"):
+            assert ask(running, path)[0] == 404
+
+
 def test_without_the_token_the_page_opens_and_its_data_do_not(start_router, tmp_path):
     file = tmp_path / "token"
     file.write_text("t0ken")
@@ -145,6 +106,7 @@ def test_without_the_token_the_page_opens_and_its_data_do_not(start_router, tmp_
         assert ask(running, path, Authorization="Bearer t0ken")[0] == 200
         assert ask(running, path + "?/live")[0] == 401
     assert ask(running, "/live%2fevents")[0] == 401
+    assert ask(running, "/live/whole/x/1")[0] == 401
     with Page(running, Authorization="Bearer t0ken") as page:
         page.until(lambda page: page.state)
     assert "t0ken" not in json.dumps([page.messages, page.state])

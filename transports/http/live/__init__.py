@@ -5,8 +5,13 @@ transports.tap.
 
 In reading order:
     live_page.py    the views
+    acts.py         those that a person does something with
+    server_log.py   what the log says of each server
     live.html       the page, with live.css
     live.js         its beginning; each other .js file is one part of it
+    messages/       what has passed: calls and messages, in lists and one by one
+    panel/          beside it: a server from inside, and trying what it offers
+    take_away/      copying, saving and opening what has passed
 """
 
 

@@ -1,10 +1,16 @@
 // What the page asks of the router: fetch, with the token if there is one, and a reader of event
 // streams. EventSource is not used, because it cannot send an Authorization header.
 
+export const OURS = "live page";  // what the page calls itself as a client
+
 let token = null;  // in memory only: a reload asks for it again
 
 export function useToken(text) {
   token = text;
+}
+
+export function hasToken() {
+  return Boolean(token);
 }
 
 /** fetch() for a path relative to the page. */

@@ -1,99 +1,88 @@
 // The live page: what the router does, as it happens. This file follows the router's event stream
-// and hands what comes to the parts of the page:
+// and hands what comes to the parts of the page. Read them in this order:
 //
-//     servers.js        the servers and sessions            messages.js   the list and its filters
-//     ladder.js         one call, message by message        chart.js      the last minute
-//     try_tool.js       the dialog that calls a tool, with tool_form.js and tool_session.js
 //     http.js           what all of them ask the router     text.js       outside text, as text
+//     messages/call.js      one call, from its messages: who has to do something next
+//     messages/history.js   the calls and messages that are kept
+//     messages/filters.js   which of them are listed
+//     messages/list.js      a list of any length            messages/rows.js      its rows
+//     messages/details.js   a call that is open, with content.js (what it says), ladder.js (its way)
+//     messages/view.js      all of this together
+//     chart.js          the last minute                     servers.js    the servers and sessions
+//     panel/session.js      an MCP client                   panel/form.js a form for any schema
+//     panel/try.js          the panel that calls a tool, with kinds.js, questions.js, tries.js
+//     panel/server.js       the panel that looks into a server, with offers.js
+//     take_away/take_away.js    what can be copied, saved and opened, with curl.js, trace_file.js
 //
-// There is no build step and no library. The page keeps the last 1,000 messages and does nothing
-// while nothing happens.
+// There is no build step and no library. The page does nothing while nothing happens.
 
 import {cards} from "./servers.js";
 import {Chart} from "./chart.js";
-import {ladder} from "./ladder.js";
-import {Messages} from "./messages.js";
-import {TryTool} from "./try_tool.js";
-import {ask, events, useToken} from "./http.js";
-import {bytes, button, clockTime, indented, make, outside, visible} from "./text.js";
+import {CallTools} from "./take_away/call_tools.js";
+import {History} from "./messages/history.js";
+import {ServerPanel} from "./panel/server.js";
+import {Try} from "./panel/try.js";
+import {View} from "./messages/view.js";
+import {opener, save} from "./take_away/take_away.js";
+import {ask, events, hasToken, useToken} from "./http.js";
+import {button, make, outside, parse, visible} from "./text.js";
 
 const PAUSE = 1500;  // milliseconds between two tries to connect
 const $ = (id) => document.getElementById(id);
 
-const messages = new Messages(open);
+const callTools = new CallTools($("call-tools"), (...wanted) => tryPanel.again(...wanted));
+export const view = new View((...open) => callTools.show(...open));
 const chart = new Chart($("chart"), $("chart-text"));
-const drawCards = cards((name, value) => messages.only(name, value));
-const tryTool = new TryTool((test) => {
-  const found = messages.all().find(test);
-  if (found) open(found);
+const serverCards = cards((name, value) => view.only(name === "session" ? "client" : name,
+                                                   value.replace(/^client /, "")),
+                        (name) => serverPanel.open(name));
+const tryPanel = new Try((test) => {
+  showTrace(null);
+  const found = view.all().find(test);
+  if (found) view.open(found);
 });
-let servers = [];
-let opened = [];  // the messages in the details
-
-// -- one message and its call
-
-function open(message) {
-  opened = message.call === null ? [message] : messages.ofCall(message.call);
-  if (!opened.includes(message)) opened = [message];  // the list has lost it meanwhile
-  messages.choose(message);
-  const close = button("✕", closeDetails);
-  close.className = "close";
-  close.setAttribute("aria-label", "Close");
-  const cut = message.text.length < message.size && message.cut
-    ? make("p", "quiet", `The first part of ${bytes(message.size)}:`) : "";
-  const where = message.process ?? message.server;
-  $("details").replaceChildren(close, make("h3", "", message.call === null ? "One message"
-    : `Call ${message.call}`), ladder(opened, message, open),
-    make("h3", "", `${clockTime(message.time)} ${message.place} `,
-         outside(message.session ?? ""), where ? ", " : "", outside(where ?? "")),
-    cut, outside("", "json", "pre"));
-  $("details").lastChild.textContent = indented(message.text);
-  $("details").hidden = false;
-}
-
-function closeDetails() {
-  $("details").hidden = true;
-  messages.focus();
-  messages.choose(null);
-  opened = [];
-}
-
-/** What came belongs to the call that is open: draw it again, at the same place. */
-function extendDetails(batch) {
-  const call = opened[0]?.call ?? null;
-  if (call === null || !batch.some((message) => message.call === call)) return;
-  const details = $("details"), top = details.scrollTop;
-  const inside = details.contains(document.activeElement);
-  open(messages.chosen);
-  details.scrollTop = top;
-  if (inside) details.focus({preventScroll: true});
-}
+const serverPanel = new ServerPanel((wanted) => tryPanel.open(wanted));
 
 // -- what the router tells
 
 const HEARD = {
-  hello({version, url}) {
+  hello({version, url, run}) {
     $("version").textContent = visible(version);
-    messages.clear();  // the last ones come again
+    view.begin(run);
+    callTools.connected(url, run);
+    serverPanel.connected(run);
+    tryPanel.connected();
     const terms = [["all servers", `${url}/mcp`], ["a client of the older HTTP+SSE", `${url}/sse`],
                    ["one server only", `${url}/mcp/NAME`]];
     $("urls").replaceChildren(...terms.flatMap(([term, text]) => [
       make("dt", "", term), outside(text, "", "dd")]));
-    $("client-config").textContent = visible(JSON.stringify(
-      {mcpServers: {router: {type: "http", url: `${url}/mcp`}}}));
-    $("open-try").disabled = $("first-try").disabled = false;
+    const router = {type: "http", url: `${url}/mcp`};
+    if (hasToken()) router.headers = {Authorization: "Bearer THE-TOKEN"};
+    $("client-config").textContent = visible(JSON.stringify({mcpServers: {router}}));
+    $("client-token").hidden = !hasToken();
+    for (const id of ["open-try", "first-try", "open-servers"]) $(id).disabled = false;
   },
   state(state) {
-    servers = state.servers.map((server) => server.name);
-    drawCards(state);
+    serverCards.state(state);
+    callTools.state(state);
+    serverPanel.state(state);
+    tryPanel.know(state.servers.map((server) => server.name), Object.keys(state.groups));
+    view.state(state.busy);
+  },
+  log(lines) {
+    view.log(lines);
+    serverCards.log(lines);
+    serverPanel.log(lines);
+  },
+  minute(told) {
+    chart.draw(told);
   },
   missed({missed}) {
-    messages.miss(missed);
+    view.miss(missed);
   },
   messages(batch) {
-    messages.add(batch);
-    chart.add(batch);
-    extendDetails(batch);
+    view.add(batch);
+    serverPanel.heard(batch);
   },
 };
 
@@ -111,7 +100,7 @@ async function follow() {
       if (!response.ok) throw new Error(await response.text());
       tellConnection(true, "");
       problem = "";
-      for await (const {event, data} of events(response)) HEARD[event]?.(JSON.parse(data));
+      for await (const {event, data} of events(response)) HEARD[event]?.(parse(data));
       tellConnection(false, "the router has ended the stream");
     } catch (error) {
       tellConnection(false, error.message);
@@ -121,6 +110,7 @@ async function follow() {
 }
 
 function tellConnection(isConnected, why) {
+  if (!isConnected) view.state(null);
   $("connection").dataset.state = isConnected ? "running" : "failed";
   $("connection").replaceChildren(isConnected ? "connected" : "not connected",
                                   why ? outside(`: ${why}`) : "");
@@ -144,19 +134,47 @@ function askToken(problem) {
   });
 }
 
+// -- a file of --trace, in place of what passes now
+
+/** Show it, or (null) what passes now. */
+function showTrace(name, trace) {
+  let history = null;
+  if (name !== null) {
+    const {messages, lines, missed, left} = trace;
+    history = new History();
+    history.begin("a file");
+    history.add(messages);
+    history.log(lines);
+    history.miss(missed);
+    history.lose("there is none in this file");
+    const before = left ? ` ${left.toLocaleString("en")} before them are too many to show.` : "";
+    $("trace-shown").replaceChildren(
+      outside(name), `: the last ${messages.length.toLocaleString("en")} messages.${before} `,
+      button("Back to what passes now", () => showTrace(null)));
+  } else {
+    $("trace-shown").replaceChildren();
+  }
+  view.use(history);
+}
+
 // -- buttons and keys
 
 for (const id of ["open-try", "first-try"]) {
-  $(id).addEventListener("click", () => tryTool.open(servers));
+  $(id).addEventListener("click", () => tryPanel.open());
 }
+$("open-servers").addEventListener("click", () => serverPanel.open(null));
+$("head-tools").append(...opener(showTrace, (problem) => $("trace-shown").replaceChildren(
+  problem, " ", button("✕", () => showTrace(null)))));
+$("list-tools").append(button("Save", () => save(view.listed())));
+$("reset").addEventListener("click", () => view.filters.reset());
 
 document.addEventListener("keydown", (event) => {
-  const typing = event.target.closest("input, textarea, select, dialog");
+  const typing = event.target.closest("input, textarea, select, dialog, #panel");
   if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey) {
     event.preventDefault();
     $("by-text").focus();
-  } else if (event.key === "Escape" && !$("details").hidden && !event.target.closest("dialog")) {
-    closeDetails();
+  } else if (event.key === "Escape" && !event.target.closest("dialog, #panel")) {
+    view.close();
   }
 });
 

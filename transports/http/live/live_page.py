@@ -1,11 +1,16 @@
 """The live page: which servers and sessions there are, and each message as it passes.
 
     GET /live, /live/{name}     the page and its files, as they are in the folder live/
-    POST /live/login/{server}   {"url": where its user logs in}, or 400 and why not
-    GET /live/login/callback    where the browser comes back to from there
+    POST …                      what a person does to a server, see acts.py
+    GET /live/login/callback    where the browser comes back to from a login
+    GET /live/whole/{run}/{n}   the text of a message that was cut
     GET /live/events            what it shows, as a stream of events:
-        hello       {"version", "url"}, once
-        state       {"servers", "sessions"}, when that has changed; at most twice a second
+        hello       {"version", "url", "run"}, once; another run is another router
+        state       {"servers", "groups", "canAct", "sessions", "busy": [names of the sessions that
+                    have calls under way]}, when that has changed; at most twice a second
+        minute      how many calls were answered, see transports/tap/rates.py; when that has
+                    changed, at most once a second
+        log         [line, …], see server_log.py: those that are kept, then each that comes
         missed      {"missed": n}: so many messages are not among those that follow
         messages    [message, …], see transports/tap
 
@@ -13,20 +18,27 @@ The files have no data in them, so they need no token: a browser sends none when
 Nor does it when a login sends it back: what it brings proves itself. The rest needs the token."""
 
 import html
+import secrets
 import time
 from pathlib import Path
 
 import flask
 
-from transports.fabric.messages import encode
+from transports.fabric.messages import dig, encode
 from transports.fabric.session import SILENT_SECONDS
 from transports.fabric.text import outline
-from transports.http.replies import JSON, PAGE_HEADERS, STILL_HERE, Reply, event, plain
+from transports.http.replies import PAGE_HEADERS, STILL_HERE, TEXT, Reply, event, plain
+from transports.tap.rates import minute
 from transports.tap.tap import tap
+
+from .acts import acts
+from .server_log import ServerLog
 
 FOLDER = Path(__file__).parent
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript",
          ".svg": "image/svg+xml"}
+MINUTE_SECONDS = 1.0    # between two looks at the last minute
+VISITOR_SECONDS = 600   # for which a modern client is shown after its last request
 STATE_SECONDS = 0.5     # between two looks at the state: shorter than the pause before a restart
 MOST_IN_EVENT = 100     # messages
 CALLBACK = "/live/login/callback"
@@ -43,12 +55,18 @@ class LivePage:
 
     def __init__(self, router, workers, heartbeat):
         self._router, self._workers, self._heartbeat = router, workers, heartbeat
-        self._state = (0.0, b"")    # when it was made, and the event; replaced by one assignment
+        self._run = secrets.token_hex(8)    # there is another one after a restart
+        # When each was made, and the event; replaced by one assignment.
+        self._state = self._minute = (0.0, b"")
         self._closed = False
+        self._log = ServerLog(router.names)
+        for name, server in router.health()["servers"].items():     # before there was a page
+            self._log.keep(name, server["lastLines"], server["lastError"])
         # Path → reply. No other file can be asked for, whatever the path is.
-        self._files = {f"/live/{path.name}": Reply(path.read_bytes(), "200 OK", [
-            ("Content-Type", f"{TYPES[path.suffix]}; charset=utf-8"), *PAGE_HEADERS])
-            for path in sorted(FOLDER.iterdir()) if path.suffix in TYPES}
+        self._files = {f"/live/{path.relative_to(FOLDER).as_posix()}": Reply(
+            path.read_bytes(), "200 OK",
+            [("Content-Type", f"{TYPES[path.suffix]}; charset=utf-8"), *PAGE_HEADERS])
+            for path in sorted(FOLDER.rglob("*.*")) if path.suffix in TYPES}
         self._files["/live"] = self._files.pop("/live/live.html")
 
     def open_paths(self):
@@ -60,28 +78,31 @@ class LivePage:
             routes.add_url_rule(path, path.replace(".", "_"),     # an endpoint has no dots
                                 lambda: self._files[flask.request.path])
         routes.add_url_rule("/live/events", "/live/events", self.events)
+        routes.add_url_rule("/live/whole/<run>/<int:n>", "whole", self.whole)
+        for path, view in acts(self._router, CALLBACK).items():
+            routes.add_url_rule(path, path.replace(".", "_"), view, methods=["POST"])
         if self._router.logins:
-            routes.add_url_rule("/live/login/<name>", "login", self.login, methods=["POST"])
             routes.add_url_rule(CALLBACK, "callback", self.callback)
         return routes
 
     def close(self):
         """The streams end, within STATE_SECONDS."""
         self._closed = True
+        self._log.close()
 
     def events(self):
         hello = {"version": self._router.info["version"],
-                 "url": flask.request.host_url.rstrip("/")}
+                 "url": flask.request.host_url.rstrip("/"), "run": self._run}
         reader = tap.open()
         return self._workers.open_stream(flask.request.environ["router.connection"],
                                          self._events(hello, reader), reader.close, reader.close)
 
-    def login(self, name):
-        try:
-            url = self._router.logins.begin(name, flask.request.host_url.rstrip("/") + CALLBACK)
-        except ValueError as problem:
-            return plain(400, problem)
-        return Reply(encode({"url": url}), "200 OK", [JSON])
+    def whole(self, run, n):
+        text = tap.whole(n) if run == self._run else None
+        if text is None:
+            return plain(404, "The whole of this message is not kept: it was too long, or others "
+                              "have come since.")
+        return Reply(text.encode(), "200 OK", [TEXT, *PAGE_HEADERS])
 
     def callback(self):
         try:
@@ -95,12 +116,18 @@ class LivePage:
     def _events(self, hello, reader):
         """Run by the worker that feeds the stream."""
         yield event(encode(hello), b"hello")
-        told, last = None, time.monotonic()
+        told, said, last = {}, 0, time.monotonic()
         while not self._closed:
-            state = self._current_state()
-            if state != told or time.monotonic() - last >= self._heartbeat:
-                yield state if state != told else STILL_HERE
-                told, last = state, time.monotonic()
+            for what, made in (("state", self._current_state()), ("minute", self._last_minute())):
+                if made and made != told.get(what):
+                    told[what], last = made, time.monotonic()
+                    yield made
+            lines, said = self._log.after(said)
+            if lines:
+                yield event(b"[" + b",".join(lines) + b"]", b"log")
+            if time.monotonic() - last >= self._heartbeat:
+                last = time.monotonic()
+                yield STILL_HERE
             found = reader.read(STATE_SECONDS)
             if found is None:
                 return
@@ -117,16 +144,33 @@ class LivePage:
             self._state = time.monotonic(), state
         return state
 
+    def _last_minute(self):
+        """The event that tells of the last minute, likewise."""
+        made, told = self._minute
+        if time.monotonic() - made >= MINUTE_SECONDS:
+            self._minute = time.monotonic(), told
+            told = event(encode(minute(tap.seconds())), b"minute")
+            self._minute = time.monotonic(), told
+        return told
+
     def state(self):
         """It stays the same while nothing happens."""
         servers = [{"name": name, **server}
                    for name, server in self._router.health()["servers"].items()]
         for said in (each for server in servers for each in (server, *server["processes"])):
             del said["secondsUp"]
-        for server in servers if self._router.logins else ():
-            server["login"] = self._router.logins.mends(server["name"], server["lastError"])
-        return {"servers": servers,
-                "sessions": [_described(session) for session in self._router.sessions.all()]}
+        for server in servers:
+            name = server["name"]
+            if self._router.logins:
+                server["login"] = self._router.logins.mends(name, server["lastError"])
+            if self._router.by_hand and self._router.by_hand.is_stopped(name):
+                server.update(state="stopped", outlook=None)    # why, it says itself
+        sessions = self._router.sessions.all()
+        return {"servers": servers, "groups": self._router.groups,
+                "canAct": self._router.by_hand is not None,
+                "busy": [each.name for each in sessions if len(each.calls)],
+                "sessions": [*(_described(each) for each in sessions if not each.is_brief),
+                             *_visitors([each for each in sessions if each.is_brief])]}
 
 
 def _described(session):
@@ -136,6 +180,17 @@ def _described(session):
             "client": outline(session.client_info), "revision": session.version,
             "capabilities": outline(session.capabilities), "callsInFlight": len(session.calls),
             "silentSeconds": int(silent)}
+
+
+def _visitors(requests):
+    """As a session, each modern client that has lately been seen: it has none, only requests."""
+    for name, (silent, transport, revision, info) in tap.visitors().items():
+        if silent < VISITOR_SECONDS:
+            mine = [each for each in requests if dig(each.client_info, "name") == name]
+            yield {"name": f"client {name or 'without a name'}", "transport": transport,
+                   "surface": None, "client": info, "revision": revision, "capabilities": {},
+                   "callsInFlight": len(mine), "modern": True,
+                   "silentSeconds": int(silent // SILENT_SECONDS * SILENT_SECONDS)}
 
 
 def _messages(records, missed):

@@ -38,19 +38,36 @@ class Cards {
   }
 }
 
-/** (servers, sessions) → nothing; `only(name, value)` filters the messages. */
-export function cards(only) {
+/** {state(state), log(lines)}: what the router tells. `only(name, value)` filters the messages, and
+ * look(name) looks into a server. */
+export function cards(only, look) {
   const $ = (id) => document.getElementById(id);
-  const servers = new Cards($("servers"), (card, item) => lookOfServer(card, item, only));
+  const servers = new Cards($("servers"), (card, item) => lookOfServer(card, item, only, look));
   const sessions = new Cards($("sessions"), (card, item) => lookOfSession(card, item, only));
-  return (state) => {
-    servers.draw(state.servers);
-    sessions.draw(state.sessions);
-    $("no-sessions").hidden = state.sessions.length > 0;
+  const ends = new Map();   // server → why it ended last
+  let known = {servers: [], sessions: []};
+  function draw() {
+    servers.draw(known.servers.map((server) => ({
+      ...server, canAct: known.canAct, lastEnd: ends.get(server.name)})));
+    sessions.draw(known.sessions);
+    $("no-sessions").hidden = known.sessions.length > 0;
+  }
+  return {
+    state(state) {
+      known = state;
+      draw();
+    },
+    log(lines) {
+      const bad = lines.filter((line) => line.level === "error");
+      for (const {server, text} of bad) {
+        ends.set(server, text.replace(/^.* is not running: /, "").replace(/; it is [^;]*$/, ""));
+      }
+      if (bad.length) draw();
+    },
   };
 }
 
-function lookOfServer(card, server, only) {
+function lookOfServer(card, server, only, look) {
   card.dataset.state = server.state;
   title(card, server.name, make("span", "state", server.state), () => only("server", server.name));
   const facts = [told(server.serverInfo), server.revision && outside(server.revision),
@@ -63,11 +80,12 @@ function lookOfServer(card, server, only) {
   card.querySelector(".facts").replaceChildren(...line(facts));
   if (server.lastError) {
     card.querySelector(".facts").append(outside(shorten(server.lastError, 600), "problem", "p"));
+  } else if (server.restarts && server.lastEnd) {
+    card.querySelector(".facts").append(make("p", "", "It had ended: ", outside(
+      shorten(server.lastEnd, 600))));
   }
-  if (server.login) {
-    const act = button("Log in", () => logIn(server.name, act));
-    card.querySelector(".facts").append(act);
-  }
+  card.querySelector(".facts").append(make(
+    "div", "acts", button("Inside", () => look(server.name)), ...acts(server)));
   const [one, many] = server.url ? ["connection", "connections"] : ["process", "processes"];
   fold(card, "processes", `${server.processes.length} ${
     server.processes.length === 1 ? one : many}`, server.processes.map(process));
@@ -82,19 +100,59 @@ function resting(since, cost) {
           cost.megabytes && `had ${cost.megabytes} MB`].filter(Boolean).join(", ");
 }
 
-/** The login is another tab's; its answer comes to the router, and then the server starts. */
-async function logIn(name, act) {
-  const tab = open("", "_blank");  // first: after a pause, a browser would take it for a pop-up
-  const response = await ask(`live/login/${encodeURIComponent(name)}`, {method: "POST"});
-  const told = await response.text();
-  if (response.ok && tab) {
-    tab.opener = null;
-    tab.location.replace(JSON.parse(told).url);
-  } else if (response.ok) {
-    location.assign(JSON.parse(told).url);
-  } else {
-    tab?.close();
-    act.after(outside(shorten(told, 600), "problem", "p"));
+/** The buttons of what can be done to a server. */
+export function acts(server) {
+  const problem = make("p", "problem");
+  const buttons = server.login ? [button("Log in", () => act(server.name, "login", problem))] : [];
+  if (server.canAct && server.state === "stopped") {
+    buttons.push(button("Start", () => act(server.name, "restart", problem)));
+  } else if (server.canAct) {
+    buttons.push(careful("Restart", server, () => act(server.name, "restart", problem)),
+                 careful("Stop", server, () => act(server.name, "stop", problem)));
+    buttons.at(-1).title = "until it is started here, or the config changes";
+  }
+  return [...buttons, problem];
+}
+
+/** A button that must be pressed twice while calls are under way, since these will fail. */
+function careful(name, server, act) {
+  const calls = server.callsInFlight;
+  let isSure = calls === 0;
+  const element = button(name, () => {
+    if (isSure) {
+      act();
+      return;
+    }
+    isSure = true;
+    element.textContent = `${name}? ${calls === 1 ? "A call fails" : `${calls} calls fail`}`;
+    setTimeout(() => {
+      [isSure, element.textContent] = [false, name];
+    }, 4000);
+  });
+  return element;
+}
+
+/** "restart", "stop" or "login": the router is asked to; in `problem` stands why it does not.
+ * The login is another tab's; its answer comes to the router, and then the server starts. */
+async function act(name, action, problem) {
+  const isLogin = action === "login";
+  const tab = isLogin && open("", "_blank");  // first: later, a browser takes it for a pop-up
+  problem.replaceChildren();
+  try {
+    const server = encodeURIComponent(name);
+    const response = await ask(isLogin ? `live/login/${server}` : `live/servers/${server}/${action}`,
+                               {method: "POST"});
+    const told = await response.text();
+    if (!response.ok) throw new Error(told);
+    if (tab) {
+      tab.opener = null;
+      tab.location.replace(JSON.parse(told).url);
+    } else if (isLogin) {
+      location.assign(JSON.parse(told).url);
+    }
+  } catch (failed) {
+    if (tab) tab.close();
+    problem.replaceChildren(outside(shorten(failed.message, 600)));
   }
 }
 
@@ -112,9 +170,10 @@ function process(one) {
 }
 
 function lookOfSession(card, session, only) {
-  title(card, session.name, make("span", "transport", session.transport),
-        () => only("session", session.name));
-  const facts = [told(session.client), session.revision && outside(session.revision),
+  const {name, version} = session.client ?? {};
+  title(card, [name, version].filter(Boolean).join(" ") || session.name,
+        make("span", "transport", session.transport), () => only("session", session.name));
+  const facts = [session.modern ? "has no session" : outside(session.name), session.revision && outside(session.revision),
                  session.surface ? ["sees ", outside(session.surface)] : "sees all servers",
                  asked(session.capabilities),
                  session.callsInFlight && `${session.callsInFlight} in flight`,
@@ -128,10 +187,10 @@ function title(card, name, word, act) {
   const head = card.querySelector(".head");
   if (!head.firstChild) {
     const filter = button("", act);
-    filter.append(outside(shorten(name, SHORT)));
     filter.title = "show its messages only";
     head.append(filter, word);
   }
+  head.firstChild.replaceChildren(outside(shorten(name, SHORT)));
   head.lastChild.replaceWith(word);
 }
 

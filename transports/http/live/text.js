@@ -42,8 +42,40 @@ export function shortName(session) {
   return (session ?? "").replace(/^session /, "");
 }
 
-/** JSON text on many lines. It is not parsed, so that it may be cut off, and so that every number
- * is shown as it was sent: JSON.parse changes those with more than 15 digits. */
+/** The value of JSON text. An integer that JavaScript would round is an object of its own, which
+ * JSON.stringify writes as it was sent. */
+export function parse(text) {
+  return /\d{16}/.test(text) ? JSON.parse(text, (key, value, context) =>
+    Number.isInteger(value) && !Number.isSafeInteger(value) ? asSent(value, context) : value)
+    : JSON.parse(text);
+}
+
+/** Likewise, with every number that would be written in another way, as 1.0; null if the text was
+ * cut off. */
+export function parseToShow(text) {
+  try {
+    return parsed(text);
+  } catch {
+    return null;
+  }
+}
+
+function parsed(text) {
+  return /\d{16}|\d[.eE]/.test(text) ? JSON.parse(text, (key, value, context) =>
+    typeof value === "number" && String(value) !== context?.source ? asSent(value, context)
+      : value) : JSON.parse(text);
+}
+
+function asSent(value, context) {
+  return context?.source && JSON.rawJSON ? JSON.rawJSON(context.source) : value;
+}
+
+/** A value as JSON on many lines, of which about `most` characters are written. */
+export function written(value, most = 200_000) {
+  return indented(shorten(JSON.stringify(value), most));
+}
+
+/** JSON text on many lines. It is not parsed, so that it may be cut off. */
 export function indented(text) {
   let depth = 0, result = "";
   for (const [token] of text.matchAll(/"(?:[^"\\]|\\.)*"?|[{[]\s*[}\]]|[{}[\],:]|[^\s{}[\],:"]+/gs)) {
@@ -57,27 +89,28 @@ export function indented(text) {
     } else if (token === ",") {
       result += token + newLine();
     } else {
-      result += token === ":" ? ": " : visible(token);
+      result += token === ":" ? ": " : visible(plain(token));
     }
   }
   return result;
 }
 
-/** What a message says, as an object; null if it was cut off. */
+/** JSON text with letters in place of their escapes: \u00e9 is é. */
+export function plain(text) {
+  return text.includes("\\u") ? text.replace(/\\(?:u([0-9a-f]{4})|.)/gi, (escape, code) =>
+    code && code.toLowerCase() >= "00a0" ? String.fromCharCode(parseInt(code, 16)) : escape) : text;
+}
+
+/** What a message says, as an object, to be shown; null if it was cut off. Of the last ones it is remembered. */
 export function contentOf(message) {
   if (!read.has(message)) {
-    let content = null;
-    try {
-      content = JSON.parse(message.text);
-    } catch {
-      // It was cut off: its text is shown, and what the router told of it.
-    }
-    read.set(message, content);
+    read.set(message, parseToShow(message.text));
+    if (read.size > MOST_READ) read.delete(read.keys().next().value);
   }
   return read.get(message);
 }
 
-const read = new WeakMap();
+const read = new Map(), MOST_READ = 100;  // an object takes several times the room of its text
 
 export function milliseconds(seconds) {
   const number = seconds * 1000;
@@ -88,6 +121,12 @@ export function milliseconds(seconds) {
 export function bytes(size) {
   return size < 1024 ? `${size} B` : size < 2 ** 20 ? `${(size / 1024).toFixed(1)} KB`
     : `${(size / 2 ** 20).toFixed(1)} MB`;
+}
+
+/** How long, for a sentence: with as many digits as a person reads. */
+export function duration(seconds) {
+  return seconds < 10 ? milliseconds(seconds) : seconds < 100 ? `${seconds.toFixed(1)} s`
+    : `${Math.floor(seconds / 60)} min ${Math.floor(seconds % 60)} s`;
 }
 
 export function clockTime(seconds) {

@@ -2,18 +2,18 @@
 // lines: the client, the router, the servers. An id is only known between two neighbours, so the
 // ids left and right of the router are marked in two colours: that is what routing changes.
 
-import {bytes, contentOf, make, milliseconds, outside, shorten, shortName} from "./text.js";
+import {bytes, contentOf, make, milliseconds, outside, shorten} from "../text.js";
 
 const MOST_STEPS = 200;  // a call can have any number of progress messages
 const TO_THE_RIGHT = new Set(["from client", "to server"]);
 
 /** An element with the ladder of these messages; choose(message) when one is chosen. */
-export function ladder(messages, chosen, choose) {
+export function ladder(messages, chosen, choose, call) {
   const servers = [...new Set(messages.map((message) => message.server).filter(Boolean))];
-  const session = messages.find((message) => message.session)?.session;
+  const client = call?.client ?? messages[0]?.client ?? messages[0]?.session ?? "";
   const steps = make("ol", "ladder", make("li", "lifelines",
     make("span", "time", "time"),
-    make("span", "", "client ", outside(shortName(session))), make("span", "", "router"),
+    make("span", "", "client ", outside(shorten(client, 60))), make("span", "", "router"),
     make("span", "", "server ", outside(shorten(servers.join(", "), 80)))));
   messages.forEach((message, at) => {
     if (at >= MOST_STEPS / 2 && at < messages.length - MOST_STEPS / 2) return;
@@ -23,8 +23,9 @@ export function ladder(messages, chosen, choose) {
     box.addEventListener("click", () => choose(message));
   });
   const left = messages.length - MOST_STEPS;
-  return make("div", "", steps, make("p", "quiet", summary(messages)
-    + (left > 0 ? ` ${left} messages in its middle are not drawn.` : "")));
+  const asides = [messages[0]?.session === null && call ? "The router asked this on its own behalf."
+    : "", left > 0 ? `${left} messages in its middle are not drawn.` : ""];
+  return make("section", "", steps, make("p", "quiet", asides.join(" ")));
 }
 
 function step(message, first, previous, nameServer) {
@@ -32,7 +33,7 @@ function step(message, first, previous, nameServer) {
   const label = make("span", "label", ...description(message), " ", ...marks(message));
   if (atServer && nameServer) label.append(" ", outside(message.server, "server"));
   const arrow = make("span", `arrow ${TO_THE_RIGHT.has(message.place) ? "right" : "left"}`);
-  const hop = make("span", `hop ${message.kind}${isError(message) ? " error" : ""}`, label, arrow);
+  const hop = make("span", `hop ${message.kind}${message.failed ? " error" : ""}`, label, arrow);
   const time = make("span", "time", milliseconds(message.time - first.time));
   if (previous) time.append(make("small", "delta", `+${milliseconds(message.time - previous.time)}`));
   time.append(outside(message.thread, "thread", "small"));
@@ -45,20 +46,12 @@ function step(message, first, previous, nameServer) {
 
 /** What a message is, in a few words: elements for one line. */
 export function description(message) {
-  const content = contentOf(message);
   const method = outside(message.method ?? "?", "method");
-  if (message.kind !== "response") {
-    const name = content?.params?.name ?? content?.params?.uri;
-    return typeof name === "string" ? [method, " ", outside(shorten(name, 100), "name")]
-      : [method];
-  }
-  const word = make("span", "kind", isError(message) ? "error" : "answer");
-  return message.method ? [word, " to ", method] : [word];
-}
-
-export function isError(message) {
-  const content = contentOf(message);
-  return Boolean(content?.error || content?.result?.isError);
+  const name = message.name ? [" ", outside(shorten(message.name, 100), "name")] : [];
+  if (message.kind === "notification") return [method];
+  if (message.kind === "request") return [method, ...name];
+  const word = make("span", "kind", message.failed ? "error" : "answer");
+  return message.method ? [word, " to ", method, ...name] : [word];
 }
 
 /** The id and the progress token of a message, as they are on this side of the router. */
@@ -74,26 +67,4 @@ export function marks(message) {
     }
   }
   return found;
-}
-
-function summary(messages) {
-  const asked = messages.find((one) => one.place === "from client" && one.kind === "request");
-  if (!asked) {
-    return messages[0].session === null ? "The router asked this on its own behalf."
-      : "The beginning of this call is not kept any more.";
-  }
-  const answered = messages.findLast((one) => one.place === "to client" && one.kind === "response");
-  const cancelled = messages.find(
-    (one) => one.place === "from client" && one.method === "notifications/cancelled");
-  if (!answered && cancelled) {
-    return `The client took this call back after ${milliseconds(cancelled.time - asked.time)}.`;
-  }
-  if (!answered) return "This call has no answer yet.";
-  const total = answered.time - asked.time;
-  const there = messages.filter((one) => one.place === "to server" && one.kind === "request");
-  const back = messages.filter((one) => one.place === "from server" && one.kind === "response");
-  if (there.length !== 1 || back.length !== 1) return `Answered after ${milliseconds(total)}.`;
-  const atServer = back[0].time - there[0].time;
-  return `Answered after ${milliseconds(total)}: ${milliseconds(atServer)} at the server, `
-    + `${milliseconds(total - atServer)} in the router.`;
 }
