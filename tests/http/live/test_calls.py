@@ -462,6 +462,8 @@ def test_it_follows_the_newest_and_says_how_many_are_new_when_it_does_not(any_pa
     page.wait(is_at_end)
     page.driver.execute_script("document.getElementById('calls').scrollTop = 2000")
     page.wait(lambda: not is_at_end())
+    page.wait_for("#calls .row", '"hi 80"')
+    page.wait(lambda: not any('"hi 290"' in text for text in page.texts("#calls .row")))
     seen = page.texts("#calls .row")
     add_calls(page, 2, "newest", first=20_000)
     page.wait_for("#new-calls", "2 new")
