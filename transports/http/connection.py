@@ -23,7 +23,8 @@ import time
 from transports.fabric.text import log
 
 from .loop import CLOSE, READ, WRITE
-from .replies import BUG, Reply, head
+from .replies import BUG, BY_WORKER, Reply, head
+from .request import Request
 
 MOST_UNSENT = 2**20             # bytes of a stream for one slow client, before its worker waits
 LONG = MOST_UNSENT - 2**13      # bytes of a message; a longer one is never work for MainThread
@@ -46,7 +47,8 @@ class ClientConnection:
         # whether it has brought a whole request, and when the last one, or when it was accepted
         self._used = False, time.monotonic()
         self._is_chunked = False    # whether the answer is sent in chunks
-        self._lock = threading.Condition(threading.Lock())
+        self._lock = threading.Lock()
+        self._taken = threading.Condition(self._lock)   # told when the client takes bytes
         # written under _lock:
         self.unsent = bytearray()
         self.watched = 0            # what the loop watches the socket for: READ, WRITE or nothing
@@ -92,28 +94,30 @@ class ClientConnection:
             self.connected = self.connected and not self._on_gone
         elif not self._ends:
             self._receive(data)
+        self._tell_loop()
 
     def _receive(self, data):
         self._looks = 0
         while data:
-            request = self._coming = self._coming or self.server.new_request()
+            request = self._coming = self._coming or Request(self.server.heads)
             data = data[request.received(data):]
             if request.completed:
                 self._coming = None
                 self._used = True, time.monotonic()
-                if not request.empty:
+                if request.head:    # else these were blank lines
                     self._waiting.append(request)
-            elif request.expect_continue and request.headers_finished and not self._request:
-                request.expect_continue = False
+            elif request.expects and not self._request:
+                request.expects = False
                 with self._lock:
                     self._send(b"HTTP/1.1 100 Continue\r\n\r\n")
-        self._next_turn(in_main_thread=True)
+        self._next_turn(quickly=True)
 
     def send_more(self):
         with self._lock:
             self._send(b"")
-            self._lock.notify_all()
+            self._taken.notify_all()
         self._next_turn()
+        self._tell_loop()
 
     def close(self):
         """Called once, by the loop, which does not watch the socket any more."""
@@ -126,31 +130,33 @@ class ClientConnection:
 
     # -- the request whose turn it is; called by MainThread or by a worker
 
-    def _next_turn(self, in_main_thread=False):
+    def _next_turn(self, quickly=False):
+        """`quickly`: in MainThread, which begins no message so long that it would hold up all
+        other clients, and nothing that may wait."""
         with self._lock:
             if self._request or self.unsent or not self._waiting or not self.connected:
                 return
             request = self._request = self._waiting.popleft()
-        is_post = request.command == "POST" and not request.refused
-        way = next((way for way in self.server.ways if is_post and way.takes(request)), None)
-        serve = functools.partial(self._serve, functools.partial(self._begin, request, way))
-        # MainThread does not begin `initialize`, which may start processes, and no message so long
-        # that it would hold up all other clients.
-        if in_main_thread and (request.refused or way and request.body_bytes_received <= LONG
-                               and way.is_quick(request)):
-            serve()
+        if quickly and request.size <= LONG:
+            self._serve(self._begin, request, True)
         else:
-            self.server.workers.do(serve)
+            self.server.workers.do(functools.partial(self._serve, self._begin, request, False))
 
-    def _begin(self, request, way):
-        """Its answer: a Reply, or a WSGI application; None if it comes later. Without a way it is
-        a request that has a view."""
-        return request.refused or (way.post(request, self) if way else self.server.application)
+    def _begin(self, request, quickly):
+        """Its answer: a Reply, or a WSGI application for what has a view; None if it comes later;
+        BY_WORKER if it cannot be made `quickly`."""
+        if request.refused:
+            return request.refused
+        if request.head.way:
+            return request.head.way.post(request, request.head.said, self, quickly)
+        return BY_WORKER if quickly else self.server.application
 
-    def _serve(self, begin):
+    def _serve(self, begin, *arguments):
         try:
-            answer = begin() if self.connected else None
-            if isinstance(answer, Reply):
+            answer = begin(*arguments) if self.connected else None
+            if answer is BY_WORKER:
+                self.server.workers.do(functools.partial(self._serve, begin, arguments[0], False))
+            elif isinstance(answer, Reply):
                 self.answer(answer)
             elif answer:
                 self._run(answer)
@@ -164,12 +170,12 @@ class ClientConnection:
         pieces = application(request.environ(self), lambda *given: begun.extend(given))
         status, headers = begun[:2]
         is_stream = "Content-Length" not in dict(headers)
-        is_last = is_stream or request.is_last()
+        is_last = is_stream or request.is_last
         chunked = [("Transfer-Encoding", "chunked")] if (
-            is_stream and request.version == "1.1") else []
+            is_stream and request.head.version == "1.1") else []
         try:
             with contextlib.closing(pieces):
-                self.write(head(request, status, [*headers, *chunked], is_last))
+                self.write(head(request, status, [*headers, *chunked], is_last) + b"\r\n")
                 self._is_chunked = bool(chunked)
                 all(map(self.write, filter(None, pieces)))  # until one cannot be written
         except Exception:  # a bug of ours
@@ -186,7 +192,8 @@ class ClientConnection:
             self._request, self._ends = None, is_last
             if is_last:
                 self._waiting.clear()
-        self._next_turn()
+        if self._waiting:
+            self._next_turn()
         self._tell_loop()
 
     # -- called by any thread
@@ -194,7 +201,7 @@ class ClientConnection:
     def answer(self, reply):
         """The whole answer to the request whose turn it is; does not wait. Called once."""
         try:
-            is_last = self._request.is_last()
+            is_last = self._request.is_last
             self._finish(is_last, reply.to_bytes(self._request, is_last))
         except Exception:  # a bug of ours: the client would wait
             log.exception("an answer could not be written")
@@ -219,7 +226,7 @@ class ClientConnection:
             data = b"%X\r\n%b\r\n" % (len(data), data)
         with self._lock:
             while len(self.unsent) > self._most_unsent:
-                self._lock.wait()
+                self._taken.wait()
             if self.connected:
                 self._send(data)
         self._tell_loop()
@@ -227,21 +234,29 @@ class ClientConnection:
 
     def _send(self, data):
         """Send what is unsent, then this. What the socket does not take stays. Requires _lock."""
-        self._looks = self._looks if self.unsent else 0
-        self.unsent += data
+        unsent, sent = self.unsent, 0
+        if unsent:
+            unsent += data
+        else:
+            self._looks = 0
         try:
-            del self.unsent[:self.socket.send(self.unsent)]
+            sent = self.socket.send(unsent or data)
             self._looks = 0
         except BlockingIOError:
             pass
         except OSError:
             self._break_off()
+            return
+        if unsent:
+            del unsent[:sent]
+        elif sent < len(data):
+            unsent += memoryview(data)[sent:]
 
     def _break_off(self):
         """Nothing more is sent. Requires _lock."""
         self.connected = False
         self.unsent.clear()
-        self._lock.notify_all()
+        self._taken.notify_all()
 
     def _tell_loop(self):
         """Called after what it wants may have changed. The loop sets `watched` with the lock held:
@@ -269,9 +284,9 @@ class ClientConnection:
                 self._ends = True
             # The header of what comes in is not whole since the last look, or hardly any body came
             (before, size), coming = self._looked_at, self._coming
-            self._looked_at = coming, coming.body_bytes_received if coming else 0
+            self._looked_at = coming, coming.size if coming else 0
             is_late = coming and coming is before and not self._in_use() \
-                and coming.body_bytes_received < size + LEAST_BYTES
+                and coming.size < size + LEAST_BYTES
         if is_stuck:
             log.info("a client has not read for too long: its connection ends")
         if is_stuck or is_late:

@@ -43,7 +43,7 @@ def check_headers(request, message):
         _check(request, "MCP-Protocol-Version", version)
     elif message["method"] == "initialize":     # of a legacy client, of which nobody knows here
         raise unsupported(str(dig(message, "params", "protocolVersion")))
-    elif (said := request.header("MCP-Protocol-Version", MODERN_REVISION)) != MODERN_REVISION:
+    elif (said := request.head.header("MCP-Protocol-Version", MODERN_REVISION)) != MODERN_REVISION:
         raise unsupported(said)
     if version != MODERN_REVISION:
         return  # that, or `_meta`, is refused
@@ -101,7 +101,7 @@ def _is_number(said, value):
 
 
 def _check(request, header, value, read=lambda text: text):
-    said = request.header(header)
+    said = request.head.header(header)
     if said is None:
         raise _mismatch(f"{header} is missing")
     if not _ALLOWED.fullmatch(said) or read(said) != value:
@@ -120,7 +120,7 @@ def _lines(request):
     """{name of a header, in small letters: [what its lines say]}. Our HTTP parser joins lines of
     one name, and leaves out names that have an underscore, as a parameter's may have."""
     found = {}
-    for line in request.head.split(b"\r\n")[1:]:
+    for line in request.head.data.split(b"\r\n")[1:]:
         name, _, value = line.partition(b":")
         found.setdefault(name.decode("latin-1").lower(), []).append(
             value.strip(b" \t").decode("latin-1"))

@@ -61,53 +61,53 @@ class StatelessHttp:
             routes.add_url_rule(path, path, None, methods=["POST"])
         return routes
 
-    def takes(self, request):
-        return request.path == "/mcp" or request.path.startswith("/mcp/")
-
-    def is_quick(self, request):
-        return self._is_modern(request) or self._behind.is_quick(request)
-
-    def _is_modern(self, request):
-        """Whether it is of this era: by its header, which a session's has too; without a session
-        also by its body. `initialize` begins a session, whatever the header says."""
+    def reads(self, head):
+        """(the name behind /mcp or None, the Reply to what does not fit or None, whether it is of
+        this era, words of a body that may change that or None, what it says to `behind`)"""
+        if head.path != "/mcp" and not head.path.startswith("/mcp/"):
+            return None
+        refused = None
+        if not accepts(head.header("Accept"), "application/json", "text/event-stream"):
+            refused = _refusal(406, "Accept both application/json and text/event-stream.")
+        elif not is_json(head.header("Content-Type", "")):
+            refused = _refusal(415, NO_JSON)
+        name = head.path[len("/mcp/"):] or None
         if self._behind is None:
-            return True
-        version = request.header("Mcp-Protocol-Version")
-        if "MCP_SESSION_ID" in request.headers and not _is_of_this_era(version):
-            return False
-        is_other, body = version not in (None, *REVISIONS), request.body()
-        if (b"initialize" if is_other else PREFIX) not in body:
-            return is_other     # nothing there that would change it
-        try:
-            message = decode(body)
-        except InvalidMessage:
-            return is_other
-        named = dig(message, "params", "_meta", VERSION_KEY)
-        if dig(message, "method") == "initialize":
-            return isinstance(named, str) and named not in REVISIONS
-        return is_other or named is not None
+            return name, refused, True, None, None
+        version = head.header("Mcp-Protocol-Version")
+        is_modern = version not in (None, *REVISIONS)
+        words = b"initialize" if is_modern else PREFIX
+        if "MCP_SESSION_ID" in head.headers and not _is_of_this_era(version):
+            is_modern, words = False, None  # a session's has that header too
+        return name, refused, is_modern, words, self._behind.reads(head)
 
-    def post(self, request, connection):
+    def post(self, request, said, connection, quickly):
         """Begin what a POST asks for. Returns the Reply; None if it comes later."""
-        if not self._is_modern(request):
-            return self._behind.post(request, connection)
-        if not accepts(request.header("Accept"), "application/json", "text/event-stream"):
-            return _refusal(406, "Accept both application/json and text/event-stream.")
-        if not is_json(request.header("Content-Type", "")):
-            return _refusal(415, NO_JSON)
-        id = None
+        name, refused, is_modern, words, said_to_behind = said
+        body, message = request.body(), None
+        says_more = words is not None and words in body
+        if is_modern or says_more:
+            try:
+                message = decode(body)
+                is_modern = _is_modern(is_modern, message) if says_more else is_modern
+            except InvalidMessage as problem:
+                refused = refused or _reply(400, problem.answer(None))
+        if not is_modern:
+            return self._behind.post(request, said_to_behind, connection, quickly)
+        return refused or self._answer(request, name, message, connection)
+
+    def _answer(self, request, name, message, connection):
+        has_id = dig(message, "method") is not None and is_id(message.get("id"))
+        id = message["id"] if has_id else None
         try:
-            message = decode(request.body())
-            if dig(message, "method") is not None and is_id(message.get("id")):
-                id = message["id"]
-            return self._begin(request, message, connection)
+            return self._begin(request, name, message, connection)
         except Refused as problem:
             return _reply(REFUSED_STATUS.get(problem.code, 400), problem.answer(id))
         except LookupError as problem:
             return _refusal(404, str(problem), id)
 
-    def _begin(self, request, message, connection):
-        name, kind = request.path[len("/mcp/"):] or None, kind_of(message)
+    def _begin(self, request, name, message, connection):
+        kind = kind_of(message)
         if kind is RESPONSE:
             raise InvalidMessage(INVALID_REQUEST, "a client of this revision sends no responses")
         if kind is NOTIFICATION:
@@ -119,7 +119,7 @@ class StatelessHttp:
         connection.when_gone(post.gone)
         try:
             post.session = self._stateless.serve(message, post, TRANSPORT, name,
-                                                   size=request.body_bytes_received)
+                                                   size=request.size)
         except Exception:
             self.silent.pop(post, None)
             raise
@@ -138,6 +138,15 @@ class StatelessHttp:
     def has_room(self):
         """Whether one more stream may begin."""
         return self.workers.streams < self.workers.most_streams
+
+
+def _is_modern(is_other, message):
+    """Whether a message without a session is of this era, also by its body. `is_other`: whether
+    its header says so. `initialize` begins a session, whatever the header says."""
+    named = dig(message, "params", "_meta", VERSION_KEY)
+    if dig(message, "method") == "initialize":
+        return isinstance(named, str) and named not in REVISIONS
+    return is_other or named is not None
 
 
 def _is_of_this_era(version):
