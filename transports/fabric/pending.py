@@ -88,7 +88,7 @@ class Calls:
     def __init__(self, asker, limit=None):
         self._asker, self._limit = asker, limit
         self.lock = threading.Lock()
-        self._emptied = threading.Condition(self.lock)
+        self._emptied = None    # the Event of whoever waits for that
         # protected by the lock:
         self._open = {}
         self._leaving = 0  # answers that have left this table and not yet reached their peer
@@ -124,8 +124,8 @@ class Calls:
             call.reply_to.send(error(call.id, *BUG))
         with self.lock:
             self._leaving -= 1
-            if not self._leaving and not self._open:
-                self._emptied.notify_all()
+            if self._emptied and not self._leaving and not self._open:
+                self._emptied.set()
         return True
 
     def cancel(self, id, reason):
@@ -153,7 +153,10 @@ class Calls:
     def wait_until_empty(self, seconds):
         """Block until all answers have been sent; False if that took too long."""
         with self.lock:
-            return self._emptied.wait_for(lambda: not self._open and not self._leaving, seconds)
+            self._emptied = threading.Event()
+            if not self._open and not self._leaving:
+                self._emptied.set()
+        return self._emptied.wait(seconds)
 
     def __len__(self):
         return len(self._open)

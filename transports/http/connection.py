@@ -63,6 +63,7 @@ class ClientConnection:
 
     def next_wish(self):
         """What the loop shall watch the socket for from now on: READ, WRITE, nothing or CLOSE."""
+        self._next_turn()
         with self._lock:
             if self._ends and not self._drains and not self.unsent:
                 # The client may be sending still. If we closed now, the system would reset the
@@ -97,7 +98,7 @@ class ClientConnection:
         self._tell_loop()
 
     def _receive(self, data):
-        self._looks = 0
+        self._looks, whole = 0, []
         while data:
             request = self._coming = self._coming or Request(self.server.heads)
             data = data[request.received(data):]
@@ -105,12 +106,12 @@ class ClientConnection:
                 self._coming = None
                 self._used = True, time.monotonic()
                 if request.head:    # else these were blank lines
-                    self._waiting.append(request)
+                    whole.append(request)
             elif request.expects and not self._request:
                 request.expects = False
                 with self._lock:
                     self._send(b"HTTP/1.1 100 Continue\r\n\r\n")
-        self._next_turn(quickly=True)
+        self._next_turn(whole)
 
     def send_more(self):
         with self._lock:
@@ -128,19 +129,21 @@ class ClientConnection:
         if gone:
             gone()
 
-    # -- the request whose turn it is; called by MainThread or by a worker
-
-    def _next_turn(self, quickly=False):
-        """`quickly`: in MainThread, which begins no message so long that it would hold up all
-        other clients, and nothing that may wait."""
+    def _next_turn(self, whole=()):
+        """These Requests have come; of those that wait, the first begins if it may. MainThread
+        begins no message so long that it would hold up all other clients, and nothing that may
+        wait."""
         with self._lock:
+            self._waiting += whole
             if self._request or self.unsent or not self._waiting or not self.connected:
                 return
             request = self._request = self._waiting.popleft()
-        if quickly and request.size <= LONG:
+        if request.size <= LONG:
             self._serve(self._begin, request, True)
         else:
             self.server.workers.do(functools.partial(self._serve, self._begin, request, False))
+
+    # -- the request whose turn it is; called by MainThread or by a worker
 
     def _begin(self, request, quickly):
         """Its answer: a Reply, or a WSGI application for what has a view; None if it comes later;
@@ -192,9 +195,11 @@ class ClientConnection:
             self._request, self._ends = None, is_last
             if is_last:
                 self._waiting.clear()
-        if self._waiting:
-            self._next_turn()
-        self._tell_loop()
+            waits = bool(self._waiting)
+        if waits:   # its turn begins in MainThread
+            self.server.loop.changed(self)
+        else:
+            self._tell_loop()
 
     # -- called by any thread
 

@@ -145,7 +145,7 @@ class Process:
 
     def _read(self):
         with self._process.stdout as stdout:
-            for line, tail in each_line(stdout, self._longest):
+            for line, tail in each_line(stdout.readline, self._longest):
                 try:
                     self._handle_line(line, tail)
                 except Exception:  # a bug of ours in one message must not end all that follow
