@@ -36,26 +36,34 @@ _NAMED = ("properties", "patternProperties", "$defs", "definitions", "dependentS
 _known = weakref.WeakKeyDictionary()
 
 
-def check_headers(request, message):
-    """Raises Refused if they say something else than the body, or nothing."""
+def said_in(head):
+    """{header: (what it says, what that stands for, or None if it cannot be read)}."""
+    said = {name: head.header(name) for name in ("MCP-Protocol-Version", "Mcp-Method", "Mcp-Name")}
+    return {name: (text, decoded(text) if name == "Mcp-Name" else
+                   text if _ALLOWED.fullmatch(text) else None)
+            for name, text in said.items() if text is not None}
+
+
+def check_headers(head, said, message):
+    """Raises Refused if they say something else than the body, or nothing. `said`: see said_in."""
     version = dig(message, "params", "_meta", VERSION_KEY)
     if isinstance(version, str):
-        _check(request, "MCP-Protocol-Version", version)
+        _check(said, "MCP-Protocol-Version", version)
     elif message["method"] == "initialize":     # of a legacy client, of which nobody knows here
         raise unsupported(str(dig(message, "params", "protocolVersion")))
-    elif (said := request.head.header("MCP-Protocol-Version", MODERN_REVISION)) != MODERN_REVISION:
-        raise unsupported(said)
+    elif (text := head.header("MCP-Protocol-Version", MODERN_REVISION)) != MODERN_REVISION:
+        raise unsupported(text)
     if version != MODERN_REVISION:
         return  # that, or `_meta`, is refused
-    _check(request, "Mcp-Method", message["method"])
+    _check(said, "Mcp-Method", message["method"])
     name = dig(message, "params", NAMES.get(message["method"]))
     if isinstance(name, str):   # else the params are refused
-        _check(request, "Mcp-Name", name, decoded)
-        if ", " in name and len(_lines(request).get("mcp-name", ())) > 1:
+        _check(said, "Mcp-Name", name)
+        if ", " in name and len(_lines(head).get("mcp-name", ())) > 1:
             raise _mismatch("Mcp-Name is there more than once")
 
 
-def check_parameters(request, session, message):
+def check_parameters(head, session, message):
     """The same for the arguments of a tool of which the server says, in the schema that we have
     from it, that a header repeats them. Raises Refused, also if there is no such tool."""
     name = dig(message, "params", "name")
@@ -63,7 +71,7 @@ def check_parameters(request, session, message):
         return
     upstream, own = session.surface.find(session, "tools/list", name)
     if parameters := parameters_of(upstream.catalog, own):
-        lines, arguments = _lines(request), dig(message, "params", "arguments")
+        lines, arguments = _lines(head), dig(message, "params", "arguments")
         for key, path in parameters.items():
             _check_parameter(f"Mcp-Param-{key}", lines.get(f"mcp-param-{key}"),
                              dig(arguments, *path))
@@ -100,12 +108,12 @@ def _is_number(said, value):
     return said == str(value)
 
 
-def _check(request, header, value, read=lambda text: text):
-    said = request.head.header(header)
-    if said is None:
+def _check(said, header, value):
+    text, stands_for = said.get(header, (None, None))
+    if text is None:
         raise _mismatch(f"{header} is missing")
-    if not _ALLOWED.fullmatch(said) or read(said) != value:
-        raise _differs(header, said, value)
+    if stands_for != value:
+        raise _differs(header, text, value)
 
 
 def _differs(header, said, value):
@@ -116,11 +124,11 @@ def _mismatch(text):
     return Refused(HEADER_MISMATCH, f"Header mismatch: {text}")
 
 
-def _lines(request):
+def _lines(head):
     """{name of a header, in small letters: [what its lines say]}. Our HTTP parser joins lines of
     one name, and leaves out names that have an underscore, as a parameter's may have."""
     found = {}
-    for line in request.head.data.split(b"\r\n")[1:]:
+    for line in head.data.split(b"\r\n")[1:]:
         name, _, value = line.partition(b":")
         found.setdefault(name.decode("latin-1").lower(), []).append(
             value.strip(b" \t").decode("latin-1"))

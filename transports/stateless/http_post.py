@@ -10,7 +10,7 @@ An error that says what was wrong with the request has an HTTP status that says 
 import itertools
 import threading
 import time
-from http import HTTPStatus
+import typing
 
 import flask
 
@@ -22,10 +22,10 @@ from transports.fabric.outbox import CLOSE, Outbox
 from transports.fabric.peers import passing
 from transports.fabric.session import UsedUp
 from transports.http.replies import (ACCEPTED, JSON, NO_JSON, STILL_HERE, Reply, accepts, event,
-                                     is_json, used_up)
+                                     is_json, status_line, used_up)
 
 from .answers import MISSING_CAPABILITY
-from .header_checks import HEADER_MISMATCH, check_headers, check_parameters
+from .header_checks import HEADER_MISMATCH, check_headers, check_parameters, said_in
 from .stateless import UNSUPPORTED_VERSION, Stateless
 
 TRANSPORT = "stateless-http"    # what our sessions say of themselves
@@ -36,6 +36,17 @@ STATUS = {METHOD_NOT_FOUND: 404, HEADER_MISMATCH: 400, MISSING_CAPABILITY: 400,
 # The same for what we refuse before any server has it; else it is 400.
 REFUSED_STATUS = {SERVER_UNAVAILABLE: 503}
 PREFIX = VERSION_KEY.partition("/")[0].encode()     # some encoders escape the slash
+
+
+class Said(typing.NamedTuple):
+    """What the Head of a POST says."""
+
+    name: str           # behind /mcp, or None
+    refused: Reply      # to what does not fit, or None
+    is_modern: bool     # whether it is of this era, unless its body says something else …
+    words: bytes        # … which it does not without these; None: it never does
+    headers: dict       # see said_in
+    to_behind: object   # what it says to the way behind
 
 
 class StatelessHttp:
@@ -62,8 +73,7 @@ class StatelessHttp:
         return routes
 
     def reads(self, head):
-        """(the name behind /mcp or None, the Reply to what does not fit or None, whether it is of
-        this era, words of a body that may change that or None, what it says to `behind`)"""
+        """A Said; None for another path."""
         if head.path != "/mcp" and not head.path.startswith("/mcp/"):
             return None
         refused = None
@@ -73,19 +83,18 @@ class StatelessHttp:
             refused = _refusal(415, NO_JSON)
         name = head.path[len("/mcp/"):] or None
         if self._behind is None:
-            return name, refused, True, None, None
+            return Said(name, refused, True, None, said_in(head), None)
         version = head.header("Mcp-Protocol-Version")
         is_modern = version not in (None, *REVISIONS)
         words = b"initialize" if is_modern else PREFIX
         if "MCP_SESSION_ID" in head.headers and not _is_of_this_era(version):
             is_modern, words = False, None  # a session's has that header too
-        return name, refused, is_modern, words, self._behind.reads(head)
+        return Said(name, refused, is_modern, words, said_in(head), self._behind.reads(head))
 
     def post(self, request, said, connection, quickly):
         """Begin what a POST asks for. Returns the Reply; None if it comes later."""
-        name, refused, is_modern, words, said_to_behind = said
-        body, message = request.body(), None
-        says_more = words is not None and words in body
+        body, message, refused, is_modern = request.body(), None, said.refused, said.is_modern
+        says_more = said.words is not None and said.words in body
         if is_modern or says_more:
             try:
                 message = decode(body)
@@ -93,33 +102,33 @@ class StatelessHttp:
             except InvalidMessage as problem:
                 refused = refused or _reply(400, problem.answer(None))
         if not is_modern:
-            return self._behind.post(request, said_to_behind, connection, quickly)
-        return refused or self._answer(request, name, message, connection)
+            return self._behind.post(request, said.to_behind, connection, quickly)
+        return refused or self._answer(request, said, message, connection)
 
-    def _answer(self, request, name, message, connection):
+    def _answer(self, request, said, message, connection):
         has_id = dig(message, "method") is not None and is_id(message.get("id"))
         id = message["id"] if has_id else None
         try:
-            return self._begin(request, name, message, connection)
+            return self._begin(request, said, message, connection)
         except Refused as problem:
             return _reply(REFUSED_STATUS.get(problem.code, 400), problem.answer(id))
         except LookupError as problem:
             return _refusal(404, str(problem), id)
 
-    def _begin(self, request, name, message, connection):
+    def _begin(self, request, said, message, connection):
         kind = kind_of(message)
         if kind is RESPONSE:
             raise InvalidMessage(INVALID_REQUEST, "a client of this revision sends no responses")
         if kind is NOTIFICATION:
-            self._router.surface(name)
+            self._router.surface(said.name)
             return ACCEPTED     # this era has none that would mean anything here
-        check_headers(request, message)
+        check_headers(request.head, said.headers, message)
         post = AnswerPost(self, request, connection, f"POST {next(self._numbers)}")
         self.silent[post] = time.monotonic()
         connection.when_gone(post.gone)
         try:
-            post.session = self._stateless.serve(message, post, TRANSPORT, name,
-                                                   size=request.size)
+            post.session = self._stateless.serve(message, post, TRANSPORT, said.name,
+                                                 size=request.size)
         except Exception:
             self.silent.pop(post, None)
             raise
@@ -162,7 +171,7 @@ def _refuse_modern():
 
 def _begins(session, message, post):
     post.session = session
-    check_parameters(post.request, session, message)
+    check_parameters(post.request.head, session, message)
 
 
 class AnswerPost:
@@ -235,7 +244,7 @@ def _reply(status, answer):
     """A whole answer: JSON, with this status. `answer`: a message, or its bytes."""
     body = answer if isinstance(answer, bytes) else encode(answer)
     again = [("Retry-After", "5")] if status == 503 else []
-    return Reply(body, f"{status} {HTTPStatus(status).phrase}", [JSON, *again])
+    return Reply(body, status_line(status), [JSON, *again])
 
 
 def _refusal(status, text, id=None):
