@@ -580,6 +580,18 @@ def test_room_is_looked_for_again_while_a_call_waits():
     assert take_call(world, world.own("a", other).label)
 
 
+@pytest.mark.parametrize("count", [1, 40])
+def test_room_is_looked_for_once_however_many_calls_wait(monkeypatch, count):
+    world = world_of(limit=1)
+    clients = [world.client(capabilities=ASKABLE) for _ in range(2 + count)]
+    for client in clients:
+        call(client)
+    looks = []
+    monkeypatch.setattr(world.pool, "make_room", lambda owners: looks.append(owners))
+    world.clock.advance(ROOM_SECONDS)
+    assert len(looks) == 1
+
+
 def test_what_has_become_free_meanwhile_makes_way_for_a_call_that_waits():
     world = world_of(shared=True, limit=0)
     plain, other = world.client(), world.client(capabilities=ASKABLE)

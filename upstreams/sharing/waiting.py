@@ -77,24 +77,42 @@ class Waiting(Processes):
         waiting.deadline = self.clock.after(CALL_PATIENCE, self._patience_ends, server, key,
                                             waiting)
         waiting.call.on_end(functools.partial(self._withdrawn, server, key, waiting))
+        self.changed()
         self._find_room(server, key, waiting)
+        with self.lock:
+            looks, self._looks_for_room = self._looks_for_room, True
+        if not looks:
+            self.clock.after(ROOM_SECONDS, self._look_for_room)
+
+    def _look_for_room(self):
+        """Called by the clock while calls wait: what was busy may make way by now. If there is no
+        room for the first of a queue, there is none for those behind it."""
+        self.changed()
+        with self.lock:
+            queues = [(server, key, [calls[0] for calls in queue.values()])
+                      for server in self.tables.servers.values()
+                      for key, queue in server.waiting.items() if queue]
+            self._looks_for_room = bool(queues)
+        for server, key, calls in queues:
+            all(self._find_room(server, key, waiting) for waiting in calls)
+        if queues:
+            self.clock.after(ROOM_SECONDS, self._look_for_room)
 
     def _find_room(self, server, key, waiting):
-        """Called by the clock too, while it waits: what was busy may make way by now."""
-        self.changed()
+        """Let another session end, if that can make room for this call. False if none can."""
         session, owners = waiting.session, set()
         with self.lock:
-            waits = server.waiting.get(key, {}).get(session, ())[:1] == [waiting] \
-                and not server.of(session) and not self.tables.has_room(server, session)
-            if waits and not any(each.ending for each in self.all_servers()):
+            if server.of(session) or [waiting] != server.waiting.get(key, {}).get(session, [])[:1]:
+                return True     # it needs none
+            if not self.tables.has_room(server, session) \
+                    and not any(each.ending for each in self.all_servers()):
                 owners = {use.holder if use.holder and use.holder.is_parked else use.owner
                           for each in self.tables.servers.values() if each is server
                           or each.count() > 1 for use in each.uses} - {None}
-        if owners:
-            self.make_room(owners)
+        made = bool(owners) and self.make_room(owners)
+        if made:
             self.changed()
-        if waits:
-            self.clock.after(ROOM_SECONDS, self._find_room, server, key, waiting)
+        return made
 
     def _waits(self, server, key, waiting):
         """Requires the lock."""
