@@ -4,6 +4,7 @@ They get the same number, which is found by the ids and tokens that pass: an ans
 its request, and comes the other way. The request that we send to a server has a new id, so whoever
 sends it tells the tap which client's request was the cause."""
 
+import collections
 import itertools
 import threading
 import typing
@@ -51,7 +52,7 @@ class Links:
     """{key: Link}. No lock: the Tap holds its own around every use."""
 
     def __init__(self):
-        self._links = {}                    # the oldest first
+        self._links = collections.OrderedDict()     # the oldest first
         self._numbers = itertools.count(1)
 
     def find(self, place, peer, message, method, cause, session):
@@ -98,4 +99,4 @@ class Links:
             self._links.pop(key, None)
             self._links[key] = link
             if len(self._links) > MOST_LINKS:
-                del self._links[next(iter(self._links))]
+                self._links.popitem(last=False)     # in a dict it would be searched for
