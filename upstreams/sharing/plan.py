@@ -42,7 +42,8 @@ def plan(tables, most_starts=4):
     for server in tables.servers.values():
         for key, waiting in server.waiting.items():
             if waiting:     # in the order in which their calls came
-                more = for_one(tables, server, key, next(iter(waiting)), len(waiting), beside)
+                press = sum(calls[0].presses for calls in waiting.values())
+                more = for_one(tables, server, key, next(iter(waiting)), press, beside)
                 # One that is made may take the last room.
                 steps += [step for step in more if step.what is not NEW or not is_made]
                 is_made = is_made or any(step.what is NEW for step in more)
@@ -51,8 +52,8 @@ def plan(tables, most_starts=4):
 
 
 def for_one(tables, server, key, session, waiting=1, beside=None):
-    """What is to be done for this session, the first of so many whose calls wait. `beside`: see
-    Tables.has_room."""
+    """What is to be done for this session, the first of those that wait; `waiting`: of how many
+    the calls press. `beside`: see Tables.has_room."""
     policy, use = server.policy(key), server.of(session)
     if use and use.can_ask and policy is COMMON and not use.busy:
         use = None      # it became modern: this process is not needed any more
@@ -145,8 +146,8 @@ def _make_way(tables, beside):
     ends; the last one of its kind only if there is no other, as is what lists and was called."""
     servers = tables.servers.values()
     wait = [server for server in servers if any(
-        not server.of(first) and not tables.has_room(server, first, beside)
-        for queue in server.waiting.values() for first in list(queue)[:1])]
+        calls[0].presses and not server.of(first) and not tables.has_room(server, first, beside)
+        for queue in server.waiting.values() for first, calls in [*queue.items()][:1])]
     if not wait or any(server.ending for server in servers):
         return []
     for server in wait:

@@ -36,6 +36,7 @@ class WaitingCall:
     def __init__(self, session, call, function, reply_to):
         self.session, self.call, self.function = session, call, function
         self.reply_to = reply_to
+        self.presses = True     # whether it has waited for so long that a process may start for it
         self.holds = False      # whether its session holds the process because of it
         self.deadline = None    # while it waits: an event of the clock
 

@@ -14,6 +14,7 @@ from .processes import Processes
 from .tables import BRIEF, COMMON, OWN, PLAIN, TURNS, UP, WaitingCall, refresh
 
 CALL_PATIENCE = 30.0    # seconds that a call waits for a process that is free
+PRESSES = 0.05          # seconds for which it waits for a turn before a process starts for it
 ROOM_SECONDS = 2.0      # after which it looks once more for a process that makes way
 LATE_SECONDS = 2.0      # in which a server must answer a call that was withdrawn from it
 IDLE_SECONDS = 60.0     # after which a process that nobody holds ends, except the last of its kind
@@ -56,6 +57,8 @@ class Waiting(Processes):
                 self.give(use, session, server.policy(key), [waiting])
             else:
                 server.waiting[key].setdefault(session, []).append(waiting)
+                waiting.presses = server.policy(key) is not TURNS or not any(
+                    use.key == key and use.state == RUNNING and use.ready for use in server.uses)
         if use:
             self.look_now()
             self.begin(use, [waiting])
@@ -74,15 +77,25 @@ class Waiting(Processes):
     def _wait(self, server, key, waiting):
         """This call waits from now on. If it is the first of its session and waits for room,
         another session may have to end; the only process of a server makes no room."""
+        waiting.call.on_end(functools.partial(self._withdrawn, server, key, waiting))
+        if waiting.presses:
+            self._press(server, key, waiting)
+        else:
+            waiting.deadline = self.clock.after(PRESSES, self._press, server, key, waiting)
+
+    def _press(self, server, key, waiting):
+        """Called by the clock, too: processes may start or end for it from now on."""
+        with self.lock:
+            if not self._waits(server, key, waiting):
+                return
+            waiting.presses = True
+            looks, self._looks_for_room = self._looks_for_room, True
         waiting.deadline = self.clock.after(CALL_PATIENCE, self._patience_ends, server, key,
                                             waiting)
-        waiting.call.on_end(functools.partial(self._withdrawn, server, key, waiting))
-        self.changed()
-        self._find_room(server, key, waiting)
-        with self.lock:
-            looks, self._looks_for_room = self._looks_for_room, True
         if not looks:
             self.clock.after(ROOM_SECONDS, self._look_for_room)
+        self.changed()
+        self._find_room(server, key, waiting)
 
     def _look_for_room(self):
         """Called by the clock while calls wait: what was busy may make way by now. If there is no
@@ -102,7 +115,8 @@ class Waiting(Processes):
         """Let another session end, if that can make room for this call. False if none can."""
         session, owners = waiting.session, set()
         with self.lock:
-            if server.of(session) or [waiting] != server.waiting.get(key, {}).get(session, [])[:1]:
+            if server.of(session) or not waiting.presses \
+                    or [waiting] != server.waiting.get(key, {}).get(session, [])[:1]:
                 return True     # it needs none
             if not self.tables.has_room(server, session) \
                     and not any(each.ending for each in self.all_servers()):
@@ -225,13 +239,26 @@ class Waiting(Processes):
             spoilt = use.spoilt and not use.owner and use in use.server.uses
             if spoilt:      # it must not serve another session
                 self.forget(use)
+            begin = None if spoilt else self._next_turn(use)
             wanted = any(queue for server in self.tables.servers.values()
                          for queue in server.waiting.values())
         if spoilt:
             self._close(use)
-        if spoilt or wanted:
+        if begin:
+            begin()
+        elif spoilt or wanted:
             self.changed()
         self.look_if_idle(use)
+
+    def _next_turn(self, use):
+        """Give a process that has become free to the first that waits; returns what is to be done
+        then without the lock, or None. Requires the lock."""
+        queue = use.server.waiting.get(use.key)
+        if not queue:
+            return None
+        refresh([use])
+        steps = for_one(self.tables, use.server, use.key, next(iter(queue)), 0)
+        return self._apply(steps[0]) if steps and steps[0].what is GIVE else None
 
     def look_if_idle(self, use):
         """If nobody uses it until some time has passed, it ends."""
