@@ -4,7 +4,7 @@ import json
 
 from waitress.adjustments import Adjustments
 
-from transports.http.request import Heads, Request
+from transports.http.request import Request
 from transports.http.workers import Workers
 
 from by_hand import BOTH
@@ -76,7 +76,7 @@ def request(message, session=None):
 
 def parsed(data):
     """The Request of these bytes; whoever sends it is let in."""
-    request = Request(Heads(lambda method, path, header: (None, []), [], Adjustments()))
+    request = Request(lambda method, path, header: (None, []), [], {}, Adjustments())
     while not request.completed:
         data = data[request.received(data):]
     return request
@@ -84,4 +84,4 @@ def parsed(data):
 
 def posted(way, request, connection, quickly=False):
     """What the way in answers."""
-    return way.post(request, way.reads(request.head), connection, quickly)
+    return way.post(request, way.reads(request), connection, quickly)

@@ -19,7 +19,7 @@ from transports.http import http_sse
 from transports.http import request as request_module
 from transports.http.connection import LEAST_BYTES, STUCK_LOOKS
 from transports.http.replies import BY_WORKER, Reply
-from transports.http.request import Heads, Request
+from transports.http.request import Request
 from transports.http.server import LOOK_SECONDS, Server
 from transports.program.options import Access, Options
 from transports.program.signals import interruptible
@@ -37,10 +37,12 @@ USED = re.findall(r"^    ([A-Z]\w+)\.(\w+)  ", LIST, re.MULTILINE) + [
 
 
 def test_waitress_has_every_private_part_that_we_use():
-    parser = HTTPRequestParser(Adjustments())
-    parser.parse_header(post("/message", HELLO).partition(b"\r\n\r\n")[0])
+    request = HTTPRequestParser(Adjustments())
+    data = post("/message", HELLO)
+    while not request.completed:
+        data = data[request.received(data):]
     found = {type(one).__name__: dir(one) for one in (
-        parser, parser.body_rcv, parser.body_rcv.buf, ChunkedReceiver(None))}
+        request, request.body_rcv, ChunkedReceiver(None))}
     missing = [f"{kind}.{name}" for kind, name in USED if name not in found[kind]]
     assert len(USED) > 20 and missing == []
 
@@ -212,7 +214,7 @@ def test_a_long_body_may_take_its_time(serve):
             for start in range(0, 4 * piece, piece):
                 connection.sendall(message[start:start + piece])
                 assert wait_until(lambda: any(
-                    one._coming and one._coming.size > start + piece - 1000
+                    one._coming and one._coming.body_bytes_received > start + piece - 1000
                     for one in list(server.loop.connections)))
                 world.clock.advance(LOOK_SECONDS)
             connection.sendall(message[4 * piece:])
@@ -236,8 +238,8 @@ class EchoWay:
     def views(self):
         return flask.Blueprint("echo", __name__)
 
-    def reads(self, head):
-        return head.path == "/message" and head.header("X-Way") or None
+    def reads(self, request):
+        return request.path == "/message" and request.header("X-Way") or None
 
     def post(self, request, way, connection, quickly):
         if quickly:
@@ -314,61 +316,60 @@ def judge(method, path, header):
     return "no" if header("X-A") == "x" else None, [("X", method)]
 
 
-def parsed(heads, data):
-    """What a Request makes of the bytes: what it has and what its head has; and what is left."""
-    request = Request(heads)
-    while data and not request.completed:
-        data = data[request.received(data):]
-    ours = {name: getattr(request, name, None) for name in (
-        "refused", "completed", "expects", "size", "is_last")}
-    head = request.head and {**vars(request.head), "body_rcv": None}
-    return ours, request.body(), head, data
+def parsed(known, data):
+    """What a parser makes of the bytes: its attributes, with the body; and what is left."""
+    parser = Request(judge, [], known, ADJUSTMENTS)
+    while data and not parser.completed:
+        data = data[parser.received(data):]
+    return {**vars(parser), "_known": None, "body_rcv": parser.get_body_stream().read(),
+            "error": parser.error and (type(parser.error), parser.error.body)}, data
 
 
 @given(strategies.lists(strategies.lists(strategies.tuples(NAMES, VALUES), max_size=4),
                         min_size=1, max_size=6),
        strategies.sampled_from(["POST /message HTTP/1.1", "POST /a%20b?c=d HTTP/1.0",
                                 "GET / HTTP/1.1"]))
-def test_a_head_that_is_known_means_what_it_meant(requests, first):
-    known = Heads(judge, [], ADJUSTMENTS)
+def test_a_header_that_is_known_means_what_it_meant(requests, first):
+    known = {}
     for headers in requests + requests:
         for body in (b"12345", b"abcdefgh"):
             data = "\r\n".join([first, *(f"{name}: {value}" for name, value in headers), "", ""])
             data = data.encode("latin-1") + body
-            assert parsed(known, data) == parsed(Heads(judge, [], ADJUSTMENTS), data)
+            assert parsed(known, data) == parsed({}, data)
 
 
 @given(strategies.lists(strategies.tuples(NAMES, VALUES), max_size=4), strategies.data())
 def test_in_whatever_pieces_a_request_comes_it_is_the_same(headers, data):
     head = "\r\n".join(["POST /message HTTP/1.1", *(
         f"{name}: {value}" for name, value in headers), "", ""])
-    whole = head.encode("latin-1") + b"5\r\nabcde\r\n0\r\n\r\n"
-    heads, begun, rest = Heads(judge, [], ADJUSTMENTS), whole, b""
-    request = Request(heads)
+    whole = begun = head.encode("latin-1") + b"5\r\nabcde\r\n0\r\n\r\n"
+    request = Request(judge, [], {}, ADJUSTMENTS)
+    rest = b""
     while begun and not request.completed:
         size = data.draw(strategies.integers(1, len(begun)))
         piece, begun = rest + begun[:size], begun[size:]
         rest = piece[request.received(piece):]
-    (ours, body, *_) = parsed(heads, whole)
-    assert (request.completed, request.size, request.refused) == (
-        ours["completed"], ours["size"], ours["refused"])
-    assert request.body() == body
+    other = Request(judge, [], {}, ADJUSTMENTS)
+    while whole and not other.completed:
+        whole = whole[other.received(whole):]
+    assert (request.completed, request.body_bytes_received, request.refused, request.body()) == (
+        other.completed, other.body_bytes_received, other.refused, other.body())
 
 
-def test_what_is_kept_of_heads_is_bounded_and_was_let_in(monkeypatch):
-    monkeypatch.setattr(request_module, "KNOWN_HEADS", 10)
-    heads = Heads(judge, [], ADJUSTMENTS)
+def test_what_is_kept_of_headers_is_bounded_and_was_let_in(monkeypatch):
+    monkeypatch.setattr(request_module, "KNOWN_HEADERS", 10)
+    known = {}
     for size in range(100):
-        parsed(heads, post("/message", HELLO, f"X: {'x' * size}"))
-        assert 0 < len(heads._known) <= 10
-    before = {**heads._known}
-    parsed(heads, post("/message", HELLO, f"X: {'x' * 2000}"))
-    parsed(heads, post("/message", HELLO, "X-A: x"))
-    assert heads._known == before
+        parsed(known, post("/message", HELLO, f"X: {'x' * size}"))
+        assert 0 < len(known) <= 10
+    before = {**known}
+    parsed(known, post("/message", HELLO, f"X: {'x' * 2000}"))
+    parsed(known, post("/message", HELLO, "X-A: x"))
+    assert known == before
 
 
 def test_of_a_request_that_is_refused_the_body_is_neither_read_nor_taken_for_a_request():
-    request = Request(Heads(judge, [], ADJUSTMENTS))
+    parser = Request(judge, [], {}, ADJUSTMENTS)
     data = post("/message", HELLO, "X-A: x")
-    assert request.received(data) == len(data)
-    assert request.completed and request.is_last and request.body() == b""
+    assert parser.received(data) == len(data)
+    assert parser.completed and parser.is_cut_off() and parser.body() == b""

@@ -38,6 +38,6 @@ def test_both_ends_agree_on_the_marks_and_on_the_values(schema, arguments):
     catalog = type("Catalog", (), {"lists": {"tools/list": [tool]}})()
     surface = types.SimpleNamespace(
         find=lambda *_: (types.SimpleNamespace(catalog=catalog), "t"))
-    check_parameters(types.SimpleNamespace(data="\r\n".join(["POST", *lines]).encode()),
+    check_parameters(types.SimpleNamespace(head="\r\n".join(["POST", *lines]).encode()),
                      types.SimpleNamespace(surface=surface),
                      {"method": "tools/call", "params": {"name": "t", "arguments": arguments}})

@@ -10,17 +10,16 @@ In reading order:
     access_check.py     which requests are let in: Host, Origin, token, CORS
     workers.py          the worker threads, and the streams of events that they feed
     connection.py       one TCP connection of a client: the fast way of a message
-    request.py          one request, with a cache of heads; all that we need of waitress
+    request.py          one request, with a cache of headers; all that we need of waitress
     loop.py             the socket loop
     streamable/         a room: Streamable HTTP with sessions, revisions 2025-03-26 to 2025-11-25
     live/               a room: the page that shows what goes on
 
 A way in comes from make(router, clock, workers, heartbeat). It has title, path, views(), a Flask
-blueprint; reads(head), what the Head of a POST says to it, or None if that is for another way; and
-post(request, said, connection, quickly), which returns a Reply, or None if it calls
+blueprint; reads(request), what the header of a POST says to it, None if that is for another way;
+and post(request, said, connection, quickly), which returns a Reply, or None if it calls
 connection.answer(reply) or connection.become_stream(post) later. `quickly`, in MainThread, it
-returns BY_WORKER where something may have to be started: a worker calls it again.
-Several may serve one path.
+returns BY_WORKER if something may have to be started: then a worker calls it again.
 A *stream* is an open HTTP response of events, or the ResumableStream behind it; nothing else.
 """
 

@@ -24,7 +24,6 @@ from transports.fabric.text import log
 
 from .loop import CLOSE, READ, WRITE
 from .replies import BUG, BY_WORKER, Reply, head
-from .request import Request
 
 MOST_UNSENT = 2**20             # bytes of a stream for one slow client, before its worker waits
 LONG = MOST_UNSENT - 2**13      # bytes of a message; a longer one is never work for MainThread
@@ -100,15 +99,15 @@ class ClientConnection:
     def _receive(self, data):
         self._looks, whole = 0, []
         while data:
-            request = self._coming = self._coming or Request(self.server.heads)
+            request = self._coming = self._coming or self.server.new_request()
             data = data[request.received(data):]
             if request.completed:
                 self._coming = None
                 self._used = True, time.monotonic()
-                if request.head:    # else these were blank lines
+                if not request.empty:
                     whole.append(request)
-            elif request.expects and not self._request:
-                request.expects = False
+            elif request.expect_continue and request.headers_finished and not self._request:
+                request.expect_continue = False
                 with self._lock:
                     self._send(b"HTTP/1.1 100 Continue\r\n\r\n")
         self._next_turn(whole)
@@ -138,7 +137,7 @@ class ClientConnection:
             if self._request or self.unsent or not self._waiting or not self.connected:
                 return
             request = self._request = self._waiting.popleft()
-        if request.size <= LONG:
+        if request.body_bytes_received <= LONG:
             self._serve(self._begin, request, True)
         else:
             self.server.workers.do(functools.partial(self._serve, self._begin, request, False))
@@ -150,8 +149,8 @@ class ClientConnection:
         BY_WORKER if it cannot be made `quickly`."""
         if request.refused:
             return request.refused
-        if request.head.way:
-            return request.head.way.post(request, request.head.said, self, quickly)
+        if request.way:
+            return request.way.post(request, request.said, self, quickly)
         return BY_WORKER if quickly else self.server.application
 
     def _serve(self, begin, *arguments):
@@ -173,9 +172,9 @@ class ClientConnection:
         pieces = application(request.environ(self), lambda *given: begun.extend(given))
         status, headers = begun[:2]
         is_stream = "Content-Length" not in dict(headers)
-        is_last = is_stream or request.is_last
+        is_last = is_stream or request.is_last()
         chunked = [("Transfer-Encoding", "chunked")] if (
-            is_stream and request.head.version == "1.1") else []
+            is_stream and request.version == "1.1") else []
         try:
             with contextlib.closing(pieces):
                 self.write(head(request, status, [*headers, *chunked], is_last) + b"\r\n")
@@ -206,7 +205,7 @@ class ClientConnection:
     def answer(self, reply):
         """The whole answer to the request whose turn it is; does not wait. Called once."""
         try:
-            is_last = self._request.is_last
+            is_last = self._request.is_last()
             self._finish(is_last, reply.to_bytes(self._request, is_last))
         except Exception:  # a bug of ours: the client would wait
             log.exception("an answer could not be written")
@@ -289,9 +288,9 @@ class ClientConnection:
                 self._ends = True
             # The header of what comes in is not whole since the last look, or hardly any body came
             (before, size), coming = self._looked_at, self._coming
-            self._looked_at = coming, coming.size if coming else 0
+            self._looked_at = coming, coming.body_bytes_received if coming else 0
             is_late = coming and coming is before and not self._in_use() \
-                and coming.size < size + LEAST_BYTES
+                and coming.body_bytes_received < size + LEAST_BYTES
         if is_stuck:
             log.info("a client has not read for too long: its connection ends")
         if is_stuck or is_late:

@@ -41,13 +41,13 @@ class Reply(typing.NamedTuple):
         begin = head(request, self.status, self.headers, is_last)
         if not self.status.startswith("204"):   # RFC 9110, 8.6
             begin += b"Content-Length: %d\r\n" % len(self.body)
-        return begin + b"\r\n" + (b"" if request.head.command == "HEAD" else self.body)
+        return begin + b"\r\n" + (b"" if request.command == "HEAD" else self.body)
 
 
 def head(request, status, headers, is_last):
     """The beginning of an answer, as bytes; more headers may follow."""
     now = int(time.time())
-    return _head(request.head.version, status, (*headers, *request.head.cors), is_last, now)
+    return _head(request.version, status, (*headers, *request.cors), is_last, now)
 
 
 @functools.lru_cache(100)

@@ -44,7 +44,7 @@ class Server:
         from .app import create_app
         from .connection import ClientConnection
         from .loop import Loop
-        from .request import Heads
+        from .request import Request
         from .workers import Workers
 
         self._router = router
@@ -55,8 +55,10 @@ class Server:
         files = {path for page in self._pages for path in page.open_paths()}
         self.application = create_app(router, self.workers, self.ways,
                                       [*self.ways, *self._pages], files)
-        self.heads = Heads(AccessCheck(options.access, files).judge, self.ways, Adjustments(
-            max_request_header_size=MOST_HEADER, max_request_body_size=router.limits.message))
+        self.new_request = functools.partial(
+            Request, AccessCheck(options.access, files).judge, self.ways, {},
+            Adjustments(max_request_header_size=MOST_HEADER,
+                        max_request_body_size=router.limits.message))   # else 413
         self.loop = Loop(listening, router.limits.make_room_for_connections(),
                          functools.partial(ClientConnection, self))
         self._look()

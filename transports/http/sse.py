@@ -54,12 +54,12 @@ class HttpSse:
         while (found := session.outbox.get(self._heartbeat)) is not CLOSE:
             yield b"".join(map(event, found)) or STILL_HERE
 
-    def reads(self, head):
+    def reads(self, request):
         """(the id of a session, whether a message follows that can be one)"""
-        if head.path.strip("/") != "message":
+        if request.path.strip("/") != "message":
             return None
-        id = SESSION_ID.search(head.query)
-        return id and id[1], is_json(head.header("Content-Type", ""))
+        id = SESSION_ID.search(request.query)
+        return id and id[1], is_json(request.header("Content-Type", ""))
 
     def post(self, request, said, _connection, quickly):
         """The reply to a message: 202, or a 4xx that says what was wrong; the session lives on."""

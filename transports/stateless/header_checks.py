@@ -19,6 +19,7 @@ HEADER_MISMATCH = -32020    # 2026-07-28, HeaderMismatchError
 # The method → the param that Mcp-Name repeats.
 NAMES = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri",
          "tasks/get": "taskId", "tasks/update": "taskId", "tasks/cancel": "taskId"}
+HEADERS = ("MCP-Protocol-Version", "Mcp-Method", "Mcp-Name")
 _BEGINS, _ENDS = "=?base64?", "?="
 _ALLOWED = re.compile(r"[\t -~]*")      # Value Encoding
 _WHOLE = re.compile(r"(-?[0-9]{1,400})(?:\.0{1,400})?")
@@ -36,22 +37,22 @@ _NAMED = ("properties", "patternProperties", "$defs", "definitions", "dependentS
 _known = weakref.WeakKeyDictionary()
 
 
-def said_in(head):
+def said_in(request):
     """{header: (what it says, what that stands for, or None if it cannot be read)}."""
-    said = {name: head.header(name) for name in ("MCP-Protocol-Version", "Mcp-Method", "Mcp-Name")}
+    said = {name: request.header(name) for name in HEADERS}
     return {name: (text, decoded(text) if name == "Mcp-Name" else
                    text if _ALLOWED.fullmatch(text) else None)
             for name, text in said.items() if text is not None}
 
 
-def check_headers(head, said, message):
+def check_headers(request, said, message):
     """Raises Refused if they say something else than the body, or nothing. `said`: see said_in."""
     version = dig(message, "params", "_meta", VERSION_KEY)
     if isinstance(version, str):
         _check(said, "MCP-Protocol-Version", version)
     elif message["method"] == "initialize":     # of a legacy client, of which nobody knows here
         raise unsupported(str(dig(message, "params", "protocolVersion")))
-    elif (text := head.header("MCP-Protocol-Version", MODERN_REVISION)) != MODERN_REVISION:
+    elif (text := request.header("MCP-Protocol-Version", MODERN_REVISION)) != MODERN_REVISION:
         raise unsupported(text)
     if version != MODERN_REVISION:
         return  # that, or `_meta`, is refused
@@ -59,11 +60,11 @@ def check_headers(head, said, message):
     name = dig(message, "params", NAMES.get(message["method"]))
     if isinstance(name, str):   # else the params are refused
         _check(said, "Mcp-Name", name)
-        if ", " in name and len(_lines(head).get("mcp-name", ())) > 1:
+        if ", " in name and len(_lines(request).get("mcp-name", ())) > 1:
             raise _mismatch("Mcp-Name is there more than once")
 
 
-def check_parameters(head, session, message):
+def check_parameters(request, session, message):
     """The same for the arguments of a tool of which the server says, in the schema that we have
     from it, that a header repeats them. Raises Refused, also if there is no such tool."""
     name = dig(message, "params", "name")
@@ -71,7 +72,7 @@ def check_parameters(head, session, message):
         return
     upstream, own = session.surface.find(session, "tools/list", name)
     if parameters := parameters_of(upstream.catalog, own):
-        lines, arguments = _lines(head), dig(message, "params", "arguments")
+        lines, arguments = _lines(request), dig(message, "params", "arguments")
         for key, path in parameters.items():
             _check_parameter(f"Mcp-Param-{key}", lines.get(f"mcp-param-{key}"),
                              dig(arguments, *path))
@@ -124,11 +125,11 @@ def _mismatch(text):
     return Refused(HEADER_MISMATCH, f"Header mismatch: {text}")
 
 
-def _lines(head):
+def _lines(request):
     """{name of a header, in small letters: [what its lines say]}. Our HTTP parser joins lines of
     one name, and leaves out names that have an underscore, as a parameter's may have."""
     found = {}
-    for line in head.data.split(b"\r\n")[1:]:
+    for line in request.head.split(b"\r\n")[1:]:
         name, _, value = line.partition(b":")
         found.setdefault(name.decode("latin-1").lower(), []).append(
             value.strip(b" \t").decode("latin-1"))

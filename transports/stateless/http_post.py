@@ -39,7 +39,7 @@ PREFIX = VERSION_KEY.partition("/")[0].encode()     # some encoders escape the s
 
 
 class Said(typing.NamedTuple):
-    """What the Head of a POST says."""
+    """What the header of a POST says."""
 
     name: str           # behind /mcp, or None
     refused: Reply      # to what does not fit, or None
@@ -72,24 +72,24 @@ class StatelessHttp:
             routes.add_url_rule(path, path, None, methods=["POST"])
         return routes
 
-    def reads(self, head):
+    def reads(self, request):
         """A Said; None for another path."""
-        if head.path != "/mcp" and not head.path.startswith("/mcp/"):
+        if request.path != "/mcp" and not request.path.startswith("/mcp/"):
             return None
         refused = None
-        if not accepts(head.header("Accept"), "application/json", "text/event-stream"):
+        if not accepts(request.header("Accept"), "application/json", "text/event-stream"):
             refused = _refusal(406, "Accept both application/json and text/event-stream.")
-        elif not is_json(head.header("Content-Type", "")):
+        elif not is_json(request.header("Content-Type", "")):
             refused = _refusal(415, NO_JSON)
-        name = head.path[len("/mcp/"):] or None
+        name = request.path[len("/mcp/"):] or None
         if self._behind is None:
-            return Said(name, refused, True, None, said_in(head), None)
-        version = head.header("Mcp-Protocol-Version")
+            return Said(name, refused, True, None, said_in(request), None)
+        version = request.header("Mcp-Protocol-Version")
         is_modern = version not in (None, *REVISIONS)
         words = b"initialize" if is_modern else PREFIX
-        if "MCP_SESSION_ID" in head.headers and not _is_of_this_era(version):
+        if "MCP_SESSION_ID" in request.headers and not _is_of_this_era(version):
             is_modern, words = False, None  # a session's has that header too
-        return Said(name, refused, is_modern, words, said_in(head), self._behind.reads(head))
+        return Said(name, refused, is_modern, words, said_in(request), self._behind.reads(request))
 
     def post(self, request, said, connection, quickly):
         """Begin what a POST asks for. Returns the Reply; None if it comes later."""
@@ -122,13 +122,13 @@ class StatelessHttp:
         if kind is NOTIFICATION:
             self._router.surface(said.name)
             return ACCEPTED     # this era has none that would mean anything here
-        check_headers(request.head, said.headers, message)
+        check_headers(request, said.headers, message)
         post = AnswerPost(self, request, connection, f"POST {next(self._numbers)}")
         self.silent[post] = time.monotonic()
         connection.when_gone(post.gone)
         try:
             post.session = self._stateless.serve(message, post, TRANSPORT, said.name,
-                                                 size=request.size)
+                                                 size=request.body_bytes_received)
         except Exception:
             self.silent.pop(post, None)
             raise
@@ -171,7 +171,7 @@ def _refuse_modern():
 
 def _begins(session, message, post):
     post.session = session
-    check_parameters(post.request.head, session, message)
+    check_parameters(post.request, session, message)
 
 
 class AnswerPost:

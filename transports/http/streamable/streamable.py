@@ -55,17 +55,17 @@ class StreamableHttp:
         routes.register_error_handler(HttpError, lambda problem: problem.reply)
         return routes
 
-    def reads(self, head):
+    def reads(self, request):
         """(the name behind /mcp or None, what the headers of a session say, the Reply to what does
         not fit or None)"""
-        if head.path != "/mcp" and not head.path.startswith("/mcp/"):
+        if request.path != "/mcp" and not request.path.startswith("/mcp/"):
             return None
         refused = None
-        if not accepts(head.header("Accept"), "application/json", "text/event-stream"):
+        if not accepts(request.header("Accept"), "application/json", "text/event-stream"):
             refused = HttpError(406, "Accept both application/json and text/event-stream.").reply
-        elif not is_json(head.header("Content-Type", "")):
+        elif not is_json(request.header("Content-Type", "")):
             refused = HttpError(415, NO_JSON).reply
-        return head.path[len("/mcp/"):] or None, _of_session(head.header), refused
+        return request.path[len("/mcp/"):] or None, _of_session(request.header), refused
 
     def post(self, request, said, connection, quickly):
         """Begin what a POST asks for. Returns the Reply; None if it comes later."""
