@@ -62,15 +62,13 @@ class Outbox:
         with self._lock:
             if self._closed:
                 return
-            if not (self._pen or self._waiting):
+            self._closed = behind = too_far_behind(len(self._waiting), self._bytes)
+            if not behind:
+                if self._pen or self._waiting:
+                    self._waiting.append(data)
+                    self._bytes += len(data)
+                    return
                 self._pen = SENDER
-            elif too_far_behind(len(self._waiting), self._bytes):
-                self._closed = True
-            else:
-                self._waiting.append(data)
-                self._bytes += len(data)
-                return
-            behind = self._closed
         if behind:
             log.warning("%s: closed, because it is %d messages (%d bytes) behind", self.name,
                         len(self._waiting), self._bytes)

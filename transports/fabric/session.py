@@ -34,9 +34,6 @@ class Gate:
 
     def do(self, function, *arguments):
         """Call it now if the gate is open, else when it opens. False if too much is kept."""
-        if self._kept is None:  # which it stays
-            function(*arguments)
-            return True
         with self._lock:
             if self._kept is not None:
                 if too_far_behind(len(self._kept), self._bytes):

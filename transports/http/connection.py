@@ -147,11 +147,9 @@ class ClientConnection:
     def _begin(self, request, quickly):
         """Its answer: a Reply, or a WSGI application for what has a view; None if it comes later;
         BY_WORKER if it cannot be made `quickly`."""
-        if request.refused:
-            return request.refused
-        if request.way:
-            return request.way.post(request, request.said, self, quickly)
-        return BY_WORKER if quickly else self.server.application
+        if request.refused or not request.way:
+            return request.refused or (BY_WORKER if quickly else self.server.application)
+        return request.way.post(request, request.said, self, quickly)
 
     def _serve(self, begin, *arguments):
         try:

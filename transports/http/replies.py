@@ -61,19 +61,15 @@ def _head(version, status, headers, is_last, second):
     return f"HTTP/{version} {status}\r\n{lines}{ends}Date: {date}\r\n".encode("latin-1")
 
 
-@functools.lru_cache
-def status_line(status):
-    return f"{status} {HTTPStatus(status).phrase}"
-
-
 def plain(status, text, *headers):
     """A reply for people to read."""
-    return Reply(f"{text}\n".encode(), status_line(status), [TEXT, *headers])
+    return Reply(f"{text}\n".encode(), f"{status} {HTTPStatus(status).phrase}", [TEXT, *headers])
 
 
 def json_error(status, code, text, data=None):
     """An HTTP error, as a JSON-RPC error."""
-    return Reply(encode(error(None, code, text, data)), status_line(status), [JSON])
+    body = encode(error(None, code, text, data))
+    return Reply(body, f"{status} {HTTPStatus(status).phrase}", [JSON])
 
 
 def used_up(problem):

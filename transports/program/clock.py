@@ -4,6 +4,7 @@ must not wait there; they may send messages and start processes, as any thread m
 import functools
 import heapq
 import itertools
+import math
 import threading
 import time
 
@@ -54,19 +55,13 @@ class Clock:
     def _run(self):
         while not self._closed:
             self._wake.clear()  # before looking: what is entered after the look wakes us again
-            event, seconds = self._next()
+            with self._lock:
+                seconds = self._events[0][0] - time.monotonic() if self._events else math.inf
+                event = heapq.heappop(self._events)[2] if seconds <= 0 else ()
             try:
                 for call in event:
                     call()
             except Exception:  # a bug in one deadline must not stop all the others
                 log.exception("the clock survived an error")
             # The longest wait that Python allows is about 292 years on Linux, 49 days elsewhere.
-            self._wake.wait(None if seconds is None else min(seconds, threading.TIMEOUT_MAX))
-
-    def _next(self):
-        """(what is due, how long to wait then: None if there is nothing to wait for)"""
-        with self._lock:
-            if not self._events:
-                return [], None
-            seconds = self._events[0][0] - time.monotonic()
-            return ([], seconds) if seconds > 0 else (heapq.heappop(self._events)[2], 0)
+            self._wake.wait(min(max(seconds, 0), threading.TIMEOUT_MAX))

@@ -11,6 +11,7 @@ import itertools
 import threading
 import time
 import typing
+from http import HTTPStatus
 
 import flask
 
@@ -22,7 +23,7 @@ from transports.fabric.outbox import CLOSE, Outbox
 from transports.fabric.peers import passing
 from transports.fabric.session import UsedUp
 from transports.http.replies import (ACCEPTED, JSON, NO_JSON, STILL_HERE, Reply, accepts, event,
-                                     is_json, status_line, used_up)
+                                     is_json, used_up)
 
 from .answers import MISSING_CAPABILITY
 from .header_checks import HEADER_MISMATCH, check_headers, check_parameters, said_in
@@ -35,6 +36,7 @@ STATUS = {METHOD_NOT_FOUND: 404, HEADER_MISMATCH: 400, MISSING_CAPABILITY: 400,
           UNSUPPORTED_VERSION: 400}
 # The same for what we refuse before any server has it; else it is 400.
 REFUSED_STATUS = {SERVER_UNAVAILABLE: 503}
+LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 PREFIX = VERSION_KEY.partition("/")[0].encode()     # some encoders escape the slash
 
 
@@ -244,7 +246,7 @@ def _reply(status, answer):
     """A whole answer: JSON, with this status. `answer`: a message, or its bytes."""
     body = answer if isinstance(answer, bytes) else encode(answer)
     again = [("Retry-After", "5")] if status == 503 else []
-    return Reply(body, status_line(status), [JSON, *again])
+    return Reply(body, LINES[status], [JSON, *again])
 
 
 def _refusal(status, text, id=None):

@@ -1,19 +1,7 @@
 """Which process serves whom: a function that decides, and touches nothing.
 
-The Pool carries out the steps of a plan and asks again, until there are none. The rules for a
-server of which the config says nothing ("shared" is left out):
-
-    a modern server     one process serves all, since its questions are parts of its answers
-    a legacy server     asks and remembers without saying for whom. So a client that can be asked
-                        something gets a process of its own at its first call; others share one
-    lists               come from one process for all clients, opened with empty capabilities,
-                        until a client has its own. So connecting and listing start nothing
-    one client          has one process, as without a router: two of a kind can kill each other. So
-                        a process that only lists *rests* before another starts for the one session
-                        that lists from it. What it has listed stays, and it comes back if needed
-
-With "shared": true, sessions that can be asked take turns: each holds a process while it has a
-call there. With "shared": false, every session has its own. The README of this folder says more.
+The Pool carries out the steps of a plan and asks again, until there are none. The README of this
+folder has the rules. With turns, each session holds a process while it has a call there.
 """
 
 from typing import NamedTuple

@@ -141,9 +141,8 @@ class Waiting(Processes):
     def _take_back(self, server, key, waiting):
         """It waits no more, if it did. Requires the lock."""
         if self._waits(server, key, waiting):
-            calls = server.waiting[key][waiting.session]
-            calls.remove(waiting)
-            if not calls:
+            server.waiting[key][waiting.session].remove(waiting)
+            if not server.waiting[key][waiting.session]:
                 del server.waiting[key][waiting.session]
 
     def _patience_ends(self, server, key, waiting):
