@@ -63,18 +63,23 @@ class Outbox:
             if self._closed:
                 return
             self._closed = behind = too_far_behind(len(self._waiting), self._bytes)
-            if not behind:
-                if self._pen or self._waiting:
-                    self._waiting.append(data)
-                    self._bytes += len(data)
-                    return
-                self._pen = SENDER
+            if not behind and (self._pen or self._waiting):
+                self._waiting.append(data)
+                self._bytes += len(data)
+                return
+            self._pen = self._pen if behind else SENDER
         if behind:
             log.warning("%s: closed, because it is %d messages (%d bytes) behind", self.name,
                         len(self._waiting), self._bytes)
             self.on_behind()
             return
-        written = self._try_to_write(data)
+        try:
+            written = self.write_at_once(data)
+        except Exception:  # a bug of ours: nobody knows how much of it went out
+            log.exception("%s: closed, because a message could not be written", self.name)
+            with self._lock:
+                self._closed = written = True
+            self.on_behind()
         with self._lock:
             self._pen = None
             if not written:
@@ -82,16 +87,6 @@ class Outbox:
                 self._bytes += len(data)
             if self._waiting or self._closed:
                 self._news.notify()
-
-    def _try_to_write(self, data):
-        try:
-            return self.write_at_once(data)
-        except Exception:  # a bug of ours: nobody knows how much of it went out
-            log.exception("%s: closed, because a message could not be written", self.name)
-            with self._lock:
-                self._closed = True
-            self.on_behind()
-            return True
 
     def close(self):
         """The feeder gets what is queued, and then CLOSE. May be called any number of times."""

@@ -94,7 +94,8 @@ class ClientConnection:
             self.connected = self.connected and not self._on_gone
         elif not self._ends:
             self._receive(data)
-        self._tell_loop()
+        if not data or self._waiting or self.unsent:    # else it was told
+            self._tell_loop()
 
     def _receive(self, data):
         self._looks, whole = 0, []

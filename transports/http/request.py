@@ -73,7 +73,7 @@ class Request(HTTPRequestParser):
     def is_last(self):
         """Whether the connection ends after its answer."""
         wish = self.headers.get("CONNECTION", "").lower()
-        return self.is_cut_off() or wish == "close" or (
+        return bool(self.refused and self.is_cut_off()) or wish == "close" or (
             self.version != "1.1" and wish != "keep-alive")
 
     # -- called by MainThread as bytes come in
@@ -89,7 +89,7 @@ class Request(HTTPRequestParser):
             status, headers, body = self.error.to_response()
             self.refused = Reply(body, status, headers)
         self.completed = self.completed or self.refused is not None
-        return len(data) if self.completed and self.is_cut_off() else consumed
+        return len(data) if self.refused and self.is_cut_off() else consumed
 
     def parse_header(self, header):
         """Called by waitress once for each request, with everything before the body."""

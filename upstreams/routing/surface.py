@@ -106,7 +106,7 @@ class Surface:
     def _run(self, session, name, message, call, reply_to):
         def ask(process):
             to = reply_to
-            if "task" in params_of(message):
+            if "task" in (message.get("params") or ()):
                 to = OnAnswer(functools.partial(self._note_task, session, process, to), to)
             process.request(message, to, call)
         self._pool.run(session.lasting, name, call, ask, reply_to)
