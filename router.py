@@ -26,7 +26,8 @@ Options:
                          HTTP; 20 over stdio, where hosts hear less of changes.
   --max-message MB       The largest message, from a client or a server [default: 64].
   --trace FILE           Write each message that passes to this file, as a line of JSON.
-  --log-level LEVEL      debug, info, warning or error, to standard error [default: info].
+  --log-level LEVEL      debug, info, warning or error, to standard error. Without it: info, or
+                         warning with --check.
   --no-reload            Do not look whether the config changes. SIGHUP still reads it again.
   --connect URL          Start no server: pass one client, over stdio, on to the router (or any MCP
                          server) at this URL. --token-file then has the token to send there.
@@ -222,6 +223,8 @@ def _run(config, read, transport, options, stderr, clock):
     try:
         if given["--check"]:
             pool.start()
+            with contextlib.suppress(SystemExit), interruptible:
+                status.await_all(pool)  # a signal ends that, and what is known then is told
             with interruptible:
                 text, exit_status = status.check(pool, clock, given["--json"], ROOMS.get("advise"))
             command_line.say(text if given["--json"] else stderr.clean(text))

@@ -15,8 +15,9 @@ for line in sys.stdin:
     if answers == "crash" or "once" in sys.argv and methods.count("tools/list") > 1:
         sys.exit(f"crashed with {sys.argv[2:]}")
     if message["method"] == "initialize":
-        answer = {"result": {"protocolVersion": "2025-11-25", "serverInfo": {},
-                             "capabilities": {"tools": {}, "resources": {}}}}
+        answer = {"result": {"protocolVersion": "2025-11-25",
+                             "capabilities": {"tools": {}, "resources": {}},
+                             "serverInfo": {"name": "listing", "version": "7"}}}
     elif message["method"] == "tools/list":
         answer = {"result": {"tools": answers}}
     else:

@@ -69,14 +69,27 @@ def folders_of_tests(room):
     return [folder.relative_to(ROOT) for folder in (ROOT / "tests").glob(f"**/{Path(room).name}")]
 
 
+def tests_that_need(modules):
+    """The files of tests in which two rooms meet, and all that import these; with a conftest.py
+    goes its folder."""
+    texts = {path.relative_to(ROOT): path.read_text("utf-8")
+             for path in (ROOT / "tests").glob("**/*.py")}
+    needs = {path for path, text in texts.items() if any(
+        re.search(rf"^(from|import) {re.escape(module)}\b", text, re.M) for module in modules)}
+    more = {path.stem for path in needs} - {"conftest"}
+    return {path.parent if path.stem == "conftest" else path for path in needs} | (
+        tests_that_need(modules | more) if more - modules else set())
+
+
 def copy_without(rooms, folder):
     """Copy the program to this folder, without these rooms and all that is theirs."""
     listed = subprocess.run(["git", "ls-files", "-z", "--cached", "--others",
                              "--exclude-standard"], cwd=ROOT, capture_output=True, check=True)
     gone = {Path(path) for room in rooms for path in [room, *folders_of_tests(room)]}
+    gone |= tests_that_need({room.replace("/", ".") for room in rooms})
     for name in map(Path, filter(None, listed.stdout.decode().split("\0"))):
         # tests/whole is about the program with all of its rooms.
-        if gone.isdisjoint(name.parents) and name.parts[:2] != ("tests", "whole") \
+        if gone.isdisjoint([name, *name.parents]) and name.parts[:2] != ("tests", "whole") \
                 and (ROOT / name).exists():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)

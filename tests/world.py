@@ -60,6 +60,7 @@ class FakeServer:
         self.handshake = []     # the requests that began it
         self.started = self.closing = self.closed = False
         self.skipped = offers.get("skipped")    # see connections/process
+        self.unread = offers.get("unread", False)
 
     def start(self, on_message, on_closed):
         if self.offers.get("missing"):

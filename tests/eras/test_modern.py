@@ -2,6 +2,7 @@
 modern-*.txt."""
 
 import functools
+import logging
 import sys
 
 import pytest
@@ -165,6 +166,23 @@ def test_a_server_that_ends_when_it_is_asked_is_started_again_at_once_with_initi
     world["a"].dies()
     world.clock.advance(1)
     assert began(world["a"]) == ["initialize"]  # it is remembered
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_that_protocol_in_its_config_helps_is_said_once_that_is_known(caplog, works):
+    with caplog.at_level(logging.INFO, "router"):
+        world = world_of(a=offers(discovers="dies", initializes=None if works else "dies"))
+        world.clock.advance(0)
+    assert ('server "a" is started again as a legacy one: that it was asked for its era may be '
+            "why it exited with status 1: out of luck") in caplog.messages
+    helps = [text for text in caplog.messages if '"protocol": "legacy" in its config' in text]
+    assert len(helps) == works
+
+
+def test_a_server_that_ended_without_reading_the_question_did_not_end_because_of_it():
+    world = world_of(a=offers(discovers="dies", unread=True))
+    world.clock.advance(0)
+    assert state(world) == "failed" and len(world.made) == 1
 
 
 def test_whoever_waits_for_the_start_waits_for_the_second_life_too():

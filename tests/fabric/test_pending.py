@@ -12,6 +12,8 @@ from transports.fabric.session import Session
 class Peer:
     """Anything with send(message); keeps what it was sent."""
 
+    is_brief = False
+
     def __init__(self):
         self.sent = []
         self.cancelled = []
@@ -169,6 +171,23 @@ def test_many_late_calls_of_one_asker_do_not_push_out_another():
         call = peer.calls.open(ask(1), peer)
         table.answer(answer(table.add(ask(1), call, call=call)["id"]))
     assert table.askers(60) == {one, other}
+
+
+def test_what_was_withdrawn_is_suspected_until_something_asked_later_is_answered():
+    table, one, other = PendingRequests(), Peer(), Peer()
+
+    def asks(peer, id):
+        call = peer.calls.open(ask(id), peer)
+        return table.add(ask(id), call, call=call)["id"]
+    earlier, given_up = asks(other, 1), asks(one, 1)
+    table.take(given_up, is_withdrawn=True)
+    later, last = asks(other, 2), asks(other, 3)
+    table.answer(answer(earlier))
+    assert table.askers() == {one, other}
+    table.answer(answer(later))
+    assert table.askers() == {other}
+    table.answer(answer(last))
+    assert table.askers() == {one, other}   # nobody has a call: it can be of anybody
 
 
 def test_a_bug_in_what_follows_the_end_of_a_call_does_not_cost_its_answer(caplog):

@@ -242,7 +242,8 @@ def test_connect_without_a_login_says_what_to_do_and_goes_on_after_it(far, run, 
         relay.stdin.flush()
         return json.loads(relay.stdout.readline())
     problem = ask(HELLO)["error"]["message"]
-    assert f"needs login: router.py --connect {far.url} --login" in problem
+    assert problem.endswith(f"needs login: router.py --connect {far.url} --login, or give its "
+                            "token with --token-file; it is tried again")
     run(*ROUTER, "--connect", far.url, "--login", stdin=subprocess.DEVNULL,
         env={**os.environ, "BROWSER": BROWSER})
     assert wait_until(lambda: "result" in ask(HELLO), 5)

@@ -255,6 +255,20 @@ def test_the_last_line_of_stderr_says_why(start):
         "closed", "exited with status 1: this server was told to die")
 
 
+def test_what_it_said_before_a_signal_ended_it_is_not_told_as_the_reason(start):
+    process = start(command="sh", args=["-c", "echo ready >&2; kill -9 $$"])
+    assert says(process) == ("closed", "was ended by SIGKILL; it last said: ready")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not say it")
+@pytest.mark.parametrize("reads, unread", [("", True), ("read line; ", False)])
+def test_whether_it_read_what_it_was_asked_is_known_when_it_has_ended(start, reads, unread):
+    process = start(command="sh", args=["-c", f"sleep 0.1; {reads}exit 3"])
+    process.send(call("echo"))
+    assert says(process) == ("closed", "exited with status 3")
+    assert process.unread is unread
+
+
 def test_rubbish_on_stdout_is_skipped_and_logged(start, caplog):
     with caplog.at_level(logging.WARNING, "router"):
         process = start("rubbish")

@@ -26,6 +26,8 @@ from processes import ROOT, fake
     (["--json", "--json"], "--json is given twice"),
     (["--config", "a", "--config", "b", "--host", "c", "--host", "d"], "--host is given twice"),
     (["--insecure=3"], "--insecure takes no value"),
+    (["--login", "--logout"], "these words do not go together: --help tells which do"),
+    (["--login", "a", "b"], "these words do not go together: --help tells which do"),
 ])
 def test_what_is_wrong_with_the_options_is_said_in_a_sentence(run, options, sentence):
     done = run(*ROUTER, *options)

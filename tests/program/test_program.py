@@ -228,9 +228,9 @@ def test_a_client_that_closes_our_output_ends_us(config):
 def test_the_start_tells_each_server_and_the_urls(start_router):
     running = start_router({"one": fake(), "two": fake("dies")})
     text = "\n".join(running.lines)
-    assert re.search(rf"one +running +11.* {running.url}/\S+/one", text)
-    assert re.search(rf"two +failed.* {running.url}/\S+/two", text)
-    assert re.search(rf"{running.url}/(mcp or /)?sse$", text, re.MULTILINE)
+    assert re.search(r"^one +running +11 .*fake 1\ntwo +failed\nall together: ", text, re.M)
+    assert re.search(rf"together: {running.url}(/mcp or )?/sse; one server: .*/sse/NAME\n", text)
+    assert text.count("exited with status 1: this server was told to die") == 1
     assert re.search(r"\[one-reader\] server \"one\" is running", text)
 
 

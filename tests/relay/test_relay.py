@@ -283,6 +283,13 @@ def test_what_was_under_way_in_a_lost_session_ends_with_it(open_line):
     assert len(open_line.far.sent) == 1     # the answer to a question of the lost session is none
 
 
+def test_where_no_session_was_open_none_is_said_to_be_opened_again(line):
+    line.sends(HELLO)
+    line.far.forgets()
+    assert line.gets()[0]["error"]["message"] == (
+        f"{URL}: it has forgotten the session; it is tried again")
+
+
 def test_while_a_session_cannot_be_opened_again_requests_fail_at_once_and_pauses_grow(open_line):
     open_line.far.forgets()
     pauses, tries = [], len(open_line.connections)

@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+import signal
 import subprocess
 import sys
 
@@ -16,6 +17,15 @@ from world import World, offers
 def test_the_exit_status_says_whether_all_is_well(check):
     assert check({"good": listing("search")})[0] == 0
     assert check({"good": listing("search"), "missing": {"command": "no-such"}})[0] == 1
+
+
+def test_what_servers_say_is_not_told_beside_the_table_but_that_of_those_that_failed(check):
+    words = "import sys; print('one', 'two', sep='\\n', file=sys.stderr); sys.exit(3)"
+    status, text = check({"good": listing("search"), "bad": {"command": sys.executable,
+                                                             "args": ["-c", words]}})
+    assert status == 1 and text.splitlines()[3:] == ["bad: exited with status 3: two", "    one"]
+    (told,) = check.log.splitlines()
+    assert 'server "bad" is not running: exited with status 3: two' in told
 
 
 def test_one_bad_entry_is_one_failed_server_and_all_that_is_wrong_is_told(check):
@@ -46,12 +56,24 @@ def test_a_pattern_that_no_tool_fits_is_told(check):
     assert 'one: "tools.deny" in its config is for serach, which fits no tool of it' in text
 
 
+def test_the_table_has_the_width_of_a_terminal_whatever_servers_say_of_themselves():
+    info = {"name": "n" * 3000, "version": "v" * 3000}
+    world = World(a=offers(tools=["search"], prompts=[], capabilities={"resources": {}}))
+    world.pool.upstreams()["a"][0].info["serverInfo"] = info
+    head, row = status.table(world.pool.upstreams()["a"]).splitlines()
+    assert head.split() == ["server", "state", "tools", "seconds", "revision", "process", "is"]
+    assert len(row) < 110
+
+
 def test_json_has_what_health_says(check):
     status, answer = check({"good": listing("b", "c"), "missing": {"command": "no-such"}},
                            as_json=True)
     assert status == 1 and answer["ok"] is False and answer["advice"] == []
     good, missing = answer["servers"]["good"], answer["servers"]["missing"]
-    assert (good["state"], good["tools"], good["unlisted"]) == ("running", 2, {})
+    assert (good["state"], good["tools"], good["templates"], good["unlisted"]) == (
+        "running", 2, 0, {})
+    assert good["serverInfo"] == {"name": "listing", "version": "7"} and good["url"] is None
+    assert 0 < good["cost"]["startSeconds"] < 60
     assert missing["state"] == "failed" and "was not found" in missing["lastError"]
     assert check({"good": listing("c")}, as_json=True)[1]["ok"] is True
 
@@ -102,16 +124,21 @@ def test_a_config_that_starts_this_router_with_itself_is_refused(tmp_path):
     assert done.returncode == 1 and "would start routers without end" in done.stdout
 
 
-def test_a_check_that_is_ended_has_not_succeeded(tmp_path):
-    path = tmp_path / "config.json"
-    path.write_text(json.dumps({"mcpServers": {"slow": {
-        "command": sys.executable, "args": ["-c", "import time; print(1); time.sleep(60)"]}}}))
-    running = subprocess.Popen([sys.executable, str(ROOT / "router.py"), "--config", str(path),
-                                "--check", "--log-level", "debug"], stderr=subprocess.PIPE)
-    for line in running.stderr:
-        if b"slow" in line:     # it has begun
-            running.terminate()
-            break
-    with running.stderr:
+def test_a_check_that_is_ended_tells_how_things_are_and_has_not_succeeded(config):
+    slow = {"command": sys.executable, "args": ["-c", "import time; time.sleep(60)"]}
+    running = subprocess.Popen(
+        [sys.executable, "-c", "import sys, runpy\nfrom upstreams.routing import status\n"
+         "status.PATIENCE = 0.1\nsys.argv[0] = 'router.py'\n"
+         "runpy.run_path('router.py', run_name='__main__')",
+         "--config", config(good=listing("search"), slow=slow), "--check"],
+        cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    with running.stdout, running.stderr:
+        for line in running.stderr:
+            if line.endswith("still starting: slow\n"):
+                running.send_signal(signal.SIGINT)
+                break
         running.stderr.read()
+        text = running.stdout.read()
     assert running.wait(30) == 1
+    assert re.search("^good +running", text, re.MULTILINE)
+    assert re.search("^slow +starting$", text, re.MULTILINE)

@@ -133,6 +133,18 @@ def test_a_single_surface_of_a_broken_server_says_why_and_can_be_tried_again():
     assert error_of(client.get())[0] == -32000
 
 
+def test_the_log_says_that_a_client_has_come_and_gone(caplog):
+    world = World(a=offers(tools=["t"]))
+    with caplog.at_level(logging.INFO, "router"):
+        client, silent = world.client(), world.new_client()
+        client.asks("ping")
+        client.leaves()
+        silent.leaves()
+    name = client.session.name
+    assert caplog.messages == [f"{name} begins: test 1 over {client.session.transport}",
+                               f"{name} ends"]
+
+
 def test_a_server_that_does_not_answer_in_time_fails_and_the_rest_is_served(caplog):
     world = World(slow=offers(slow=True), fast=offers(tools=["f"]))
     client = world.client()

@@ -2,12 +2,14 @@
 
 import gc
 import json
+import logging
 import sys
 import weakref
 
 import pytest
 
 from transports.fabric.messages import InvalidMessage
+from upstreams.routing import status
 from upstreams.server import legacy, lists
 from upstreams.server.life import CLOSED, CLOSING, LOST, NEXT, OPENED, REPLACED
 
@@ -56,6 +58,42 @@ def test_a_server_that_was_told_to_end_is_not_started_again():
     upstream.start()
     world.clock.advance(100)
     assert len([server for server in world.made if server.started]) == 1
+
+
+@pytest.mark.parametrize("uses, config, outlook", [
+    (False, {}, "it is started again when a client uses it"),
+    (True, {}, "it is started again in 1 s"),
+    (True, {"restart_attempts": 0}, "it is left alone until its config changes")])
+def test_it_is_told_what_starts_a_server_again(caplog, uses, config, outlook):
+    caplog.set_level(logging.INFO, "router")
+    world = World(a=offers(tools=["t"], config=config))
+    client = world.client() if uses else None
+    world["a"].dies("crashed")
+    assert caplog.messages[-2:] == ['server "a" is not running: crashed', f'server "a": {outlook}']
+    told = status.health(world.pool)["a"]["outlook"]
+    assert told == (outlook if " in " not in outlook else None)
+    assert client is None or world.pool.upstreams()["a"][0].state == "failed"
+
+
+def test_a_server_that_was_left_alone_may_be_wanted_by_a_client_that_connects(caplog):
+    caplog.set_level(logging.INFO, "router")
+    world = World(a=offers(tools=["t"], config={"restart_attempts": 1}))
+    client = world.client()
+    world["a"].dies("crashed")
+    world.clock.advance(2)
+    world["a"].dies("crashed")
+    assert caplog.messages[-1].endswith("it failed 2 times in a row: it is left alone until a "
+                                        "client comes or its config changes")
+    client.leaves()
+    world.client()
+    assert status.health(world.pool)["a"]["outlook"] is None
+
+
+def test_of_a_server_that_nobody_has_used_yet_it_is_told_what_starts_it():
+    world = World(a=offers(tools=["t"]), share=False)
+    told = status.health(world.pool)["a"]
+    assert (told["state"], told["outlook"]) == (
+        "not needed", "it is started when a client uses it")
 
 
 # -- what an earlier life still says

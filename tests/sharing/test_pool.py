@@ -986,6 +986,24 @@ def test_a_subscription_brings_back_what_rests():
     assert plain.gets()[-1]["method"] == "notifications/resources/updated"
 
 
+def test_a_request_for_what_rests_for_which_too_many_wait_ends_at_once(monkeypatch):
+    world = world_of(a=offers(tools=["t"], resources=["a:1", "a:2"]))
+    call(world.client(capabilities=ASKABLE))
+    world.offers["a"]["slow"] = True
+    plain = world.client()
+    monkeypatch.setattr("transports.fabric.session.too_far_behind", lambda kept, _: kept >= 1)
+    for id in (1, 2):
+        plain.asks("resources/subscribe", id=id, uri=f"a:{id}")
+    answer = plain.get()
+    assert answer["id"] == 2 and "too many requests wait for \"a\"" in answer["error"]["message"]
+    world["a"].answer_initialize()
+    asked = world["a"].takes()[-1]
+    assert asked["method"] == "resources/subscribe"
+    world["a"].says(id=asked["id"], result={})
+    assert plain.get()["id"] == 1
+    assert [use.asks for use in world.pool.tables.uses()] == [0, 0]
+
+
 def test_a_server_that_lists_by_capabilities_is_found_out_and_its_clients_hear_that():
     world = world_of()
     other = world.client(capabilities=ASKABLE)
@@ -1222,7 +1240,7 @@ def test_the_table_does_not_wait_for_what_rests():
 
 
 def test_what_rests_still_lists_while_it_comes_back_and_whoever_needs_it_waits():
-    world = world_of(a=offers(tools=["t"], resources=["a:/"]))
+    world = world_of(a=offers(tools=["t"], resources=["a:1", "a:2"]))
     call(world.client(capabilities=ASKABLE))
     world.offers["a"]["slow"] = True
     other = world.client("a")

@@ -9,6 +9,8 @@ from transports.fabric.messages import INVALID_PARAMS, METHOD_NOT_FOUND, Refused
 from transports.fabric.session import SILENT_SECONDS
 from transports.stateless.asked_session import TOGETHER_SECONDS
 from transports.stateless.parked import PARKED_SECONDS
+from upstreams.config.entries import Config
+from upstreams.reload.reload import reload
 from upstreams.sharing.waiting import LATE_SECONDS
 
 from world import World, entry, offers
@@ -287,6 +289,27 @@ def test_the_server_dies_meanwhile_and_the_retry_hears_why():
     retry = client.calls(state=state, answers={key: ANSWER})
     assert "exited with status 3" in retry.answer["message"]
     world.clock.advance(1)
+    assert nothing_is_parked(world)
+
+
+@pytest.mark.parametrize("entries, why", [
+    ({"a": entry("a", args=["new"])}, "its entry in the config has changed"),
+    ({"b": entry("b")}, "it was taken out of the config")])
+def test_its_server_is_changed_or_taken_out_meanwhile_and_the_retry_hears_so(entries, why):
+    world = world_of("a", "b")
+    client = client_of(world, None)
+    exchange = client.calls("a__t")
+    world.clock.advance(1)
+    server = busy(world)
+    asks(server)
+    world.clock.advance(SOON)
+    (key,), state = exchange.is_asked()
+    reload(world.router, Config(entries, {}))
+    assert server.closed
+    retry = client.calls("a__t", state=state, answers={key: ANSWER})
+    world.clock.advance(1)
+    assert why in retry.answer["message"]
+    world.clock.advance(PARKED_SECONDS)
     assert nothing_is_parked(world)
 
 

@@ -114,7 +114,7 @@ def test_a_server_that_fails_again_and_again_is_left_alone(start_router):
     running = start_router({"dies": {**fake("dies"), "restart": {"attempts": 3, "pause": 0.05}},
                             "good": fake()})
     with Sse(running.url):  # without a client nobody would want it
-        running.wait_for('server "dies" is not started again: it failed 4 times in a row')
+        running.wait_for('it failed 4 times in a row: it is left alone until its config changes')
         assert health(running)["dies"]["restarts"] == 3
         assert "this server was told to die" in health(running)["dies"]["lastError"]
         assert health(running)["good"]["state"] == "running"

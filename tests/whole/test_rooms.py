@@ -63,6 +63,13 @@ def test_what_is_left_passes_quick_tests_of_the_core(left):
 
 
 @every_room
+def test_every_test_that_is_left_can_be_imported(left):
+    with left.popen("-m", "pytest", "-q", "-p", "no:cacheprovider", "--collect-only") as tests:
+        printed = tests.communicate(timeout=300)[0]
+    assert tests.returncode == 0, printed[-5000:]
+
+
+@every_room
 def test_the_first_command_of_the_readme_works(left):
     with left.popen("router.py", "--config", "mcp-config.json", "--transport", "sse",
                     "--port", "0") as router:

@@ -147,8 +147,7 @@ def messages_within(line):
 
 
 def seems_answer(line):
-    """Whether bytes that are no message, maybe a part of them, were meant as an answer: they are
-    no log line, and no request."""
+    """Whether (a part of) bytes that are no message were meant as an answer: not as a log line."""
     head, tail = line[:200], line[-200:]
     return bool(_OPENS.match(head)) and b'"jsonrpc"' in head + tail and b'"method"' not in head
 

@@ -40,6 +40,7 @@ class Outbox:
         self.name = name
         self.on_behind = on_behind  # called once, when it is closed for that, or by a bug
         self.write_at_once = lambda data: False     # False if that could block, or has failed
+        self.dropped = False    # whether anything came after it was closed
         self._lock = threading.Lock()
         self._news = threading.Condition(self._lock)    # here the feeder waits
         # protected by _lock:
@@ -61,6 +62,7 @@ class Outbox:
         """Send a message that is encoded already, to a client or a server."""
         with self._lock:
             if self._closed:
+                self.dropped = True
                 return
             self._closed = behind = too_far_behind(len(self._waiting), self._bytes)
             if not behind and (self._pen or self._waiting):

@@ -34,6 +34,7 @@ class Connection(typing.Protocol):
 
     pid: int | None
     skipped: str | None     # the first of what it said that is no message, in words
+    unread: bool            # whether it is known to have ended without reading what was sent
 
     def start(self, on_message: typing.Callable, on_closed: typing.Callable) -> None:
         """Called once. Raises StartFailed if there is nothing to talk to.

@@ -20,7 +20,6 @@ from .text import log
 
 BUG = INTERNAL_ERROR, "a bug in the router; its log says more"
 _NUMBER = re.compile(r"[\['\s]*([0-9]{1,18})(?:\.0)?['\s\]]*")
-WITHDRAWN = 30.0    # seconds in which a server may still work on what was withdrawn
 LATE_CALLS = 100    # of which it is remembered who asked, for what a server says too late
 
 
@@ -173,23 +172,22 @@ class Pending:
         self.heard = time.monotonic()   # when it was asked, or last made progress
 
     def answer(self, response):
-        """Send a response home, under its asker's id. If a bug of ours keeps it from there, the
-        call ends with that."""
+        """Send a response home, under its asker's id. A bug of ours in that ends the call."""
         if not _attempt(self.reply_to.send, {**response, "id": self.id}) and self.call:
             self.call.fail(*BUG)
 
 
 class PendingRequests:
     """What we asked one peer and it has not answered: {our id: Pending}. Once closed, it stays so.
-    A server's next life goes on with the `ids` of the last, so that a late cancellation hits
-    nothing else."""
+    A server's next life goes on with the `ids` of the last: late cancellations hit nothing."""
 
     def __init__(self, ids=None):
         self._ids = ids or itertools.count(1)
         self._lock = threading.Lock()
         # protected by _lock:
         self._rows = {}
-        self._last_calls = {}   # weakref to who asked → (when, if it was brief and got its answer)
+        self._last_calls = {}   # weakref to who asked → (when, if brief, id when withdrawn)
+        self._answered = 0      # the latest id of a request that was answered
         self._closed = None     # the reason, once it is closed
 
     def add(self, message, reply_to, call=None):
@@ -208,8 +206,7 @@ class PendingRequests:
 
     def answer(self, response):
         """Send a response home. Returns its row; None if nobody waits."""
-        id = response["id"]
-        if row := self.take(ours(id) if isinstance(id, str) else id):
+        if row := self.take(ours(response["id"])):
             row.answer(whole(response))
         return row
 
@@ -247,10 +244,12 @@ class PendingRequests:
         with self._lock:
             row = self._rows.pop(our_id, None)
             if row and row.call:
+                self._answered = max(self._answered, 0 if is_withdrawn else our_id)
                 asker = weakref.ref(row.call.asker)
-                self._last_calls.pop(asker, None)
-                is_brief = getattr(row.call.asker, "is_brief", False) and not is_withdrawn
-                self._last_calls[asker] = time.monotonic() + WITHDRAWN * is_withdrawn, is_brief
+                is_brief = getattr(row.call.asker, "is_brief", False)
+                last = self._last_calls.pop(asker, (0, 0, 0))[2]
+                mark = next(self._ids) if is_withdrawn else last
+                self._last_calls[asker] = time.monotonic(), is_brief, mark
                 if len(self._last_calls) > LATE_CALLS:
                     del self._last_calls[next(iter(self._last_calls))]
             return row
@@ -281,22 +280,22 @@ class PendingRequests:
 
     def askers(self, seconds=0.0):
         """The sessions that have a call here, or had one that many seconds ago or less; all that
-        ever had, if none has one here. None stands for those that have ended since. A brief one
-        that got its answer is not suspected of what the next does."""
+        ever had, if none has one here. None stands for those that have ended since. A withdrawn
+        call counts until one that was asked later is answered; a brief one not beside the next."""
         moment, here = time.monotonic() - seconds, {call.asker for call in self.calls()}
         forgives = all(asker.is_brief for asker in here)
         with self._lock:
-            late = [asker for asker, (ended, is_brief) in self._last_calls.items()
-                    if not here or ended >= moment and not (is_brief and forgives)]
-        return {*here, *(asker() for asker in late)}
+            late = [asker for asker, (ended, is_brief, mark) in self._last_calls.items()
+                    if not here or mark > self._answered
+                    or ended >= moment and not (is_brief and forgives)]
+        return here.union(asker() for asker in late)
 
     def __len__(self):
         return len(self._rows)
 
 
 def ours(id):
-    """An id or a token as we gave it: some peers turn the number 7 into "7", " 7", "7.0" or [7].
-    None for what is no id."""
+    """An id or a token as we gave it: some peers make "7", " 7", "7.0" or [7] of 7. Else None."""
     if isinstance(id, (int, float)) and not isinstance(id, bool):
         return id
     found = _NUMBER.fullmatch(str(id)[:40])

@@ -140,6 +140,11 @@ class Session:
         """The session that processes are given to for its calls: this, or one that outlasts it."""
         return self
 
+    def client(self):
+        """What its client calls itself, and how it has come, for the log."""
+        name = " ".join(str(dig(self.client_info, key) or "?")[:40] for key in ("name", "version"))
+        return f"{name} over {self.transport}"
+
     def says_no_more(self):
         """Its client has closed its end, and may only read from now on."""
         self.pending.close("the client has closed its end: it can answer nothing any more")

@@ -27,8 +27,7 @@ def create_app(router, workers, ways, parts, files):
             rule.methods.discard("HEAD")    # there is no stream without a body
     app.add_url_rule("/", "front", lambda: front_page(
         parts, ", ".join([*router.names(), *router.groups])))
-    app.add_url_rule("/health", "health",
-                     lambda: {**router.health(), "streams": workers.streams})
+    app.add_url_rule("/health", "health", lambda: {**router.health(), "streams": workers.streams})
 
     @app.errorhandler(404)
     def unknown_path(_problem):

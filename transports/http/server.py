@@ -36,8 +36,7 @@ class Server:
     """What all connections share."""
 
     def __init__(self, router, options, listening):
-        # Imported only now, which takes 0.1 s: the servers start meanwhile, and clients wait in
-        # the backlog of the listening sockets.
+        # Imported only now, which takes 0.1 s: the servers start meanwhile, and clients wait.
         from waitress.adjustments import Adjustments
 
         from .access_check import AccessCheck

@@ -1,7 +1,6 @@
 """The command line: what is wrong with it, in words, and what goes to standard output.
 
-router.py imports this first of all: it says what must be installed. So an older Python must be
-able to read it."""
+router.py imports this first: it says what must be installed. So older Pythons must read it."""
 
 import contextlib
 import difflib
@@ -26,15 +25,15 @@ if missing:
 
 
 def read(usage, version):
-    """The command line as docopt's dictionary. --help and --version end the program. Raises
-    ValueError for a wrong one, and CannotServe."""
+    """The command line, by docopt. --help and --version end the program. Raises ValueError."""
     import docopt  # not before it was looked for
     printed = io.StringIO()
     try:
         with contextlib.redirect_stdout(printed):
             given = docopt.docopt(usage, version=version)
-    except docopt.DocoptExit as problem:
-        raise ValueError(_wrong(usage, sys.argv[1:]) or str(problem)) from None
+    except docopt.DocoptExit:
+        raise ValueError(_wrong(usage, sys.argv[1:]) or "these words do not go together: --help "
+                         "tells which do") from None
     except SystemExit:
         say(printed.getvalue().rstrip("\n"))
         raise
@@ -54,6 +53,8 @@ def _wrong(usage, words):
         near = [each for each in options if each.startswith(name) and name != "-"]
         name = near[0] if len(near) == 1 else name      # docopt takes a beginning, too
         if not word.startswith("-") or word == "--":
+            if given & {"--login", "--logout"}:
+                continue
             return f"{word} is no option, and there is nothing else: --help lists all options"
         if name not in options:
             near = " or ".join(near or difflib.get_close_matches(name, options, 1, 0.7))

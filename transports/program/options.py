@@ -85,8 +85,7 @@ class Access:
     guards: tuple = ()          # guard(header) → why a request with it is refused, or None
 
     def listen(self):
-        """A listening socket for each address of the host, where clients can connect from now on,
-        and wait. Raises CannotServe."""
+        """A socket for each address of the host, which listens from now on. Raises CannotServe."""
         sockets, port, unusable = [], self.port, None
         try:
             for family, *_, address in socket.getaddrinfo(self.host, port,
@@ -134,6 +133,7 @@ class Options:
 
 def read_options(options, transports, ways, pages, guards=()):
     """docopt's dictionary and what router.py has put together → Options. Raises ValueError."""
+    options["--log-level"] = options["--log-level"] or ["info", "warning"][options["--check"]]
     for option, allowed in (("--transport", transports),
                             ("--log-level", ("debug", "info", "warning", "error"))):
         if options[option] not in allowed:

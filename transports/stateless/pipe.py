@@ -10,6 +10,7 @@ from transports.fabric.capabilities import missing_capability
 from transports.fabric.messages import (METHOD_NOT_FOUND, REQUEST, SERVER_UNAVAILABLE, VERSION_KEY,
                                         Refused, dig, kind_of)
 from transports.fabric.session import Gate, Session
+from transports.fabric.text import log
 
 from .asked_session import MAY_ASK, MOST_QUESTIONS, NOT_NOW
 from .stateless import Stateless
@@ -37,6 +38,7 @@ class PipeSession(Session):
                 router.pool.join(self)
                 router.tell()
                 self.initialized = True
+                log.info("%s begins: %s", self.name, self.client())
                 self.ready_gate.open()
             self._is_modern = True
         if session.message["method"] in MAY_ASK:

@@ -1,7 +1,6 @@
 """A server as its file states it, and whether that is right: by config.schema.json, and beyond.
 
-A sentence never repeats a value, which may be a secret. What is wrong in one server makes that
-server fail, and no other."""
+A sentence never repeats a value, which may be secret. A mistake in a server fails that alone."""
 
 import copy
 import hashlib

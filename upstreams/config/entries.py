@@ -69,8 +69,7 @@ class Entry:
                     or self.rules and self.rules.hide(tool))
 
     def runs_like(self, other):
-        """Whether a process of the other entry can go on as one of this: what differs is only what
-        we make of it for clients."""
+        """Whether a process of the other entry can go on as one of this: it sees no difference."""
         return self == replace(other, **{name: getattr(self, name) for name in SEEN})
 
     def redact(self, text, most=4000):
@@ -133,8 +132,7 @@ class OurFormat:
 
 
 def load(paths, group=None, form=OurFormat()):
-    """The Config in these files, merged in their order; or of this group in them alone. Raises
-    ConfigError, with its `files`."""
+    """The Config in these files, in order; or of this group. Raises ConfigError, with `files`."""
     files, servers, groups, off = {}, {}, [], set()
     try:
         # The same file twice, maybe by two paths, is read once.

@@ -51,8 +51,7 @@ class Values:
         return ""
 
     def keys(self, check_request):
-        """The keys of the server, with defaults, and without variables and relative paths. For
-        check_request see OurFormat."""
+        """Its keys, with defaults, without variables and relative paths. See OurFormat."""
         keys = {**DEFAULTS, **self.server.keys}
         keys["env"] = {**self._of_file, **{name: self._own(name) for name in keys["env"]}}
         right = len(self.server.problems)

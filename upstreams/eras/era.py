@@ -71,13 +71,15 @@ class Opening:
         (self._initialize if self._state is INITIALIZE else self._discover)()
 
     def end(self, silent=False):
-        """The process has ended, or it has been `silent` for too long: nothing that it says later
-        counts. Returns the era to begin again with, if our requests may be the reason."""
+        """The process has ended, or is given up: nothing that it says later counts. Returns the
+        era to begin again with, if our requests may be the reason. `silent`: they are not, as far
+        as we know, the reason why it answered none."""
         with self._lock:
             state, self._state = self._state, OVER
         self._clock.forget(self._timer)
         era = CRASHED.get(state)
-        return None if era == LEGACY and (silent or self._insisted) else era
+        is_unasked = silent or self._insisted or not self._timer
+        return None if era == LEGACY and is_unasked else era
 
     def _happens(self, event, problem=None):
         with self._lock:

@@ -16,7 +16,6 @@ from .listening import ACKNOWLEDGED, LISTEN, UPDATED, Listening
 from .questions import MAY_ASK, Rounds
 
 MODERN = "modern"
-TASK_STATUS = "notifications/tasks"   # of the extension of tasks
 
 
 def meta_of(client, log_level=None):
@@ -36,34 +35,29 @@ class Modern:
         self.info = _info(answer, life.entry.name)
         self._listening = Listening(life, self.info["capabilities"], meta_of(self._client))
         self.listen = self._listening.begin
-        self._ours = {"logging/setLevel": self._set_level,
+        # Each request says which log lines its client wants.
+        self._ours = {"logging/setLevel": lambda asked, to: to.send(result(asked["id"], {})),
                       "resources/subscribe": self._listening.subscribe,
                       "resources/unsubscribe": self._listening.unsubscribe}
-
-    def _set_level(self, message, reply_to):
-        """Each request says which log lines its client wants."""
-        reply_to.send(result(message["id"], {}))
 
     def ask(self, message, reply_to, call=None):
         """Pass a request on, with all that it must say of its client, or answer it."""
         method = message["method"]
         if method in self._ours:
-            self._ours[method](message, reply_to)
-            return
+            return self._ours[method](message, reply_to)
         told = params_of(message).get("_meta")
         told = without_keys(told, *META_KEYS) if isinstance(told, dict) else {}
         if call and call.asker.meta:    # its client speaks for itself, and of this era
-            self._life.pass_on(with_params(message, _meta={**told, **call.asker.meta}), reply_to,
-                               call)
-            return
-        client, level = self._client, None
-        if call:
-            client = {"clientInfo": call.asker.client_info or client["clientInfo"],
+            message = with_params(message, _meta={**told, **call.asker.meta})
+        elif call:
+            client = {"clientInfo": call.asker.client_info or self._client["clientInfo"],
                       "capabilities": without_tasks(call.asker.capabilities)}
             level = call.asker.log_level or LOG_LEVELS[0]   # as it would hear a legacy server
-        message = with_params(message, _meta={**told, **meta_of(client, level)})
-        if call and method in MAY_ASK:
-            reply_to = Rounds(self._life, message, reply_to, call)
+            message = with_params(message, _meta={**told, **meta_of(client, level)})
+            if method in MAY_ASK:
+                reply_to = Rounds(self._life, message, reply_to, call)
+        else:
+            message = with_params(message, _meta={**told, **meta_of(self._client)})
         self._life.pass_on(message, reply_to, call)
 
     def heard(self, message):
@@ -73,14 +67,11 @@ class Modern:
         if is_id(our_id) and self._goes_to_subscriber(our_id, message):
             return None
         if method == ACKNOWLEDGED:
-            self._listening.acknowledged(our_id, params.get("notifications"))
-            return None
+            return self._listening.acknowledged(our_id, params.get("notifications"))
         if method == "notifications/cancelled":
             return None if self._listening.cancelled(params.get("requestId")) else message
-        if method == TASK_STATUS:   # nobody has asked for that
-            return None
-        if method not in CHANGED and method != UPDATED:
-            return message
+        if method not in CHANGED and method != UPDATED:     # nobody has asked for news of tasks
+            return None if method == "notifications/tasks" else message
         if not self._listening.is_current(our_id):
             return None
         meta = without_keys(params["_meta"], SUBSCRIPTION_KEY)
@@ -96,8 +87,7 @@ class Modern:
         return True
 
     def loggers(self):
-        """Lines belong to calls that asked for them, and none comes after the answer. But what was
-        withdrawn may still log."""
+        """Lines belong to calls that asked for them; what was withdrawn may still log."""
         here = {call.asker for call in self._life.pending.calls()}
         wants = {asker for asker in here if asker.log_level or not asker.meta}
         return wants and wants | self._life.pending.askers() - here

@@ -31,8 +31,8 @@ def logs_in(entry):
 def needs_login(entry):
     """What is said of a server that needs it. The name of one of --connect has no query."""
     query = "?…" if "?" in entry.url else ""
-    what = f"--connect {entry.name}{query} --login" if "://" in entry.name \
-        else f"--login {entry.name}"
+    what = (f"--connect {entry.name}{query} --login, or give its token with --token-file"
+            if "://" in entry.name else f"--login {entry.name}")
     return f"needs login: router.py {what}"
 
 

@@ -309,7 +309,8 @@ class Relay:
         if not self._works and (pause == math.inf or self._tries >= FIRST_TRIES):
             self._refused = reason
         hopeless = self._refused and self._asked
-        text = f"{self.name}: {reason}" + ("" if hopeless else "; its session is opened again")
+        again = "it is tried" if self._capabilities is None else "its session is opened"
+        text = f"{self.name}: {reason}" + ("" if hopeless else f"; {again} again")
         with self._lock:
             if life.ended or self._left:
                 return

@@ -30,15 +30,14 @@ def reload(router, config):
     for session in router.sessions.all():
         name = session.surface_name
         if name in gone or name in groups and name not in config.groups:
-            log.info('%s ends: "%s" is not in the config any more', session.name, name)
-            router.leave(session)
+            router.leave(session, f': "{name}" is not in the config any more')
     done = [f"{what}: {', '.join(names)}" for what, names in (
         ("new", new), ("gone", gone), ("started again", changed),
         ("changed without a restart", renamed),
         ("groups", [] if groups == config.groups else config.groups or ["none"])) if names]
     log.info("the config was read again: %s", "; ".join(done) or "nothing has changed")
-    if done:
-        router.tell()
+    if names := [*new, *changed, *renamed]:
+        router.tell(names)
 
 
 def _without_wrong(entries, before):

@@ -1,6 +1,5 @@
 """What a client says, and what becomes of it; from_server.py is its counterpart. A few requests
-are answered here; all others go to the session's surface. It all runs in the thread that brought
-the message, and waits for nothing."""
+are answered here; all others go to the session's surface. No thread waits here."""
 
 import functools
 import math
@@ -165,6 +164,7 @@ class FromClient:
             before.open()
         else:
             session.answered_gate.open()
+            log.info("%s begins: %s", session.name, session.client())
 
     # -- notifications that the router understands
 

@@ -15,7 +15,6 @@ from .from_client import FromClient
 from .surface import Single
 
 VERSION = "0.1.0"
-TABLE_PATIENCE = 5.0    # seconds that the table waits for the slowest server
 SERVER_INFO = {"name": "mcp-local-router", "title": "MCP Local Router", "version": VERSION}
 
 
@@ -72,7 +71,7 @@ class Router:
 
     def start(self, url="", paths=()):
         """Start the servers that clients share. HTTP clients find us at these paths of the URL."""
-        self._urls = [url + path for path in paths]
+        self._urls = url, paths
         self.pool.start()
         self.tell()
 
@@ -84,14 +83,13 @@ class Router:
             there = self.sessions.all()
             if not self._make_room(there, "--max-sessions"):
                 self._refused += 1
+                idle = sum(not len(other.calls) for other in there)
                 if is_told(self._refused):
                     log.warning("a new session was refused (no. %d): %d of the %d that "
-                                "--max-sessions allows have no call under way, but their clients "
-                                "are there", self._refused,
-                                sum(not len(other.calls) for other in there), len(there))
+                                "--max-sessions allows have no call, but their clients are there",
+                                self._refused, idle, len(there))
                 raise UsedUp("There are as many sessions as --max-sessions allows "
                              f"({len(there)}), and all of them are in use.")
-        log.debug("%s begins", session.name)
         return session
 
     def surface(self, name):
@@ -106,18 +104,16 @@ class Router:
         return surface
 
     def _make_room(self, sessions, option="--max-processes"):
-        """End that without a call, or with a parked one, whose client is silent longest. False if
-        all are in use."""
+        """End the one without a call, or with a parked one, that is silent longest, if any is."""
         silent = {session: session.seconds_silent() for session in sessions
                   if not len(session.calls) or session.is_parked}
         longest = max(silent, key=silent.get, default=None)
         if silent.get(longest, 0.0) < SILENT_SECONDS:
             return False
-        log.warning("%s ends to make room: there are as many as %s allows", longest.name, option)
-        self.leave(longest)
+        self.leave(longest, f" to make room: there are as many as {option} allows")
         return True
 
-    def leave(self, session):
+    def leave(self, session, why=""):
         """The session ends: its calls are cancelled, its questions answered with an error."""
         if not self.sessions.remove(session):
             return
@@ -127,7 +123,8 @@ class Router:
         session.pending.close("the client has left")
         session.close_streams()
         self.pool.release(session)
-        log.debug("%s ends", session.name)
+        tell = log.warning if why else log.info if session.initialized else log.debug
+        tell("%s ends%s", session.name, why)
 
     def health(self):
         """What GET /health answers: the state of the servers, and how many sessions and calls."""
@@ -139,14 +136,18 @@ class Router:
 
     # -- also called when the config has changed
 
-    def tell(self):
-        """Show the table of those that are there when all have settled, or after a few seconds."""
-        best = [status.best_of(each) for each in self.pool.upstreams().values() if each]
+    def tell(self, names=None):
+        """Show the table of these servers, or of all, when they have settled or are too slow."""
+        best = [status.best_of(each) for name, each in self.pool.upstreams().items()
+                if each and (names is None or name in names)]
 
         def show():
             there = [upstream for upstream in best if upstream.state != CLOSING]
-            self._show(f"\n{status.table(there, self._urls, self.groups)}\n")
-        when_settled(best, show, self.clock, TABLE_PATIENCE)
+            where = f"{status.where(*self._urls, self.groups)}\n" \
+                if names is None and self._urls else ""
+            if there:
+                self._show(f"\n{status.table(there, is_logged=True)}\n{where}")
+        when_settled(best, show, self.clock, status.PATIENCE)
 
     def set_groups(self, groups):
         """A session keeps its surface: a group that stays gets its servers of now."""

@@ -4,30 +4,35 @@ import json
 import re
 import threading
 import time
-import urllib.parse
 
 from transports.fabric.messages import dig
-from transports.fabric.text import outline, printable
+from transports.fabric.text import log, outline, printable
 from upstreams.server.catalog import LISTS, PROMPTS, RESOURCES, TEMPLATES, TOOLS
 from upstreams.server.legacy import LEGACY
 from upstreams.server.life import RESTING, RUNNING
 from upstreams.server.lists import when_settled
 
+MOST_SHOWN = 40     # characters of what a server calls itself
+PATIENCE = 5.0  # seconds, after which those that wait for slow servers are told
 _COUNTED = {"tools": TOOLS, "prompts": PROMPTS, "resources": RESOURCES, "templates": TEMPLATES}
-_HEADINGS = ("server", "state", *_COUNTED, "seconds", "revision", "process", "is", "URL")
+_HEADINGS = ("server", "state", *_COUNTED, "seconds", "revision", "process", "is")
 _PROCESS = {True: "in turns", False: "one a client", None: "by the client"}
 
 
-def check(pool, clock, as_json, advise=None):
-    """--check: wait until every server has started or failed; then the table and advice, or JSON.
-
-    Each is started once, since no session uses it. Returns the text, and the exit status: 0, or 1
-    if a server failed or could not list its tools. Advice does not change that: advise(upstreams,
-    clock), if there is one, returns its lines and {server's name, or None for all: its advice}."""
-    done = threading.Event()
-    upstreams = [upstream for server in pool.upstreams().values() for upstream in server]
+def await_all(pool):
+    """--check: wait until all have started or failed: once each, since no session uses them."""
+    upstreams, done = sum(pool.upstreams().values(), []), threading.Event()
     when_settled(upstreams, done.set)
-    done.wait()
+    while not done.wait(PATIENCE):
+        log.warning("still starting: %s", ", ".join(
+            upstream.name for upstream in upstreams if upstream.is_settling()))
+
+
+def check(pool, clock, as_json, advise=None):
+    """How that went: the table and advice, or JSON; and the exit status: 0, or 1 if a server does
+    not run or could not list its tools. Advice does not change that: advise(upstreams, clock), if
+    there is one, returns its lines and {server's name, or None for all: its advice}."""
+    upstreams = sum(pool.upstreams().values(), [])
     lines, advice = advise(upstreams, clock) if advise else ([], {})
     failed = any(upstream.state != RUNNING or TOOLS in upstream.unlisted for upstream in upstreams)
     if not as_json:
@@ -54,10 +59,12 @@ def _server(upstreams):
     """What is said of a server is said of the best of its processes."""
     processes = [_process(upstream) for upstream in upstreams if upstream.state != RESTING]
     first = best_of(upstreams)
-    best = _process(first) if first else {"state": "not needed"}
+    best = _process(first) if first else {
+        "state": "not needed", "outlook": "it is started when a client uses it"}
     return {
-        **{key: best.get(key) for key in ("state", "lastError", "restarts", "pid", "revision",
-                                          "secondsUp", "restingSince", "cost", *_COUNTED)},
+        **{key: best.get(key) for key in (
+            "state", "lastError", "outlook", "restarts", "pid", "revision", "secondsUp",
+            "restingSince", "cost", *_COUNTED)},
         "sessions": len({session for upstream in upstreams
                          for session in upstream.audience.sessions()}),
         "callsInFlight": sum(process["callsInFlight"] for process in processes),
@@ -72,6 +79,7 @@ def _process(upstream):
     known = running or life.state == RESTING
     return {
         "label": upstream.label, "state": life.state, "lastError": upstream.problem,
+        "outlook": None if running else upstream.restarts.outlook,
         "restarts": upstream.restarts.count,
         "pid": life.connection.pid if running else None,
         "revision": upstream.info.get("protocolVersion") if known else None,
@@ -84,23 +92,23 @@ def _process(upstream):
         **{kind: upstream.catalog.count(method) for kind, method in _COUNTED.items()}}
 
 
-def table(upstreams, urls=(), groups=()):
-    """A row for each server, the problems below. `urls` is where HTTP clients find us; with them,
-    the groups, by their names, have a row each."""
-    def address(*name):     # the first as a URL, others as paths
-        first, *others = ["/".join([url, *name]) for url in urls] or [""]
-        return " or ".join([first, *(urllib.parse.urlsplit(other).path for other in others)])
-
-    rows = [{**_row(upstream), "URL": address(upstream.name)} for upstream in upstreams]
-    if urls:
-        rows += [{"server": name, "state": "a group", "URL": address(name)} for name in groups]
-        rows.append({"server": "all together", "URL": address()})
+def table(upstreams, is_logged=False):
+    """A row for each server, a column for what any has; below, what the log has not told."""
+    rows = [_row(upstream) for upstream in upstreams]
     columns = [[heading, *(row.get(heading, "") for row in rows)] for heading in _HEADINGS]
-    columns = [column for column in columns if any(column[1:])]
+    columns = [column for column in columns if {*column[1:]} - {"", "-", "0"}]
     widths = [max(map(len, column)) for column in columns]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip()
              for row in zip(*columns)]
-    return "\n".join([*lines, *(line for upstream in upstreams for line in _problems(upstream))])
+    return "\n".join([*lines, *(line for upstream in upstreams
+                                for line in _problems(upstream, is_logged))])
+
+
+def where(url, paths, groups):
+    """Where HTTP clients find us, in a line."""
+    one = f"one server or group ({', '.join(groups)})" if groups else "one server"
+    return (f"all together: {url}{' or '.join(paths)}; {one}: "
+            + " or ".join(f"{path}/NAME" for path in paths))
 
 
 def _row(upstream):
@@ -114,10 +122,9 @@ def _row(upstream):
     modern = upstream.use.server.era not in (None, LEGACY)
     for_all = modern and upstream.entry.shared is not False
     what = [str(dig(upstream.info, "serverInfo", key) or "?") for key in ("name", "version")]
-    if upstream.entry.url:
-        what += ["at", _origin(upstream.entry.url)]
-    return {**row, "seconds": f"{upstream.cost.get('startSeconds', 0):.1f}",
-            "revision": upstream.info["protocolVersion"], "is": printable(" ".join(what)),
+    return {**row, "is": printable(" ".join(what))[:MOST_SHOWN],
+            "seconds": f"{upstream.cost.get('startSeconds', 0):.1f}",
+            "revision": upstream.info["protocolVersion"],
             "process": "one for all" if for_all else _PROCESS[upstream.entry.shared]}
 
 
@@ -134,11 +141,11 @@ def _origin(url):
     return url and re.sub(r"(://)(?:[^/?#]*@)?([^/?#]*)[\s\S]*", r"\1\2", url)
 
 
-def _problems(upstream):
-    if upstream.problem:
-        yield f"{upstream.name}: {upstream.problem}"
-        for line in upstream.last_lines():
-            yield f"    {line}"
+def _problems(upstream, is_logged):
+    problem = upstream.problem
+    if problem and not is_logged:
+        yield f"{upstream.name}: {problem}"
+        yield from (f"    {line}" for line in upstream.last_lines() if line not in problem)
     for method, problem in upstream.unlisted.items():
         yield f"{upstream.name}: {method} {problem}"
     if upstream.offered and upstream.capabilities and not upstream.unlisted:

@@ -33,8 +33,7 @@ class Surface:
         }
 
     def request(self, session, message, call):
-        """Pass a request on to the server that it is for, under its name there, or answer it.
-        Raises Refused if neither can be done."""
+        """Pass a request on to its server, under its name there, or answer it. Raises Refused."""
         self._requests.get(message["method"], self._other)(session, message, call)
 
     def _by_name(self, session, message, call):
@@ -193,8 +192,7 @@ class Single(Surface):
         upstream.request(message, OnAnswer(answered, call), call)
 
     def _settled(self, session, message, call):
-        """List or complete where the session lists now, or from memory, once that has started: not
-        every client waits for an answer to initialize before."""
+        """List or complete once that has started: some clients do not wait for initialize."""
         def ask():
             try:
                 if not call.ended:
@@ -222,8 +220,7 @@ def unknown(listing, name, why=""):
 
 
 def task_seen(session, upstream, task):
-    """A task that this upstream lists; None if the session must not see it: of a process that it
-    does not own it sees only its own."""
+    """A task that this upstream lists; None if that is another session's, of a shared process."""
     task_id = str(task.get("taskId"))
     if upstream.use.owner is not session and not session.tasks.has(task_id, upstream):
         return None

@@ -68,8 +68,7 @@ class Audience:
         self.tell_server()
 
     def leave(self, session):
-        """The session does not list from this process any more, if it ever did. Returns the URIs
-        that it was subscribed to."""
+        """The session does not list here any more, if it ever did. Returns its subscriptions."""
         with self._lock:
             self._sessions.pop(session, None)
             uris = [uri for uri, subscription in self._subscriptions.items()
@@ -218,8 +217,7 @@ def _changes(capabilities):
 
 
 def _tell(session, messages):
-    """That a list has changed is of no use to a session that has not asked for any list yet, and
-    one host has a deadlock then."""
+    """Who has asked for no list need not hear that it has changed: one host has a deadlock."""
     for message in messages:
         if session.initialized and (session.listed or message["method"] not in CHANGED):
             session.send(message)

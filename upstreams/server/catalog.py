@@ -24,8 +24,7 @@ LISTS = {
     "prompts/list": ("prompts", "prompts", "name"),
     "resources/list": ("resources", "resources", "uri"),
     "resources/templates/list": ("resources", "resourceTemplates", "uriTemplate"),
-    "tasks/list": ("tasks", "tasks", "taskId"),
-}
+    "tasks/list": ("tasks", "tasks", "taskId")}
 TOOLS, PROMPTS, RESOURCES, TEMPLATES, TASKS = LISTS
 LISTED = 2      # see Catalog.fits
 
@@ -86,8 +85,7 @@ def page_of(tool):
 class Catalog:
     """What one upstream offers, learned from its lists.
 
-    Its tables are only replaced, each by one assignment, by the reader thread of the server. So
-    readers need no lock."""
+    Only the server's reader thread replaces its tables, each by one assignment: no lock."""
 
     def __init__(self, entry):
         self.entry, self._prefix, self._hides = entry, entry.prefix, entry.hides
@@ -162,8 +160,7 @@ class Catalog:
         return item
 
     def own_name(self, method, name):
-        """The own name for ours; None if there is none, as of a hidden tool. Something that was
-        renamed has one name only: its old one stands for nothing."""
+        """The own name for ours; None if there is none, as of a hidden tool or a renamed one."""
         own = self._renamed.get(name, None if name in self._ours else name)
         return None if own and method == TOOLS and self._hides(own) else own
 
@@ -182,8 +179,7 @@ class Catalog:
         return self.known[method].get(outer_name(method, self._prefix, name))
 
     def fits(self, uri):
-        """LISTED if it has listed the URI, or that as a template; 1 if one of its templates could
-        have made it; else 0."""
+        """LISTED if it has listed the URI, or that as a template; 1 if a template fits; else 0."""
         if uri in self.known[RESOURCES] or uri in self.known[TEMPLATES]:
             return LISTED
         slashes = uri.count("/")    # a plain expression like {id} makes none
@@ -195,8 +191,7 @@ class Catalog:
         return len(self.known[method])
 
     def name_problems(self):
-        """Sentences about `tools`, `rename` and `describe` that do not fit what the server has
-        listed."""
+        """Sentences about `tools`, `rename` and `describe` that do not fit the server's lists."""
         yield from self._useless_patterns()
         for method, names in self._own.items():
             for name in sorted(names & self._renamed.keys() - self._ours.keys()):

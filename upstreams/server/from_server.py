@@ -97,8 +97,7 @@ def _log_line(life, message, params):
     if (session.log_level and level in LOG_LEVELS
             and LOG_LEVELS.index(level) < LOG_LEVELS.index(session.log_level)):
         return
-    call = life.upstream.sole_call(session)
-    if call:
+    if call := life.upstream.sole_call(session):
         session.when_ready(call.send, message)
     else:
         session.send(message)
@@ -128,5 +127,4 @@ _ROUTES = {
     "notifications/message": _log_line,
     "notifications/resources/updated": _updated,
     "notifications/cancelled": _cancelled,
-    "notifications/tasks/status": _task_status,
-}
+    "notifications/tasks/status": _task_status}

@@ -31,8 +31,7 @@ class Legacy:
         self.initialize(self._initialized)
 
     def end(self, silent=False):
-        """The process has ended, or it has been `silent` for too long: nothing that it says later
-        counts. Returns the protocol to begin again with, or None."""
+        """Nothing that it says later counts. Returns the protocol to begin again with, or None."""
 
     def initialize(self, on_answer):
         """Lifecycle, Initialization: we offer the newest revision that we know."""

@@ -20,16 +20,14 @@ from .catalog import LISTS, TASKS
 from .legacy import Legacy
 from .lists import LIST_SECONDS, Pages
 
-RESTING, STARTING, RUNNING = "resting", "starting", "running"
-FAILED, CLOSING = "failed", "closing"
+RESTING, STARTING, RUNNING, FAILED, CLOSING = "resting", "starting", "running", "failed", "closing"
 BEGUN, OPENED, REPLACED, LOST, CLOSED = "begun", "opened", "replaced", "lost", "closed"
 
 MOST_QUESTIONS = 10_000     # of one life that wait for their answers
 
 CHANGES = "subscriptions/listen"    # what we learn at the start beside the lists: what changes
 
-# state → {what happens: the state after that}. What is not here changes nothing; so of several
-# reasons why a life has ended the first one stays.
+# state → {what happens: the next state}. Else nothing changes: the first reason of an end stays.
 NEXT = {
     RESTING: {BEGUN: STARTING,      # there is no connection before that
               CLOSED: CLOSING},
@@ -39,8 +37,7 @@ NEXT = {
                CLOSED: CLOSING},    # we end it: there is no next life
     RUNNING: {LOST: FAILED, CLOSED: CLOSING},
     FAILED: {CLOSED: CLOSING},
-    CLOSING: {},
-}
+    CLOSING: {}}
 
 
 class Life:
@@ -110,8 +107,7 @@ class Life:
             self.send(cancel_notification(our_id, reason))
 
     def receive(self, message):
-        """Anything that the server said, in the connection's reader thread. Raises InvalidMessage
-        if it is not JSON-RPC."""
+        """Anything that the server said, in its reader thread. Raises InvalidMessage."""
         if self.over:
             return
         if isinstance(message, list):
@@ -206,6 +202,8 @@ class Life:
         upstream.pool.is_of_era(upstream, era.name)
         if self.connection.skipped:  # and so perhaps its answer to server/discover
             upstream.pool.forget_era(upstream)
+        if upstream.restarts.spared:
+            log.info('"protocol": "%s" in its config spares "%s" a start', era.name, self.label)
         with upstream.lock:     # the clock may give it up just now
             if self.state != STARTING:
                 return
@@ -273,22 +271,20 @@ class Life:
         """The connection has ended. For `pause` see fabric/peers.py. Some servers crash on our
         first request: that is forgiven once, until a life succeeds. A remote one answers it."""
         self.over = True
-        restarts, era = self.upstream.restarts, self.opening.end()
+        restarts, era = self.upstream.restarts, self.opening.end(silent=self.connection.unread)
         if era and not restarts.spared and not self.entry.url:
             self.next_protocol, restarts.spared = era, True
         if self.next_protocol is None or not self.advance(REPLACED):
             self._end(reason, hopeless=pause == math.inf, pause=pause)
             return
-        log.info('server "%s" ended when it was asked for its era, perhaps because of that: it is '
-                 'started again as a %s one; "protocol" in its config saves the question',
-                 self.label, self.next_protocol)
+        log.info('server "%s" is started again as a %s one: that it was asked for its era may be '
+                 "why it %s", self.label, self.next_protocol, self.entry.redact(reason))
         self._clock.forget(self._deadline)
         self.pending.close(reason)
         restarts.begin(self, failed=False)
 
     def closed(self, at_once):
-        """We end it. What waits for it fails now if that must be, or if the connection will not
-        tell of its end."""
+        """We end it. What waits for it fails now if that must be, or if nothing else ends that."""
         if self.connection:
             self.connection.close()
         if at_once or self.over or self.started is None:
@@ -313,5 +309,7 @@ class Life:
         if before == STARTING:  # it may have become one of the other era
             upstream.pool.forget_era(upstream)
         if before:
-            upstream.restarts.plan(self, hopeless, pause)
+            outlook, restarts = upstream.restarts.plan(self, hopeless, pause), upstream.restarts
+            tell = log.error if restarts.given_up and restarts.count else log.info
+            tell('server "%s": %s', self.label, outlook)
             upstream.pool.failed(upstream)

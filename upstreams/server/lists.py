@@ -29,8 +29,7 @@ def when_settled(upstreams, function, clock=None, seconds=None, or_asks=False):
 
 
 def when_session_settled(session, function, clock, seconds, or_asks=False):
-    """The same for all processes that the session lists from. The pool may give it another process
-    meanwhile: that counts too."""
+    """The same for all processes that the session lists from, or from which it lists by then."""
     def look(session, put, waited_for=frozenset()):
         now = frozenset(each for each in session.upstreams.values() if each.is_settling())
         if now <= waited_for:
@@ -56,8 +55,7 @@ class Pages:
     """One whole list of one upstream; a Peer: each page is sent to it.
 
     At the end the catalog learns the list, in the reader thread, the only one that changes it.
-    Then done(items) is called: with the items as clients of all servers together see them, or with
-    None if the server answered with an error."""
+    Then done(items) is called: as clients of all together see them, or None after an error."""
 
     def __init__(self, upstream, method, done, call=None):
         self._upstream, self._method, self._done, self._call = upstream, method, done, call

@@ -11,7 +11,6 @@ import time
 
 from transports.fabric.gather import GrowingPause
 from transports.fabric.messages import SERVER_UNAVAILABLE, Refused
-from transports.fabric.text import log
 
 from .audience import Audience
 from .catalog import Catalog
@@ -52,8 +51,7 @@ class Upstream:
         return self.life.state
 
     def is_settling(self):
-        """Whether it starts or is about to, or is up and its lists are being learned. What comes
-        back from its rest has settled: its lists are there."""
+        """Whether it starts or will, or is up and its lists are being learned, not remembered."""
         life = self.life
         if self.info and self.is_resting():
             return False
@@ -173,8 +171,7 @@ class Restarts:
     in a row, until a life was long enough to count as healthy. After too many failures it is left
     alone, as is one that could not even be started the first time: mostly its config is wrong.
 
-    No failure follows another without a restart between them, so the threads that come here take
-    turns and need no lock."""
+    Between two failures is a restart: the threads that come here take turns, without a lock."""
 
     def __init__(self, upstream):
         self.count = 0          # how often it was started again
@@ -190,25 +187,34 @@ class Restarts:
     def plan(self, life, hopeless, least_pause):
         """This life has failed. Let the clock begin the next one, unless it would be one too many
         or is `hopeless`, or no session would use it. A `least_pause` of 0: a remote server has
-        only forgotten our session, which is no failure and gets a new one at once."""
+        only forgotten our session, which is no failure. Returns what follows, in words."""
         upstream, now = self._upstream, time.monotonic()
         if least_pause == 0 and now - self._last_at_once > SOON:
             self._last_at_once = now
             self.begin(life, failed=False)
-            return
+            return "it is started again at once"
         if life.running_since and now - life.running_since >= upstream.entry.healthy:
             self.begin_anew()
         self.failures += 1
         hopeless = hopeless or not upstream.entry.restart_attempts
         if not hopeless and self.failures <= upstream.entry.restart_attempts:
-            if not upstream.pool.stops(upstream):
-                self.begin(life, max(self._pause.next(), least_pause or 0))
-            return
+            if upstream.pool.stops(upstream):
+                return self.outlook or "a client uses it again"     # since just now
+            pause = max(self._pause.next(), least_pause or 0)
+            self.begin(life, pause)
+            return f"it is started again in {pause:g} s"
         self.given_up, self._since = True, now
-        if self.count:
-            log.error('server "%s" is not started again: it failed %d times in a row',
-                      upstream.name, self.failures)
         upstream.audience.lists_changed()  # what it had in an earlier life is gone for good
+        return (f"it failed {self.failures} times in a row: " if self.count else "") + self.outlook
+
+    @property
+    def outlook(self):
+        """What starts it again, in words; None if it runs, or time does."""
+        if self.given_up:
+            who = "a client comes or " * bool(
+                self._upstream.info and self._upstream.entry.restart_attempts)
+            return f"it is left alone until {who}its config changes"
+        return "it is started again when a client uses it" if self.stopped else None
 
     def are_over(self, is_brief):
         """Whether what was given up is tried for a session that comes: brief ones come often."""

@@ -1,8 +1,7 @@
 """A small but complete MCP server: JSON-RPC messages on stdin and stdout, one a line.
 
 It needs Python 3.8 and no package. A legacy client says once, in `initialize`, who it is; a modern
-one in the `_meta` of every request, and each answer says how long it may be kept and whose it
-is."""
+one in the `_meta` of every request, and each answer says how long it may be kept."""
 
 import json
 import sys

@@ -40,8 +40,8 @@ def plan(tables, most_starts=4):
 
 
 def for_one(tables, server, key, session, waiting=1, beside=None):
-    """What is to be done for this session, the first of those that wait; `waiting`: of how many
-    the calls press. `beside`: see Tables.has_room."""
+    """What is to be done for this session, first of those that wait; `waiting`: how many press.
+    `beside`: see has_room."""
     policy, use = server.policy(key), server.of(session)
     if use and use.can_ask and policy is COMMON and not use.busy:
         use = None      # it became modern: this process is not needed any more
@@ -78,8 +78,7 @@ def _not_needed(server):
 
 
 def _spare(server):
-    """The listers that are up, of which everybody who lists from them has a process that is up or
-    coming, and there is such a process."""
+    """The listers that are up and of no use, as all who list there have another that is up."""
     if all(use.is_lister() or use.state not in UP for use in server.uses):
         return []
     have = {use.owner or use.holder for use in server.uses if use.state in UP}
@@ -88,8 +87,7 @@ def _spare(server):
 
 
 def note_awaited(tables):
-    """If nothing is to be done as things are: what is spare still answers something. The Pool is
-    told when that is over."""
+    """If nothing is to be done: what is spare still answers. The Pool hears when that is over."""
     for server in tables.servers.values():
         for use in _spare(server):
             use.awaited = True

@@ -32,8 +32,7 @@ class Pool(Waiting):
         self.changed()
 
     def join(self, session):
-        """The session sees the servers of its surface from now on. Raises Refused if one of them
-        is not in the config any more."""
+        """The session sees the servers of its surface. Raises Refused if one of them is gone."""
         session.key = key = key_of(session)
         with self.lock:
             names = session.surface.names(list(self.entries))
@@ -79,8 +78,7 @@ class Pool(Waiting):
         return self.owned(session, name)
 
     def release(self, session, names=None):
-        """The session has ended, or does not see these servers any more: the processes that it
-        owns there end. May be called twice."""
+        """The session sees these servers no more: the processes that it owns there end."""
         over, audiences, calls = [], [], []
         if session not in self.sessions:
             return      # it was only visiting
@@ -164,7 +162,7 @@ class Pool(Waiting):
     def at_rest(self, upstream, message, reply_to, call):
         """A request for a process that rests, or comes back from there. A list is answered from
         memory; for anything else it comes back, unless that of its only session is about to. If
-        calls of the session run here, this waits as they do."""
+        calls of the session run here, this waits as they do. Raises Refused."""
         use, answer = upstream.use, _from_memory(upstream, message)
         if answer:
             reply_to.send(answer)
@@ -182,12 +180,13 @@ class Pool(Waiting):
             return
         with self.lock:
             own = use.server.of(next(iter(use.listeners))) if len(use.listeners) == 1 else None
-            if own and (own.wanted or own.upstream.state == STARTING):
-                use = own
+            use = own if own and (own.wanted or own.upstream.state == STARTING) else use
             settled = use.upstream.life.settled_gate    # of this life: the next may be over soon
             use.asks += 1
             self.want(use)
-        settled.do(self._back, use, ask)
+        if not settled.do(self._back, use, ask):
+            self._back(use, lambda: None)
+            raise Refused(SERVER_UNAVAILABLE, f'too many requests wait for "{upstream.name}"')
         self.changed()
 
     def _back(self, use, ask):
@@ -224,8 +223,7 @@ class Pool(Waiting):
         self.changed()
 
     def failed(self, upstream):
-        """A server has ended by itself. Nothing comes late from it, and sessions that took turns
-        there list from another process."""
+        """A server has ended by itself. Nothing comes late; who took turns lists elsewhere."""
         use = upstream.use
         with self.lock:
             use.late.clear()

@@ -51,8 +51,7 @@ class Processes:
     # -- carrying out the plan
 
     def changed(self):
-        """Carry out the plan, until there is nothing more to do. One thread does it at a time; a
-        thread that comes meanwhile leaves its work to that."""
+        """Carry out the plan to its end. One thread does so; others leave their work to it."""
         with self.lock:
             self._changed = True
             if self._tending:
@@ -294,8 +293,7 @@ class Processes:
                 waiting.holds = True
 
     def look_again(self, sessions, server, tell=False):
-        """Let these sessions list from the process that is best for each of them now. With
-        `tell`, they are told that their lists may have changed."""
+        """Let each list from the process that is best now; with `tell`, and be told of changes."""
         self._look.append((sessions, server, tell))
 
     def look_now(self):
@@ -320,8 +318,7 @@ class Processes:
             lists_changed(session, upstream.offered)
 
     def arrive(self, session, upstream, uris=()):
-        """It lists for the session from now on, which is subscribed to these URIs there. Without
-        the lock."""
+        """It lists for the session from now on, with these subscriptions. Without the lock."""
         upstream.audience.join(session, uris)
         now = session.upstreams.get(upstream.name)
         if session not in self.sessions:    # it has left meanwhile

@@ -195,8 +195,7 @@ class Server:
         return self.listers.get(key if by_key else PLAIN)
 
     def count(self, session=None):
-        """How many processes it has or is about to have, but for those that end before one for
-        this session starts."""
+        """How many processes it has or will have, but for those that yield to the session's."""
         return len(self.ending) + sum(
             bool(use.wanted) or use.state != RESTING and not use.given_up
             and not (session and use.yields_to(session)) for use in self.uses)
@@ -221,7 +220,6 @@ class Tables:
         return sum(max(0, server.count() - 1) for server in servers.values())
 
     def has_room(self, server, session, beside=None):
-        """Whether there may be one more process of this server, for this session. `beside`: how
-        many there are, if that is known."""
+        """Whether the session may get one more. `beside`: how many there are, if that is known."""
         beside, count = self.beside() if beside is None else beside, server.count(session)
         return not count or beside + count - max(1, server.count()) < self.limit

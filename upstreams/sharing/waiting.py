@@ -203,8 +203,7 @@ class Waiting(Processes):
         """A call for which its session holds this process has ended.
 
         If it was withdrawn, the server may still ask or log something that belongs to it. So the
-        process is free only when that late answer arrives, and is ended if it does not arrive in
-        LATE_SECONDS."""
+        process is free when that late answer arrives, and is ended if it takes LATE_SECONDS."""
         ids = [our_id for our_id, row in use.upstream.life.pending.rows() if row.call is call]
         with self.lock:
             use.holds -= 1

@@ -399,6 +399,11 @@ def test_a_form_has_a_field_of_the_right_kind_for_each_argument(start_router, op
         "word": "two\nlines", "count": 7, "yes": False, "color": "green", "rest": {"a": [1]}}
 
 
+def test_a_card_tells_what_starts_a_server_that_is_down(start_router, open_page):
+    page = open_page(start_router({"fake": fake("dies")}))
+    page.wait_for("#servers .card[data-state=failed]", "it is started again when a client uses it")
+
+
 def test_a_server_that_dies_turns_red_and_after_its_restart_green(start_router, open_page):
     running = start_router({"fake": {**fake(), "restart": {"pause": 3}}})
     page = open_page(running)

@@ -57,6 +57,7 @@ function lookOfServer(card, server, only) {
                  ...["tools", "prompts", "resources"].map((what) => count(server[what], what)),
                  server.callsInFlight && `${server.callsInFlight} in flight`,
                  server.restingSince && resting(server.restingSince, server.cost),
+                 server.outlook,
                  server.restarts && `restarted ${times(server.restarts)}`,
                  server.url && outside(shorten(server.url, SHORT))];
   card.querySelector(".facts").replaceChildren(...line(facts));

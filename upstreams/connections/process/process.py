@@ -28,6 +28,12 @@ from transports.fabric.text import is_told, log, printable
 from .guardian import KILL, WINDOWS, signal_group
 from .program import command_line, environment
 
+try:
+    import fcntl
+    import termios
+except ImportError:     # Windows, where nobody says what is left in a pipe
+    fcntl = None
+
 GRACE = 2.0             # seconds between two steps of the end
 DRAIN = 0.5             # seconds for the last lines to arrive after the process has ended
 STDERR_LINES = 20
@@ -50,6 +56,7 @@ class Process:
         self._exited = threading.Event()  # set when the process itself has ended
         self._ended = threading.Event()   # set when its group has, too
         self._last_lines = collections.deque(maxlen=STDERR_LINES)
+        self.unread = False     # whether it ended with what we wrote unread, if the system says it
         self._unended = b""     # the beginning of a line of stderr that has not come to its end
         self._skipped = 0       # lines of stdout
         self._just_skipped = None   # (when, the last of them in words), if no message came after
@@ -192,6 +199,7 @@ class Process:
         try:
             feed_pipe(self._outbox, self._process.stdin)
         except OSError:
+            self.unread = True
             self._broken("closed its input")
         finally:
             # If the server is gone, NAME-exit tells the Upstream, which fails the requests.
@@ -218,20 +226,23 @@ class Process:
         reason = "has ended"
         try:
             status = self._wait()
+            with contextlib.suppress(AttributeError, OSError, ValueError):  # closed, or not known
+                self.unread |= any(fcntl.ioctl(self._process.stdin, termios.FIONREAD, bytes(4)))
             self._exited.set()
             self._outbox.close()
-            _wait_for(self._threads[:2], DRAIN)  # what it said before it died still counts
+            _wait_for(self._threads[:3], DRAIN)  # what it said before it died still counts
+            self.unread |= self._outbox.dropped
             signals = {number.value: number.name for number in signal.Signals}
             reason = (f"was ended by {signals.get(-status, f'signal {-status}')}" if status < 0
                       else f"exited with status {status}")
-            reason = ": ".join([reason, *self._last_words()])
+            reason = (": " if status >= 0 else "; it last said: ").join(
+                [reason, *self._last_words()])
         finally:  # whatever fails above
             self._report(reason)
             self._end_group()
 
     def _last_words(self):
-        """What may be the reason of its end: its last line on stderr, or on stdout if that was no
-        message and has just come. [] if there is neither."""
+        """[its last line on stderr, or else on stdout if that was no message and just came]."""
         said = list(filter(None, [*self._last_lines, self._shown(self._unended)]))
         when, line = self._just_skipped or (-math.inf, None)
         return said[-1:] or [line][time.monotonic() - when > RECENT:]

@@ -44,7 +44,7 @@ def _was_let_in(entry):
 class Remote:
     """One life of one remote server. `start` it once; `send` and `close` from any thread."""
 
-    skipped = None      # HTTP has no place for what is no message
+    skipped, unread = None, False   # HTTP has no place for what is no message
 
     def __init__(self, entry, label, clock, longest=64 * 2**20, login=None):
         self.entry, self.label, self.pid = entry, label, None
