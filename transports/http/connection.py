@@ -176,7 +176,8 @@ class ClientConnection:
             is_stream and request.version == "1.1") else []
         try:
             with contextlib.closing(pieces):
-                self.write(head(request, status, [*headers, *chunked], is_last) + b"\r\n")
+                self.write(head(request.version, status, (*headers, *chunked, *request.cors),
+                                is_last, int(time.time())) + b"\r\n")
                 self._is_chunked = bool(chunked)
                 all(map(self.write, filter(None, pieces)))  # until one cannot be written
         except Exception:  # a bug of ours

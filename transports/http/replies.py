@@ -38,21 +38,16 @@ class Reply(typing.NamedTuple):
 
     def to_bytes(self, request, is_last):
         """The answer to this Request; `is_last`: the connection ends after it."""
-        begin = head(request, self.status, self.headers, is_last)
+        begin = head(request.version, self.status, (*self.headers, *request.cors), is_last,
+                     int(time.time()))
         if not self.status.startswith("204"):   # RFC 9110, 8.6
             begin += b"Content-Length: %d\r\n" % len(self.body)
         return begin + b"\r\n" + (b"" if request.command == "HEAD" else self.body)
 
 
-def head(request, status, headers, is_last):
-    """The beginning of an answer, as bytes; more headers may follow."""
-    now = int(time.time())
-    return _head(request.version, status, (*headers, *request.cors), is_last, now)
-
-
 @functools.lru_cache(100)
-def _head(version, status, headers, is_last, second):
-    """Most answers of one second begin with the same bytes."""
+def head(version, status, headers, is_last, second):
+    """The beginning of an answer; more headers may follow. Most of one second are the same."""
     version = "1.1" if version == "1.1" else "1.0"
     ends = ("Connection: close\r\n" if is_last
             else "Connection: Keep-Alive\r\n" if version == "1.0" else "")

@@ -45,7 +45,6 @@ class Processes:
         self.sessions = {}      # {session: its key} that see servers
         self._look = []         # (sessions, Server, whether they are told that it lists otherwise)
         self._tending = self._changed = self._tick_planned = self.closed = False
-        self._looks_for_room = False    # whether the clock does, for calls that wait
         self.replace(entries)
 
     # -- carrying out the plan

@@ -83,33 +83,24 @@ class Waiting(Processes):
         else:
             waiting.deadline = self.clock.after(PRESSES, self._press, server, key, waiting)
 
-    def _press(self, server, key, waiting):
-        """Called by the clock, too: processes may start or end for it from now on."""
+    def _press(self, server, key, waiting, again=False):
+        """Called by the clock again and again while it waits: processes may start or end for it.
+        If there is no room for the first of a queue, there is none for those behind it."""
         with self.lock:
             if not self._waits(server, key, waiting):
                 return
-            waiting.presses = True
-            looks, self._looks_for_room = self._looks_for_room, True
-        waiting.deadline = self.clock.after(CALL_PATIENCE, self._patience_ends, server, key,
-                                            waiting)
-        if not looks:
-            self.clock.after(ROOM_SECONDS, self._look_for_room)
-        self.changed()
-        self._find_room(server, key, waiting)
-
-    def _look_for_room(self):
-        """Called by the clock while calls wait: what was busy may make way by now. If there is no
-        room for the first of a queue, there is none for those behind it."""
-        self.changed()
-        with self.lock:
-            queues = [(server, key, [calls[0] for calls in queue.values()])
-                      for server in self.tables.servers.values()
-                      for key, queue in server.waiting.items() if queue]
-            self._looks_for_room = bool(queues)
-        for server, key, calls in queues:
-            all(self._find_room(server, key, waiting) for waiting in calls)
-        if queues:
-            self.clock.after(ROOM_SECONDS, self._look_for_room)
+            waiting.presses, queue, calls = True, server.waiting[key], []
+            if next(iter(queue)) is waiting.session:    # what was busy may make way by now
+                calls = [each[0] for each in queue.values()]
+            elif not again and self.tables.has_room(server, waiting.session):
+                calls = [waiting]
+        if not again:
+            waiting.deadline = self.clock.after(CALL_PATIENCE, self._patience_ends, server, key,
+                                                waiting)
+        self.clock.after(ROOM_SECONDS, self._press, server, key, waiting, True)
+        if calls:
+            self.changed()
+            all(self._find_room(server, key, each) for each in calls)
 
     def _find_room(self, server, key, waiting):
         """Let another session end, if that can make room for this call. False if none can."""
@@ -237,7 +228,11 @@ class Waiting(Processes):
             spoilt = use.spoilt and not use.owner and use in use.server.uses
             if spoilt:      # it must not serve another session
                 self.forget(use)
-            begin = None if spoilt else self._next_turn(use)
+            queue, steps = use.server.waiting.get(use.key), ()
+            if queue and not spoilt:    # the first that waits has it, without a look at all others
+                refresh([use])
+                steps = for_one(self.tables, use.server, use.key, next(iter(queue)), 0)
+            begin = self._apply(steps[0]) if steps and steps[0].what is GIVE else None
             wanted = any(queue for server in self.tables.servers.values()
                          for queue in server.waiting.values())
         if spoilt:
@@ -247,16 +242,6 @@ class Waiting(Processes):
         elif spoilt or wanted:
             self.changed()
         self.look_if_idle(use)
-
-    def _next_turn(self, use):
-        """Give a process that has become free to the first that waits; returns what is to be done
-        then without the lock, or None. Requires the lock."""
-        queue = use.server.waiting.get(use.key)
-        if not queue:
-            return None
-        refresh([use])
-        steps = for_one(self.tables, use.server, use.key, next(iter(queue)), 0)
-        return self._apply(steps[0]) if steps and steps[0].what is GIVE else None
 
     def look_if_idle(self, use):
         """If nobody uses it until some time has passed, it ends."""
