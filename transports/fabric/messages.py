@@ -111,10 +111,8 @@ def _deeper_than(depth, value):
 
 
 def each_line(read, longest):
-    """(line, None) for each line that is not blank, without its end and without a byte order mark.
-
-    (its first bytes, its last bytes) for a line that is longer than `longest` bytes. read(most) is
-    the `readline` of a file."""
+    """(line, None) for each line that is not blank, without its end and without a byte order mark;
+    (its first bytes, its last bytes) if it is too long. read(most) is the `readline` of a file."""
     while line := read(longest + 2):    # with its end
         tail, rest = None, line
         if len(line) > longest and not (
@@ -128,8 +126,8 @@ def each_line(read, longest):
 
 
 def messages_within(line):
-    """The messages of a line that is not one message: behind other text, as a progress bar has no
-    line end, before other text, or several of them. What is no message ends the search."""
+    """The messages of a line that is not one: behind or before other text, as a progress bar, or
+    several. What is no message ends the search."""
     text, found = line.decode("utf-8", "replace"), []
     deep = line.count(b"{") + line.count(b"[") > DEEPEST
     start = text.find('{"')

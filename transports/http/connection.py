@@ -1,12 +1,10 @@
 """Our end of a client's TCP connection.
 
-A POST that carries a message bypasses WSGI and Flask, which would cost more than the rest of the
-call. MainThread begins it if that needs no waiting, and the thread that has the reply writes it: a
-call that waits for its server holds no thread. All else is run by a worker.
+A POST that carries a message bypasses WSGI and Flask. MainThread begins it if that needs no
+waiting, and the thread that has the reply writes it. All else is run by a worker.
 
-Requests are served in order, and none is begun while something is unsent: a client that does not
-read holds no worker. It may close its sending side and read on; but if a call waits then or a
-stream is open, it is taken to have hung up.
+Requests are served in order, and none is begun while something is unsent. A client may close its
+sending side and read on; but if a call waits then or a stream is open, it has hung up.
 
 Locks: first an outbox's pen (any thread that has an event writes it), then the connection's, which
 is held while the socket takes bytes without waiting."""
@@ -65,8 +63,7 @@ class ClientConnection:
         self._next_turn()
         with self._lock:
             if self._ends and not self._drains and not self.unsent:
-                # The client may be sending still. If we closed now, the system would reset the
-                # connection, and our answer might be lost (RFC 9112, 9.6).
+                # If we closed while the client sends, our answer might be lost (RFC 9112, 9.6).
                 self._drains, self._looks = True, 0
                 with contextlib.suppress(OSError):  # it is broken: reading will tell
                     self.socket.shutdown(socket.SHUT_WR)
@@ -131,8 +128,7 @@ class ClientConnection:
 
     def _next_turn(self, whole=()):
         """These Requests have come; of those that wait, the first begins if it may. MainThread
-        begins no message so long that it would hold up all other clients, and nothing that may
-        wait."""
+        begins nothing that may wait, and no message so long that all others would."""
         with self._lock:
             self._waiting += whole
             if self._request or self.unsent or not self._waiting or not self.connected:
@@ -146,8 +142,7 @@ class ClientConnection:
     # -- the request whose turn it is; called by MainThread or by a worker
 
     def _begin(self, request, quickly):
-        """Its answer: a Reply, or a WSGI application for what has a view; None if it comes later;
-        BY_WORKER if it cannot be made `quickly`."""
+        """Its answer: a Reply, or a WSGI application; None: it comes later; or BY_WORKER."""
         if request.refused or not request.way:
             return request.refused or (BY_WORKER if quickly else self.server.application)
         return request.way.post(request, request.said, self, quickly)
@@ -263,8 +258,7 @@ class ClientConnection:
         self._taken.notify_all()
 
     def _tell_loop(self):
-        """Called after what it wants may have changed. The loop sets `watched` with the lock held:
-        so either it has seen the change, or it is told."""
+        """What it wants may have changed: the loop has seen it, with the lock held, or is told."""
         if self._wants() != self.watched:
             self.server.loop.changed(self)
 

@@ -43,8 +43,7 @@ class Request(HTTPRequestParser):
     head = b""      # everything before the body, as it came
 
     def __init__(self, judge, ways, known, adj):
-        """`judge(method, path, header)`: see AccessCheck. `known`: header → the attributes that
-        parsing it has set; one dictionary for all requests with the same judge and ways."""
+        """`judge`: see AccessCheck. `known`: header → the attributes that parsing it has set."""
         super().__init__(adj)
         self._judge, self._ways, self._known = judge, ways, known
 

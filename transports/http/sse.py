@@ -4,8 +4,7 @@
                                 a server's or a group's
     POST /message?sessionId=…   one message from the client; 202, the answer goes out above
 
-A session lives as long as its stream. The worker that sends the stream is the feeder of the
-session's outbox, see fabric/outbox.py."""
+A session lives as long as its stream. The worker that sends that is the feeder of its outbox."""
 
 import functools
 import re

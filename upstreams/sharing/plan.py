@@ -40,8 +40,7 @@ def plan(tables, most_starts=4):
 
 
 def for_one(tables, server, key, session, waiting=1, beside=None):
-    """What is to be done for this session, first of those that wait; `waiting`: how many press.
-    `beside`: see has_room."""
+    """What is to be done for this session, first of those that wait, of which so many press."""
     policy, use = server.policy(key), server.of(session)
     if use and use.can_ask and policy is COMMON and not use.busy:
         use = None      # it became modern: this process is not needed any more
@@ -65,8 +64,7 @@ def for_one(tables, server, key, session, waiting=1, beside=None):
 
 
 def _not_needed(server):
-    """A server that became modern needs no process but the one that lists. A process that is tired
-    goes unless it is needed: what lists only rests. So does a lister that is spare."""
+    """A modern server needs its lister only. What is tired goes, or rests if it lists."""
     over = [use for use in server.uses if use.can_ask and server.policy(use.key) is COMMON]
     if over:
         return [Step(END, use) for use in over if use.state in (RUNNING, FAILED) and not use.busy]
@@ -106,8 +104,8 @@ def _best(uses, session):
 
 
 def _starts(tables, most, steps):
-    """What is wanted starts in order, a few at the same time: many at once on a small machine
-    would all be slow. None starts while another process of its server ends, or must rest first."""
+    """What is wanted starts in order, a few at the same time; none while another of its server
+    ends, or must rest first."""
     starts, busy = [], {step.use.server for step in steps if step.what is REST}
     uses = tables.uses()
     free = most - sum(use.counts for use in uses)
@@ -149,8 +147,7 @@ def _make_way(tables, beside):
 
 
 def idle(uses):
-    """Those of all these that take turns, that nobody has, and beside which another one can serve
-    those who took turns there, if there still are such sessions."""
+    """Those that take turns, that nobody has, and whose sessions, if any, have another one."""
     turns = [use for use in uses if use.owner is None and use.state == RUNNING and not (
         use.is_lister() and (use.listeners or not use.key.startswith(BRIEF)))]
     kin = {}

@@ -25,11 +25,9 @@ class Waiting(Processes):
     """The calls that wait, and those for which a session holds a process."""
 
     def run(self, session, name, call, function, reply_to):
-        """Call function(upstream) with the process that runs this call.
-
-        At once, in this thread, if there is one that is up; then it may raise Refused. Else in
-        the thread that makes it so; then an error goes to `reply_to`, as it does if there is no
-        process in time."""
+        """Call function(upstream) with the process that runs this call: at once, if there is one,
+        and then it may raise Refused; else in the thread that makes it so. If none is there in
+        time, or it refuses then, an error goes to `reply_to`."""
         upstream = session.upstreams.get(name)
         if upstream is None:
             raise Refused(SERVER_UNAVAILABLE, f'there is no server "{name}" here any more')
@@ -66,8 +64,7 @@ class Waiting(Processes):
             self._wait(server, key, waiting)
 
     def _use_now(self, server, key, session):
-        """The process that a call of this session gets at once: a session that has one waits
-        behind nobody, and without a queue nobody waits. Requires the lock."""
+        """The process that a call of this session gets at once, or None. Requires the lock."""
         if server.waiting.setdefault(key, {}) and not server.of(session):
             return None
         refresh(server.uses)
@@ -75,8 +72,6 @@ class Waiting(Processes):
         return steps[0].use if steps and steps[0].what is GIVE else None
 
     def _wait(self, server, key, waiting):
-        """This call waits from now on. If it is the first of its session and waits for room,
-        another session may have to end; the only process of a server makes no room."""
         waiting.call.on_end(functools.partial(self._withdrawn, server, key, waiting))
         if waiting.presses:
             self._press(server, key, waiting)
@@ -137,8 +132,8 @@ class Waiting(Processes):
                 del server.waiting[key][waiting.session]
 
     def _patience_ends(self, server, key, waiting):
-        """Called by the clock: the call has waited for long. It goes on waiting while a process
-        that it could have is starting, or is about to and waits for nothing that may last."""
+        """Called by the clock. It goes on waiting while a process that it could have is starting,
+        or is about to and waits for nothing that may last."""
         with self.lock:
             if not self._waits(server, key, waiting):
                 return
@@ -191,10 +186,9 @@ class Waiting(Processes):
                 waiting.fail(problem)
 
     def _call_ended(self, use, call):
-        """A call for which its session holds this process has ended.
-
-        If it was withdrawn, the server may still ask or log something that belongs to it. So the
-        process is free when that late answer arrives, and is ended if it takes LATE_SECONDS."""
+        """A call for which its session holds this process has ended. If it was withdrawn, the
+        server may still ask or log for it: it is free when it answers, and ends in LATE_SECONDS
+        without that."""
         ids = [our_id for our_id, row in use.upstream.life.pending.rows() if row.call is call]
         with self.lock:
             use.holds -= 1
@@ -228,17 +222,20 @@ class Waiting(Processes):
             spoilt = use.spoilt and not use.owner and use in use.server.uses
             if spoilt:      # it must not serve another session
                 self.forget(use)
-            queue, steps = use.server.waiting.get(use.key), ()
+            queue, calls = use.server.waiting.get(use.key), ()
             if queue and not spoilt:    # the first that waits has it, without a look at all others
                 refresh([use])
                 steps = for_one(self.tables, use.server, use.key, next(iter(queue)), 0)
-            begin = self._apply(steps[0]) if steps and steps[0].what is GIVE else None
+                if steps and steps[0].what is GIVE:
+                    _, given, session = steps[0]
+                    calls = queue.pop(session)
+                    self.give(given, session, use.server.policy(use.key), calls)
             wanted = any(queue for server in self.tables.servers.values()
                          for queue in server.waiting.values())
         if spoilt:
             self._close(use)
-        if begin:
-            begin()
+        if calls:
+            self.begin(given, calls)
         elif spoilt or wanted:
             self.changed()
         self.look_if_idle(use)
