@@ -230,7 +230,7 @@ def _run(config, read, transport, options, stderr, clock):
             command_line.say(text if given["--json"] else stderr.clean(text))
             return exit_status
         router = Router(pool, clock, options.limits, stderr.show, config.groups)
-        logs_in = getattr(ROOMS.get("--login"), "logins", None)
+        logs_in = getattr(ROOMS.get("--login"), "Logins", None)
         follow, rest, logins = (room or (lambda *_arguments: contextlib.nullcontext())
                                 for room in (ROOMS.get("follow"), ROOMS.get("rest"), logs_in))
         with rest(pool), logins(pool, clock) as router.logins, follow(

@@ -3,15 +3,12 @@
 import base64
 import json
 
-from waitress.adjustments import Adjustments
-
 from transports.fabric.messages import (CAPABILITIES_KEY, CLIENT_INFO_KEY, MODERN_REVISION,
                                         VERSION_KEY, dig)
-from transports.http.request import Request
 from transports.stateless.http_post import StatelessHttp
 
 from by_hand import BOTH
-from played_connection import HEARTBEAT, Connection, Streams
+from played_connection import HEARTBEAT, Connection, Streams, parsed, posted
 
 META = {VERSION_KEY: MODERN_REVISION, CAPABILITIES_KEY: {},
         CLIENT_INFO_KEY: {"name": "by hand", "version": "1"}}
@@ -56,15 +53,6 @@ def post(message, path="/mcp", lines=(), body=None, **headers):
                            if value is not None), *lines, b"", body])
 
 
-def parsed(data, known=None):
-    """The Request of these bytes."""
-    request = Request(lambda method, path, header: (None, []), {} if known is None else known,
-                      Adjustments())
-    while not request.completed:
-        data = data[request.received(data):]
-    return request
-
-
 class Played:
     """The way in of a world, over connections that are played. With `behind`, that of legacy
     clients stands behind it."""
@@ -77,7 +65,7 @@ class Played:
     def posts(self, message, path="/mcp", **more):
         """The Connection of a POST; `reply` is what it was answered with at once, or None."""
         connection = Connection()
-        connection.reply = self.way.post(parsed(post(message, path, **more)), connection)
+        connection.reply = posted(self.way, parsed(post(message, path, **more)), connection)
         return connection
 
     def answer(self, message, path="/mcp", **more):

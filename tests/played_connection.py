@@ -71,8 +71,17 @@ def request(message, session=None):
             f"Content-Length: {len(body)}"]
     if session:
         head.append(f"Mcp-Session-Id: {session.id}")
-    parser = Request(lambda method, path, header: (None, []), {}, Adjustments())
-    data = "\r\n".join([*head, "", body]).encode()
-    while not parser.completed:
-        data = data[parser.received(data):]
-    return parser
+    return parsed("\r\n".join([*head, "", body]).encode())
+
+
+def parsed(data):
+    """The Request of these bytes; whoever sends it is let in."""
+    request = Request(lambda method, path, header: (None, []), [], {}, Adjustments())
+    while not request.completed:
+        data = data[request.received(data):]
+    return request
+
+
+def posted(way, request, connection, quickly=False):
+    """What the way in answers."""
+    return way.post(request, way.reads(request), connection, quickly)

@@ -5,6 +5,7 @@ its end. The thread `stdout-writer` is the output's feeder. When the input ends,
 are still open are answered before we exit."""
 
 import contextlib
+import functools
 import os
 import sys
 import threading
@@ -44,7 +45,7 @@ def serve_pipes(router, source, sink):
     writer.start()
     longest = router.limits.message
     try:
-        for line, tail in each_line(source, longest, interruptible):
+        for line, tail in each_line(functools.partial(_read, source), longest):
             try:
                 if tail is not None:
                     raise InvalidMessage(INVALID_REQUEST, f"longer than {longest} bytes")
@@ -62,6 +63,11 @@ def serve_pipes(router, source, sink):
     finally:
         router.leave(session)
         _await(writer)
+
+
+def _read(source, most):
+    with interruptible:
+        return source.readline(most)
 
 
 def _await(writer):

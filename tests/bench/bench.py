@@ -18,24 +18,25 @@ import time
 from datetime import date
 from pathlib import Path
 
-from clients import Mcp, Modern, Sse, Stdio
+from clients import ByMetaTool, Mcp, Modern, Sse, Stdio
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 PEERS = Path(os.environ.get("TOX_WORK_DIR", ROOT / ".tox")) / "peers"
 SERVER = [sys.executable, str(HERE / "fast_server.py")]
 PYPI = {"mcp-proxy": "0.13.0", "fastmcp": "4.1.2"}
-NPM = {"mcp-proxy": "6.7.19", "mcp-hub": "4.2.1"}
+NPM = {"mcp-proxy": "6.7.19", "mcp-hub": "4.2.1", "@standardbeagle/slop-mcp": "0.15.0"}
 
 COLUMNS = {
     "start": "cold start, s", "p50": "p50, ms", "p95": "p95, ms", "p99": "p99, ms",
     "1x16": "calls/s 1×16", "10x1": "calls/s 10×1", "50x1": "calls/s 50×1",
+    "200x1": "calls/s 200×1",
     "10KB": "10 KB, ms", "1MB": "1 MB, ms", "cpu": "CPU/call, ms",
     "mb1": "MB, 1 session", "mb50": "MB, 50", "mb200": "MB, 200",
     "idle": "p50 beside 500 idle, ms", "failures": "failures"}
 
 # What is compared with what, and in which columns; the larger number is the better one.
-MORE_IS_BETTER = {"1x16", "10x1", "50x1"}
+MORE_IS_BETTER = {"1x16", "10x1", "50x1", "200x1"}
 AS_ONE = "mcp-proxy (PyPI), SSE"
 AGAINST = ("cpu", "p50", "p95", "1x16", "50x1", "start", "mb200", "1MB")
 
@@ -104,6 +105,11 @@ def systems():
         System("mcp-hub (npm), SSE", Sse, program(
             "npm/node_modules/.bin/mcp-hub", "--port", "{port}", "--config",
             "{folder}/config.json"), "fast__echo", "/mcp"),
+        # Written in Go; its package starts it by Node. It reads the config of its folder.
+        System("slop-mcp (npm), SSE", ByMetaTool, lambda port, folder: [
+            "env", "-C", str(folder), f"HOME={folder}",
+            str(PEERS / "npm/node_modules/.bin/slop-mcp"), "serve", "--port", str(port)],
+            path="/sse"),
         System("**this router**, stdio", Stdio, ours, "fast__echo"),
         System("the server directly, stdio", Stdio, lambda port, folder: SERVER),
     ]
@@ -183,6 +189,7 @@ async def measure(system, folder, scale):
         got["mb50"] = megabytes(tree(pid)[0])
         await opened(200)
         await rate(200, 1, 1)
+        got["200x1"] = await rate(200, 1, 5 * scale)
         got["mb200"] = megabytes(tree(pid)[0])
         await opened(501)
         got["idle"] = statistics.median(await one_by_one(100 * scale))
@@ -239,7 +246,7 @@ def install():
             subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
             subprocess.run([str(folder / "bin" / "pip"), "install", "-q", f"{name}=={version}"],
                            check=True)
-    if not (PEERS / "npm" / "node_modules").exists():
+    if not all((PEERS / "npm" / "node_modules" / name).exists() for name in NPM):
         subprocess.run([shutil.which("npm"), "install", "--prefix", str(PEERS / "npm"),
                         *(f"{name}@{version}" for name, version in NPM.items())], check=True)
 
@@ -289,6 +296,8 @@ def main():
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps({"mcpServers": {
         "fast": {"command": SERVER[0], "args": SERVER[1:]}}}))
+    (folder / ".slop-mcp.kdl").write_text(
+        'mcp "fast" {\n    command "%s"\n    args "%s"\n}\n' % tuple(SERVER))
     chosen = [system for system in systems() if not only or any(w in system.name for w in only)]
     for round in range(1 if quick else 3):
         for system in chosen:

@@ -163,6 +163,17 @@ class Sse(Http):
             raise ValueError(f"POST: {status} {body}")
 
 
+class ByMetaTool(Sse):
+    """The same with slop-mcp, where one tool calls all others."""
+
+    async def _ask(self, method, params):
+        if method == "tools/call":
+            params = {"name": "execute_tool", "arguments": {
+                "mcp_name": "fast", "tool_name": params["name"],
+                "parameters": params["arguments"]}}
+        return await super()._ask(method, params)
+
+
 class Mcp(Http):
     """Streamable HTTP: the answer comes on the POST."""
 

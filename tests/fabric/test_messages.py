@@ -84,11 +84,12 @@ def test_a_line_may_have_as_many_bytes_as_are_allowed_and_no_more(size, fits, en
     line = b"x" * (size - 1) + b"y"
     found = (line, None) if fits else (b"x" * 400, line[-400:])
     rest = [(b"next", None)] if end else []
-    assert list(each_line(io.BytesIO(line + end + b"next\n" * bool(end)), 900)) == [found, *rest]
+    lines = io.BytesIO(line + end + b"next\n" * bool(end))
+    assert list(each_line(lines.readline, 900)) == [found, *rest]
 
 
 def test_a_line_that_is_too_long_is_seen_though_it_begins_with_blanks():
     long = b" " * 600 + b'{"jsonrpc":"2.0","id":7,"result":"' + b"x" * 900 + b'"}'
-    (start, end), = each_line(io.BytesIO(long + b"\n"), 900)
+    (start, end), = each_line(io.BytesIO(long + b"\n").readline, 900)
     assert id_of_answer(start + end) == 7
-    assert list(each_line(io.BytesIO(b" " * 901 + b"\n \n"), 900)) == [(b"", b" " * 400)]
+    assert list(each_line(io.BytesIO(b" " * 901 + b"\n \n").readline, 900)) == [(b"", b" " * 400)]

@@ -18,7 +18,7 @@ from waitress.receiver import ChunkedReceiver
 from transports.http import http_sse
 from transports.http import request as request_module
 from transports.http.connection import LEAST_BYTES, STUCK_LOOKS
-from transports.http.replies import Reply
+from transports.http.replies import BY_WORKER, Reply
 from transports.http.request import Request
 from transports.http.server import LOOK_SECONDS, Server
 from transports.program.options import Access, Options
@@ -238,20 +238,19 @@ class EchoWay:
     def views(self):
         return flask.Blueprint("echo", __name__)
 
-    def takes(self, request):
-        return request.path == "/message" and request.header("X-Way") is not None
+    def reads(self, request):
+        return request.path == "/message" and request.header("X-Way") or None
 
-    def is_quick(self, _request):
-        return False    # so a worker begins it
-
-    def post(self, request, connection):
-        if request.header("X-Way") == "bug":
+    def post(self, request, way, connection, quickly):
+        if quickly:
+            return BY_WORKER
+        if way == "bug":
             raise ValueError("a bug")
-        if request.header("X-Way") == "late":
+        if way == "late":
             self.late = threading.Thread(target=connection.answer, args=(Reply(b"", "210 Late"),))
             self.late.start()
             return None
-        if request.header("X-Way") == "stream":
+        if way == "stream":
             self._connection, self._body = connection, request.body()
             connection.become_stream(self)
             return None
@@ -319,7 +318,7 @@ def judge(method, path, header):
 
 def parsed(known, data):
     """What a parser makes of the bytes: its attributes, with the body; and what is left."""
-    parser = Request(judge, known, ADJUSTMENTS)
+    parser = Request(judge, [], known, ADJUSTMENTS)
     while data and not parser.completed:
         data = data[parser.received(data):]
     return {**vars(parser), "_known": None, "body_rcv": parser.get_body_stream().read(),
@@ -339,6 +338,24 @@ def test_a_header_that_is_known_means_what_it_meant(requests, first):
             assert parsed(known, data) == parsed({}, data)
 
 
+@given(strategies.lists(strategies.tuples(NAMES, VALUES), max_size=4), strategies.data())
+def test_in_whatever_pieces_a_request_comes_it_is_the_same(headers, data):
+    head = "\r\n".join(["POST /message HTTP/1.1", *(
+        f"{name}: {value}" for name, value in headers), "", ""])
+    whole = begun = head.encode("latin-1") + b"5\r\nabcde\r\n0\r\n\r\n"
+    request = Request(judge, [], {}, ADJUSTMENTS)
+    rest = b""
+    while begun and not request.completed:
+        size = data.draw(strategies.integers(1, len(begun)))
+        piece, begun = rest + begun[:size], begun[size:]
+        rest = piece[request.received(piece):]
+    other = Request(judge, [], {}, ADJUSTMENTS)
+    while whole and not other.completed:
+        whole = whole[other.received(whole):]
+    assert (request.completed, request.body_bytes_received, request.refused, request.body()) == (
+        other.completed, other.body_bytes_received, other.refused, other.body())
+
+
 def test_what_is_kept_of_headers_is_bounded_and_was_let_in(monkeypatch):
     monkeypatch.setattr(request_module, "KNOWN_HEADERS", 10)
     known = {}
@@ -352,7 +369,7 @@ def test_what_is_kept_of_headers_is_bounded_and_was_let_in(monkeypatch):
 
 
 def test_of_a_request_that_is_refused_the_body_is_neither_read_nor_taken_for_a_request():
-    parser = Request(judge, {}, ADJUSTMENTS)
+    parser = Request(judge, [], {}, ADJUSTMENTS)
     data = post("/message", HELLO, "X-A: x")
     assert parser.received(data) == len(data)
     assert parser.completed and parser.is_cut_off() and parser.body() == b""

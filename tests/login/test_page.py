@@ -1,6 +1,8 @@
 """A login that begins and ends on the page: the answer comes to the address of the router."""
 
 import functools
+import subprocess
+import sys
 import types
 import urllib.error
 import urllib.parse
@@ -14,7 +16,7 @@ from upstreams.login.page import PageLogins
 from upstreams.login.tokens import Tokens
 from upstreams.login.web import LoginFailed
 
-from processes import wait_until
+from processes import ROOT, wait_until
 
 CALLBACK = "http://127.0.0.1:1/live/login/callback"
 NEEDS = "needs login: router.py --login far"
@@ -40,6 +42,19 @@ def ends(url):
         urllib.request.build_opener(NoRedirect).open(url)
     with answer.value as answer:
         return urllib.parse.urlsplit(answer.headers["Location"]).query
+
+
+def test_nothing_of_it_is_imported_until_a_remote_server_is_called_or_has_failed():
+    code = """
+import sys, types
+from upstreams.login import Logins
+entries = {"near": types.SimpleNamespace(url=None), "far": types.SimpleNamespace(url="https://x")}
+with Logins(types.SimpleNamespace(entries=entries), None) as logins:
+    assert not logins.mends("near", "needs login") and not logins.mends("far", None)
+    print("upstreams.login.asking" in sys.modules, "http.client" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "False False\n", done.stderr
 
 
 def test_the_answer_logs_in_once(logins, far):

@@ -49,11 +49,12 @@ class Case:
             self.server.listers[key] = use
         return self
 
-    def call(self, *letters):
+    def call(self, *letters, presses=True):
         """A call of each of these sessions waits, in this order."""
         for letter in letters:
             self.see(letter)
-            self.server.waiting.setdefault(KEYS[letter], {})[session(letter)] = ["a call"]
+            self.server.waiting.setdefault(KEYS[letter], {})[session(letter)] = [
+                types.SimpleNamespace(presses=presses)]
         return self
 
     def see(self, letters):
@@ -137,6 +138,16 @@ CASES = {
     "what another session holds is not free": (
         case(shared=True).process("lister", RESTING)
         .process("held", key=CAN, holder=session("B"), holds=1).call("A"), [(NEW, "new", "A")]),
+    "for a call that has waited for a moment only nothing starts": (
+        case(shared=True).process("lister", RESTING)
+        .process("held", key=CAN, holder=session("B"), holds=1).call("A", presses=False), []),
+    "nor ends anything": (
+        case(shared=True, limit=0).process("lister", RESTING, used=1)
+        .process("held", key=CAN, holder=session("B"), holds=1)
+        .process("idle", key=b"other", used=1).call("A", presses=False), []),
+    "but it gets what has become free": (
+        case(shared=True).process("lister", RESTING).process("free", key=CAN)
+        .call("A", presses=False), [(GIVE, "free", "A")]),
     "for one waiting session one process starts": (
         case(shared=True).process("lister", RESTING)
         .process("coming", STARTING, CAN, session=session("A")).call("A"), []),

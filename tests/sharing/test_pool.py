@@ -11,7 +11,8 @@ from upstreams.config.entries import Entry
 from upstreams.server.lists import INITIALIZE_PATIENCE
 from upstreams.server.upstream import Upstream
 from upstreams.sharing.processes import DIGEST_SECONDS, LOOK_AGAIN
-from upstreams.sharing.waiting import CALL_PATIENCE, IDLE_SECONDS, LATE_SECONDS, ROOM_SECONDS
+from upstreams.sharing.waiting import (CALL_PATIENCE, IDLE_SECONDS, LATE_SECONDS, PRESSES,
+                                       ROOM_SECONDS)
 
 from world import Client, World, offers, resting_meanwhile
 
@@ -279,6 +280,7 @@ def test_calls_at_the_same_time_get_a_process_each_and_each_asks_its_own_session
     clients = [world.client(capabilities=ASKABLE) for _ in range(6)]
     for client in clients:
         call(client)
+    world.clock.advance(PRESSES)
     assert len(alive(world)) == 6
     for client in clients:
         client.gets()
@@ -287,6 +289,17 @@ def test_calls_at_the_same_time_get_a_process_each_and_each_asks_its_own_session
         question = client.get()
         client.sends(id=question["id"], result={"number": number})
         assert world.own("a", client).takes()[-1]["result"] == {"number": number}
+
+
+def test_calls_that_are_short_take_turns_at_one_process_in_the_order_in_which_they_came():
+    world = world_of(shared=True)
+    clients = [world.client(capabilities=ASKABLE) for _ in range(6)]
+    for client in clients:
+        call(client)
+    for client in clients:
+        (label,) = alive(world)
+        world[label].says(id=take_call(world, label)["id"], result={"to": client.session.name})
+        assert client.gets()[-1]["result"] == {"to": client.session.name}
 
 
 def test_a_session_holds_a_process_for_all_its_calls_and_gets_the_one_it_used_last():
@@ -312,6 +325,7 @@ def test_a_process_that_nobody_held_for_a_minute_ends_except_the_last_of_its_kin
     clients = [world.client(capabilities=ASKABLE) for _ in range(3)]
     for client in clients:
         call(client)
+    world.clock.advance(PRESSES)
     assert len(alive(world)) == 3
     for client in clients:
         server = world.own("a", client)
@@ -340,6 +354,7 @@ def test_a_process_that_was_started_for_a_call_that_is_over_ends_after_a_minute(
     call(one)
     world.offers["a"]["slow"] = True
     call(two, "c2")
+    world.clock.advance(PRESSES)
     two.sends(method="notifications/cancelled", params={"requestId": "c2"})
     held, unused = map(world.servers.get, alive(world))
     unused.answer_initialize()
@@ -427,6 +442,7 @@ def test_a_cancelled_call_keeps_its_process_for_a_moment_for_what_the_server_say
     server = world.own("a", one)
     one.sends(method="notifications/cancelled", params={"requestId": "c1"})
     call(two)
+    world.clock.advance(PRESSES)
     assert world.own("a", two) is not server
     server.takes()
     server.says(id=1, method="elicitation/create", params={})
@@ -578,6 +594,18 @@ def test_room_is_looked_for_again_while_a_call_waits():
     world.clock.advance(2 * ROOM_SECONDS)
     assert ended(world, second) and not ended(world, first)
     assert take_call(world, world.own("a", other).label)
+
+
+@pytest.mark.parametrize("count", [1, 40])
+def test_room_is_looked_for_once_however_many_calls_wait(monkeypatch, count):
+    world = world_of(limit=1)
+    clients = [world.client(capabilities=ASKABLE) for _ in range(2 + count)]
+    for client in clients:
+        call(client)
+    looks = []
+    monkeypatch.setattr(world.pool, "make_room", lambda owners: looks.append(owners))
+    world.clock.advance(ROOM_SECONDS)
+    assert len(looks) == 1
 
 
 def test_what_has_become_free_meanwhile_makes_way_for_a_call_that_waits():
@@ -1358,6 +1386,7 @@ def test_the_last_process_that_runs_stays_whatever_others_failed():
     clients = [world.client(capabilities=ASKABLE), world.client(capabilities=ASKABLE)]
     for client in clients:
         call(client)
+    world.clock.advance(PRESSES)
     one, two = [world.own("a", client) for client in clients]
     answer_call(world, one)
     answer_call(world, two)

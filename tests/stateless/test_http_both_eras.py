@@ -4,11 +4,12 @@ other. transports/http/streamable stands behind."""
 import json
 
 import pytest
-from modern_by_hand import Played, asks, calls, error_of, parsed, post
+from modern_by_hand import Played, asks, calls, error_of, post
 
 from transports.fabric.messages import VERSION_KEY
+from transports.http.replies import BY_WORKER
 
-from played_connection import Connection
+from played_connection import Connection, parsed, posted
 from streamable_by_hand import HELLO
 from world import World, offers
 
@@ -117,13 +118,14 @@ def test_what_cannot_be_read_is_answered_in_the_era_of_its_header(played):
     ({"MCP_Protocol_Version": "2025-11-25", "Mcp_Session_Id": "x"}, False),
 ])
 def test_a_request_that_waits_for_no_start_is_one_for_the_first_thread(played, more, quick):
-    assert played.way.is_quick(parsed(post(asks("tools/list"), **more))) == quick
+    assert (posted(played.way, parsed(post(asks("tools/list"), **more)), Connection(), True)
+            is not BY_WORKER) == quick
 
 
 def test_initialize_is_none_for_the_first_thread(played):
     for version in None, "2026-07-28":
         hello = parsed(post({"jsonrpc": "2.0", **HELLO}, MCP_Protocol_Version=version))
-        assert not played.way.is_quick(hello)
+        assert posted(played.way, hello, Connection(), True) is BY_WORKER
 
 
 def test_a_session_with_a_client_that_is_silent_is_not_told_of_the_other(played):

@@ -5,13 +5,13 @@ import json
 import threading
 
 import pytest
-from modern_by_hand import META, Played, asks, calls, error_of, parsed, post
+from modern_by_hand import META, Played, asks, calls, error_of, post
 
 from transports.fabric.messages import CAPABILITIES_KEY, LOG_LEVEL_KEY, VERSION_KEY, with_params
 from transports.fabric.outbox import CLOSE
 from transports.fabric.session import Session, UsedUp
 
-from played_connection import HEARTBEAT, Connection, Streams
+from played_connection import HEARTBEAT, Connection, Streams, parsed, posted
 from world import World, offers
 
 CAN_BE_ASKED = {CAPABILITIES_KEY: {"elicitation": {}}}
@@ -338,7 +338,7 @@ def test_hanging_up_on_the_stream_cancels_it_too(played, server):
 def test_a_client_that_has_gone_before_its_request_is_begun_is_not_served(played, server):
     connection = Connection()
     connection.connected = False
-    assert played.way.post(parsed(post(calls("a__t"))), connection) is None
+    assert posted(played.way, parsed(post(calls("a__t"))), connection) is None
     assert [each["method"] for each in server.takes()] in (
         [], ["tools/call", "notifications/cancelled"])
     assert connection.answers == connection.streams == [] and nothing_is_left(played)

@@ -247,8 +247,9 @@ WORST = {
                         for text in (b'x{"', b'x{"jsonrpc":"2.0","method":"a"}', b'{"a":[')],
     "id_of_answer": [lambda n, text=text: messages.id_of_answer(
         b'{"jsonrpc"' + text * (n // len(text))) for text in (b" ", b'"id"', b'"id":', b'"id":1')],
-    "each_line": [lambda n: list(messages.each_line(io.BytesIO(b"\n" * n), n)),
-                  lambda n: list(messages.each_line(io.BytesIO(b"x" * n + b"\n" * n), 900))],
+    "each_line": [lambda n: list(messages.each_line(io.BytesIO(b"\n" * n).readline, n)),
+                  lambda n: list(messages.each_line(
+                      io.BytesIO(b"x" * n + b"\n" * n).readline, 900))],
     "AccessCheck.judge": [lambda n, name=name, text=text: ask_access(name, text * (n // 4))
                           for name in ("Host", "Origin", "Authorization",
                                        "Access-Control-Request-Headers")

@@ -30,8 +30,7 @@ def missing_capability(question, capabilities):
 
 
 def without_tasks(capabilities):
-    """The same without the extension of tasks. It is of revision 2026-07-28, where it takes the
-    place of the capability `tasks`; a peer of an earlier revision is not told of it."""
+    """The same without the extension of tasks, of which a legacy peer is not told."""
     extensions = capabilities.get("extensions")
     if not isinstance(extensions, dict) or TASKS_EXTENSION not in extensions:
         return capabilities

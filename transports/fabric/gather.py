@@ -18,8 +18,8 @@ class OnAnswer:
 
 
 class Gather:
-    """One value from each of several sources, any hashable objects. finish({source: value}, those
-    that gave nothing in so many seconds) is called once. Without a clock they have any time."""
+    """One value from each of these sources; then finish({source: value}, those that gave nothing
+    in so many seconds) is called once."""
 
     def __init__(self, sources, finish, clock=None, seconds=None):
         self._sources, self._finish = list(sources), finish

@@ -4,7 +4,6 @@ A message is a plain dict; fields and methods that the router does not know pass
 Never change a message that you did not build: the same one may wait in many queues. Change a copy.
 """
 
-import contextlib
 import json
 import math
 import re
@@ -71,19 +70,25 @@ def _finite(text):
 
 
 # ASCII on the wire: a lone surrogate has no UTF-8, and U+2028 splits lines in some SSE readers.
-_encoder = json.JSONEncoder(separators=(",", ":"), check_circular=False)
+# This is what JSONEncoder makes anew for each message, which takes as long as to encode it.
+_pieces = json.encoder.c_make_encoder(None, json.JSONEncoder().default,
+                                      json.encoder.encode_basestring_ascii, None, ":", ",",
+                                      False, False, True)
 _decoder = json.JSONDecoder(parse_float=_finite, parse_constant=_finite)
 
 
 def encode(message):
     """The message as one line of bytes, without the line's end."""
-    return _encoder.encode(message).encode("ascii")
+    return "".join(_pieces(message, 0)).encode("ascii")
 
 
 def decode(data):
     """Bytes → the JSON value in them. Raises InvalidMessage, also if it is nested too deep."""
     try:
-        value = _decoder.decode(data.removeprefix(BOM).decode("utf-8"))
+        text = data.removeprefix(BOM).decode("utf-8").strip(" \t\r\n")
+        value, end = _decoder.raw_decode(text)
+        if end < len(text):
+            raise json.JSONDecodeError("Extra data", text, end)
     except (ValueError, RecursionError) as problem:
         raise InvalidMessage(PARSE_ERROR, f"not JSON: {why_unreadable(problem)}") from None
     if data.count(b"{") + data.count(b"[") > DEEPEST and _deeper_than(DEEPEST, value):
@@ -105,15 +110,9 @@ def _deeper_than(depth, value):
     return any(isinstance(node, (dict, list)) for node in level)
 
 
-def each_line(pipe, longest, waiting=contextlib.nullcontext()):
-    """(line, None) for each line that is not blank, without its end and without a byte order mark.
-
-    (its first bytes, its last bytes) for a line that is longer than `longest` bytes. `waiting` is
-    a context manager, around each read."""
-    def read(most):
-        with waiting:
-            return pipe.readline(most)
-
+def each_line(read, longest):
+    """(line, None) for each line that is not blank, without its end and without a byte order mark;
+    (its first bytes, its last bytes) if it is too long. read(most) is the `readline` of a file."""
     while line := read(longest + 2):    # with its end
         tail, rest = None, line
         if len(line) > longest and not (
@@ -127,8 +126,8 @@ def each_line(pipe, longest, waiting=contextlib.nullcontext()):
 
 
 def messages_within(line):
-    """The messages of a line that is not one message: behind other text, as a progress bar has no
-    line end, before other text, or several of them. What is no message ends the search."""
+    """The messages of a line that is not one: behind or before other text, as a progress bar, or
+    several. What is no message ends the search."""
     text, found = line.decode("utf-8", "replace"), []
     deep = line.count(b"{") + line.count(b"[") > DEEPEST
     start = text.find('{"')

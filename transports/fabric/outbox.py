@@ -1,12 +1,10 @@
 """The queue between the threads that send to a peer and the one stream or pipe that leads to it.
 
-Any thread may send, and none may wait for the peer, as every other client would wait with it. Only
-the *feeder* waits, the one thread that feeds this stream. A peer that falls too far behind is
-disconnected.
+Any thread may send, and none waits for the peer but the *feeder*, the one thread that feeds this
+stream. A peer that falls too far behind is disconnected.
 
-Waking the feeder costs more than all the rest of a message. So the sender writes its message
-itself if nobody else is writing, nothing waits, and the write cannot block. The right to write is
-the *pen*: one for each outbox keeps the order."""
+Waking the feeder costs more than all the rest of a message. So the sender writes it, if it gets
+the *pen*, the right to write, nothing waits, and the write cannot block."""
 
 import collections
 import os
@@ -28,8 +26,7 @@ SENDER, FEEDER = "a sender", "the feeder"
 
 
 def too_far_behind(messages, size):
-    """Whether a peer gets no more, for which so many messages wait, of so many bytes together.
-    Asked before another message is added: a single one may have any size."""
+    """Whether a peer gets no more, as so much waits for it. A message may have any size."""
     return messages >= MAX_BEHIND_MESSAGES or size > MAX_BEHIND_BYTES
 
 
@@ -65,18 +62,23 @@ class Outbox:
                 self.dropped = True
                 return
             self._closed = behind = too_far_behind(len(self._waiting), self._bytes)
-            if not behind:
-                if self._pen or self._waiting:
-                    self._waiting.append(data)
-                    self._bytes += len(data)
-                    return
-                self._pen = SENDER
+            if not behind and (self._pen or self._waiting):
+                self._waiting.append(data)
+                self._bytes += len(data)
+                return
+            self._pen = self._pen if behind else SENDER
         if behind:
             log.warning("%s: closed, because it is %d messages (%d bytes) behind", self.name,
                         len(self._waiting), self._bytes)
             self.on_behind()
             return
-        written = self._try_to_write(data)
+        try:
+            written = self.write_at_once(data)
+        except Exception:  # a bug of ours: nobody knows how much of it went out
+            log.exception("%s: closed, because a message could not be written", self.name)
+            with self._lock:
+                self._closed = written = True
+            self.on_behind()
         with self._lock:
             self._pen = None
             if not written:
@@ -84,16 +86,6 @@ class Outbox:
                 self._bytes += len(data)
             if self._waiting or self._closed:
                 self._news.notify()
-
-    def _try_to_write(self, data):
-        try:
-            return self.write_at_once(data)
-        except Exception:  # a bug of ours: nobody knows how much of it went out
-            log.exception("%s: closed, because a message could not be written", self.name)
-            with self._lock:
-                self._closed = True
-            self.on_behind()
-            return True
 
     def close(self):
         """The feeder gets what is queued, and then CLOSE. May be called any number of times."""
@@ -104,8 +96,7 @@ class Outbox:
     # -- called by the feeder
 
     def get(self, seconds=None):
-        """The next messages, a list of bytes; [] if none come in time; CLOSE at the end. A feeder
-        that asks again says by this that it has written what it got before."""
+        """The next messages; [] if none come in time; CLOSE at the end. What it got is written."""
         with self._lock:
             if self._pen is FEEDER:
                 self._pen = None

@@ -7,16 +7,14 @@ import typing
 
 class Peer(typing.Protocol):
     """Anything that a message can be sent to: a Call, a Session, an Upstream, an Outbox, … `send`
-    never blocks and never raises: a peer drops what it can't deliver, and a caller that waits for
-    an answer gets an error in another way."""
+    never blocks and never raises: a peer drops what it can't deliver."""
 
     def send(self, message: dict) -> None: ...
 
 
 class ReplyTo(Peer, typing.Protocol):
-    """The last argument of `Router.handle`: it gets what belongs to a client's request (progress,
-    log lines, questions) and then its answer, maybe long after. A session's outbox has `send`
-    alone; a stream of a request's own has also what follows."""
+    """The last argument of `Router.handle`: it gets what belongs to a client's request and then
+    its answer. A session's outbox has `send` alone; a stream of a request's own has all."""
 
     def expect_one_less(self) -> None:
         """One request was cancelled by its client: it will get no answer."""
@@ -66,6 +64,5 @@ class Observer(typing.Protocol):
     asked: typing.Callable          # (session, our id, Call): before a server's question is sent
 
 
-# The one Observer of the whole program, as there is one log, and whether it wants to see messages
-# now. Callers look at `watched` first: that is all that it costs while nobody looks.
+# The one Observer of the program, and whether it looks now, for which callers look first.
 passing = types.SimpleNamespace(observer=None, watched=False)

@@ -5,8 +5,7 @@ Both ends of the router, a client's Session and a server's life, keep the same t
     calls      what this peer asked us          {its id: Call}
     pending    what we asked this peer          {our id: who asked, with which id and token}
 
-A client's tools/call has a row in the session's `calls` and one in the server's `pending`. A
-server's question is the mirror image."""
+A client's call has a row in its session's `calls` and one in the server's `pending`."""
 
 import itertools
 import re
@@ -48,11 +47,9 @@ class Call:
         self.send(error(self.id, code, text, data))
 
     def passed_on(self, peer, our_id):
-        """The peer, one life of a server or a Session, now has this request under our id. Its
-        `withdraw` tells it that the request is not wanted any more; no error if it is gone."""
+        """This peer, a Life or a Session, has the request under our id, and can `withdraw` it."""
         self._passed_on.append((peer, our_id))
-        # Another thread may have ended the call just before, and not have seen this entry. If
-        # both see it, the request is withdrawn twice, and the second time finds nothing to do.
+        # If the thread that ended it has seen this entry, the second withdrawal finds nothing.
         if self.ended:
             peer.withdraw(our_id, "the caller has left")
 
@@ -87,7 +84,7 @@ class Calls:
     def __init__(self, asker, limit=None):
         self._asker, self._limit = asker, limit
         self.lock = threading.Lock()
-        self._emptied = threading.Condition(self.lock)
+        self._emptied = None    # the Event of whoever waits for that
         # protected by the lock:
         self._open = {}
         self._leaving = 0  # answers that have left this table and not yet reached their peer
@@ -109,8 +106,7 @@ class Calls:
         return call
 
     def end(self, call, answer=None):
-        """Take the call out of the table, so that its id is free, and send its answer, if there is
-        one. True for the first caller; what comes later is dropped."""
+        """Take it out of the table, and send its answer, if any. True for the first caller."""
         with self.lock:
             if self._open.get(call.id) is not call:
                 return False
@@ -123,8 +119,8 @@ class Calls:
             call.reply_to.send(error(call.id, *BUG))
         with self.lock:
             self._leaving -= 1
-            if not self._leaving and not self._open:
-                self._emptied.notify_all()
+            if self._emptied and not self._leaving and not self._open:
+                self._emptied.set()
         return True
 
     def cancel(self, id, reason):
@@ -136,9 +132,7 @@ class Calls:
     def close(self):
         """Refuse what comes from now on; returns the calls that are still open."""
         with self.lock:
-            # This also cuts a cycle, since the asker has this table: an ended session with all
-            # that it keeps is freed at once, not when the collector runs.
-            self._asker = None
+            self._asker = None      # which has this table: so an ended session is freed at once
         return self.all()
 
     def find(self, id):
@@ -151,8 +145,10 @@ class Calls:
 
     def wait_until_empty(self, seconds):
         """Block until all answers have been sent; False if that took too long."""
+        emptied = threading.Event()
         with self.lock:
-            return self._emptied.wait_for(lambda: not self._open and not self._leaving, seconds)
+            self._emptied = emptied if self._open or self._leaving else None
+        return self._emptied is None or emptied.wait(seconds)
 
     def __len__(self):
         return len(self._open)
@@ -208,9 +204,8 @@ class PendingRequests:
         return row
 
     def as_answer(self, found):
-        """What is no response, but can only be the answer of a request that waits here, as a
-        response; else None. If it has no id, it is that of the one that waits, if only one does
-        (JSON-RPC 2.0, Response object: the id could not be read)."""
+        """What can only be the answer of a request that waits here, as a response; else None.
+        Without an id it belongs to the one that waits, if only one does (JSON-RPC 2.0)."""
         if not isinstance(found, dict) or not {"jsonrpc", "result", "error"} & found.keys():
             return None
         id, rows = found.get("id"), self.rows()
@@ -300,8 +295,7 @@ def ours(id):
 
 
 def whole(response):
-    """A response as it should be: with a result alone, which is an object, or with an error alone.
-    Clients take nothing else for an answer, and would wait on."""
+    """A response as clients take it: with a result alone, an object, or with an error alone."""
     value, problem = response.get("result"), response.get("error")
     if problem is None and isinstance(value, dict):
         return without_keys(response, "error") if "error" in response else response

@@ -107,8 +107,7 @@ class Tasks:
 
 
 class Session:
-    """The router decides what happens to the messages; the session remembers. It is written by
-    the threads that carry this client's messages, and read by any thread."""
+    """Written by the threads that carry this client's messages, and read by any thread."""
 
     meta = None         # what each request of a modern client says of it, in `_meta`
     is_brief = False    # whether it lives for one request
@@ -163,8 +162,7 @@ class Session:
         self.when_ready(self.outbox.send, message)
 
     def when_ready(self, send, message):
-        """Call send(message) as soon as the client has said that it is initialized. Some forget
-        to say so: if too much waits for that, it is not waited for."""
+        """Call send(message) once the client has said that it is initialized."""
         if not self.ready_gate.do(send, message):
             self.ready_gate.open()
             send(message)
@@ -183,8 +181,7 @@ class Session:
             self.when_ready(self._stream_of(row.call).send, cancel_notification(our_id, reason))
 
     def cancel_call(self, id, reason):
-        """The client takes its request back, and with it the questions that belonged to it. Each
-        peer that has it withdraws it, which tells the server; see the transcript cancellation."""
+        """The client takes its request back, and with it the questions that belonged to it."""
         if not (call := self.calls.cancel(id, reason)):
             return
         if call.reply_to is not self.outbox:

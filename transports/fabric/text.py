@@ -19,9 +19,8 @@ class Hidden:
         self._late = []     # protected by _lock, as a change of `texts`: what was replaced last
 
     def add(self, secrets, instead_of=()):
-        """Hide these from now on, in each form that they are written in, in place of others, which
-        may be good for a while, and be repeated: they go when MOST_LATE more have been replaced.
-        """
+        """Hide these, in each form that they are written in, in place of others, which may be
+        repeated for a while: they go when MOST_LATE more have been replaced."""
         new, old = ({form for secret in each for form in (
             secret, repr(secret)[1:-1], repr(secret + "'\"")[1:-4],     # which quotes are escaped
             json.dumps(secret)[1:-1], printable(secret))}   # in a repr depends on the text around
@@ -46,8 +45,7 @@ def printable(text):
 
 
 def redacted(secrets, text, most=math.inf):
-    """The first `most` characters of the text without the secrets, and without the beginning of
-    one where it is cut. Of the secrets, longer ones come first."""
+    """So much of the text, without secrets, of which longer ones come first, or part of one."""
     end = ""
     if len(text) > most:
         text, end = text[:most], "…"

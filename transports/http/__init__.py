@@ -16,10 +16,10 @@ In reading order:
     live/               a room: the page that shows what goes on
 
 A way in comes from make(router, clock, workers, heartbeat). It has title, path, views(), a Flask
-blueprint; takes(request), whether a POST carries a message for it; is_quick(request), whether
-MainThread may begin that, since nothing has to be started for it; and post(request, connection),
-which returns a Reply, or None if it calls connection.answer(reply) or
-connection.become_stream(post) later. Several may serve one path.
+blueprint; reads(request), what the header of a POST says to it, None if that is for another way;
+and post(request, said, connection, quickly), which returns a Reply, or None if it calls
+connection.answer(reply) or connection.become_stream(post) later. `quickly`, in MainThread, it
+returns BY_WORKER if something may have to be started: then a worker calls it again.
 A *stream* is an open HTTP response of events, or the ResumableStream behind it; nothing else.
 """
 

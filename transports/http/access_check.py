@@ -24,8 +24,7 @@ class AccessCheck:
     """Judges every request when its header is complete, before anything else of it is read."""
 
     def __init__(self, access, open_paths=()):
-        """`access`: see program/options.py. `open_paths` can be read without the token: pages
-        without data. A browser has no token to send when it opens a page."""
+        """`access`: see program/options.py. `open_paths`: pages that need no token."""
         self._open_paths, self._token = frozenset(open_paths), access.token
         self._guards = access.guards
         self._origins = {origin.rstrip("/").lower() for origin in access.origins}
@@ -34,8 +33,7 @@ class AccessCheck:
         self._any_host = not is_loopback(access.host) or self._token is not None
 
     def judge(self, method, path, header):
-        """(the Reply that refuses the request, or None; CORS headers for any answer to it).
-        `header(name, default=None)` looks up a header of the request."""
+        """(the Reply that refuses it, or None; CORS headers for any answer)"""
         origin = header("Origin")
         is_open = method in ("GET", "HEAD") and path in self._open_paths
         if not self._any_host and (host_of(header("Host", "")) or "") not in self._hosts:

@@ -17,8 +17,7 @@ PAGE = ('<!doctype html>\n<html lang="en">\n<meta name="color-scheme" content="l
 
 
 def create_app(router, workers, ways, parts, files):
-    """The Flask application. Each of the parts, ways in and pages, has title, path and views(), a
-    blueprint; whatever is not among these `files` is a stream."""
+    """The parts have title, path and views(); whatever is not among these `files` is a stream."""
     app = flask.Flask("router", static_folder=None)
     for part in parts:
         app.register_blueprint(part.views())

@@ -1,12 +1,10 @@
 """Our end of a client's TCP connection.
 
-A POST that carries a message bypasses WSGI and Flask, which would cost more than the rest of the
-call. MainThread begins it if that needs no waiting, and the thread that has the reply writes it: a
-call that waits for its server holds no thread. All else is run by a worker.
+A POST that carries a message bypasses WSGI and Flask. MainThread begins it if that needs no
+waiting, and the thread that has the reply writes it. All else is run by a worker.
 
-Requests are served in order, and none is begun while something is unsent: a client that does not
-read holds no worker. It may close its sending side and read on; but if a call waits then or a
-stream is open, it is taken to have hung up.
+Requests are served in order, and none is begun while something is unsent. A client may close its
+sending side and read on; but if a call waits then or a stream is open, it has hung up.
 
 Locks: first an outbox's pen (any thread that has an event writes it), then the connection's, which
 is held while the socket takes bytes without waiting."""
@@ -23,7 +21,7 @@ import time
 from transports.fabric.text import log
 
 from .loop import CLOSE, READ, WRITE
-from .replies import BUG, Reply, head
+from .replies import BUG, BY_WORKER, Reply, head
 
 MOST_UNSENT = 2**20             # bytes of a stream for one slow client, before its worker waits
 LONG = MOST_UNSENT - 2**13      # bytes of a message; a longer one is never work for MainThread
@@ -46,7 +44,8 @@ class ClientConnection:
         # whether it has brought a whole request, and when the last one, or when it was accepted
         self._used = False, time.monotonic()
         self._is_chunked = False    # whether the answer is sent in chunks
-        self._lock = threading.Condition(threading.Lock())
+        self._lock = threading.Lock()
+        self._taken = threading.Condition(self._lock)   # told when the client takes bytes
         # written under _lock:
         self.unsent = bytearray()
         self.watched = 0            # what the loop watches the socket for: READ, WRITE or nothing
@@ -61,10 +60,10 @@ class ClientConnection:
 
     def next_wish(self):
         """What the loop shall watch the socket for from now on: READ, WRITE, nothing or CLOSE."""
+        self._next_turn()
         with self._lock:
             if self._ends and not self._drains and not self.unsent:
-                # The client may be sending still. If we closed now, the system would reset the
-                # connection, and our answer might be lost (RFC 9112, 9.6).
+                # If we closed while the client sends, our answer might be lost (RFC 9112, 9.6).
                 self._drains, self._looks = True, 0
                 with contextlib.suppress(OSError):  # it is broken: reading will tell
                     self.socket.shutdown(socket.SHUT_WR)
@@ -92,9 +91,11 @@ class ClientConnection:
             self.connected = self.connected and not self._on_gone
         elif not self._ends:
             self._receive(data)
+        if not data or self._waiting or self.unsent:    # else it was told
+            self._tell_loop()
 
     def _receive(self, data):
-        self._looks = 0
+        self._looks, whole = 0, []
         while data:
             request = self._coming = self._coming or self.server.new_request()
             data = data[request.received(data):]
@@ -102,18 +103,19 @@ class ClientConnection:
                 self._coming = None
                 self._used = True, time.monotonic()
                 if not request.empty:
-                    self._waiting.append(request)
+                    whole.append(request)
             elif request.expect_continue and request.headers_finished and not self._request:
                 request.expect_continue = False
                 with self._lock:
                     self._send(b"HTTP/1.1 100 Continue\r\n\r\n")
-        self._next_turn(in_main_thread=True)
+        self._next_turn(whole)
 
     def send_more(self):
         with self._lock:
             self._send(b"")
-            self._lock.notify_all()
+            self._taken.notify_all()
         self._next_turn()
+        self._tell_loop()
 
     def close(self):
         """Called once, by the loop, which does not watch the socket any more."""
@@ -124,32 +126,33 @@ class ClientConnection:
         if gone:
             gone()
 
-    # -- the request whose turn it is; called by MainThread or by a worker
-
-    def _next_turn(self, in_main_thread=False):
+    def _next_turn(self, whole=()):
+        """These Requests have come; of those that wait, the first begins if it may. MainThread
+        begins nothing that may wait, and no message so long that all others would."""
         with self._lock:
+            self._waiting += whole
             if self._request or self.unsent or not self._waiting or not self.connected:
                 return
             request = self._request = self._waiting.popleft()
-        is_post = request.command == "POST" and not request.refused
-        way = next((way for way in self.server.ways if is_post and way.takes(request)), None)
-        serve = functools.partial(self._serve, functools.partial(self._begin, request, way))
-        # MainThread begins no `initialize`, which may start processes, and no long message.
-        if in_main_thread and (request.refused or way and request.body_bytes_received <= LONG
-                               and way.is_quick(request)):
-            serve()
+        if request.body_bytes_received <= LONG:
+            self._serve(self._begin, request, True)
         else:
-            self.server.workers.do(serve)
+            self.server.workers.do(functools.partial(self._serve, self._begin, request, False))
 
-    def _begin(self, request, way):
-        """Its answer: a Reply, or a WSGI application; None if it comes later. Without a way it is
-        a request that has a view."""
-        return request.refused or (way.post(request, self) if way else self.server.application)
+    # -- the request whose turn it is; called by MainThread or by a worker
 
-    def _serve(self, begin):
+    def _begin(self, request, quickly):
+        """Its answer: a Reply, or a WSGI application; None: it comes later; or BY_WORKER."""
+        if request.refused or not request.way:
+            return request.refused or (BY_WORKER if quickly else self.server.application)
+        return request.way.post(request, request.said, self, quickly)
+
+    def _serve(self, begin, *arguments):
         try:
-            answer = begin() if self.connected else None
-            if isinstance(answer, Reply):
+            answer = begin(*arguments) if self.connected else None
+            if answer is BY_WORKER:
+                self.server.workers.do(functools.partial(self._serve, begin, arguments[0], False))
+            elif isinstance(answer, Reply):
                 self.answer(answer)
             elif answer:
                 self._run(answer)
@@ -168,7 +171,8 @@ class ClientConnection:
             is_stream and request.version == "1.1") else []
         try:
             with contextlib.closing(pieces):
-                self.write(head(request, status, [*headers, *chunked], is_last))
+                self.write(head(request.version, status, (*headers, *chunked, *request.cors),
+                                is_last, int(time.time())) + b"\r\n")
                 self._is_chunked = bool(chunked)
                 all(map(self.write, filter(None, pieces)))  # until one cannot be written
         except Exception:  # a bug of ours
@@ -185,8 +189,11 @@ class ClientConnection:
             self._request, self._ends = None, is_last
             if is_last:
                 self._waiting.clear()
-        self._next_turn()
-        self._tell_loop()
+            waits = bool(self._waiting)
+        if waits:   # its turn begins in MainThread
+            self.server.loop.changed(self)
+        else:
+            self._tell_loop()
 
     # -- called by any thread
 
@@ -218,7 +225,7 @@ class ClientConnection:
             data = b"%X\r\n%b\r\n" % (len(data), data)
         with self._lock:
             while len(self.unsent) > self._most_unsent:
-                self._lock.wait()
+                self._taken.wait()
             if self.connected:
                 self._send(data)
         self._tell_loop()
@@ -226,25 +233,32 @@ class ClientConnection:
 
     def _send(self, data):
         """Send what is unsent, then this. What the socket does not take stays. Requires _lock."""
-        self._looks = self._looks if self.unsent else 0
-        self.unsent += data
+        unsent, sent = self.unsent, 0
+        if unsent:
+            unsent += data
+        else:
+            self._looks = 0
         try:
-            del self.unsent[:self.socket.send(self.unsent)]
+            sent = self.socket.send(unsent or data)
             self._looks = 0
         except BlockingIOError:
             pass
         except OSError:
             self._break_off()
+            return
+        if unsent:
+            del unsent[:sent]
+        elif sent < len(data):
+            unsent += memoryview(data)[sent:]
 
     def _break_off(self):
         """Nothing more is sent. Requires _lock."""
         self.connected = False
         self.unsent.clear()
-        self._lock.notify_all()
+        self._taken.notify_all()
 
     def _tell_loop(self):
-        """Called after what it wants may have changed. The loop sets `watched` with the lock held:
-        so either it has seen the change, or it is told."""
+        """What it wants may have changed: the loop has seen it, with the lock held, or is told."""
         if self._wants() != self.watched:
             self.server.loop.changed(self)
 

@@ -2,6 +2,7 @@
 
 import email.utils
 import functools
+import time
 import typing
 from http import HTTPStatus
 
@@ -37,23 +38,22 @@ class Reply(typing.NamedTuple):
 
     def to_bytes(self, request, is_last):
         """The answer to this Request; `is_last`: the connection ends after it."""
-        length = ("Content-Length", len(self.body))
-        headers = self.headers if self.status.startswith("204") else [length, *self.headers]
-        begin = head(request, self.status, headers, is_last)    # for 204 see RFC 9110, 8.6
-        return begin if request.command == "HEAD" else begin + self.body
+        begin = head(request.version, self.status, (*self.headers, *request.cors), is_last,
+                     int(time.time()))
+        if not self.status.startswith("204"):   # RFC 9110, 8.6
+            begin += b"Content-Length: %d\r\n" % len(self.body)
+        return begin + b"\r\n" + (b"" if request.command == "HEAD" else self.body)
 
 
-def head(request, status, headers, is_last):
-    """The beginning of an answer, as bytes."""
-    version = "1.1" if request.version == "1.1" else "1.0"
-    lines = [f"HTTP/{version} {status}"]
-    lines += [f"{name}: {value}" for name, value in [*headers, *request.cors]]
-    if is_last:
-        lines.append("Connection: close")
-    elif version == "1.0":
-        lines.append("Connection: Keep-Alive")
-    lines += [f"Date: {email.utils.formatdate(usegmt=True)}", "", ""]
-    return "\r\n".join(lines).encode("latin-1")
+@functools.lru_cache(100)
+def head(version, status, headers, is_last, second):
+    """The beginning of an answer; more headers may follow. Most of one second are the same."""
+    version = "1.1" if version == "1.1" else "1.0"
+    ends = ("Connection: close\r\n" if is_last
+            else "Connection: Keep-Alive\r\n" if version == "1.0" else "")
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
+    date = email.utils.formatdate(second, usegmt=True)
+    return f"HTTP/{version} {status}\r\n{lines}{ends}Date: {date}\r\n".encode("latin-1")
 
 
 def plain(status, text, *headers):
@@ -73,6 +73,7 @@ def used_up(problem):
 
 
 ACCEPTED = Reply(b"", "202 Accepted")
+BY_WORKER = object()    # what `post` of a way in returns instead, see transports/http
 BUG = plain(500, "A bug in the router; its log says more.")
 
 

@@ -1,8 +1,7 @@
 """One HTTP request: waitress's parser, which judges before it stores and knows headers again.
 
 Of a request that is refused no body is read, and nothing is kept. A header that is known byte for
-byte, as that of most messages, is neither parsed nor judged again; that was 10 % of the time of a
-call (measured).
+byte, as that of most messages, is neither parsed, judged nor read by the ways in again.
 
 What we use of waitress that it does not document, beside what is imported here;
 tests/http/test_connection.py checks that each name is there:
@@ -12,7 +11,8 @@ tests/http/test_connection.py checks that each name is there:
                                     attributes, and a new body_rcv
     HTTPRequestParser.empty         True: these were blank lines, and no request
     HTTPRequestParser.body_rcv      a FixedStreamReceiver(content_length, buffer), if there is a
-                                    Content-Length; completed is True when all is here
+                                    Content-Length; completed is True when all is here;
+                                    getbuf().get() is the body
     HTTPRequestParser               adj body_bytes_received chunked close command completed
                                     content_length error expect_continue get_body_stream headers
                                     headers_finished path proxy_netloc query version
@@ -39,22 +39,20 @@ class Request(HTTPRequestParser):
     command = ""    # POST, for example; waitress sets it when it knows
     refused = None  # the Reply, if it is not let in or no proper request
     cors = ()       # headers for any answer to it
+    way = said = None   # the way in that takes a POST, and what the header says to that
     head = b""      # everything before the body, as it came
 
-    def __init__(self, judge, known, adj):
-        """`judge(method, path, header)`: see AccessCheck. `known`: header → the attributes that
-        parsing it has set; one dictionary for all requests with the same judge."""
+    def __init__(self, judge, ways, known, adj):
+        """`judge`: see AccessCheck. `known`: header → the attributes that parsing it has set."""
         super().__init__(adj)
-        self._judge, self._known = judge, known
+        self._judge, self._ways, self._known = judge, ways, known
 
     def header(self, name, default=None):
         return self.headers.get(name.upper().replace("-", "_"), default)
 
     def body(self):
-        """The whole body as bytes, whoever has read it before."""
-        stream = self.get_body_stream()
-        stream.seek(0)
-        return stream.read()
+        """The whole body as bytes."""
+        return b"" if self.body_rcv is None else self.body_rcv.getbuf().get()
 
     def environ(self, connection):
         """For a WSGI application."""
@@ -74,7 +72,7 @@ class Request(HTTPRequestParser):
     def is_last(self):
         """Whether the connection ends after its answer."""
         wish = self.headers.get("CONNECTION", "").lower()
-        return self.is_cut_off() or wish == "close" or (
+        return bool(self.refused and self.is_cut_off()) or wish == "close" or (
             self.version != "1.1" and wish != "keep-alive")
 
     # -- called by MainThread as bytes come in
@@ -90,7 +88,7 @@ class Request(HTTPRequestParser):
             status, headers, body = self.error.to_response()
             self.refused = Reply(body, status, headers)
         self.completed = self.completed or self.refused is not None
-        return len(data) if self.completed and self.is_cut_off() else consumed
+        return len(data) if self.refused and self.is_cut_off() else consumed
 
     def parse_header(self, header):
         """Called by waitress once for each request, with everything before the body."""
@@ -110,12 +108,19 @@ class Request(HTTPRequestParser):
         if "close" in map(str.strip, self.header("Connection", "").lower().split(",")):
             self.headers["CONNECTION"] = "close"    # so that it stands alone, see is_last
         self.refused, self.cors = self._judge(self.command, self.path, self.header)
+        self._find_way()
         # Only a header with Content-Length is kept, since that is what a message has.
         if self.refused is None and len(header) <= LONGEST_KNOWN \
                 and isinstance(self.body_rcv, FixedStreamReceiver):
             if len(self._known) >= KNOWN_HEADERS:
                 self._known.clear()
             self._known[header] = {**vars(self), "body_rcv": None}
+
+    def _find_way(self):
+        for way in self._ways if self.command == "POST" and self.refused is None else ():
+            if (said := way.reads(self)) is not None:
+                self.way, self.said = way, said
+                return
 
     def _check_encoding(self, header):
         """Where a body ends must not be in doubt (RFC 9112, 6.1 and 11.2): what we took for a

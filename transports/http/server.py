@@ -19,11 +19,8 @@ LOOK_SECONDS = 10.0         # how often connections are looked at, see ClientCon
 
 
 def serve(router, options):
-    """Serve HTTP clients until a signal raises SystemExit in the main thread, which calls this.
-    Raises CannotServe if the address is not to be had."""
-    # A new large block of memory for each message of 1 MB cost 1.3 ms (measured). glibc keeps
-    # blocks as large as one that has been given back.
-    bytes(4 * 2**20)
+    """Called by the main thread, where a signal raises SystemExit. Raises CannotServe, too."""
+    bytes(4 * 2**20)    # glibc keeps blocks as large as one that was given back: 1.3 ms for 1 MB
     listening = options.access.listen()
     url = options.access.url(listening[0])
     log.info("listening on %s%s", url,
@@ -55,7 +52,7 @@ class Server:
         self.application = create_app(router, self.workers, self.ways,
                                       [*self.ways, *self._pages], files)
         self.new_request = functools.partial(
-            Request, AccessCheck(options.access, files).judge, {},
+            Request, AccessCheck(options.access, files).judge, self.ways, {},
             Adjustments(max_request_header_size=MOST_HEADER,
                         max_request_body_size=router.limits.message))   # else 413
         self.loop = Loop(listening, router.limits.make_room_for_connections(),

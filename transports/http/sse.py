@@ -4,8 +4,7 @@
                                 a server's or a group's
     POST /message?sessionId=…   one message from the client; 202, the answer goes out above
 
-A session lives as long as its stream. The worker that sends the stream is the feeder of the
-session's outbox, see fabric/outbox.py."""
+A session lives as long as its stream. The worker that sends that is the feeder of its outbox."""
 
 import functools
 import re
@@ -15,12 +14,11 @@ import flask
 from transports.fabric.messages import InvalidMessage, decode
 from transports.fabric.outbox import CLOSE
 
-from .replies import ACCEPTED, NO_JSON, STILL_HERE, event, is_json, json_error, plain
+from .replies import ACCEPTED, BY_WORKER, NO_JSON, STILL_HERE, event, is_json, json_error, plain
 
 TRANSPORT = "sse"   # what our sessions say of themselves
 
-# An id needs no unquoting, and parse_qs would take 3 % of the time of a call (measured).
-SESSION_ID = re.compile("(?:^|&)sessionId=([^&]*)")
+SESSION_ID = re.compile("(?:^|&)sessionId=([^&]*)")     # which needs no unquoting
 
 
 class HttpSse:
@@ -55,25 +53,23 @@ class HttpSse:
         while (found := session.outbox.get(self._heartbeat)) is not CLOSE:
             yield b"".join(map(event, found)) or STILL_HERE
 
-    def takes(self, request):
-        return request.path.strip("/") == "message"
-
-    def is_quick(self, request):
-        session = self._session_of(request)
-        return session is not None and session.initialized
-
-    def _session_of(self, request):
+    def reads(self, request):
+        """(the id of a session, whether a message follows that can be one)"""
+        if request.path.strip("/") != "message":
+            return None
         id = SESSION_ID.search(request.query)
-        session = id and self._router.sessions.find(id[1])
-        return session if session and session.transport == TRANSPORT else None
+        return id and id[1], is_json(request.header("Content-Type", ""))
 
-    def post(self, request, _connection):
+    def post(self, request, said, _connection, quickly):
         """The reply to a message: 202, or a 4xx that says what was wrong; the session lives on."""
-        session = self._session_of(request)
-        if session is None:
+        id, has_json = said
+        session = self._router.sessions.find(id)
+        if session is None or session.transport != TRANSPORT:
             return plain(404, "No such session: it has ended, or never was. Open a new one with "
                               "GET /sse.")
-        if not is_json(request.header("Content-Type", "")):
+        if quickly and not session.initialized:
+            return BY_WORKER
+        if not has_json:
             return plain(415, NO_JSON)
         try:
             self._router.handle(session, decode(request.body()), session.outbox)

@@ -30,8 +30,7 @@ class Workers:
         self._count(0)
 
     def open_stream(self, connection, events, on_gone, on_end, headers=()):
-        """The response, a WSGI application: a stream of `events`. on_gone() is called if the
-        client hangs up; on_end() always, when it has ended. Raises UsedUp."""
+        """A WSGI application. on_gone(): the client hangs up; on_end(): always. Raises UsedUp."""
         try:
             self._count(1)
         except UsedUp:

@@ -23,7 +23,8 @@ class _Interruptible:
 
     def __enter__(self):
         self.waiting = True
-        self.end_if_told()      # by a signal that came before
+        if self.ending:     # by a signal that came before
+            self.end_if_told()
 
     def __exit__(self, *_problem):
         self.waiting = False

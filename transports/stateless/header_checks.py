@@ -19,6 +19,7 @@ HEADER_MISMATCH = -32020    # 2026-07-28, HeaderMismatchError
 # The method → the param that Mcp-Name repeats.
 NAMES = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri",
          "tasks/get": "taskId", "tasks/update": "taskId", "tasks/cancel": "taskId"}
+HEADERS = ("MCP-Protocol-Version", "Mcp-Method", "Mcp-Name")
 _BEGINS, _ENDS = "=?base64?", "?="
 _ALLOWED = re.compile(r"[\t -~]*")      # Value Encoding
 _WHOLE = re.compile(r"(-?[0-9]{1,400})(?:\.0{1,400})?")
@@ -36,21 +37,29 @@ _NAMED = ("properties", "patternProperties", "$defs", "definitions", "dependentS
 _known = weakref.WeakKeyDictionary()
 
 
-def check_headers(request, message):
-    """Raises Refused if they say something else than the body, or nothing."""
+def said_in(request):
+    """{header: (what it says, what that stands for, or None if it cannot be read)}."""
+    said = {name: request.header(name) for name in HEADERS}
+    return {name: (text, decoded(text) if name == "Mcp-Name" else
+                   text if _ALLOWED.fullmatch(text) else None)
+            for name, text in said.items() if text is not None}
+
+
+def check_headers(request, said, message):
+    """Raises Refused if they say something else than the body, or nothing. `said`: see said_in."""
     version = dig(message, "params", "_meta", VERSION_KEY)
     if isinstance(version, str):
-        _check(request, "MCP-Protocol-Version", version)
+        _check(said, "MCP-Protocol-Version", version)
     elif message["method"] == "initialize":     # of a legacy client, of which nobody knows here
         raise unsupported(str(dig(message, "params", "protocolVersion")))
-    elif (said := request.header("MCP-Protocol-Version", MODERN_REVISION)) != MODERN_REVISION:
-        raise unsupported(said)
+    elif (text := request.header("MCP-Protocol-Version", MODERN_REVISION)) != MODERN_REVISION:
+        raise unsupported(text)
     if version != MODERN_REVISION:
         return  # that, or `_meta`, is refused
-    _check(request, "Mcp-Method", message["method"])
+    _check(said, "Mcp-Method", message["method"])
     name = dig(message, "params", NAMES.get(message["method"]))
     if isinstance(name, str):   # else the params are refused
-        _check(request, "Mcp-Name", name, decoded)
+        _check(said, "Mcp-Name", name)
         if ", " in name and len(_lines(request).get("mcp-name", ())) > 1:
             raise _mismatch("Mcp-Name is there more than once")
 
@@ -100,12 +109,12 @@ def _is_number(said, value):
     return said == str(value)
 
 
-def _check(request, header, value, read=lambda text: text):
-    said = request.header(header)
-    if said is None:
+def _check(said, header, value):
+    text, stands_for = said.get(header, (None, None))
+    if text is None:
         raise _mismatch(f"{header} is missing")
-    if not _ALLOWED.fullmatch(said) or read(said) != value:
-        raise _differs(header, said, value)
+    if stands_for != value:
+        raise _differs(header, text, value)
 
 
 def _differs(header, said, value):

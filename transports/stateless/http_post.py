@@ -10,6 +10,7 @@ An error that says what was wrong with the request has an HTTP status that says 
 import itertools
 import threading
 import time
+import typing
 from http import HTTPStatus
 
 import flask
@@ -25,7 +26,7 @@ from transports.http.replies import (ACCEPTED, JSON, NO_JSON, STILL_HERE, Reply,
                                      is_json, used_up)
 
 from .answers import MISSING_CAPABILITY
-from .header_checks import HEADER_MISMATCH, check_headers, check_parameters
+from .header_checks import HEADER_MISMATCH, check_headers, check_parameters, said_in
 from .stateless import UNSUPPORTED_VERSION, Stateless
 
 TRANSPORT = "stateless-http"    # what our sessions say of themselves
@@ -35,7 +36,19 @@ STATUS = {METHOD_NOT_FOUND: 404, HEADER_MISMATCH: 400, MISSING_CAPABILITY: 400,
           UNSUPPORTED_VERSION: 400}
 # The same for what we refuse before any server has it; else it is 400.
 REFUSED_STATUS = {SERVER_UNAVAILABLE: 503}
+LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 PREFIX = VERSION_KEY.partition("/")[0].encode()     # some encoders escape the slash
+
+
+class Said(typing.NamedTuple):
+    """What the header of a POST says."""
+
+    name: str           # behind /mcp, or None
+    refused: Reply      # to what does not fit, or None
+    is_modern: bool     # whether it is of this era, unless its body says something else …
+    words: bytes        # … which it does not without these; None: it never does
+    headers: dict       # see said_in
+    to_behind: object   # what it says to the way behind
 
 
 class StatelessHttp:
@@ -61,65 +74,63 @@ class StatelessHttp:
             routes.add_url_rule(path, path, None, methods=["POST"])
         return routes
 
-    def takes(self, request):
-        return request.path == "/mcp" or request.path.startswith("/mcp/")
-
-    def is_quick(self, request):
-        return self._is_modern(request) or self._behind.is_quick(request)
-
-    def _is_modern(self, request):
-        """Whether it is of this era: by its header, which a session's has too; without a session
-        also by its body. `initialize` begins a session, whatever the header says."""
-        if self._behind is None:
-            return True
-        version = request.header("Mcp-Protocol-Version")
-        if "MCP_SESSION_ID" in request.headers and not _is_of_this_era(version):
-            return False
-        is_other, body = version not in (None, *REVISIONS), request.body()
-        if (b"initialize" if is_other else PREFIX) not in body:
-            return is_other     # nothing there that would change it
-        try:
-            message = decode(body)
-        except InvalidMessage:
-            return is_other
-        named = dig(message, "params", "_meta", VERSION_KEY)
-        if dig(message, "method") == "initialize":
-            return isinstance(named, str) and named not in REVISIONS
-        return is_other or named is not None
-
-    def post(self, request, connection):
-        """Begin what a POST asks for. Returns the Reply; None if it comes later."""
-        if not self._is_modern(request):
-            return self._behind.post(request, connection)
+    def reads(self, request):
+        """A Said; None for another path."""
+        if request.path != "/mcp" and not request.path.startswith("/mcp/"):
+            return None
+        refused = None
         if not accepts(request.header("Accept"), "application/json", "text/event-stream"):
-            return _refusal(406, "Accept both application/json and text/event-stream.")
-        if not is_json(request.header("Content-Type", "")):
-            return _refusal(415, NO_JSON)
-        id = None
+            refused = _refusal(406, "Accept both application/json and text/event-stream.")
+        elif not is_json(request.header("Content-Type", "")):
+            refused = _refusal(415, NO_JSON)
+        name = request.path[len("/mcp/"):] or None
+        if self._behind is None:
+            return Said(name, refused, True, None, said_in(request), None)
+        version = request.header("Mcp-Protocol-Version")
+        is_modern = version not in (None, *REVISIONS)
+        words = b"initialize" if is_modern else PREFIX
+        if "MCP_SESSION_ID" in request.headers and not _is_of_this_era(version):
+            is_modern, words = False, None  # a session's has that header too
+        return Said(name, refused, is_modern, words, said_in(request), self._behind.reads(request))
+
+    def post(self, request, said, connection, quickly):
+        """Begin what a POST asks for. Returns the Reply; None if it comes later."""
+        body, message, refused, is_modern = request.body(), None, said.refused, said.is_modern
+        says_more = said.words is not None and said.words in body
+        if is_modern or says_more:
+            try:
+                message = decode(body)
+                is_modern = _is_modern(is_modern, message) if says_more else is_modern
+            except InvalidMessage as problem:
+                refused = refused or _reply(400, problem.answer(None))
+        if not is_modern:
+            return self._behind.post(request, said.to_behind, connection, quickly)
+        return refused or self._answer(request, said, message, connection)
+
+    def _answer(self, request, said, message, connection):
+        has_id = dig(message, "method") is not None and is_id(message.get("id"))
+        id = message["id"] if has_id else None
         try:
-            message = decode(request.body())
-            if dig(message, "method") is not None and is_id(message.get("id")):
-                id = message["id"]
-            return self._begin(request, message, connection)
+            return self._begin(request, said, message, connection)
         except Refused as problem:
             return _reply(REFUSED_STATUS.get(problem.code, 400), problem.answer(id))
         except LookupError as problem:
             return _refusal(404, str(problem), id)
 
-    def _begin(self, request, message, connection):
-        name, kind = request.path[len("/mcp/"):] or None, kind_of(message)
+    def _begin(self, request, said, message, connection):
+        kind = kind_of(message)
         if kind is RESPONSE:
             raise InvalidMessage(INVALID_REQUEST, "a client of this revision sends no responses")
         if kind is NOTIFICATION:
-            self._router.surface(name)
+            self._router.surface(said.name)
             return ACCEPTED     # this era has none that would mean anything here
-        check_headers(request, message)
+        check_headers(request, said.headers, message)
         post = AnswerPost(self, request, connection, f"POST {next(self._numbers)}")
         self.silent[post] = time.monotonic()
         connection.when_gone(post.gone)
         try:
-            post.session = self._stateless.serve(message, post, TRANSPORT, name,
-                                                   size=request.body_bytes_received)
+            post.session = self._stateless.serve(message, post, TRANSPORT, said.name,
+                                                 size=request.body_bytes_received)
         except Exception:
             self.silent.pop(post, None)
             raise
@@ -138,6 +149,15 @@ class StatelessHttp:
     def has_room(self):
         """Whether one more stream may begin."""
         return self.workers.streams < self.workers.most_streams
+
+
+def _is_modern(is_other, message):
+    """Whether a message without a session is of this era, also by its body. `is_other`: whether
+    its header says so. `initialize` begins a session, whatever the header says."""
+    named = dig(message, "params", "_meta", VERSION_KEY)
+    if dig(message, "method") == "initialize":
+        return isinstance(named, str) and named not in REVISIONS
+    return is_other or named is not None
 
 
 def _is_of_this_era(version):
@@ -226,7 +246,7 @@ def _reply(status, answer):
     """A whole answer: JSON, with this status. `answer`: a message, or its bytes."""
     body = answer if isinstance(answer, bytes) else encode(answer)
     again = [("Retry-After", "5")] if status == 503 else []
-    return Reply(body, f"{status} {HTTPStatus(status).phrase}", [JSON, *again])
+    return Reply(body, LINES[status], [JSON, *again])
 
 
 def _refusal(status, text, id=None):

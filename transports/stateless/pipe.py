@@ -87,9 +87,9 @@ class PipeSession(Session):
     def _carrier(self, life):
         """The latest request that is under way there, else one that waits, maybe for that."""
         with self._lock:
-            requests = list(self._requests)
-        there = [session for session in requests if session.call.is_at(life)]
-        waiting = [session for session in requests if session.call.last_at is None]
+            calls = [(session, session.call) for session in self._requests]
+        there = [session for session, call in calls if call and call.is_at(life)]
+        waiting = [session for session, call in calls if call and call.last_at is None]
         return (there or waiting or [None])[-1]
 
     def ask_early(self):

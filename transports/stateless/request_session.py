@@ -235,6 +235,7 @@ class RequestSession(AskedSession):
                 self._finish(answer)
             return
         self._end()     # first: the client may act on its answer at once
+        self.call = None    # which has us: so we are freed at once, not when the collector runs
         if exchange:
             exchange.send(answer)
 
@@ -247,19 +248,19 @@ class RequestSession(AskedSession):
         if not urls or self.call.method not in MAY_ASK:
             return False
         try:
-            Gather(urls, functools.partial(self._opened, answer)).start(
+            Gather(urls, functools.partial(self._opened, answer, self.call)).start(
                 lambda url, put: self.add_question(urls[url], OnAnswer(put)))
         except Refused as problem:
             self._finish(problem.answer(answer["id"]))
         self.plan()
         return True
 
-    def _opened(self, answer, answers, _missing):
+    def _opened(self, answer, call, answers, _missing):
         """The client has answered all that was asked because of this error."""
         said = [dig(each, "result", "action") for each in answers.values()]
         try:
             if set(said) == {"accept"}:
-                self.call = self.calls.open(self.message, self.call.reply_to)
+                self.call = self.calls.open(self.message, call.reply_to)
                 self.pass_on(self.call)
                 return
         except Refused as problem:

@@ -5,6 +5,7 @@ its request, and comes the other way. The request that we send to a server has a
 sends it tells the tap which client's request was the cause. A modern client that is asked
 something comes back with another request, which is known by its `requestState`."""
 
+import collections
 import itertools
 import threading
 import typing
@@ -58,7 +59,7 @@ class Links:
     """{key: Link}. No lock: the Tap holds its own around every use."""
 
     def __init__(self):
-        self._links = {}                    # the oldest first
+        self._links = collections.OrderedDict()     # the oldest first
         self._numbers = itertools.count(1)
 
     def find(self, place, peer, message, cause, about):
@@ -115,4 +116,4 @@ class Links:
             self._links.pop(key, None)
             self._links[key] = link
             if len(self._links) > MOST_LINKS:
-                del self._links[next(iter(self._links))]
+                self._links.popitem(last=False)     # in a dict it would be searched for

@@ -21,7 +21,7 @@ In reading order:
     web.py          asking what a server names
 """
 
-import contextlib
+import threading
 
 from upstreams.connections import remote
 
@@ -39,12 +39,37 @@ def log_in(*arguments):
     return command(*arguments)
 
 
-@contextlib.contextmanager
-def logins(pool, clock):
-    """Calls of this pool may ask their users to log in; the value is for the page, see PageLogins.
-    """
-    from .asking import Asking
-    from .page import PageLogins
-    with contextlib.closing(Asking(clock)) as asking:
-        pool.watch = asking.watch
-        yield PageLogins(pool, clock)
+class Logins:
+    """Calls of this pool may ask their users to log in; `with` this, which the page uses as a
+    PageLogins. What it needs is imported when a remote server is called or logged in to first."""
+
+    def __init__(self, pool, clock):
+        self._pool, self._clock = pool, clock
+        self._lock = threading.Lock()
+        self._made = None   # written under _lock: (Asking, PageLogins)
+
+    def __enter__(self):
+        self._pool.watch = lambda *call: self._both()[0].watch(*call)
+        return self
+
+    def __exit__(self, *_problem):
+        if self._made:
+            self._made[0].close()
+
+    def mends(self, name, problem):
+        entry = self._pool.entries.get(name)
+        return bool(entry and entry.url and problem) and self._both()[1].mends(name, problem)
+
+    def begin(self, name, redirect):
+        return self._both()[1].begin(name, redirect)
+
+    def answer(self, query):
+        return self._both()[1].answer(query)
+
+    def _both(self):
+        with self._lock:
+            if self._made is None:
+                from .asking import Asking
+                from .page import PageLogins
+                self._made = Asking(self._clock), PageLogins(self._pool, self._clock)
+            return self._made

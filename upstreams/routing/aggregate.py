@@ -41,8 +41,7 @@ class Aggregate(Surface):
 
     def initialize(self, session):
         upstreams = session.upstreams.values()
-        # Servers may come and go: a client that was told that there are no tools would not listen
-        # when we say that there are some now.
+        # Servers come and go: a client that was told of no tools would not hear of new ones.
         capabilities = {kind: {"listChanged": True} for kind in ("tools", "prompts", "resources")}
         for upstream in upstreams:
             capabilities = union(capabilities, upstream.capabilities)
@@ -70,9 +69,8 @@ class Aggregate(Surface):
     # -- lists
 
     def _list(self, session, message, call):
-        """The first list of a session waits for servers that are still starting: some hosts ignore
-        list_changed, and would lack their tools for good. A session of one request, whose lists
-        are all its first, does not wait for what fails again and again, or has never started."""
+        """The first list of a session waits for servers that still start, as some hosts ignore
+        list_changed. One of a single request does not wait for what fails again and again."""
         method = message["method"]
         if params_of(message).get("cursor"):
             raise Refused(INVALID_PARAMS, f"{method}: no such cursor: all is on the first page")
@@ -86,8 +84,7 @@ class Aggregate(Surface):
             when_session_settled(session, list_now, self._clock, self._list_patience)
 
     def _list_now(self, session, method, call):
-        """Ask every server that has such a list, at the same time. Answer with one page when all
-        have given their items, or at the deadline, without those of the others."""
+        """Ask every server that has such a list; answer with one page, in the end without some."""
         capability, key, _ = LISTS[method]
         upstreams = [upstream for upstream in able(session, capability)
                      if method != TASKS or "list" in upstream.capabilities.get("tasks", ())]
@@ -158,8 +155,7 @@ class Aggregate(Surface):
         return found[0][1]
 
     def _by_uri(self, session, message, call):
-        """To the server that listed the resource. If none did, we ask one after another until one
-        knows it: first those that listed a template which could make the URI."""
+        """To the server that listed it, or to one after another, by how well templates fit it."""
         uri = text_param(message, "uri")
 
         def ask(upstream, reply_to):

@@ -118,9 +118,8 @@ class FromClient:
         raise Refused(INVALID_REQUEST, f"{message['method']}: initialize comes first")
 
     def _initialize(self, session, message, call):
-        """The answer says what the servers can do, so it waits until they have started; but not
-        for long: hosts give up a server that does not answer within a few seconds. What a server
-        asks before it is up can only be answered once the client has its own answer."""
+        """The answer waits until the servers have started, to say what they can do; but not for
+        long, as hosts give up then. What a server asks before it is up needs this answer, too."""
         params = params_of(message)
         asked, capabilities, info = map(params.get, (
             "protocolVersion", "capabilities", "clientInfo"))
@@ -144,8 +143,7 @@ class FromClient:
         self.when_opened(session, functools.partial(self._opened, session, call))
 
     def when_opened(self, session, function, most=math.inf):
-        """Call function() when the servers of the session are up, or have failed, or ask its
-        client something, or are too slow to wait for: `most` seconds at most."""
+        """Call function() when its servers are up, have failed, ask its client or are too slow."""
         seconds = min(most, session.surface.patience(session))
         when_session_settled(session, function, self._clock, seconds, or_asks=True)
 

@@ -48,8 +48,7 @@ class Sessions:
 
 
 class Router:
-    """What the transports are handed. Any thread calls it, and it waits for no answer. Messages
-    from servers take their own way, see upstreams/server/from_server.py."""
+    """What the transports are handed. Any thread calls it, and it waits for no answer."""
 
     def __init__(self, pool, clock, limits=Limits(), show=lambda text: None, groups=None):
         """`show(text)` shows the user a table; `groups` is {name: [names of its servers]}."""

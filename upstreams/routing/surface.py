@@ -17,9 +17,8 @@ from upstreams.server.lists import LIST_SECONDS, when_session_settled
 
 
 class Surface:
-    """What both surfaces have in common. Each adds to the table what it routes in its own way, and
-    finds the server of a name, with its own name for that (find), and of a template (_template).
-    """
+    """What both have in common. Each routes more in its own way, and finds the server of a name,
+    with its own name for that (find), and of a template (_template)."""
 
     def __init__(self, pool, own_requests, other):
         self._pool, self._other = pool, other
@@ -88,9 +87,8 @@ class Surface:
         call.send(result(call.id, {}))
 
     def call(self, session, upstream, message, call, reply_to=None):
-        """Let the call run in a process of this server; `reply_to` gets the answer. A room may
-        want to see that of a remote server first: its `watch` returns a Peer for it, or None, and
-        may call run(peer) once more."""
+        """Let the call run in a process of this server. A room may want to see the answer of a
+        remote one first: its `watch` returns a Peer or None, and may call run(peer) once more."""
         reply_to, watched = reply_to or call, None
         if upstream.entry.url and self._pool.watch:
             run = functools.partial(self._run, session, upstream.name, message, call)
@@ -105,7 +103,7 @@ class Surface:
     def _run(self, session, name, message, call, reply_to):
         def ask(process):
             to = reply_to
-            if "task" in params_of(message):
+            if "task" in (message.get("params") or ()):
                 to = OnAnswer(functools.partial(self._note_task, session, process, to), to)
             process.request(message, to, call)
         self._pool.run(session.lasting, name, call, ask, reply_to)
@@ -119,8 +117,7 @@ class Surface:
 
 
 class Single(Surface):
-    """One server as it is, except for what the config hides or renames, and the tasks of others.
-    Cursors, unknown methods, names that the config leaves alone: all passes through."""
+    """One server as it is, but for what the config hides or renames, and the tasks of others."""
 
     def __init__(self, pool, name):
         super().__init__(pool, {**dict.fromkeys([*LISTS, "completion/complete"], self._settled),

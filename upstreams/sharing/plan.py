@@ -1,19 +1,7 @@
 """Which process serves whom: a function that decides, and touches nothing.
 
-The Pool carries out the steps of a plan and asks again, until there are none. The rules for a
-server of which the config says nothing ("shared" is left out):
-
-    a modern server     one process serves all, since its questions are parts of its answers
-    a legacy server     asks and remembers without saying for whom. So a client that can be asked
-                        something gets a process of its own at its first call; others share one
-    lists               come from one process for all clients, opened with empty capabilities,
-                        until a client has its own. So connecting and listing start nothing
-    one client          has one process, as without a router: two of a kind can kill each other. So
-                        a process that only lists *rests* before another starts for the one session
-                        that lists from it. What it has listed stays, and it comes back if needed
-
-With "shared": true, sessions that can be asked take turns: each holds a process while it has a
-call there. With "shared": false, every session has its own. The README of this folder says more.
+The Pool carries out the steps of a plan and asks again, until there are none. The README of this
+folder has the rules. With turns, each session holds a process while it has a call there.
 """
 
 from typing import NamedTuple
@@ -42,7 +30,8 @@ def plan(tables, most_starts=4):
     for server in tables.servers.values():
         for key, waiting in server.waiting.items():
             if waiting:     # in the order in which their calls came
-                more = for_one(tables, server, key, next(iter(waiting)), len(waiting), beside)
+                press = sum(calls[0].presses for calls in waiting.values())
+                more = for_one(tables, server, key, next(iter(waiting)), press, beside)
                 # One that is made may take the last room.
                 steps += [step for step in more if step.what is not NEW or not is_made]
                 is_made = is_made or any(step.what is NEW for step in more)
@@ -51,7 +40,7 @@ def plan(tables, most_starts=4):
 
 
 def for_one(tables, server, key, session, waiting=1, beside=None):
-    """What is to be done for this session, first of so many that wait. `beside`: see has_room."""
+    """What is to be done for this session, first of those that wait, of which so many press."""
     policy, use = server.policy(key), server.of(session)
     if use and use.can_ask and policy is COMMON and not use.busy:
         use = None      # it became modern: this process is not needed any more
@@ -75,8 +64,7 @@ def for_one(tables, server, key, session, waiting=1, beside=None):
 
 
 def _not_needed(server):
-    """A server that became modern needs no process but the one that lists. A process that is tired
-    goes unless it is needed: what lists only rests. So does a lister that is spare."""
+    """A modern server needs its lister only. What is tired goes, or rests if it lists."""
     over = [use for use in server.uses if use.can_ask and server.policy(use.key) is COMMON]
     if over:
         return [Step(END, use) for use in over if use.state in (RUNNING, FAILED) and not use.busy]
@@ -116,8 +104,8 @@ def _best(uses, session):
 
 
 def _starts(tables, most, steps):
-    """What is wanted starts in order, a few at the same time: many at once on a small machine
-    would all be slow. None starts while another process of its server ends, or must rest first."""
+    """What is wanted starts in order, a few at the same time; none while another of its server
+    ends, or must rest first."""
     starts, busy = [], {step.use.server for step in steps if step.what is REST}
     uses = tables.uses()
     free = most - sum(use.counts for use in uses)
@@ -142,8 +130,8 @@ def _make_way(tables, beside):
     ends; the last one of its kind only if there is no other, as is what lists and was called."""
     servers = tables.servers.values()
     wait = [server for server in servers if any(
-        not server.of(first) and not tables.has_room(server, first, beside)
-        for queue in server.waiting.values() for first in list(queue)[:1])]
+        calls[0].presses and not server.of(first) and not tables.has_room(server, first, beside)
+        for queue in server.waiting.values() for first, calls in [*queue.items()][:1])]
     if not wait or any(server.ending for server in servers):
         return []
     for server in wait:
@@ -159,8 +147,7 @@ def _make_way(tables, beside):
 
 
 def idle(uses):
-    """Those of all these that take turns, that nobody has, and beside which another one can serve
-    those who took turns there, if there still are such sessions."""
+    """Those that take turns, that nobody has, and whose sessions, if any, have another one."""
     turns = [use for use in uses if use.owner is None and use.state == RUNNING and not (
         use.is_lister() and (use.listeners or not use.key.startswith(BRIEF)))]
     kin = {}

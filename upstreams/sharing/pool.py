@@ -2,8 +2,7 @@
 
     session.upstreams[name]     the process that lists for the session; it may change at any time
     run(…)                      the process that runs a call: see waiting.py
-
-plan.py decides, processes.py carries that out; this file tells them what has happened."""
+"""
 
 import time
 
@@ -133,9 +132,8 @@ class Pool(Waiting):
             upstream.use.server.asks_again = True
 
     def asked_by(self, upstream):
-        """The session that a question of this process is for, or None.
-
-        A process that asks before anybody called belongs to the session that it was made for."""
+        """The session that a question of this process is for, or None: before anybody has called,
+        the one that it was made for, which has it from now on."""
         use, sessions = upstream.use, upstream.use.server.sessions
         with self.lock:
             use.asked = True
@@ -161,8 +159,7 @@ class Pool(Waiting):
 
     def at_rest(self, upstream, message, reply_to, call):
         """A request for a process that rests, or comes back from there. A list is answered from
-        memory; for anything else it comes back, unless that of its only session is about to. If
-        calls of the session run here, this waits as they do. Raises Refused."""
+        memory; for anything else it, or its session's own, comes back. Raises Refused."""
         use, answer = upstream.use, _from_memory(upstream, message)
         if answer:
             reply_to.send(answer)

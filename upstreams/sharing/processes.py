@@ -27,11 +27,9 @@ class Processes:
 
     def __init__(self, entries, connect, clock, client_info, limit=100, share=True,
                  open_life=None):
-        """`entries` as from config.load; `connect(entry, label)` makes a connection.
-
-        `limit` is for the processes beside the first one of each server. `share` is
-        False if there is only one client: then it owns every process from the start.
-        `open_life` opens the lives of servers in another way than server/legacy.py does."""
+        """`connect(entry, label)` makes a connection. `limit`: for processes beside the first of
+        each server. `share`: False if one client owns every process from the start. `open_life`
+        opens the lives of servers in another way than server/legacy.py does."""
         self.share, self.has_eras = share, open_life is not None
         self.entries = {}       # {name: Entry}, in the config's order; replaced by one assignment
         self.make_room = lambda sessions: None      # one of these is to end; the Router sets it
@@ -156,8 +154,7 @@ class Processes:
         self._started(use)
 
     def _get_ready(self, use, life, looks=QUESTION_LOOKS):
-        """The first call of a process waits until what the process has asked by now is answered:
-        mostly for roots, without which it would work wrongly. Some clients never answer."""
+        """The first call waits for the answers to what the process has asked, mostly for roots."""
         more = looks and len(life.calls)
         if use.asked and looks is not None:
             looks = looks - (not (use.owner and use.owner.is_parked)) if more else None
@@ -168,8 +165,7 @@ class Processes:
             self.changed()
 
     def _compare(self, use):
-        """What it lists at its start, beside what the process with empty capabilities lists: if
-        that is something else, it is because of the capabilities. Requires the lock."""
+        """If it lists otherwise than with empty capabilities, these are why. Requires the lock."""
         server, names = use.server, use.upstream.catalog.names()
         lister = server.listers.get(use.key)
         if lister and lister is not use and not lister.upstream.info:
@@ -203,8 +199,8 @@ class Processes:
         return [*self.tables.servers.values(), *self.tables.gone]
 
     def replace(self, entries, again=()):
-        """Other servers from now on, also where an entry is the same but its name is in `again`.
-        Returns the Servers that are over; one after another waits until that has ended."""
+        """Other servers from now on, also where the same entry is named in `again`; returns those
+        that are over, for whose end others wait."""
         before, now = self.tables.servers, {}
         ending = {server.entry.name: server.ending for server in [*self.tables.gone,
                                                                   *before.values()]}
@@ -258,8 +254,7 @@ class Processes:
         return use.upstream
 
     def leave(self, session, server):
-        """The session does not see this server any more. Returns the Uses that are to end, since
-        nobody else may have them or has such capabilities; and the calls that wait."""
+        """It sees this server no more. Returns (the Uses that end, the calls that wait)."""
         key = server.sessions.pop(session)
         calls = server.waiting.get(key, {}).pop(session, [])
         for use in server.uses:

@@ -36,6 +36,7 @@ class WaitingCall:
     def __init__(self, session, call, function, reply_to):
         self.session, self.call, self.function = session, call, function
         self.reply_to = reply_to
+        self.presses = True     # whether it has waited for so long that a process may start for it
         self.holds = False      # whether its session holds the process because of it
         self.deadline = None    # while it waits: an event of the clock
 
@@ -101,8 +102,7 @@ class Use:
                 and self.key not in self.server.sessions.values())
 
     def is_needed(self):
-        """Whether anybody has it, uses it or waits for it. If there is only one client, that it
-        has this process says nothing."""
+        """Whether anybody has it, uses it or waits for it; a sole client has every process."""
         return bool(self.busy or self.subscribed or self.wanted or self.recent or self.holder
                     or self.late or self.owner and self.server.share or self.awaits())
 
@@ -213,8 +213,8 @@ class Tables:
         return [use for server in self.servers.values() for use in server.uses]
 
     def beside(self):
-        """How many processes there are beside the first one of each server, which is free. What
-        ends of a server that has changed counts once: the one after it has the same list."""
+        """How many processes there are beside the first one of each server. What ends of a server
+        that has changed counts once: the one after it has the same list."""
         servers = {id(each.ending): each for each in [*self.gone, *self.servers.values()]}
         return sum(max(0, server.count() - 1) for server in servers.values())
 

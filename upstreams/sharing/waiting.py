@@ -14,6 +14,7 @@ from .processes import Processes
 from .tables import BRIEF, COMMON, OWN, PLAIN, TURNS, UP, WaitingCall, refresh
 
 CALL_PATIENCE = 30.0    # seconds that a call waits for a process that is free
+PRESSES = 0.05          # seconds for which it waits for a turn before a process starts for it
 ROOM_SECONDS = 2.0      # after which it looks once more for a process that makes way
 LATE_SECONDS = 2.0      # in which a server must answer a call that was withdrawn from it
 IDLE_SECONDS = 60.0     # after which a process that nobody holds ends, except the last of its kind
@@ -24,11 +25,9 @@ class Waiting(Processes):
     """The calls that wait, and those for which a session holds a process."""
 
     def run(self, session, name, call, function, reply_to):
-        """Call function(upstream) with the process that runs this call.
-
-        At once, in this thread, if there is one that is up; then it may raise Refused. Else in
-        the thread that makes it so; then an error goes to `reply_to`, as it does if there is no
-        process in time."""
+        """Call function(upstream) with the process that runs this call: at once, if there is one,
+        and then it may raise Refused; else in the thread that makes it so. If none is there in
+        time, or it refuses then, an error goes to `reply_to`."""
         upstream = session.upstreams.get(name)
         if upstream is None:
             raise Refused(SERVER_UNAVAILABLE, f'there is no server "{name}" here any more')
@@ -56,6 +55,8 @@ class Waiting(Processes):
                 self.give(use, session, server.policy(key), [waiting])
             else:
                 server.waiting[key].setdefault(session, []).append(waiting)
+                waiting.presses = server.policy(key) is not TURNS or not any(
+                    use.key == key and use.state == RUNNING and use.ready for use in server.uses)
         if use:
             self.look_now()
             self.begin(use, [waiting])
@@ -63,8 +64,7 @@ class Waiting(Processes):
             self._wait(server, key, waiting)
 
     def _use_now(self, server, key, session):
-        """The process that a call of this session gets at once: a session that has one waits
-        behind nobody, and without a queue nobody waits. Requires the lock."""
+        """The process that a call of this session gets at once, or None. Requires the lock."""
         if server.waiting.setdefault(key, {}) and not server.of(session):
             return None
         refresh(server.uses)
@@ -72,29 +72,47 @@ class Waiting(Processes):
         return steps[0].use if steps and steps[0].what is GIVE else None
 
     def _wait(self, server, key, waiting):
-        """This call waits from now on. If it is the first of its session and waits for room,
-        another session may have to end; the only process of a server makes no room."""
-        waiting.deadline = self.clock.after(CALL_PATIENCE, self._patience_ends, server, key,
-                                            waiting)
         waiting.call.on_end(functools.partial(self._withdrawn, server, key, waiting))
-        self._find_room(server, key, waiting)
+        if waiting.presses:
+            self._press(server, key, waiting)
+        else:
+            waiting.deadline = self.clock.after(PRESSES, self._press, server, key, waiting)
+
+    def _press(self, server, key, waiting, again=False):
+        """Called by the clock again and again while it waits: processes may start or end for it.
+        If there is no room for the first of a queue, there is none for those behind it."""
+        with self.lock:
+            if not self._waits(server, key, waiting):
+                return
+            waiting.presses, queue, calls = True, server.waiting[key], []
+            if next(iter(queue)) is waiting.session:    # what was busy may make way by now
+                calls = [each[0] for each in queue.values()]
+            elif not again and self.tables.has_room(server, waiting.session):
+                calls = [waiting]
+        if not again:
+            waiting.deadline = self.clock.after(CALL_PATIENCE, self._patience_ends, server, key,
+                                                waiting)
+        self.clock.after(ROOM_SECONDS, self._press, server, key, waiting, True)
+        if calls:
+            self.changed()
+            all(self._find_room(server, key, each) for each in calls)
 
     def _find_room(self, server, key, waiting):
-        """Called by the clock too, while it waits: what was busy may make way by now."""
-        self.changed()
+        """Let another session end, if that can make room for this call. False if none can."""
         session, owners = waiting.session, set()
         with self.lock:
-            waits = server.waiting.get(key, {}).get(session, ())[:1] == [waiting] \
-                and not server.of(session) and not self.tables.has_room(server, session)
-            if waits and not any(each.ending for each in self.all_servers()):
+            if server.of(session) or not waiting.presses \
+                    or [waiting] != server.waiting.get(key, {}).get(session, [])[:1]:
+                return True     # it needs none
+            if not self.tables.has_room(server, session) \
+                    and not any(each.ending for each in self.all_servers()):
                 owners = {use.holder if use.holder and use.holder.is_parked else use.owner
                           for each in self.tables.servers.values() if each is server
                           or each.count() > 1 for use in each.uses} - {None}
-        if owners:
-            self.make_room(owners)
+        made = bool(owners) and self.make_room(owners)
+        if made:
             self.changed()
-        if waits:
-            self.clock.after(ROOM_SECONDS, self._find_room, server, key, waiting)
+        return made
 
     def _waits(self, server, key, waiting):
         """Requires the lock."""
@@ -109,14 +127,13 @@ class Waiting(Processes):
     def _take_back(self, server, key, waiting):
         """It waits no more, if it did. Requires the lock."""
         if self._waits(server, key, waiting):
-            calls = server.waiting[key][waiting.session]
-            calls.remove(waiting)
-            if not calls:
+            server.waiting[key][waiting.session].remove(waiting)
+            if not server.waiting[key][waiting.session]:
                 del server.waiting[key][waiting.session]
 
     def _patience_ends(self, server, key, waiting):
-        """Called by the clock: the call has waited for long. It goes on waiting while a process
-        that it could have is starting, or is about to and waits for nothing that may last."""
+        """Called by the clock. It goes on waiting while a process that it could have is starting,
+        or is about to and waits for nothing that may last."""
         with self.lock:
             if not self._waits(server, key, waiting):
                 return
@@ -169,10 +186,9 @@ class Waiting(Processes):
                 waiting.fail(problem)
 
     def _call_ended(self, use, call):
-        """A call for which its session holds this process has ended.
-
-        If it was withdrawn, the server may still ask or log something that belongs to it. So the
-        process is free when that late answer arrives, and is ended if it takes LATE_SECONDS."""
+        """A call for which its session holds this process has ended. If it was withdrawn, the
+        server may still ask or log for it: it is free when it answers, and ends in LATE_SECONDS
+        without that."""
         ids = [our_id for our_id, row in use.upstream.life.pending.rows() if row.call is call]
         with self.lock:
             use.holds -= 1
@@ -206,11 +222,21 @@ class Waiting(Processes):
             spoilt = use.spoilt and not use.owner and use in use.server.uses
             if spoilt:      # it must not serve another session
                 self.forget(use)
+            queue, calls = use.server.waiting.get(use.key), ()
+            if queue and not spoilt:    # the first that waits has it, without a look at all others
+                refresh([use])
+                steps = for_one(self.tables, use.server, use.key, next(iter(queue)), 0)
+                if steps and steps[0].what is GIVE:
+                    _, given, session = steps[0]
+                    calls = queue.pop(session)
+                    self.give(given, session, use.server.policy(use.key), calls)
             wanted = any(queue for server in self.tables.servers.values()
                          for queue in server.waiting.values())
         if spoilt:
             self._close(use)
-        if spoilt or wanted:
+        if calls:
+            self.begin(given, calls)
+        elif spoilt or wanted:
             self.changed()
         self.look_if_idle(use)
 

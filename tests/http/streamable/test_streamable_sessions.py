@@ -16,7 +16,7 @@ from transports.http.sse import HttpSse
 from transports.http.streamable import streamable
 from transports.http.streamable.streamable import GONE_SECONDS, StreamableHttp
 
-from played_connection import HEARTBEAT, Connection, Streams, request, waiting_posts
+from played_connection import HEARTBEAT, Connection, Streams, posted, request, waiting_posts
 from streamable_by_hand import HELLO
 from world import World, offers
 
@@ -42,7 +42,7 @@ class HttpClients:
     def post(self, message, session=None):
         """The connection on which the message was posted."""
         connection = Connection()
-        reply = self.transport.post(request(message, session), connection)
+        reply = posted(self.transport, request(message, session), connection)
         if reply is not None:
             connection.answer(reply)
         return connection

@@ -10,7 +10,7 @@ import pytest
 from transports.fabric.outbox import CLOSE
 from transports.http.streamable.streamable import StreamableHttp
 
-from played_connection import HEARTBEAT, Connection, Streams, request, waiting_posts
+from played_connection import HEARTBEAT, Connection, Streams, posted, request, waiting_posts
 from streamable_by_hand import HELLO
 from world import World, offers
 
@@ -20,11 +20,11 @@ def world():
     world = World(a=offers(tools=["t"]))
     world.transport = StreamableHttp(world.router, world.clock, Streams(), HEARTBEAT)
     connection = Connection()
-    assert world.transport.post(request(HELLO), connection) is None
+    assert posted(world.transport, request(HELLO), connection) is None
     (answer,) = connection.answers
     world.session = world.router.sessions.find(dict(answer.headers)["Mcp-Session-Id"])
-    reply = world.transport.post(request({"method": "notifications/initialized"}, world.session),
-                                 Connection())
+    message = {"method": "notifications/initialized"}
+    reply = posted(world.transport, request(message, world.session), Connection())
     assert reply.status == "202 Accepted"
     return world
 
@@ -35,7 +35,7 @@ def call(world):
     connection = Connection()
     message = {"id": 1, "method": "tools/call",
                "params": {"name": "a__t", "_meta": {"progressToken": 1}}}
-    assert world.transport.post(request(message, world.session), connection) is None
+    assert posted(world.transport, request(message, world.session), connection) is None
     connection.id = world["a"].take()["id"]
     assert connection.answers == connection.streams == []
     return connection
@@ -97,7 +97,7 @@ def test_a_client_that_hangs_up_on_initialize_leaves_no_session():
     world = World(a=offers(slow=True))
     transport = StreamableHttp(world.router, world.clock, Streams(), HEARTBEAT)
     connection = Connection()
-    assert transport.post(request(HELLO), connection) is None
+    assert posted(transport, request(HELLO), connection) is None
     assert len(world.router.sessions.all()) == 1
     connection.breaks()
     assert world.router.sessions.all() == []
@@ -110,7 +110,7 @@ def test_a_client_that_hangs_up_once_it_has_its_answer_keeps_its_session():
     transport = StreamableHttp(world.router, world.clock, Streams(), HEARTBEAT)
     connection = Connection()
     connection.closes = True
-    assert transport.post(request(HELLO), connection) is None
+    assert posted(transport, request(HELLO), connection) is None
     assert len(connection.answers) == len(world.router.sessions.all()) == 1
 
 
@@ -128,7 +128,7 @@ def test_a_client_that_vanishes_while_its_post_is_begun_has_gone_as_well(world):
     connection = Connection()
     connection.connected = False
     message = {"id": 1, "method": "tools/call", "params": {"name": "a__t"}}
-    assert world.transport.post(request(message, world.session), connection) is None
+    assert posted(world.transport, request(message, world.session), connection) is None
     world["a"].says(id=world["a"].take()["id"], result={})
     assert connection.answers == connection.streams == [] and world.session.streams == {}
 
@@ -148,5 +148,5 @@ def test_a_post_that_another_connection_reads_on_ends(world, call):
 
 def test_a_name_that_a_reload_takes_away_at_that_moment_is_404(world, monkeypatch):
     monkeypatch.setattr(world.router, "open", lambda *_: world.router.surface("gone"))
-    reply = world.transport.post(request(HELLO), Connection())
+    reply = posted(world.transport, request(HELLO), Connection())
     assert reply.status.startswith("404") and b"no server 'gone'" in reply.body

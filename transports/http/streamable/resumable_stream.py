@@ -36,8 +36,9 @@ class ResumableStream:
         self.name, self.number = name, number
         self.post = None                # the WaitingPost whose stream this may become
         self.on_news = lambda: None     # called after a change, by the thread that made it
-        self._changed = threading.Condition()
-        # written with _changed held:
+        self._lock = threading.Lock()
+        # written under _lock:
+        self._changed = None        # a Condition, once somebody has had to wait
         self.reader = None          # the ClientConnection on which it is read, or None
         self.had_reader = False     # whether there has been one
         self.last_read = 0          # the highest number that a reader has got
@@ -55,7 +56,7 @@ class ResumableStream:
         data = encode(message)
         if passing.watched:
             passing.observer.to_client(self.name, message, data)
-        with self._changed:
+        with self._lock:
             if self._closed:
                 return
             reader, unread = self.reader, self._kept and self._kept[0][0] > self.last_read
@@ -69,7 +70,7 @@ class ResumableStream:
                 self._answers -= 1
                 self._answered = self._answers == 0
             self._closed = behind or self._answered
-            self._changed.notify_all()
+            self._tell()
         self.on_news()
         if behind:
             log.warning("%s: a stream was closed, because its client is too far behind", self.name)
@@ -77,27 +78,32 @@ class ResumableStream:
 
     def _forget(self):
         """Forget the oldest messages; of those that the reader has not read, none. Requires
-        _changed."""
+        _lock."""
         while len(self._kept) > 1 and (len(self._kept) > KEPT_MESSAGES or self.size > KEPT_BYTES):
             if self.reader is not None and self._kept[0][0] > self.last_read:
                 return
             self.size -= len(self._kept.popleft()[1])
 
+    def _tell(self):
+        """Requires _lock."""
+        if self._changed:
+            self._changed.notify_all()
+
     def expect_one_less(self):
         """One of its answers will never come: its call was cancelled."""
-        with self._changed:
+        with self._lock:
             self._answers -= 1
             self._closed = self._closed or self._answers == 0
-            self._changed.notify_all()
+            self._tell()
         self.on_news()
 
     def close(self):
         """Nothing more will come, and nobody will resume it: what is kept is only for the reader
         that it has now."""
-        with self._changed:
+        with self._lock:
             self._closed = self._is_for_one_reader = True
             self._drop_unreadable()
-            self._changed.notify_all()
+            self._tell()
         self.on_news()
 
     def _drop_unreadable(self):
@@ -111,7 +117,7 @@ class ResumableStream:
 
     def sole_answer(self, reader):
         """The answer as bytes, if nothing else is in it and this reader has it; else None."""
-        with self._changed:
+        with self._lock:
             is_sole = self._answered and self.last == 1 and self.reader is reader
             return self._kept[0][1] if is_sole else None
 
@@ -119,23 +125,24 @@ class ResumableStream:
 
     def take_over(self, reader):
         """From now on this ClientConnection reads; another that does gets CLOSE."""
-        with self._changed:
+        with self._lock:
             self.reader, self.had_reader = reader, True
-            self._changed.notify_all()
+            self._tell()
         self.on_news()
 
     def release(self, reader):
         """The reader has gone, unless another has taken over already. Any thread."""
-        with self._changed:
+        with self._lock:
             if self.reader is reader:
                 self.reader = None
                 self._drop_unreadable()
-                self._changed.notify_all()
+                self._tell()
 
     def read(self, after, reader, seconds):
         """The messages after that number, as [(number, bytes)]; [] if none come in time; CLOSE
         when there will be no more, or when another reader has taken over."""
-        with self._changed:
+        with self._lock:
+            self._changed = self._changed or threading.Condition(self._lock)
             self._changed.wait_for(lambda: self.last > after or self._closed
                                    or self.reader is not reader, seconds)
             if self.reader is not reader:

@@ -13,11 +13,11 @@ import time
 import flask
 
 from transports.fabric.messages import (INVALID_REQUEST, REQUEST, REVISIONS, SERVER_UNAVAILABLE,
-                                        InvalidMessage, decode, kind_of)
+                                        InvalidMessage, decode, dig, kind_of)
 from transports.fabric.outbox import CLOSE
 from transports.fabric.session import UsedUp
-from transports.http.replies import (ACCEPTED, NO_JSON, STILL_HERE, accepts, event, is_json,
-                                     json_error, plain, used_up)
+from transports.http.replies import (ACCEPTED, BY_WORKER, NO_JSON, STILL_HERE, accepts, event,
+                                     is_json, json_error, plain, used_up)
 
 from .resumable_stream import ResumableStream, StreamableSession, WaitingPost
 
@@ -55,23 +55,30 @@ class StreamableHttp:
         routes.register_error_handler(HttpError, lambda problem: problem.reply)
         return routes
 
-    def takes(self, request):
-        return request.path == "/mcp" or request.path.startswith("/mcp/")
+    def reads(self, request):
+        """(the name behind /mcp or None, what the headers of a session say, the Reply to what does
+        not fit or None)"""
+        if request.path != "/mcp" and not request.path.startswith("/mcp/"):
+            return None
+        refused = None
+        if not accepts(request.header("Accept"), "application/json", "text/event-stream"):
+            refused = HttpError(406, "Accept both application/json and text/event-stream.").reply
+        elif not is_json(request.header("Content-Type", "")):
+            refused = HttpError(415, NO_JSON).reply
+        return request.path[len("/mcp/"):] or None, _of_session(request.header), refused
 
-    def is_quick(self, request):
-        session = self._router.sessions.find(request.header("Mcp-Session-Id"))
-        return session is not None and session.initialized
-
-    def post(self, request, connection):
+    def post(self, request, said, connection, quickly):
         """Begin what a POST asks for. Returns the Reply; None if it comes later."""
+        name, (id, revision), refused = said
+        session = self._router.sessions.find(id)
+        if refused or quickly and not (session and session.initialized):
+            return refused or BY_WORKER
         try:
-            if not accepts(request.header("Accept"), "application/json", "text/event-stream"):
-                raise HttpError(406, "Accept both application/json and text/event-stream.")
-            if not is_json(request.header("Content-Type", "")):
-                raise HttpError(415, NO_JSON)
             message = decode(request.body())
             answers = _count_answers(message)
-            session, is_first = self._session_for(message, request)
+            is_first = answers and id is None and dig(message, "method") == "initialize"
+            session = self._named(self._router.open, TRANSPORT, name, StreamableSession) \
+                if is_first else self._checked(session, name, id, revision)
             if not answers:
                 self._router.handle(session, message, session.outbox)
                 return ACCEPTED
@@ -86,14 +93,6 @@ class StreamableHttp:
             return used_up(problem)
         WaitingPost(self._router, session, stream, connection, is_first, self._as_stream).wait()
         return None
-
-    def _session_for(self, message, request):
-        """(the session that the message belongs to, whether it is new)."""
-        name = request.path.lstrip("/")[len("mcp/"):] or None
-        if not isinstance(message, dict) or message.get("method") != "initialize" \
-                or "id" not in message or request.header("Mcp-Session-Id") is not None:
-            return self._session(name, request.header), False
-        return self._named(self._router.open, TRANSPORT, name, StreamableSession), True
 
     def _named(self, function, *arguments):
         """What the function returns; a HttpError if there is nothing of the name in these."""
@@ -158,17 +157,18 @@ class StreamableHttp:
 
     def _session(self, name, header):
         """The session that the request belongs to, or a HttpError."""
-        id = header("Mcp-Session-Id")
+        id, revision = _of_session(header)
+        return self._checked(self._router.sessions.find(id), name, id, revision)
+
+    def _checked(self, session, name, id, revision):
         if id is None:
             self._named(self._router.surface, name)
             raise HttpError(400, "Mcp-Session-Id is missing: begin with initialize, which is "
                                  "POSTed here; the older HTTP+SSE is at /sse.")
-        session = self._router.sessions.find(id)
         # 404 tells a client to begin anew; 400 would not (Session Management, items 3 and 4).
         if session is None or session.transport != TRANSPORT or session.surface_name != name:
             raise HttpError(404, "No such session: it has ended, or never was. Begin anew with "
                                "initialize.", SERVER_UNAVAILABLE)
-        revision = header("Mcp-Protocol-Version")
         if revision is not None and revision != session.version:
             known = "was not negotiated" if revision in REVISIONS else "is not supported"
             raise HttpError(400, f"MCP-Protocol-Version {revision[:40]!r} {known}; this session "
@@ -192,6 +192,10 @@ class StreamableHttp:
             silent = session.seconds_silent()
             if silent >= idle or silent >= gone and session.outbox.had_reader:
                 self._router.leave(session)
+
+
+def _of_session(header):
+    return header("Mcp-Session-Id"), header("Mcp-Protocol-Version")
 
 
 def _release(session, stream, reader):

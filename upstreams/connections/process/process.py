@@ -65,8 +65,7 @@ class Process:
         self._reaped = False    # then its id may be that of another process; protected by _lock
 
     def start(self, on_message, on_closed):
-        """See Connection. on_message is called by NAME-reader; on_closed by NAME-exit, or by the
-        thread of a pipe that the server closed while it lives on."""
+        """See Connection. NAME-reader calls on_message; NAME-exit or a pipe's thread on_closed."""
         self._on_message, self._on_closed = on_message, on_closed
         self._process = process = _open(self.entry)
         self.pid = process.pid
@@ -152,7 +151,7 @@ class Process:
 
     def _read(self):
         with self._process.stdout as stdout:
-            for line, tail in each_line(stdout, self._longest):
+            for line, tail in each_line(stdout.readline, self._longest):
                 try:
                     self._handle_line(line, tail)
                 except Exception:  # a bug of ours in one message must not end all that follow
@@ -248,8 +247,8 @@ class Process:
         return said[-1:] or [line][time.monotonic() - when > RECENT:]
 
     def _wait(self):
-        """Wait for the process to exit; returns its status as Popen has it. It is not reaped yet
-        if the system can wait without that: until then, no other process gets its number."""
+        """Wait for its exit; returns the status as Popen has it. If the system can wait without
+        reaping, no other process gets its number yet."""
         try:
             end = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
             return end.si_status if end.si_code == os.CLD_EXITED else -end.si_status
