@@ -10,6 +10,7 @@ from transports.fabric.session import SILENT_SECONDS
 from upstreams.config.entries import Entry
 from upstreams.server.lists import INITIALIZE_PATIENCE
 from upstreams.server.upstream import Upstream
+from upstreams.sharing import waiting
 from upstreams.sharing.processes import DIGEST_SECONDS, LOOK_AGAIN
 from upstreams.sharing.waiting import (CALL_PATIENCE, IDLE_SECONDS, LATE_SECONDS, PRESSES,
                                        ROOM_SECONDS)
@@ -291,7 +292,8 @@ def test_calls_at_the_same_time_get_a_process_each_and_each_asks_its_own_session
         assert world.own("a", client).takes()[-1]["result"] == {"number": number}
 
 
-def test_calls_that_are_short_take_turns_at_one_process_in_the_order_in_which_they_came():
+def test_calls_that_are_short_take_turns_in_the_order_in_which_they_came(monkeypatch):
+    monkeypatch.setattr(waiting, "STARTS_AT_ONCE", 1)
     world = world_of(shared=True)
     clients = [world.client(capabilities=ASKABLE) for _ in range(6)]
     for client in clients:

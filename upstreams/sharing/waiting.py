@@ -10,11 +10,11 @@ from transports.fabric.text import log
 from upstreams.server.life import RUNNING, STARTING
 
 from .plan import GIVE, for_one, idle
-from .processes import Processes
+from .processes import STARTS_AT_ONCE, Processes
 from .tables import BRIEF, COMMON, OWN, PLAIN, TURNS, UP, WaitingCall, refresh
 
 CALL_PATIENCE = 30.0    # seconds that a call waits for a process that is free
-PRESSES = 0.05          # seconds for which it waits for a turn before a process starts for it
+PRESSES = 0.05          # seconds for which it waits for a turn before one more process starts
 ROOM_SECONDS = 2.0      # after which it looks once more for a process that makes way
 LATE_SECONDS = 2.0      # in which a server must answer a call that was withdrawn from it
 IDLE_SECONDS = 60.0     # after which a process that nobody holds ends, except the last of its kind
@@ -55,8 +55,8 @@ class Waiting(Processes):
                 self.give(use, session, server.policy(key), [waiting])
             else:
                 server.waiting[key].setdefault(session, []).append(waiting)
-                waiting.presses = server.policy(key) is not TURNS or not any(
-                    use.key == key and use.state == RUNNING and use.ready for use in server.uses)
+                waiting.presses = server.policy(key) is not TURNS or STARTS_AT_ONCE > sum(
+                    use.key == key and use.state in UP for use in server.uses)
         if use:
             self.look_now()
             self.begin(use, [waiting])
