@@ -7,6 +7,7 @@ import re
 import select
 import socket
 import threading
+import types
 
 import flask
 import pytest
@@ -17,7 +18,7 @@ from waitress.receiver import ChunkedReceiver
 
 from transports.http import http_sse
 from transports.http import request as request_module
-from transports.http.connection import LEAST_BYTES, STUCK_LOOKS
+from transports.http.connection import LEAST_BYTES, STUCK_LOOKS, ClientConnection
 from transports.http.replies import BY_WORKER, Reply
 from transports.http.request import Request
 from transports.http.server import LOOK_SECONDS, Server
@@ -51,6 +52,58 @@ def test_each_part_in_that_list_is_used():
     code = "".join(path.read_text("utf-8").replace(LIST, "")
                    for path in (ROOT / "transports/http").glob("*.py"))
     assert [name for _, name in USED if not re.search(rf"\b{name}\b", code)] == []
+
+
+class SlowSocket:
+    """A socket of which a send takes until `may_send` is set."""
+
+    def __init__(self, real):
+        self._real, self.sends, self.may_send = real, threading.Event(), threading.Event()
+
+    def send(self, data):
+        self.sends.set()
+        assert self.may_send.wait(30)
+        return self._real.send(data)
+
+    def __getattr__(self, name):
+        return getattr(self._real, name)
+
+
+class Way:
+    """A way in that answers a request to /slow later."""
+
+    def __init__(self):
+        self.begun = []
+
+    def reads(self, _request):
+        return ()
+
+    def post(self, request, *_more):
+        self.begun.append(request.path)
+        return None if request.path == "/slow" else Reply(b"", "200 OK")
+
+
+def test_what_comes_behind_the_last_request_of_a_connection_while_that_is_answered_never_begins():
+    way, (client, ours) = Way(), socket.socketpair()
+    ours.setblocking(False)
+    slow = SlowSocket(ours)
+    connection = ClientConnection(types.SimpleNamespace(
+        loop=types.SimpleNamespace(changed=lambda _connection: None),
+        new_request=lambda: Request(judge, [way], {}, ADJUSTMENTS)), slow)
+    with client, ours:
+        client.sendall(post("/slow", HELLO, "Connection: close"))
+        connection.read()
+        answer = threading.Thread(target=connection.answer, args=(Reply(b"", "200 OK"),))
+        answer.start()
+        assert slow.sends.wait(30)
+        client.sendall(post("/behind", HELLO))
+        read = threading.Thread(target=connection.read)
+        read.start()
+        assert wait_until(lambda: not select.select([ours], [], [], 0)[0])  # it has been read
+        slow.may_send.set()
+        answer.join()
+        read.join()
+        assert way.begun == ["/slow"]
 
 
 @pytest.fixture
@@ -345,8 +398,8 @@ def test_in_whatever_pieces_a_request_comes_it_is_the_same(headers, data):
     whole = begun = head.encode("latin-1") + b"5\r\nabcde\r\n0\r\n\r\n"
     request = Request(judge, [], {}, ADJUSTMENTS)
     rest = b""
-    while begun and not request.completed:
-        size = data.draw(strategies.integers(1, len(begun)))
+    while (begun or rest) and not request.completed:
+        size = data.draw(strategies.integers(min(1, len(begun)), len(begun)))
         piece, begun = rest + begun[:size], begun[size:]
         rest = piece[request.received(piece):]
     other = Request(judge, [], {}, ADJUSTMENTS)

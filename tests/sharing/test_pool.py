@@ -304,6 +304,35 @@ def test_calls_that_are_short_take_turns_in_the_order_in_which_they_came(monkeyp
         assert client.gets()[-1]["result"] == {"to": client.session.name}
 
 
+def test_many_waiting_calls_that_fail_as_they_begin_do_not_keep_the_process_from_the_next(caplog):
+    world = world_of(shared=True, limit=0)
+    first, *rude, honest = [world.client(capabilities=ASKABLE) for _ in range(302)]
+    call(first)
+    for client in rude:     # the token is too long to be kept
+        client.sends(id="c", method="tools/call", params={
+            "name": "a__t", "_meta": {"progressToken": "x" * 10_001}})
+    call(honest)
+    (label,) = alive(world)
+    answer_call(world, world[label])
+    assert all("error" in client.get() for client in rude)
+    assert take_call(world, label) and "something was lost" not in caplog.text
+    assert world.own("a", honest) is world[label]
+
+
+def test_calls_that_come_while_another_process_ends_start_only_a_few():
+    world = world_of(shared=True)
+    clients = [world.client(capabilities=ASKABLE) for _ in range(40)]
+    other = world.client(capabilities={"sampling": {}})
+    call(other)
+    call(clients[0])
+    world.own("a", other).offers["stubborn"] = True
+    before = len(world.pool.tables.uses())
+    other.leaves()
+    for client in clients[1:]:
+        call(client)
+    assert len(world.pool.tables.uses()) - before < waiting.STARTS_AT_ONCE
+
+
 def test_a_session_holds_a_process_for_all_its_calls_and_gets_the_one_it_used_last():
     world = world_of(shared=True)
     one, two = world.client(capabilities=ASKABLE), world.client(capabilities=ASKABLE)

@@ -90,6 +90,26 @@ def test_calls_that_overlap_have_a_process_each_and_the_one_used_last_is_next():
     assert one_call(world, second) is servers[0]
 
 
+def test_a_client_that_is_asked_first_and_never_comes_back_holds_nobody_up():
+    world = world_of()
+    warm = one_call(world, client_of(world, ROOTS))
+    running = client_of(world, ROOTS).calls()
+    world.clock.advance(0.1)
+    world.offers["a"]["slow"] = True
+    away = client_of(world, ROOTS).calls()
+    world.clock.advance(1)
+    other = world.made[-1]      # which started for it, and asks before it has had a call
+    other.says(id="roots", method="roots/list")
+    other.answer_initialize()
+    world.clock.advance(1)
+    away.is_asked()
+    behind = client_of(world, ROOTS).calls()
+    answers(warm)
+    assert running.is_answered() and calls_at(warm) and not calls_at(other)
+    answers(warm)
+    assert behind.is_answered()
+
+
 def test_a_client_that_can_be_asked_less_has_another_process():
     world = world_of()
     servers = [one_call(world, client_of(world, capabilities)) for capabilities in (

@@ -14,8 +14,9 @@ from rooms import APART, CORE, ROOMS, ROOT, folders_of_tests, lines_of_rooms
 
 LARGEST = 350       # lines of a file; 250 are a good size
 MOST_FILES = 10     # of a folder
-# Lines of Python, all in all, as `wc -l` counts them: recorded, and may grow by a tenth.
-CORE_LINES, WHOLE_LINES = 7_600, 16_600
+# Lines of Python, all in all, as `wc -l` counts them: recorded, and may grow by a tenth. The
+# example servers, 393 lines, are of the whole, but nobody needs them to read the core.
+CORE_LINES, WHOLE_LINES = 7_300, 16_600
 MAY_IMPORT = {**CORE, **ROOMS}
 FABRIC = "transports/fabric"
 FILES = sorted(path for top in ("transports", "upstreams") for path in (ROOT / top).rglob("*.py"))
@@ -101,7 +102,7 @@ def test_a_folder_has_few_files_and_a_file_a_few_screens():
 
 def test_the_core_and_the_whole_stay_small(capsys):
     rooms = sum(lines(path) for path in FILES
-                if any(ROOT / room in path.parents for room in ROOMS))
+                if any(ROOT / room in path.parents for room in [*ROOMS, APART]))
     whole = sum(map(lines, TREES))
     with capsys.disabled():
         print(f" the core has {whole - rooms} lines, the whole {whole} ", end="")

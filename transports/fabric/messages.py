@@ -70,10 +70,12 @@ def _finite(text):
 
 
 # ASCII on the wire: a lone surrogate has no UTF-8, and U+2028 splits lines in some SSE readers.
-# This is what JSONEncoder makes anew for each message, which takes as long as to encode it.
-_pieces = json.encoder.c_make_encoder(None, json.JSONEncoder().default,
-                                      json.encoder.encode_basestring_ascii, None, ":", ",",
-                                      False, False, True)
+# This is what JSONEncoder makes anew for each message, which takes as long as to encode it; not
+# every Python has it.
+_encoder = json.JSONEncoder(separators=(",", ":"), check_circular=False)
+_pieces = json.encoder.c_make_encoder(
+    None, _encoder.default, json.encoder.encode_basestring_ascii, None, ":", ",", False, False,
+    True) if json.encoder.c_make_encoder else lambda message, _: _encoder.iterencode(message)
 _decoder = json.JSONDecoder(parse_float=_finite, parse_constant=_finite)
 
 

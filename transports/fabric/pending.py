@@ -121,6 +121,7 @@ class Calls:
             self._leaving -= 1
             if self._emptied and not self._leaving and not self._open:
                 self._emptied.set()
+                self._emptied = None
         return True
 
     def cancel(self, id, reason):
@@ -147,8 +148,10 @@ class Calls:
         """Block until all answers have been sent; False if that took too long."""
         emptied = threading.Event()
         with self.lock:
-            self._emptied = emptied if self._open or self._leaving else None
-        return self._emptied is None or emptied.wait(seconds)
+            if not self._open and not self._leaving:
+                return True
+            self._emptied = emptied = self._emptied or emptied
+        return emptied.wait(seconds)
 
     def __len__(self):
         return len(self._open)

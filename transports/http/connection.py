@@ -130,6 +130,8 @@ class ClientConnection:
         """These Requests have come; of those that wait, the first begins if it may. MainThread
         begins nothing that may wait, and no message so long that all others would."""
         with self._lock:
+            if self._ends:
+                return
             self._waiting += whole
             if self._request or self.unsent or not self._waiting or not self.connected:
                 return
@@ -186,7 +188,7 @@ class ClientConnection:
         with self._lock:
             self._on_gone = None
             self._send(rest)
-            self._request, self._ends = None, is_last
+            self._request, self._ends = None, self._ends or is_last
             if is_last:
                 self._waiting.clear()
             waits = bool(self._waiting)

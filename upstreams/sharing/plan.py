@@ -29,14 +29,24 @@ def plan(tables, most_starts=4):
     steps, beside, is_made = [], tables.beside(), False
     for server in tables.servers.values():
         for key, waiting in server.waiting.items():
-            if waiting:     # in the order in which their calls came
-                press = sum(calls[0].presses for calls in waiting.values())
-                more = for_one(tables, server, key, next(iter(waiting)), press, beside)
+            press = sum(calls[0].presses for calls in waiting.values())
+            for session in first_of(server, waiting):
+                more = for_one(tables, server, key, session, press, beside)
+                press -= 1
                 # One that is made may take the last room.
                 steps += [step for step in more if step.what is not NEW or not is_made]
                 is_made = is_made or any(step.what is NEW for step in more)
         steps += _not_needed(server)
     return steps + _starts(tables, most_starts, steps) or _make_way(tables, beside)
+
+
+def first_of(server, waiting):
+    """The first session whose calls wait for any process, and those before it that have one which
+    is not ready: they hold nobody up."""
+    for session in waiting:
+        yield session
+        if not server.of(session):
+            return
 
 
 def for_one(tables, server, key, session, waiting=1, beside=None):
@@ -130,8 +140,9 @@ def _make_way(tables, beside):
     ends; the last one of its kind only if there is no other, as is what lists and was called."""
     servers = tables.servers.values()
     wait = [server for server in servers if any(
-        calls[0].presses and not server.of(first) and not tables.has_room(server, first, beside)
-        for queue in server.waiting.values() for first, calls in [*queue.items()][:1])]
+        queue[first][0].presses and not server.of(first)
+        and not tables.has_room(server, first, beside)
+        for queue in server.waiting.values() for first in first_of(server, queue))]
     if not wait or any(server.ending for server in servers):
         return []
     for server in wait:

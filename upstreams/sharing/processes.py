@@ -42,6 +42,7 @@ class Processes:
         self.tables = Tables(limit)
         self.sessions = {}      # {session: its key} that see servers
         self._look = []         # (sessions, Server, whether they are told that it lists otherwise)
+        self._begun = threading.local()     # its `here`: whether this thread begins waiting calls
         self._tending = self._changed = self._tick_planned = self.closed = False
         self.replace(entries)
 

@@ -9,7 +9,7 @@ from transports.fabric.messages import SERVER_UNAVAILABLE, Refused
 from transports.fabric.text import log
 from upstreams.server.life import RUNNING, STARTING
 
-from .plan import GIVE, for_one, idle
+from .plan import GIVE, first_of, for_one, idle
 from .processes import STARTS_AT_ONCE, Processes
 from .tables import BRIEF, COMMON, OWN, PLAIN, TURNS, UP, WaitingCall, refresh
 
@@ -56,7 +56,8 @@ class Waiting(Processes):
             else:
                 server.waiting[key].setdefault(session, []).append(waiting)
                 waiting.presses = server.policy(key) is not TURNS or STARTS_AT_ONCE > sum(
-                    use.key == key and use.state in UP for use in server.uses)
+                    use.key == key and (use.state in UP or bool(use.wanted))
+                    for use in server.uses)
         if use:
             self.look_now()
             self.begin(use, [waiting])
@@ -65,7 +66,8 @@ class Waiting(Processes):
 
     def _use_now(self, server, key, session):
         """The process that a call of this session gets at once, or None. Requires the lock."""
-        if server.waiting.setdefault(key, {}) and not server.of(session):
+        queue = server.waiting.setdefault(key, {})
+        if not server.of(session) and not all(map(server.of, queue)):
             return None
         refresh(server.uses)
         steps = for_one(self.tables, server, key, session)
@@ -102,7 +104,9 @@ class Waiting(Processes):
         session, owners = waiting.session, set()
         with self.lock:
             if server.of(session) or not waiting.presses \
-                    or [waiting] != server.waiting.get(key, {}).get(session, [])[:1]:
+                    or [waiting] != server.waiting.get(key, {}).get(session, [])[:1] \
+                    or any(use.is_free() and (use.wanted or use.state == STARTING)
+                           for use in server.uses if use.key == key and not use.is_lister()):
                 return True     # it needs none
             if not self.tables.has_room(server, session) \
                     and not any(each.ending for each in self.all_servers()):
@@ -222,23 +226,35 @@ class Waiting(Processes):
             spoilt = use.spoilt and not use.owner and use in use.server.uses
             if spoilt:      # it must not serve another session
                 self.forget(use)
-            queue, calls = use.server.waiting.get(use.key), ()
-            if queue and not spoilt:    # the first that waits has it, without a look at all others
-                refresh([use])
-                steps = for_one(self.tables, use.server, use.key, next(iter(queue)), 0)
-                if steps and steps[0].what is GIVE:
-                    _, given, session = steps[0]
-                    calls = queue.pop(session)
-                    self.give(given, session, use.server.policy(use.key), calls)
+            given, calls = (None, ()) if spoilt else self._next_turn(use)
             wanted = any(queue for server in self.tables.servers.values()
                          for queue in server.waiting.values())
         if spoilt:
             self._close(use)
         if calls:
-            self.begin(given, calls)
+            self._begun.here = True
+            try:
+                self.begin(given, calls)
+            finally:
+                self._begun.here = False
         elif spoilt or wanted:
             self.changed()
         self.look_if_idle(use)
+
+    def _next_turn(self, use):
+        """(a process, the calls that begin there): the first that waits has it, without a look at
+        all others. Calls that end while they begin do not begin the next ones within that: there
+        may be many. Requires the lock."""
+        queue = use.server.waiting.get(use.key)
+        if queue and not getattr(self._begun, "here", False):
+            refresh([use])
+            for session in first_of(use.server, queue):
+                steps = for_one(self.tables, use.server, use.key, session, 0)
+                if steps and steps[0].what is GIVE:
+                    calls = queue.pop(session)
+                    self.give(steps[0].use, session, use.server.policy(use.key), calls)
+                    return steps[0].use, calls
+        return None, ()
 
     def look_if_idle(self, use):
         """If nobody uses it until some time has passed, it ends."""

@@ -192,8 +192,9 @@ class WaitingPost:
         """Called once, when the message is under way. From now on any thread may call what is
         below; here already, if something has come."""
         self.session.streams[self.stream.number] = self.stream
-        self.stream.post, self.stream.on_news = self, self.ready
-        self.connection.when_gone(self.gone)
+        self.stream.post = self
+        self.connection.when_gone(self.gone)    # first: an answer takes it back
+        self.stream.on_news = self.ready
         if self.stream.last or self.stream.is_complete():   # before the lines above
             self.ready()
 
