@@ -23,7 +23,7 @@ from transports.fabric.messages import (INTERNAL_ERROR, INVALID_REQUEST, Invalid
                                         seems_answer)
 from transports.fabric.outbox import Outbox, feed_pipe
 from transports.fabric.peers import StartFailed
-from transports.fabric.text import is_told, log, printable
+from transports.fabric.text import log, printable
 
 from .guardian import KILL, WINDOWS, signal_group
 from .program import command_line, environment
@@ -37,7 +37,7 @@ except ImportError:     # Windows, where nobody says what is left in a pipe
 GRACE = 2.0             # seconds between two steps of the end
 DRAIN = 0.5             # seconds for the last lines to arrive after the process has ended
 STDERR_LINES = 20
-SHOWN = 80              # characters of a skipped line in the log
+SHOWN, TOLD = 80, 5     # characters of a skipped line in the log; so many such lines a second
 RECENT = 5.0            # seconds for which such a line may be the reason of the end
 OWN_GROUP = ({"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if WINDOWS
              else {"start_new_session": True})
@@ -58,7 +58,8 @@ class Process:
         self._last_lines = collections.deque(maxlen=STDERR_LINES)
         self.unread = False     # whether it ended with what we wrote unread, if the system says it
         self._unended = b""     # the beginning of a line of stderr that has not come to its end
-        self._skipped = 0       # lines of stdout
+        self._skipped = 0       # lines of stdout that the log has not told of
+        self._told = collections.deque([-math.inf] * TOLD, TOLD)    # when it has told of others
         self._just_skipped = None   # (when, the last of them in words), if no message came after
         self._end = threading.Lock()    # acquired once, by the thread that reports the end
         self._lock = threading.Lock()
@@ -183,14 +184,16 @@ class Process:
                 self._on_message(message)
 
     def _skip(self, line, problem):
-        """A line is no message. Of many, only the 1st, 10th, 100th, … is told in the log."""
+        """A line is no message. Of many, only TOLD a second are told in the log."""
         self._skipped += 1
-        said = f"of its output: {problem}: {self._shown(line[:20 * SHOWN], SHOWN)}"
-        self._just_skipped = time.monotonic(), f"skipped a line {said}"
+        now, said = time.monotonic(), f"{self._shown(line[:20 * SHOWN], SHOWN)} ({problem})"
+        self._just_skipped = now, f"skipped a line of its output: {said}"
         self.skipped = self.skipped or self._just_skipped[1]
-        if is_told(self._skipped):
+        if now - self._told[0] >= 1:
+            self._told.append(now)
             count = "a line" if self._skipped == 1 else f"{self._skipped} lines"
-            log.warning("%s: skipped %s %s", self.label, count, said)
+            log.warning("%s: skipped %s of its output: %s", self.label, count, said)
+            self._skipped = 0
 
     # -- NAME-writer
 
