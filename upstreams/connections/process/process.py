@@ -36,7 +36,6 @@ except ImportError:     # Windows, where nobody says what is left in a pipe
 
 GRACE = 2.0             # seconds between two steps of the end
 DRAIN = 0.5             # seconds for the last lines to arrive after the process has ended
-STDERR_LINES = 20
 SHOWN, TOLD = 80, 5     # characters of a skipped line in the log; so many such lines a second
 RECENT = 5.0            # seconds for which such a line may be the reason of the end
 OWN_GROUP = ({"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if WINDOWS
@@ -55,7 +54,7 @@ class Process:
         self._outbox = Outbox(f"{label}'s input", on_behind=self.kill)
         self._exited = threading.Event()  # set when the process itself has ended
         self._ended = threading.Event()   # set when its group has, too
-        self._last_lines = collections.deque(maxlen=STDERR_LINES)
+        self._last_lines = collections.deque(maxlen=20)  # of stderr
         self.unread = False     # whether it ended with what we wrote unread, if the system says it
         self._unended = b""     # the beginning of a line of stderr that has not come to its end
         self._skipped = 0       # lines of stdout that the log has not told of
@@ -191,9 +190,8 @@ class Process:
         self.skipped = self.skipped or self._just_skipped[1]
         if now - self._told[0] >= 1:
             self._told.append(now)
-            count = "a line" if self._skipped == 1 else f"{self._skipped} lines"
+            count, self._skipped = f"{self._skipped} lines" if self._skipped > 1 else "a line", 0
             log.warning("%s: skipped %s of its output: %s", self.label, count, said)
-            self._skipped = 0
 
     # -- NAME-writer
 
@@ -262,10 +260,9 @@ class Process:
 
     def _end_group(self):
         """End what is left: a child of the server may hold its stdout, or nothing of ours."""
-        reader = self._threads[0]
-        if reader.is_alive():
+        if self._threads[0].is_alive():
             self._signal(signal.SIGTERM)
-            reader.join(GRACE)
+            self._threads[0].join(GRACE)
         self._signal(KILL)
         try:
             self._guardian.tell(-self.pid)
