@@ -316,6 +316,9 @@ def test_the_server_of_a_line_stands_where_that_of_a_call_or_a_message_does(any_
     for width in 1300, 800:
         page.resize(width, 700)
         assert abs(left(page, "#calls .line .server") - left(page, "#calls .call .server")) < 2
+    page.resize(*PHONE)
+    page.wait(lambda: left(page, "#calls .line .said") == left(page, "#calls .line .server"))
+    assert page.find("#calls .line .time").rect["width"] > 80
     page.resize(1300, 700)
     page.show("messages")
     page.wait_for("#messages .line", "a word")
