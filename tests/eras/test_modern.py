@@ -290,7 +290,7 @@ def test_a_server_that_dies_of_how_it_was_asked_may_do_so_again_after_it_has_run
 
 @pytest.mark.parametrize("spoilt", [{"code": -32603, "message": "not JSON"}, "silence"])
 def test_a_server_whose_answer_was_spoilt_by_what_it_printed_is_asked_again_in_each_life(spoilt):
-    printed = "skipped a line of its output: not JSON: Welcome!"
+    printed = "skipped a line of its output: Welcome! (not JSON: …)"
     world = world_of(a=offers(tools=["t"], discovers=spoilt, skipped=printed))
     world.clock.advance(PATIENCE)
     assert revision(world) == "2025-11-25"
@@ -301,7 +301,7 @@ def test_a_server_whose_answer_was_spoilt_by_what_it_printed_is_asked_again_in_e
 
 @pytest.mark.parametrize("era", ["legacy", "modern"])
 def test_what_a_server_printed_is_why_it_did_not_start(era):
-    printed = "skipped a line of its output: not JSON: Welcome!"
+    printed = "skipped a line of its output: Welcome! (not JSON: …)"
     world = world_of(a=offers(discovers="silence", skipped=printed, **(
         {"initializes": "silence"} if era == "legacy" else {"era": "modern"})))
     world.clock.advance(60)

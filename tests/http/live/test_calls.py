@@ -209,7 +209,8 @@ def test_an_error_has_its_code_its_words_and_its_data(any_page):
     do(client, 1, error={"code": -32042, "message": "no\nway", "data": {"why": ["tired"]}})
     page.open_call("error -32042")
     answer = page.all("#details .side")[1].text
-    assert "error -32042" in answer and '"why": [\n    "tired"' in answer and "no" in answer
+    assert "error -32042" in answer and '"why": [\n    "tired"' in answer
+    assert "no\nway" in answer
 
 
 def test_an_answer_of_any_form_is_shown_and_harms_nothing(any_page):
@@ -234,6 +235,108 @@ def test_an_answer_of_any_form_is_shown_and_harms_nothing(any_page):
         page.all("#details .step")[-1].click()
         assert json.loads(page.find("#details .json").text)["id"]
     assert page.all("img") == []
+
+
+def test_of_an_image_that_cannot_be_drawn_it_is_said_why(any_page):
+    page, client = any_page
+    do(client, 1, result={"content": [{"type": "image", "mimeType": "image/png", "data": "é!"}]})
+    page.open_call("do\n")
+    page.wait_for("#details .side", "image/png, .*its data is not base64")
+
+
+def test_a_line_of_the_log_is_opened_like_a_row_and_shows_garbage_first_and_whole(any_page):
+    page, client = any_page
+    do(client, 1, word="before")
+    do(client, 2, stdout="this is no message", stderr="x" * 500 + " end")
+    page.wait_for("#calls .line", "any\nskipped a line of its output: this is no message")
+    page.open_call('"before"')
+    page.click("#calls .line", "^xxx|\nxxx")
+    assert page.find("#details pre").text == "x" * 500 + " end"
+    assert page.texts("#details-title") == ["any"] and "stderr" in page.find("#details").text
+    assert page.find("#calls [aria-selected=true]").get_attribute("class") == "row line stderr"
+    assert page.texts("#call-tools button") == []
+    page.click("#calls .call", '"before"')      # with the keys, too, the details go along
+    page.wait_for("#details .side", "before")
+    for _ in range(4):
+        page.find("#calls").send_keys(Keys.ARROW_DOWN)
+        if "line" in page.find("#calls [aria-selected=true]").get_attribute("class"):
+            break
+    assert page.find("#details pre").text in page.find("#calls [aria-selected=true]").text
+
+
+def test_after_it_was_closed_the_keys_go_on_from_the_same_row(any_page):
+    page, client = any_page
+    for id in range(6):
+        do(client, id, word=f"call {id}")
+    page.open_call('"call 2"')
+    page.wait_for("#details .side", "call 2")
+    page.find("#calls").send_keys(Keys.ESCAPE)
+    page.find("#calls").send_keys(Keys.ENTER)
+    page.wait_for("#details .side", "call 2")
+    page.find("#calls").send_keys(Keys.ESCAPE)
+    page.find("#calls").send_keys(Keys.ARROW_UP)
+    assert "call 1" in page.find("#calls [aria-selected=true]").text
+
+
+def test_nothing_of_a_row_is_cut_that_is_a_number_or_a_word_of_the_page(any_page):
+    page, client = any_page
+    page.resize(1400, 900)
+    open_try_panel(page)
+    do(client, 1, result=says("x" * 1_000_000))
+    client.post({"id": 2, "method": "prompts/get", "params": {"name": "any__greet"}})
+    page.wait_for("#calls .call", "976.6 KB")
+    page.driver.execute_script(
+        "document.querySelector('#calls .call .status').textContent = 'error -32000, slow';"
+        "document.querySelector('#calls .call').classList.add('error', 'slow')")
+    cut = page.driver.execute_script(
+        "return Array.from(document.querySelectorAll('#calls .call > :is(.time, .status, .took, "
+        ".size)')).filter(one => one.scrollWidth > one.clientWidth).map(one => one.textContent)")
+    assert cut == []
+    assert all(one.is_displayed() for one in page.all("#calls .client, #calls .size"))
+    assert page.find("#calls").get_property("scrollWidth") <= page.find("#calls").get_property(
+        "clientWidth")
+    assert any(text.startswith("greet") for text in page.texts("#calls .tool"))
+
+
+def open_try_panel(page):
+    page.wait(lambda: page.find("#open-try").is_enabled())
+    page.find("#open-try").click()
+    page.wait_for("#try-name option", ".")
+
+
+def left(page, selector):
+    return page.driver.execute_script(
+        "return document.querySelector(arguments[0]).getBoundingClientRect().left", selector)
+
+
+def test_the_server_of_a_line_stands_where_that_of_a_call_or_a_message_does(any_page):
+    page, client = any_page
+    do(client, 1, stderr="a word")
+    page.wait_for("#calls .line", "a word")
+    for width in 1300, 800:
+        page.resize(width, 700)
+        assert abs(left(page, "#calls .line .server") - left(page, "#calls .call .server")) < 2
+    page.resize(*PHONE)
+    page.wait(lambda: left(page, "#calls .line .said") == left(page, "#calls .line .server"))
+    assert page.find("#calls .line .time").rect["width"] > 80
+    page.resize(1300, 700)
+    page.show("messages")
+    page.wait_for("#messages .line", "a word")
+    assert left(page, "#messages .line .server") == left(page, "#messages .message .server")
+
+
+def test_long_names_make_the_details_no_wider(start_router, open_page):
+    running = start_router({"fake": fake()})
+    page = open_page(running)
+    page.wait_for("#connection", "^connected")
+    client = Http(running, hello={**ADA, "params": {**ADA["params"], "clientInfo": {
+        "name": "n" * 300, "version": "1"}}})
+    client.post(client.call(1, "fake__" + "tool" * 60))
+    page.open_call("tooltool")
+    for size in DESKTOP, PHONE:
+        page.resize(*size)
+        assert page.find("#details").get_property("scrollWidth") <= page.find(
+            "#details").get_property("clientWidth")
 
 
 def test_what_was_cut_is_fetched_whole_if_it_is_still_kept(any_page):
@@ -307,6 +410,9 @@ def test_of_a_call_that_the_client_took_back_no_answer_is_expected(start_router,
     client.post({"method": "notifications/cancelled", "params": {"requestId": 1}})
     page.wait_for("#details", "The client took this call back after .* ms.")
     page.wait_for("#calls .call", "cancelled")
+    assert page.driver.execute_script(
+        "const color = (one) => getComputedStyle(document.querySelector(one)).color;"
+        "return color('#calls .cancelled .status') === color('#calls .call .time')")
     connection.close()
 
 
@@ -467,6 +573,10 @@ def test_it_follows_the_newest_and_says_how_many_are_new_when_it_does_not(any_pa
     seen = page.texts("#calls .row")
     add_calls(page, 2, "newest", first=20_000)
     page.wait_for("#new-calls", "2 new")
+    covered = page.driver.execute_script(
+        "const right = document.getElementById('new-calls').getBoundingClientRect().right;"
+        "return right > document.querySelector('#calls .call .took').getBoundingClientRect().left")
+    assert not covered
     assert page.texts("#calls .row") == seen
     page.find("#new-calls").click()
     page.wait_for("#calls .row", "newest 1")
@@ -541,7 +651,7 @@ def test_a_restart_of_the_router_is_a_line_and_what_was_there_stays(start_router
     page.wait_for("#calls .call", "under way")
     running.stop(signal.SIGKILL)
     connection.close()
-    page.wait_for("#connection", "^not connected: ")
+    page.wait_for("#connection", "^not connected: the router cannot be reached")
     start_router({"fake": fake()}, port=running.url.split(":")[-1])
     page.wait_for("#calls .line", "The router was restarted.")
     page.wait_for("#connection", "^connected")

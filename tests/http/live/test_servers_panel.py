@@ -82,6 +82,25 @@ def test_while_calls_are_under_way_a_server_is_only_ended_by_a_second_press(star
     connection.close()
 
 
+def test_the_second_press_is_not_lost_when_the_card_changes_and_not_asked_for_when_no_call_is_left(
+        start_router, open_page):
+    running = start_router({"fake": fake()})
+    page = open_page(running)
+    client, other = Http(running), Http(running)
+    connection = client.begin("POST", client.call(1, "fake__wait"))
+    page.wait_for("#servers .card", "1 in flight")
+    page.all("#servers .acts button")[1].send_keys(Keys.ENTER)
+    second = other.begin("POST", other.call(1, "fake__wait"))
+    page.wait_for("#servers .card", "2 in flight")      # it is drawn anew
+    assert page.focused().text == "Restart? A call fails"
+    for mine in client, other:
+        mine.post({"method": "notifications/cancelled", "params": {"requestId": 1}})
+    page.wait_for("#servers .card", r"fake\nrunning(?!(.|\n)*in flight)")
+    assert page.focused().text == "Restart"
+    connection.close()
+    second.close()
+
+
 def test_where_nobody_can_act_on_servers_there_are_no_buttons_for_it(start_router, open_page):
     """As in a program without the room that follows the config."""
     running = start_router({"fake": fake()}, program=(

@@ -145,7 +145,7 @@ def test_what_is_filtered_is_saved_and_opened_again_as_it_was(start_router, open
     page.find("#by-text").clear()
     page.find("#by-text").send_keys(" ")
     open_trace(page, path)
-    page.wait_for("#trace-shown", "saved.jsonl: the last 4 messages")
+    page.wait_for("#trace-shown", "saved.jsonl: 4 messages\\.")
     assert page.texts("#calls .tool") == ["echo"]
     client.post(client.call(2, "one__echo", text="meanwhile"))
     page.open_call("echo")
@@ -171,7 +171,7 @@ def test_a_trace_of_a_router_over_stdio_is_opened_with_all_its_runs(start_router
         assert done.returncode == 0
     page = open_page(start_router({"other": fake()}))
     open_trace(page, trace)
-    page.wait_for("#trace-shown", "trace.jsonl: the last")
+    page.wait_for("#trace-shown", r"trace.jsonl: \d+ messages\.")
     page.wait(lambda: page.texts("#calls .tool").count("echo") == 2)
     assert page.texts("#calls .line") and "The router was started again." in page.texts(
         "#calls .line")[0]
@@ -189,7 +189,7 @@ def test_a_trace_is_hostile_until_shown_otherwise(start_router, open_page, tmp_p
     path.write_text("\n".join(lines))
     page = open_page(start_router({"fake": fake()}))
     open_trace(page, path)
-    page.wait_for("#trace-shown", "old.jsonl: the last 3 messages")
+    page.wait_for("#trace-shown", "old.jsonl: 3 messages\\.")
     page.wait_for("#count", "3 messages were too many to show")
     assert "<b>bold</b>" in page.open_call("bold")
     assert "1152921504606846977" in page.find("#details").text
@@ -206,6 +206,20 @@ def test_what_is_no_trace_is_refused_with_a_sentence(start_router, open_page, tm
     page = open_page(start_router({"fake": fake()}))
     open_trace(page, path)
     page.wait_for("#trace-shown .problem", f"no-trace.txt {words}")
+
+
+def test_a_trace_that_is_shown_stays_named_when_another_file_is_none(start_router, open_page,
+                                                                     tmp_path):
+    page = open_page(start_router({"fake": fake()}))
+    for name, text in ("good.jsonl", json.dumps(OLD)), ("bad.txt", "# A page\n"):
+        (tmp_path / name).write_text(text)
+        open_trace(page, tmp_path / name)
+        page.wait_for("#trace-shown", name)
+    assert "good.jsonl: 1 message." in page.find("#trace-shown").text
+    page.click("#trace-shown button", "✕")
+    page.wait(lambda: "bad.txt" not in page.find("#trace-shown").text)
+    page.click("#trace-shown button", "Back")
+    page.wait(lambda: page.find("#trace-shown").text == "")
 
 
 def test_of_a_long_trace_the_last_messages_are_shown(start_router, open_page, tmp_path):

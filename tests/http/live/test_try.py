@@ -18,6 +18,7 @@ def sdk(era):
 
 
 SDK = sdk("legacy")
+ANY = {"command": sys.executable, "args": [str(ROOT / "tests/http/live/any_server.py")]}
 
 
 def open_try(page):
@@ -112,6 +113,73 @@ def test_an_error_of_a_tool_is_told_as_one_with_its_code_and_data(start_router, 
     page.press(Keys.CONTROL + Keys.ENTER)
     answer = page.wait_for("#try-answer", "-31000")
     assert "failed as told" in answer and '"told": true' in answer
+
+
+def test_an_error_keeps_its_line_breaks_and_the_last_tries_say_it_without_a_colon(
+        start_router, open_page):
+    page = open_try(open_page(start_router({"any": ANY})))
+    press(page, "#try-fields", "Write it as JSON") if page.all("#try-fields .plain") else None
+    for given in {"error": {"code": -31000, "message": "one\ntwo"}}, {"result": {"content": []}}:
+        page.find("#try-fields textarea").clear()
+        page.find("#try-fields textarea").send_keys(json.dumps(given))
+        run(page)
+        page.wait_for("#try-status", "one\ntwo" if "error" in given else "The answer, after")
+    page.wait_for("#try-tries li", "one\ntwo")
+    assert page.texts("#try-tries li")[0].endswith("ms")
+
+
+def test_a_number_is_tried_again_as_it_was_sent(start_router, open_page):
+    running = start_router({"any": ANY})
+    page = open_page(running)
+    page.wait_for("#connection", "^connected")
+    client = Http(running)
+    client.post(client.call(1, "any__do", half=1.0))
+    page.open_call("half")
+    press(page, "#call-tools", "Try again")
+    page.wait_for("#try-status", "The answer")
+    page.wait(lambda: sum(" half" in f" {text}" for text in page.texts("#calls .arguments")) == 2)
+    page.open_call("half")
+    page.wait_for("#details .side", "half 1\\.0")
+    assert "live page" in page.find("#details").text
+
+
+def test_a_call_under_way_is_not_ended_by_what_else_is_to_be_tried(start_router, open_page,
+                                                                   timekeeper):  # noqa: F811
+    running = start_router({"time": timekeeper, "fake": fake()})
+    page = open_try(open_page(running))
+    client = Http(running, "/mcp/fake")
+    client.post(client.call(1, "echo", text="elsewhere"))
+    choose(page, "time__wait")
+    fill(page, "seconds", "600")
+    run(page)
+    page.wait_for("#try-status", "^Calling…")
+    page.open_call("elsewhere")
+    press(page, "#call-tools", "Try again")
+    page.wait_for("#try-status", "A call is under way here")
+    page.find("#try-cancel").click()
+    page.wait_for("#try-status", "Cancelled")
+    press(page, "#call-tools", "Try again")
+    page.wait_for("#try-answer", "elsewhere")
+
+
+def test_required_text_must_be_filled_and_an_empty_one_is_written_as_json(start_router,
+                                                                          open_page):
+    running = start_router({"sdk": SDK})
+    page = open_try(open_page(running))
+    page.choose("#try-server", "sdk")
+    choose(page, "greet")
+    before = page.texts("#try-fields label")
+    assert before and "required" in before[0]
+    run(page)
+    assert page.find("#try-fields textarea:invalid")
+    assert page.find("#try-status").text == ""
+    client = Http(running, "/mcp/sdk")
+    client.post({"id": 1, "method": "prompts/get", "params": {
+        "name": "greet", "arguments": {"name": ""}}})
+    page.open_call("greet")
+    press(page, "#call-tools", "Edit")
+    page.wait(lambda: json.loads(page.find("#try-fields textarea").get_attribute("value") or "0")
+              == {"name": ""})
 
 
 def test_a_tool_can_be_tried_again_after_the_router_has_forgotten_the_session(start_router,
@@ -251,6 +319,8 @@ def test_what_servers_ask_is_answered_in_forms(start_router, open_page, era):
         Select(page.find("#try-fields select[multiple]")).select_by_visible_text(kind)
     run(page)
     page.wait_for("#try-questions", "What is your name?")
+    places = [one.rect for one in page.all("#try-questions form:first-child > button")]
+    assert all(right["x"] - one["x"] - one["width"] > 2 for one, right in zip(places, places[1:]))
     page.find("#try-questions textarea").send_keys("Ada")
     press(page, "#try-questions", "Send")
     page.wait_for("#try-questions", "user: Say something.")

@@ -19,7 +19,12 @@ export function ask(path, options = {}) {
   if (token) {  // a header holds bytes: each as one character
     headers.Authorization = "Bearer " + String.fromCharCode(...new TextEncoder().encode(token));
   }
-  return fetch(path, {...options, headers, cache: "no-store", credentials: "omit"});
+  return fetch(path, {...options, headers, cache: "no-store", credentials: "omit"}).catch(unreachable);
+}
+
+/** Each browser has words of its own for it. */
+function unreachable(problem) {
+  throw problem instanceof TypeError ? new Error("the router cannot be reached") : problem;
 }
 
 /** The events of a response, as {event, data}. Leaving the loop closes the connection. */
@@ -28,7 +33,7 @@ export async function* events(response) {
   let line = [], event = "message", data = [];  // a line in pieces: it may have many megabytes
   try {
     for (;;) {
-      const {value, done} = await reader.read();
+      const {value, done} = await reader.read().catch(unreachable);
       if (done) return;
       const pieces = value.split("\n");
       for (const piece of pieces.slice(0, -1)) {

@@ -147,9 +147,11 @@ function showTrace(name, trace) {
     history.log(lines);
     history.miss(missed);
     history.lose("there is none in this file");
-    const before = left ? ` ${left.toLocaleString("en")} before them are too many to show.` : "";
+    const many = `${messages.length.toLocaleString("en")} ${
+      messages.length === 1 ? "message" : "messages"}`;
     $("trace-shown").replaceChildren(
-      outside(name), `: the last ${messages.length.toLocaleString("en")} messages.${before} `,
+      outside(name), left ? `: the last ${many}. ${
+        left.toLocaleString("en")} before them are too many to show. ` : `: ${many}. `,
       button("Back to what passes now", () => showTrace(null)));
   } else {
     $("trace-shown").replaceChildren();
@@ -163,8 +165,11 @@ for (const id of ["open-try", "first-try"]) {
   $(id).addEventListener("click", () => tryPanel.open());
 }
 $("open-servers").addEventListener("click", () => serverPanel.open(null));
-$("head-tools").append(...opener(showTrace, (problem) => $("trace-shown").replaceChildren(
-  problem, " ", button("✕", () => showTrace(null)))));
+$("head-tools").append(...opener(showTrace, (problem) => {
+  $("trace-shown").querySelector(":scope > div")?.remove();   // what is shown stays named below it
+  $("trace-shown").prepend(make("div", "", problem, " ", button("✕", (event) => (
+    event.target.parentElement.remove()))));
+}));
 $("list-tools").append(button("Save", () => save(view.listed())));
 $("reset").addEventListener("click", () => view.filters.reset());
 

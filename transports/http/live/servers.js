@@ -84,8 +84,10 @@ function lookOfServer(card, server, only, look) {
     card.querySelector(".facts").append(make("p", "", "It had ended: ", outside(
       shorten(server.lastEnd, 600))));
   }
-  card.querySelector(".facts").append(make(
-    "div", "acts", button("Inside", () => look(server.name)), ...acts(server)));
+  if (!card.querySelector(".acts")) {
+    card.append(make("div", "acts", button("Inside", () => look(server.name)), make("span")));
+  }
+  drawActs(card.querySelector(".acts > span"), server);
   const [one, many] = server.url ? ["connection", "connections"] : ["process", "processes"];
   fold(card, "processes", `${server.processes.length} ${
     server.processes.length === 1 ? one : many}`, server.processes.map(process));
@@ -100,35 +102,47 @@ function resting(since, cost) {
           cost.megabytes && `had ${cost.megabytes} MB`].filter(Boolean).join(", ");
 }
 
-/** The buttons of what can be done to a server. */
-export function acts(server) {
+/** The buttons of what can be done to a server, in this box. They stay the same elements while they
+ * can do the same: somebody may be about to press one for the second time. */
+export function drawActs(box, server) {
+  const key = JSON.stringify([server.name, server.login, server.canAct, server.state === "stopped"]);
+  box.inFlight = server.callsInFlight;
+  if (box.dataset.key !== key) box.replaceChildren(...acts(server, () => box.inFlight));
+  else if (!box.inFlight) for (const one of box.children) one.calm?.();
+  box.dataset.key = key;
+}
+
+function acts(server, inFlight) {
   const problem = make("p", "problem");
   const buttons = server.login ? [button("Log in", () => act(server.name, "login", problem))] : [];
   if (server.canAct && server.state === "stopped") {
     buttons.push(button("Start", () => act(server.name, "restart", problem)));
   } else if (server.canAct) {
-    buttons.push(careful("Restart", server, () => act(server.name, "restart", problem)),
-                 careful("Stop", server, () => act(server.name, "stop", problem)));
+    buttons.push(careful("Restart", inFlight, () => act(server.name, "restart", problem)),
+                 careful("Stop", inFlight, () => act(server.name, "stop", problem)));
     buttons.at(-1).title = "until it is started here, or the config changes";
   }
   return [...buttons, problem];
 }
 
 /** A button that must be pressed twice while calls are under way, since these will fail. */
-function careful(name, server, act) {
-  const calls = server.callsInFlight;
-  let isSure = calls === 0;
+function careful(name, inFlight, act) {
+  let isSure = false, timer = null;
   const element = button(name, () => {
-    if (isSure) {
+    const calls = inFlight();
+    clearTimeout(timer);
+    if (isSure || !calls) {
+      element.calm();
       act();
       return;
     }
     isSure = true;
     element.textContent = `${name}? ${calls === 1 ? "A call fails" : `${calls} calls fail`}`;
-    setTimeout(() => {
-      [isSure, element.textContent] = [false, name];
-    }, 4000);
+    timer = setTimeout(element.calm, 4000);
   });
+  element.calm = () => {
+    [isSure, element.textContent] = [false, name];
+  };
   return element;
 }
 

@@ -25,6 +25,13 @@ export function outside(text, kind, tag = "bdi") {
   return element;
 }
 
+/** Likewise, with its line breaks and tabs. */
+export function lines(text, kind, tag) {
+  const element = outside("", kind, tag);
+  element.textContent = visible(text.replaceAll("\r\n", "\n"), "\n\t");
+  return element;
+}
+
 /** A button that calls `act`. */
 export function button(text, act) {
   const element = make("button", "", text);
@@ -54,13 +61,14 @@ export function parse(text) {
  * cut off. */
 export function parseToShow(text) {
   try {
-    return parsed(text);
+    return parseAsSent(text);
   } catch {
     return null;
   }
 }
 
-function parsed(text) {
+/** Likewise; throws a SyntaxError if it is no JSON. */
+export function parseAsSent(text) {
   return /\d{16}|\d[.eE]/.test(text) ? JSON.parse(text, (key, value, context) =>
     typeof value === "number" && String(value) !== context?.source ? asSent(value, context)
       : value) : JSON.parse(text);

@@ -23,7 +23,7 @@ from transports.fabric.messages import (INTERNAL_ERROR, INVALID_REQUEST, Invalid
                                         seems_answer)
 from transports.fabric.outbox import Outbox, feed_pipe
 from transports.fabric.peers import StartFailed
-from transports.fabric.text import is_told, log, printable
+from transports.fabric.text import log, printable
 
 from .guardian import KILL, WINDOWS, signal_group
 from .program import command_line, environment
@@ -36,8 +36,7 @@ except ImportError:     # Windows, where nobody says what is left in a pipe
 
 GRACE = 2.0             # seconds between two steps of the end
 DRAIN = 0.5             # seconds for the last lines to arrive after the process has ended
-STDERR_LINES = 20
-SHOWN = 80              # characters of a skipped line in the log
+SHOWN, TOLD = 80, 5     # characters of a skipped line in the log; so many such lines a second
 RECENT = 5.0            # seconds for which such a line may be the reason of the end
 OWN_GROUP = ({"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if WINDOWS
              else {"start_new_session": True})
@@ -55,10 +54,11 @@ class Process:
         self._outbox = Outbox(f"{label}'s input", on_behind=self.kill)
         self._exited = threading.Event()  # set when the process itself has ended
         self._ended = threading.Event()   # set when its group has, too
-        self._last_lines = collections.deque(maxlen=STDERR_LINES)
+        self._last_lines = collections.deque(maxlen=20)  # of stderr
         self.unread = False     # whether it ended with what we wrote unread, if the system says it
         self._unended = b""     # the beginning of a line of stderr that has not come to its end
-        self._skipped = 0       # lines of stdout
+        self._skipped = 0       # lines of stdout that the log has not told of
+        self._told = collections.deque([-math.inf] * TOLD, TOLD)    # when it has told of others
         self._just_skipped = None   # (when, the last of them in words), if no message came after
         self._end = threading.Lock()    # acquired once, by the thread that reports the end
         self._lock = threading.Lock()
@@ -183,14 +183,15 @@ class Process:
                 self._on_message(message)
 
     def _skip(self, line, problem):
-        """A line is no message. Of many, only the 1st, 10th, 100th, … is told in the log."""
+        """A line is no message. Of many, only TOLD a second are told in the log."""
         self._skipped += 1
-        said = f"of its output: {problem}: {self._shown(line[:20 * SHOWN], SHOWN)}"
-        self._just_skipped = time.monotonic(), f"skipped a line {said}"
+        now, said = time.monotonic(), f"{self._shown(line[:20 * SHOWN], SHOWN)} ({problem})"
+        self._just_skipped = now, f"skipped a line of its output: {said}"
         self.skipped = self.skipped or self._just_skipped[1]
-        if is_told(self._skipped):
-            count = "a line" if self._skipped == 1 else f"{self._skipped} lines"
-            log.warning("%s: skipped %s %s", self.label, count, said)
+        if now - self._told[0] >= 1:
+            self._told.append(now)
+            count, self._skipped = f"{self._skipped} lines" if self._skipped > 1 else "a line", 0
+            log.warning("%s: skipped %s of its output: %s", self.label, count, said)
 
     # -- NAME-writer
 
@@ -259,10 +260,9 @@ class Process:
 
     def _end_group(self):
         """End what is left: a child of the server may hold its stdout, or nothing of ours."""
-        reader = self._threads[0]
-        if reader.is_alive():
+        if self._threads[0].is_alive():
             self._signal(signal.SIGTERM)
-            reader.join(GRACE)
+            self._threads[0].join(GRACE)
         self._signal(KILL)
         try:
             self._guardian.tell(-self.pid)

@@ -75,8 +75,14 @@ export class Call {
 
   /** What is called, as its server names it if there is one only. */
   get title() {
+    const [name, method] = this.words;
+    return [method, name].filter(Boolean).join(" ");
+  }
+
+  /** [its name or null, its method]; a tool's name needs none. */
+  get words() {
     const name = (this.servers.length === 1 ? this.nameAtServer : null) ?? this.name;
-    return this.method === "tools/call" && name ? name : [this.method, name].filter(Boolean).join(" ");
+    return [name, this.method === "tools/call" && name ? "" : this.method];
   }
 
   add(message) {

@@ -1,7 +1,7 @@
 // What a request asks and what an answer says, as what they are: text with its line breaks, images,
 // errors, structured content. An image is shown from its data only, never from an address.
 
-import {bytes, contentOf, indented, make, outside, parseToShow, shorten, visible,
+import {bytes, contentOf, indented, lines, make, outside, parseToShow, shorten, visible,
         written} from "../text.js";
 
 const MOST = 100_000;  // characters of one text that are shown
@@ -39,8 +39,8 @@ function members(value) {
 
 function errorOf(error) {
   const {code, message, data} = error ?? {};
-  const words = outside(typeof message === "string" ? message : written(message ?? null), "problem",
-                        "p");
+  const words = lines(typeof message === "string" ? message : written(message ?? null), "problem",
+                      "p");
   return [make("p", "", "error ", make("code", "", visible(JSON.stringify(code) ?? "?"))), words,
           ...(data === undefined ? [] : [block("data", written(data))])];
 }
@@ -98,8 +98,10 @@ function text(name, said) {
 }
 
 function image(name, type, data) {
-  if (typeof type !== "string" || !IMAGES.test(type) || typeof data !== "string" || !/^[A-Za-z0-9+/=\s]*$/.test(data)) {
-    return fact(name, sizeOf(type, data));
+  const isData = typeof data === "string" && /^[A-Za-z0-9+/=\s]*$/.test(data);
+  if (typeof type !== "string" || !IMAGES.test(type) || !isData) {
+    const why = isData || typeof data !== "string" ? "" : "; its data is not base64, so it is not drawn";
+    return fact(name, `${sizeOf(type, data)}${why}`);
   }
   const picture = make("img");
   picture.alt = "the image that came";
@@ -118,10 +120,9 @@ function fact(name, value) {
               outside(shorten(value, MOST), "value"));
 }
 
-function block(name, said) {
-  const lines = shorten(said, MOST).replaceAll("\r\n", "\n");
-  const shown = make("pre", "", visible(lines, "\n\t"));
-  shown.dir = "auto";
+/** A text under its name, with its line breaks. */
+export function block(name, said) {
+  const shown = lines(shorten(said, MOST), "", "pre");
   const more = said.length > MOST ? make("p", "quiet", `Only the first ${
     MOST.toLocaleString("en")} characters are shown. Copy it to have all.`) : "";
   return make("div", "part", name ? outside(shorten(name, 200), "label") : "", shown, more);

@@ -3,7 +3,7 @@
 
 import {ask} from "../http.js";
 import {asksForMore} from "./call.js";
-import {contentsOf, wordOf} from "./content.js";
+import {block, contentsOf, wordOf} from "./content.js";
 import {ladder} from "./ladder.js";
 import {bytes, button, clockTime, contentOf, duration, indented, make, outside, shorten, visible,
         written} from "../text.js";
@@ -16,7 +16,7 @@ const $ = (id) => document.getElementById(id);
 export class Details {
   /** choose(message) is called when a step of the ladder is chosen. */
   constructor(choose) {
-    this.entry = null;  // a Call, or a message that belongs to none
+    this.entry = null;  // a Call, a message that belongs to none, or a line of the log
     this.message = null;  // the one that is shown as it was sent
     this._choose = choose;
     this._sections = new Map();  // name → {key, element}
@@ -49,6 +49,10 @@ export class Details {
   draw() {
     const call = this.entry?.isCall ? this.entry : null, message = this.message;
     if (!this.entry) return;
+    if (this.entry.isLine) {
+      this._drawLine(this.entry);
+      return;
+    }
     const messages = call ? call.messages : [this.entry];
     $("details-title").replaceChildren(outside(shorten(call ? call.title
       : this.entry.method ?? "One message", 200)));
@@ -62,6 +66,12 @@ export class Details {
        () => ladder(messages, message, this._choose, call)],
       ["sent", message && `${message.n} ${this._stateOf(message)}`, () => this._sent(message)],
     ]);
+  }
+
+  _drawLine(line) {
+    $("details-title").replaceChildren(outside(line.server ?? "The log"));
+    this._put([["line", "said", () => make("div", "", make("p", "quiet", clockTime(line.time),
+      ", ", line.level), block("", line.text))]]);
   }
 
   /** While the call is under way: the time goes on. */

@@ -19,6 +19,7 @@ export class List {
     this._seen = 0;  // the time of the last entry when the end was seen
     this._top = null;  // the first entry in sight, and how much of it is above
     this.chosen = null;
+    this._left = null;  // what was chosen last: the keys go on from there
     this._space = document.createElement("li");
     this._space.className = "space";
     this._space.setAttribute("role", "presentation");
@@ -54,10 +55,12 @@ export class List {
     } else if (before) {
       this._follows = this._isAtEnd();
     }
+    this._left = entry ?? before ?? this._left;
     this.draw();
   }
 
   toEnd() {
+    this._left = null;
     this._follows = true;
     this.draw();
   }
@@ -162,11 +165,11 @@ export class List {
   }
 
   _pressed(event, open, move) {
-    const last = this._entries.length - 1, at = this._entries.indexOf(this.chosen);
+    const last = this._entries.length - 1, at = this._entries.indexOf(this.chosen ?? this._left);
     const page = Math.max(1, Math.floor(this._element.clientHeight / this._height) - 1);
     const next = {ArrowDown: at < 0 ? last : at + 1, ArrowUp: at < 0 ? last : at - 1, Home: 0,
                   End: last, PageDown: at + page, PageUp: at - page}[event.key];
-    if (event.key === "Enter" && this.chosen) open(this.chosen);
+    if (event.key === "Enter" && at >= 0) open(this._entries[at]);
     else if (next !== undefined && last >= 0) {
       move(this._entries[Math.min(Math.max(next, 0), last)]);
     } else return;

@@ -14,14 +14,17 @@ export function row(entry) {
 }
 
 function callRow(call) {
-  const kind = ["call", call.hasFailed && "error", call.isSlow && "slow", call.isOpen && "open"];
+  const kind = ["call", call.hasFailed && "error", call.isSlow && "slow", call.isOpen && "open",
+                call.isCancelled && "cancelled"];
   const asked = outside(call.argumentsLine, "arguments");
   asked.title = call.argumentsLine;
+  const what = outside(shorten(call.words.filter(Boolean).join(" "), 200), "tool");
+  what.title = call.title;
   const element = make("li", `row ${kind.filter(Boolean).join(" ")}`,
     make("span", "time", clockTime(call.time)),
     outside(shorten(nameOfClient(call), 60), "client"),
     outside(shorten(call.servers.join(", "), 100), "server"),
-    outside(shorten(call.title, 200), "tool"), asked,
+    what, asked,
     make("span", "status", wordOf(call)), make("span", "took"),
     make("span", "size", call.size === null ? "" : bytes(call.size)));
   tick(element, call);
@@ -52,6 +55,8 @@ function messageRow(message) {
 }
 
 function lineRow(line) {
+  const said = outside(line.text, "said");
+  said.title = line.text;
   return make("li", `row line ${line.level}`, make("span", "time", clockTime(line.time)),
-              outside(line.server ?? "", "server"), outside(line.text, "said"));
+              outside(line.server ?? "", "server"), said);
 }

@@ -92,16 +92,12 @@ export class View {
     this.filters.only(name, value);
   }
 
-  /** A call, a message, or a message of a call. A line has nothing to open. */
+  /** A call, a message, a message of a call, or a line of the log. */
   open(entry) {
-    if (entry.isLine) {
-      this._lists[this._shown].choose(entry);
-      return;
-    }
     const call = entry.isCall ? entry : entry.belongs ?? null;
     const message = entry.isCall ? null : entry;
     this.details.open(call ?? message, message);
-    this._mark(call, message);
+    this._mark(message?.isLine ? message : call, message);
     this._tell();
   }
 
@@ -145,7 +141,7 @@ export class View {
 
   /** The arrow keys: the details change too. */
   _move(entry) {
-    if (this.details.isOpen && !entry.isLine) this.open(entry);
+    if (this.details.isOpen) this.open(entry);
     else this._lists[this._shown].choose(entry);
   }
 
@@ -193,7 +189,7 @@ export class View {
 
   _tell() {
     const {entry, message} = this.details, call = entry?.isCall ? entry : null;
-    this._opened(call, message ?? (call ? null : entry), (one) => this.details.textOf(one));
+    this._opened(call, message?.isLine ? null : message, (one) => this.details.textOf(one));
   }
 
   _tickSoon() {

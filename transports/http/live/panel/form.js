@@ -2,7 +2,7 @@
 // type gets a field of that type; everything else is written as JSON, with a skeleton of what the
 // schema wants, since there is no kind of schema that JSON cannot answer.
 
-import {button, make, outside, parse, shorten} from "../text.js";
+import {button, make, outside, parseAsSent, shorten} from "../text.js";
 import {resolve, skeleton} from "./schema.js";
 
 const MOST_FIELDS = 100, MOST_VALUES = 500;
@@ -32,7 +32,8 @@ export class Form {
   read() {
     if (!this._fields) {
       const given = this._whole.read();
-      if (given === null || typeof given !== "object" || Array.isArray(given)) {
+      if (given === null || typeof given !== "object" || Array.isArray(given)
+          || JSON.isRawJSON?.(given)) {
         throw new Error("The arguments must be an object: {…}");
       }
       return given;
@@ -180,10 +181,10 @@ function number(schema, required) {
   }];
 }
 
-/** With all of its digits. */
+/** As it was typed, 1.0 as well. */
 function numberIn(text) {
   try {
-    return parse(text);
+    return parseAsSent(text);
   } catch {
     return Number(text);    // as .5, which is no JSON
   }
@@ -193,14 +194,15 @@ function numberIn(text) {
 function text(name, schema, required, shape) {
   const input = make("textarea"), isString = schema.type === "string";
   const kind = {email: "email", uri: "url", date: "date"}[schema.format];
-  Object.assign(input, {rows: isString ? 1 : 3, required: required && !isString});
+  Object.assign(input, {rows: isString ? 1 : 3, required: required && schema.default !== ""});
   if (schema.maxLength > 0) input.maxLength = schema.maxLength;
   input.placeholder = isString ? kind ?? "" : "JSON";
   function write(value) {
     input.value = value === undefined ? "" : isString && typeof value === "string" ? value
       : JSON.stringify(value, null, 2);
     if (!isString) input.rows = Math.min(12, Math.max(3, input.value.split("\n").length));
-    return !isString || value === undefined || typeof value === "string";
+    // An empty field leaves it out, or must be filled: "" itself has to be written as JSON.
+    return !isString || value === undefined || typeof value === "string" && value !== "";
   }
   const wanted = isString ? undefined : shape();
   const isNested = wanted !== null && typeof wanted === "object" && JSON.stringify(wanted) !== "{}";
@@ -214,7 +216,7 @@ function text(name, schema, required, shape) {
     if (input.value === "" && !required) return undefined;
     if (isString) return input.value;
     try {
-      return parse(input.value);
+      return parseAsSent(input.value);
     } catch (problem) {
       input.focus();
       throw new Error(`${name}: this is not JSON: ${problem.message}`);

@@ -3,7 +3,7 @@
 
 import {Session} from "./session.js";
 import {costInWords, costOf, offersOf} from "./offers.js";
-import {acts} from "../servers.js";
+import {drawActs} from "../servers.js";
 import {clockTime, make, outside, shorten} from "../text.js";
 
 const ALL = "";         // all servers together
@@ -97,7 +97,8 @@ export class ServerPanel {
   _draw() {
     const server = $("name").value === ALL ? null
       : this._state.servers.find(({name}) => name === $("name").value);
-    $("acts").replaceChildren(...(server ? acts({...server, canAct: this._state.canAct}) : []));
+    $("acts").hidden = !server;
+    if (server) drawActs($("acts"), {...server, canAct: this._state.canAct});
     $("problem").replaceChildren(outside(shorten(server?.lastError ?? "", 2000)));
     this._drawLog();
     this._listSoon();

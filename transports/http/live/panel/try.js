@@ -9,7 +9,7 @@ import {KINDS, METHODS, VERBS, nameOf, requestFor, schemaOf} from "./kinds.js";
 import {hints} from "./offers.js";
 import {Tries} from "./tries.js";
 import {contentsOf} from "../messages/content.js";
-import {contentOf, duration, make, outside, parse, shorten} from "../text.js";
+import {contentOf, duration, lines, make, outside, parseAsSent, shorten} from "../text.js";
 
 const ALL = "";     // all servers together
 const MANY = 15;    // of so many, the list can be narrowed
@@ -76,6 +76,10 @@ export class Try {
   open(wanted) {
     document.getElementById("server-panel").hidden = true;
     $("panel").hidden = false;
+    if (wanted && this._running) {
+      this._tell(new Error("A call is under way here: wait for its end, or cancel it first."));
+      return;
+    }
     const names = Array.from($("server").options, (one) => one.value);
     const at = wanted && names.includes(wanted.at ?? ALL) ? wanted.at ?? ALL : $("server").value;
     this._wanted = wanted ?? this._wanted;
@@ -92,7 +96,7 @@ export class Try {
   again(text, at, run) {
     let asked;
     try {
-      asked = parse(text);
+      asked = parseAsSent(text);
     } catch {
       this.open();
       this._tell(new Error("This request was too long: not all of it is kept."));
@@ -317,7 +321,7 @@ export class Try {
   /** Show a sentence, or a problem, below the form. */
   _tell(what) {
     $("status").className = what instanceof Error ? "problem" : "";
-    $("status").replaceChildren(outside(shorten(what instanceof Error ? what.message : what, 2000)));
+    $("status").replaceChildren(lines(shorten(what instanceof Error ? what.message : what, 2000)));
   }
 }
 
