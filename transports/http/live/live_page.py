@@ -5,13 +5,14 @@
     GET /live/login/callback    where the browser comes back to from a login
     GET /live/whole/{run}/{n}   the text of a message that was cut
     GET /live/events            what it shows, as a stream of events:
-        hello       {"version", "url", "run"}, once; another run is another router
+        hello       {"version", "url", "run", "since": nothing from before that time is known},
+                    once; another run is another router
         state       {"servers", "groups", "canAct", "sessions", "busy": [names of the sessions that
                     have calls under way]}, when that has changed; at most twice a second
         minute      how many calls were answered, see transports/tap/rates.py; when that has
                     changed, at most once a second
         log         [line, …], see server_log.py: those that are kept, then each that comes
-        missed      {"missed": n}: so many messages are not among those that follow
+        missed      {"missed": n, "until": the number of the last one}: so many are not told here
         messages    [message, …], see transports/tap
 
 The files have no data in them, so they need no token: a browser sends none when it opens a page.
@@ -94,6 +95,7 @@ class LivePage:
         hello = {"version": self._router.info["version"],
                  "url": flask.request.host_url.rstrip("/"), "run": self._run}
         reader = tap.open()
+        hello["since"] = tap.since()
         return self._workers.open_stream(flask.request.environ["router.connection"],
                                          self._events(hello, reader), reader.close, reader.close)
 
@@ -131,7 +133,7 @@ class LivePage:
             found = reader.read(STATE_SECONDS)
             if found is None:
                 return
-            for data in _messages(*found):
+            for data in _messages(*found, reader.after):
                 yield data
                 last = time.monotonic()
 
@@ -193,10 +195,16 @@ def _visitors(requests):
                    "silentSeconds": int(silent // SILENT_SECONDS * SILENT_SECONDS)}
 
 
-def _messages(records, missed):
-    """The events that tell of these messages."""
-    if missed:
-        yield event(encode({"missed": missed}), b"missed")
-    for first in range(0, len(records), MOST_IN_EVENT):
-        lines = [record.line() for record in records[first:first + MOST_IN_EVENT]]
-        yield event(b"[" + b",".join(lines) + b"]", b"messages")
+def _messages(records, missed, last):
+    """The events that tell of these messages, and where how many before the last are not among
+    them."""
+    told, lines = last - missed - len(records), []
+    for n, record in [*((each.n, each) for each in records), (last + 1, None)]:
+        if lines and (n > told + 1 or len(lines) == MOST_IN_EVENT or not record):
+            yield event(b"[" + b",".join(lines) + b"]", b"messages")
+            lines = []
+        if n > told + 1:
+            yield event(encode({"missed": n - told - 1, "until": n - 1}), b"missed")
+        if record:
+            lines.append(record.line())
+        told = n
