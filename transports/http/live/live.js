@@ -69,7 +69,7 @@ const HEARD = {
     callTools.state(state);
     serverPanel.state(state);
     tryPanel.know(state.servers.map((server) => server.name), Object.keys(state.groups));
-    view.state(state.busy);
+    view.state(state.busy, state.servers, state.sessions);
   },
   log(lines) {
     view.log(lines);

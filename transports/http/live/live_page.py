@@ -163,6 +163,8 @@ class LivePage:
             del said["secondsUp"]
         for server in servers:
             name = server["name"]
+            if entry := self._router.pool.entries.get(name):
+                server["prefix"] = entry.prefix
             if self._router.logins:
                 server["login"] = self._router.logins.mends(name, server["lastError"])
             if self._router.by_hand and self._router.by_hand.is_stopped(name):

@@ -31,6 +31,7 @@ export class History {
     this._lastLine = 0;
     this._begun = null;  // the line where this run of the router begins, if there was another one
     this._gap = null;  // the last line that tells what was missed
+    [this._servers, this._surfaces] = [[], new Map()];  // as the state tells of them
     this._busy = null;  // the sessions that have calls under way
     this._isFirst = true;  // whether the next messages are the first of a stream
   }
@@ -103,9 +104,19 @@ export class History {
     this._gap = null;
   }
 
-  /** These sessions have calls under way. */
-  state(busy) {
+  /** These sessions have calls under way; null: that is not known. */
+  state(busy, servers = [], sessions = []) {
     this._busy = busy && new Set(busy);
+    if (!busy) return;
+    this._servers = servers;
+    this._surfaces = new Map(sessions.map(({name, surface}) => [name, surface]));
+  }
+
+  /** Of which server a call was that has reached none: that is stopped, for example. */
+  _serverOf({name, session}) {
+    const one = this._surfaces.get(session), found = this._servers.filter(
+      (server) => server.name === one || (server.prefix && name.startsWith(server.prefix)));
+    return found.sort((a, b) => (b.prefix ?? "").length - (a.prefix ?? "").length)[0]?.name;
   }
 
   /** Calls that are under way. The router may have lost one: its client has left, or its answer
@@ -139,6 +150,9 @@ export class History {
     message.belongs = call;
     const wasListed = call.asked !== null;
     call.add(message);
+    if (call.end !== null && call.name && !call.servers.length) {
+      call.servers.push(...[this._serverOf(call)].filter(Boolean));
+    }
     if (!wasListed && call.asked !== null && isCalled(call)) this._insert(this.calls, call);
   }
 

@@ -60,8 +60,8 @@ export class View {
     this._drawSoon();
   }
 
-  state(busy) {
-    this.live.state(busy);
+  state(...told) {
+    this.live.state(...told);
   }
 
   /** Show this history in place of what passes now; null: that again. */
