@@ -223,12 +223,13 @@ class Tap:
 
     def open(self, wants_all=False):
         """A new Reader, which begins with the last messages. It must be closed."""
+        now = time.time()
         with self._lock:
             first = self._kept[-min(FIRST_MESSAGES, len(self._kept))].n if self._kept else None
             reader = Reader(self, self._n if first is None else first - 1, wants_all)
             self._readers.append(reader)
             passing.observer, passing.watched = self, True
-            self._since = self._since or time.time()
+            self._since = self._since or now
             self._readers_changed()
         return reader
 

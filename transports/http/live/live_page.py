@@ -33,7 +33,6 @@ from transports.tap.rates import minute
 from transports.tap.tap import tap
 
 from .acts import acts
-from .server_log import ServerLog
 
 FOLDER = Path(__file__).parent
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript",
@@ -54,15 +53,13 @@ class LivePage:
 
     title, path = "What is going on here", "/live"
 
-    def __init__(self, router, workers, heartbeat):
+    def __init__(self, router, log, workers, heartbeat):
         self._router, self._workers, self._heartbeat = router, workers, heartbeat
         self._run = secrets.token_hex(8)    # there is another one after a restart
         # When each was made, and the event; replaced by one assignment.
         self._state = self._minute = (0.0, b"")
         self._closed = False
-        self._log = ServerLog(router.names)
-        for name, server in router.health()["servers"].items():     # before there was a page
-            self._log.keep(name, server["lastLines"], server["lastError"])
+        self._log = log     # a ServerLog
         # Path → reply. No other file can be asked for, whatever the path is.
         self._files = {f"/live/{path.relative_to(FOLDER).as_posix()}": Reply(
             path.read_bytes(), "200 OK",
