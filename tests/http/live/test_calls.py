@@ -650,6 +650,7 @@ def test_the_minute_counts_also_calls_that_were_too_many_to_show(start_router, o
     thread.join()
     page.wait_for("#chart-text", ": 303 calls, at most .* a second; median latency .* ms, longest")
     page.wait(lambda: not page.all("#calls .open"))
+    page.wait_for("#calls .mark", r"^[\d:.]+\n+[\d,]+ messages before this line were too many")
     assert page.all("#chart .rate rect")
 
 
