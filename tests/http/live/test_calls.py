@@ -509,6 +509,7 @@ def test_it_follows_the_newest_and_says_how_many_are_new_when_it_does_not(any_pa
 
 def test_a_chosen_row_stays_in_sight_and_the_arrow_keys_change_the_details_too(any_page):
     page, client = any_page
+    page.find("#with-log").click()  # so that the first row is a call
     for id in range(30):
         do(client, id, word=f"call {id}", result=says(f"answer {id}"))
     page.open_call('"call 27"')
