@@ -117,7 +117,7 @@ def serve(monkeypatch):
         listening = socket.create_server(("127.0.0.1", 0))
         address = listening.getsockname()
         options = Options(None, Access(), {}, {**ways, "/sse": http_sse}, {})
-        server = Server(world.router, options, [listening])
+        server = Server(world.router, options, [listening], [])
         failed = []
 
         def client():

@@ -2,6 +2,8 @@
 
 import json
 import re
+import time
+import types
 
 import pytest
 
@@ -217,6 +219,25 @@ def test_messages_that_are_too_many_for_a_second_are_counted():
     reader.close()
 
 
+def test_of_a_burst_the_last_messages_are_kept_too(monkeypatch):
+    now = time.monotonic()
+    client, reader = world().client(), tap.open()
+    reader.read(0)
+    monkeypatch.setattr(tap_module, "time", types.SimpleNamespace(
+        monotonic=lambda: now, time=time.time))
+    now += 1
+    for number in range(10 * MOST_A_SECOND):
+        now += 0.2 / MOST_A_SECOND
+        client.sends(method="test", params={"number": number})
+    records, missed = reader.read(0)
+    numbers = [json.loads(json.loads(record.line())["text"])["params"]["number"]
+               for record in records]
+    assert numbers[:MOST_A_SECOND] == list(range(MOST_A_SECOND))
+    assert 10 * MOST_A_SECOND - numbers[-1] < 10 and missed
+    assert 2.9 * MOST_A_SECOND < len(numbers) < 3.1 * MOST_A_SECOND
+    reader.close()
+
+
 def test_of_calls_that_are_too_many_whole_ones_are_left_out():
     here = world()
     client, reader = here.client(), tap.open()
@@ -273,6 +294,23 @@ def test_a_minute_has_the_calls_of_each_second_and_the_middle_of_their_times():
     assert round(told["middle"], 6) == 0.2
     assert minute(rates.until(52.0 + 60)) == {
         "now": 0, "answered": 0, "middle": 0.0, "longest": 0.0, "seconds": []}
+
+
+def test_what_the_page_asks_of_its_own_accord_is_no_call_of_the_minute(look):
+    here = world()
+    client, page = here.client(), here.new_client()
+    page.sends(id="init", method="initialize", params={
+        "protocolVersion": "2025-11-25", "capabilities": {},
+        "clientInfo": {"name": "live page", "version": "1"}})
+    before = sum(answered for _, answered, _, _ in tap.seconds())
+    for one in client, page:
+        for method in ("tools/list", "ping"):
+            one.asks(method)
+    client.asks("tools/call", name="a__t")
+    page.asks("tools/call", name="a__t")
+    for sent in here["a"].takes():
+        here["a"].says(id=sent["id"], result={})
+    assert sum(answered for _, answered, _, _ in tap.seconds()) - before == 3
 
 
 def test_nothing_is_kept_some_time_after_the_last_look(monkeypatch):

@@ -4,9 +4,8 @@ A client that closes its connection is seen at once. One that vanishes without t
 heartbeat, which is never acknowledged: after about 15 minutes the system says that the connection
 is broken. One that does not read ends after 30 seconds.
 
-The end: a signal raises SystemExit in MainThread, out of the socket loop. Then every session ends,
-and with it its streams. No worker waits any more for a client that does not read; so all workers
-end. Last the sockets are closed."""
+The end: a signal raises SystemExit in MainThread, out of the socket loop. Every session ends, with
+its streams. No worker waits any more for a client that does not read. Last the sockets close."""
 
 import functools
 
@@ -25,14 +24,15 @@ def serve(router, options):
     url = options.access.url(listening[0])
     log.info("listening on %s%s", url,
              "".join(f" (see it work: {url}{path})" for path in options.pages))
+    pages = [page(router) for page in options.pages.values()]  # they see how the servers start
     router.start(url, options.ways)
-    Server(router, options, listening).run()
+    Server(router, options, listening, pages).run()
 
 
 class Server:
     """What all connections share."""
 
-    def __init__(self, router, options, listening):
+    def __init__(self, router, options, listening, pages):
         # Imported only now, which takes 0.1 s: the servers start meanwhile, and clients wait.
         from waitress.adjustments import Adjustments
 
@@ -47,7 +47,7 @@ class Server:
         self.workers = Workers(2 * router.limits.sessions)
         self.ways = [make(router, router.clock, self.workers, HEARTBEAT)
                      for make in options.ways.values()]
-        self._pages = [make(router, self.workers, HEARTBEAT) for make in options.pages.values()]
+        self._pages = [make(self.workers, HEARTBEAT) for make in pages]
         files = {path for page in self._pages for path in page.open_paths()}
         self.application = create_app(router, self.workers, self.ways,
                                       [*self.ways, *self._pages], files)

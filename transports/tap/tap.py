@@ -25,6 +25,8 @@ MOST_A_SECOND = 500         # messages that are kept, if no reader wants all of 
 MOST_CLIENTS = 2000         # of which the names are known; modern ones have one for each request
 MOST_VISITORS = 100         # modern clients
 LINGER = 60.0               # seconds for which messages are still kept after the last reader
+PAGE = "live page"          # what the live page calls itself as a client
+TRIED = ("tools/call", "prompts/get", "resources/read")     # what a person calls with it
 COLLECT = 0.1               # seconds, so that many messages wake a reader only once
 
 
@@ -61,7 +63,8 @@ class Tap:
         self._all_wanted = False    # whether a reader wants all messages
         self._pages = False         # whether one does not, and may ask for one that was cut
         self._until = 0.0           # when the last look is too long ago
-        self._second, self._taken = 0.0, 0      # when this second began, and its messages
+        self._room, self._filled = 0.0, 0.0     # for so many messages, and since when
+        self._since = None          # the time.time() from which on all that passes is seen
         self._asleep = False        # whether a reader waits for the next message
         self._n = 0                 # of the last message
         self._kept = collections.deque()        # Records
@@ -164,6 +167,10 @@ class Tap:
             return None
         return redacted(hidden.texts, redacted(secrets, data.decode("ascii")))
 
+    def since(self):
+        """The time.time() before which nothing was looked at; a reader is open."""
+        return self._since
+
     def seconds(self):
         """Of the last minute: see rates.py."""
         now = time.monotonic()
@@ -186,32 +193,43 @@ class Tap:
             if not self._readers and now > self._until:
                 self._forget()
                 return False
-            if place == FROM_CLIENT and "method" in message and "id" in message:
+            if place == FROM_CLIENT and "id" in message and self._is_call(peer, message):
                 self._rates.note_request(peer, message["id"], now)
             elif place == TO_CLIENT and "method" not in message:
                 self._rates.note_answer(peer, message.get("id"), now)
-            if now - self._second >= 1:
-                self._second, self._taken = now, 0
-            if self._taken >= MOST_A_SECOND and not self._all_wanted \
+            # So many are kept at once, and of more some all along: also near the end of a burst.
+            self._room += (now - self._filled) * MOST_A_SECOND
+            self._room, self._filled = min(self._room, MOST_A_SECOND), now
+            # What follows on something that was left out is left out, too, though there is room.
+            begins = cause is None and "method" in message
+            if self._room < (1 if begins else MOST_A_SECOND / 2) and not self._all_wanted \
                     and not self._links.knows(place, peer, message, cause):
                 self._n += 1
                 return False
-            self._taken += 1
+            self._room = max(self._room - 1, -MOST_A_SECOND / 10)
             return True
 
+    def _is_call(self, session, message):
+        """Whether a person takes it for a call: what the page asks of its own accord is none."""
+        method = message.get("method")
+        return method is not None and method != "ping" and (
+            method in TRIED or self._clients.get(session) != PAGE)
+
     def _forget(self):
-        passing.watched, self._bytes, self._whole_bytes = False, 0, 0
+        passing.watched, self._bytes, self._whole_bytes, self._since = False, 0, 0, None
         for each in (self._kept, self._whole, self._links, self._rates, self._clients,
                      self._visitors):
             each.clear()
 
     def open(self, wants_all=False):
         """A new Reader, which begins with the last messages. It must be closed."""
+        now = time.time()
         with self._lock:
             first = self._kept[-min(FIRST_MESSAGES, len(self._kept))].n if self._kept else None
             reader = Reader(self, self._n if first is None else first - 1, wants_all)
             self._readers.append(reader)
             passing.observer, passing.watched = self, True
+            self._since = self._since or now
             self._readers_changed()
         return reader
 
@@ -225,8 +243,8 @@ class Reader:
     """One look at the tap, by one thread."""
 
     def __init__(self, tap, after, wants_all):
-        self._tap, self._after, self.wants_all = tap, after, wants_all
-        self._closed = False
+        self._tap, self.after, self.wants_all = tap, after, wants_all
+        self._closed = False    # `after`: the number of the last message that was read or missed
 
     def read(self, seconds):
         """([Records], how many messages were missed before or between them), both empty if none
@@ -234,13 +252,13 @@ class Reader:
         tap = self._tap
         with tap._lock:
             tap._asleep = True
-            tap._changed.wait_for(lambda: tap._n > self._after or self._closed, seconds)
-            if tap._n > self._after:
+            tap._changed.wait_for(lambda: tap._n > self.after or self._closed, seconds)
+            if tap._n > self.after:
                 tap._changed.wait_for(lambda: self._closed, COLLECT)
-            found = list(itertools.takewhile(lambda record: record.n > self._after,
+            found = list(itertools.takewhile(lambda record: record.n > self.after,
                                              reversed(tap._kept)))[::-1]
-            missed = tap._n - self._after - len(found)
-            self._after = tap._n
+            missed = tap._n - self.after - len(found)
+            self.after = tap._n
         return None if self._closed and not (found or missed) else (found, missed)
 
     def close(self):

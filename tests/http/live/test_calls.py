@@ -17,6 +17,7 @@ from modern_by_hand import calls, headers_of
 from selenium.webdriver.common.keys import Keys
 
 from browser import DESKTOP, PHONE
+from live_by_hand import ask_to_act
 from processes import ROOT, fake
 from streamable_by_hand import Http, close
 
@@ -488,6 +489,38 @@ def test_the_filters_choose_by_client_server_method_and_text_and_both_halves_sta
     page.wait(lambda: len(page.texts("#calls .call")) == 2)     # its initialize, and its call
 
 
+def test_the_text_filter_searches_also_what_was_fetched(any_page):
+    page, client = any_page
+    do(client, 1, word="long", result=says("y" * 100_000 + " needle"))
+    do(client, 2, word="short", result=says("y" * 100_000))
+    page.wait_for("#calls .call", "short")
+    page.find("#by-text").send_keys("needle")
+    page.wait_for("#no-match", "No call matches these filters")
+    page.find("#reset").click()
+    page.open_call('"long"')
+    page.wait(lambda: "The first part" not in page.find("#details .side + .side").text)
+    page.find("#by-text").send_keys("needle")
+    page.wait(lambda: len(page.texts("#calls .call")) == 1)
+    assert '"long"' in page.find("#calls .call").text
+
+
+def test_a_call_to_a_server_that_is_stopped_is_listed_as_one_of_that_server(start_router,
+                                                                          open_page):
+    running = start_router({"fake": fake(), "other": fake()})
+    page = open_page(running)
+    page.wait_for("#servers .card", "fake\nrunning")
+    clients = Http(running, hello=ADA), Http(running, "/mcp/fake", hello=ADA)
+    page.wait_for("#sessions .card", "sees fake")
+    assert ask_to_act(running, "fake/stop", Origin=running.url)[0] == 202
+    page.wait_for("#servers .card", "fake\nstopped")
+    for client, name in zip(clients, ("fake__echo", "echo")):
+        client.post(client.call(7, name, text="hi"))
+        page.wait_for("#calls .call.error", rf"\n{name}\n")
+    page.choose("#by-server", "fake")
+    page.wait(lambda: len(page.texts("#calls .call")) == 2)
+    assert page.texts("#calls .call .server") == ["fake", "fake"]
+
+
 def test_cleared_it_is_empty_and_says_since_when(any_page):
     page, client = any_page
     do(client, 1)
@@ -586,6 +619,7 @@ def test_it_follows_the_newest_and_says_how_many_are_new_when_it_does_not(any_pa
 
 def test_a_chosen_row_stays_in_sight_and_the_arrow_keys_change_the_details_too(any_page):
     page, client = any_page
+    page.find("#with-log").click()  # so that the first row is a call
     for id in range(30):
         do(client, id, word=f"call {id}", result=says(f"answer {id}"))
     page.open_call('"call 27"')
@@ -725,8 +759,9 @@ def test_the_minute_counts_also_calls_that_were_too_many_to_show(start_router, o
     thread = threading.Thread(target=make_calls)
     thread.start()
     thread.join()
-    page.wait_for("#chart-text", "last minute: 303 calls")
+    page.wait_for("#chart-text", ": 303 calls, at most .* a second; median latency .* ms, longest")
     page.wait(lambda: not page.all("#calls .open"))
+    page.wait_for("#calls .mark", r"^[\d:.]+\n+[\d,]+ messages before this line were too many")
     assert page.all("#chart .rate rect")
 
 

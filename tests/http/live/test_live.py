@@ -189,7 +189,7 @@ def test_the_stream_begins_with_hello_and_state(start_router, accept):
 
 def test_a_server_that_goes_while_the_state_is_told_breaks_no_page():
     world = World(a=offers(tools=["t"]), b=offers(tools=["t"]))
-    page, upstreams = LivePage(world.router, None, 1), world.pool.upstreams
+    page, upstreams = LivePage(world.router, None, None, 1), world.pool.upstreams
 
     def upstreams_and_then_a_reload():
         found = upstreams()

@@ -195,3 +195,26 @@ def test_a_login_that_cannot_begin_says_why_on_the_card(start_router, open_page,
     next(each for each in page.all("#servers .card button") if each.text == "Log in").click()
     assert "registers nobody by itself" in page.wait_for("#servers .card", "registers nobody")
     assert len(page.driver.window_handles) == 1
+
+
+def test_what_was_not_looked_at_is_not_said_to_be_nothing(start_router, open_page):
+    running = start_router({"fake": fake()})
+    client = Http(running)
+    connection = client.begin("POST", client.call(1, "fake__wait"))
+    page = open_page(running)
+    page.wait_for("#sessions .card", "1 in flight")
+    assert re.search(r"No calls since \d\d:\d\d:\d\d.*also of those that were\s+under way then",
+                     page.find("#first-steps").text, re.S)
+    page.wait_for("#chart-text", r"^no calls since \d\d:\d\d:\d\d$")
+    connection.close()
+
+
+def test_the_chart_counts_no_call_that_the_page_makes_of_its_own_accord(start_router, open_page):
+    running = start_router({"fake": fake()})
+    page = open_page(running)
+    page.wait_for("#connection", "^connected")
+    page.find("#open-try").click()
+    page.wait_for("#try-name option", "echo")
+    client = Http(running)
+    client.post(client.call(1, "fake__echo", text="hi"))
+    page.wait_for("#chart-text", ": 2 calls")   # with the client's initialize

@@ -196,6 +196,20 @@ def test_a_trace_is_hostile_until_shown_otherwise(start_router, open_page, tmp_p
     assert page.all("main b:not(:empty) b, main img") == []
 
 
+def test_a_trace_that_is_cleared_is_not_said_to_go_on(start_router, open_page, tmp_path):
+    path = tmp_path / "old.jsonl"
+    path.write_text(json.dumps({**OLD, "kind": "response", "place": "to client"}))
+    page = open_page(start_router({"fake": fake()}))
+    page.wait_for("#first-steps", "No calls since")
+    open_trace(page, path)
+    page.wait_for("#trace-shown", "old.jsonl")
+    page.find("#clear").click()
+    assert re.search(r"^Cleared at [\d:.]+\.$", page.wait_for("#cleared", "Cleared"))
+    page.find("#trace-shown button").click()
+    page.wait(lambda: not page.find("#cleared").is_displayed())
+    assert page.find("#first-steps").is_displayed()
+
+
 @pytest.mark.parametrize("text, words", [
     ("", "has no message in it"), ("# A page\n", "is no file of --trace: its first line is none"),
     ("x" * 3 * 2**20, "is no file of --trace")])

@@ -15,6 +15,15 @@ In reading order:
 """
 
 
-def live_page(*arguments):
-    from .live_page import LivePage  # only now: stdio needs no Flask
+import functools
+
+
+def live_page(router):
+    """Keeps the log of the servers from now on; returns what makes the page."""
+    from .server_log import ServerLog
+    return functools.partial(_made, router, ServerLog(router.names))
+
+
+def _made(*arguments):
+    from .live_page import LivePage  # only now: Flask takes 0.1 s, and stdio needs none
     return LivePage(*arguments)

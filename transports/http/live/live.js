@@ -25,7 +25,7 @@ import {Try} from "./panel/try.js";
 import {View} from "./messages/view.js";
 import {opener, save} from "./take_away/take_away.js";
 import {ask, events, hasToken, useToken} from "./http.js";
-import {button, make, outside, parse, visible} from "./text.js";
+import {button, clockTime, make, outside, parse, visible} from "./text.js";
 
 const PAUSE = 1500;  // milliseconds between two tries to connect
 const $ = (id) => document.getElementById(id);
@@ -46,8 +46,10 @@ const serverPanel = new ServerPanel((wanted) => tryPanel.open(wanted));
 // -- what the router tells
 
 const HEARD = {
-  hello({version, url, run}) {
+  hello({version, url, run, since}) {
     $("version").textContent = visible(version);
+    $("since").textContent = clockTime(since);
+    chart.begin(since);
     view.begin(run);
     callTools.connected(url, run);
     serverPanel.connected(run);
@@ -67,7 +69,7 @@ const HEARD = {
     callTools.state(state);
     serverPanel.state(state);
     tryPanel.know(state.servers.map((server) => server.name), Object.keys(state.groups));
-    view.state(state.busy);
+    view.state(state.busy, state.servers, state.sessions);
   },
   log(lines) {
     view.log(lines);
@@ -77,8 +79,8 @@ const HEARD = {
   minute(told) {
     chart.draw(told);
   },
-  missed({missed}) {
-    view.miss(missed);
+  missed({missed, until}) {
+    view.miss(missed, until);
   },
   messages(batch) {
     view.add(batch);

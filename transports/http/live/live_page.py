@@ -5,13 +5,14 @@
     GET /live/login/callback    where the browser comes back to from a login
     GET /live/whole/{run}/{n}   the text of a message that was cut
     GET /live/events            what it shows, as a stream of events:
-        hello       {"version", "url", "run"}, once; another run is another router
+        hello       {"version", "url", "run", "since": nothing from before that time is known},
+                    once; another run is another router
         state       {"servers", "groups", "canAct", "sessions", "busy": [names of the sessions that
                     have calls under way]}, when that has changed; at most twice a second
         minute      how many calls were answered, see transports/tap/rates.py; when that has
                     changed, at most once a second
         log         [line, …], see server_log.py: those that are kept, then each that comes
-        missed      {"missed": n}: so many messages are not among those that follow
+        missed      {"missed": n, "until": the number of the last one}: so many are not told here
         messages    [message, …], see transports/tap
 
 The files have no data in them, so they need no token: a browser sends none when it opens a page.
@@ -32,7 +33,6 @@ from transports.tap.rates import minute
 from transports.tap.tap import tap
 
 from .acts import acts
-from .server_log import ServerLog
 
 FOLDER = Path(__file__).parent
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript",
@@ -53,15 +53,13 @@ class LivePage:
 
     title, path = "What is going on here", "/live"
 
-    def __init__(self, router, workers, heartbeat):
+    def __init__(self, router, log, workers, heartbeat):
         self._router, self._workers, self._heartbeat = router, workers, heartbeat
         self._run = secrets.token_hex(8)    # there is another one after a restart
         # When each was made, and the event; replaced by one assignment.
         self._state = self._minute = (0.0, b"")
         self._closed = False
-        self._log = ServerLog(router.names)
-        for name, server in router.health()["servers"].items():     # before there was a page
-            self._log.keep(name, server["lastLines"], server["lastError"])
+        self._log = log     # a ServerLog
         # Path → reply. No other file can be asked for, whatever the path is.
         self._files = {f"/live/{path.relative_to(FOLDER).as_posix()}": Reply(
             path.read_bytes(), "200 OK",
@@ -94,6 +92,7 @@ class LivePage:
         hello = {"version": self._router.info["version"],
                  "url": flask.request.host_url.rstrip("/"), "run": self._run}
         reader = tap.open()
+        hello["since"] = tap.since()
         return self._workers.open_stream(flask.request.environ["router.connection"],
                                          self._events(hello, reader), reader.close, reader.close)
 
@@ -131,7 +130,7 @@ class LivePage:
             found = reader.read(STATE_SECONDS)
             if found is None:
                 return
-            for data in _messages(*found):
+            for data in _messages(*found, reader.after):
                 yield data
                 last = time.monotonic()
 
@@ -161,6 +160,8 @@ class LivePage:
             del said["secondsUp"]
         for server in servers:
             name = server["name"]
+            if entry := self._router.pool.entries.get(name):
+                server["prefix"] = entry.prefix
             if self._router.logins:
                 server["login"] = self._router.logins.mends(name, server["lastError"])
             if self._router.by_hand and self._router.by_hand.is_stopped(name):
@@ -193,10 +194,16 @@ def _visitors(requests):
                    "silentSeconds": int(silent // SILENT_SECONDS * SILENT_SECONDS)}
 
 
-def _messages(records, missed):
-    """The events that tell of these messages."""
-    if missed:
-        yield event(encode({"missed": missed}), b"missed")
-    for first in range(0, len(records), MOST_IN_EVENT):
-        lines = [record.line() for record in records[first:first + MOST_IN_EVENT]]
-        yield event(b"[" + b",".join(lines) + b"]", b"messages")
+def _messages(records, missed, last):
+    """The events that tell of these messages, and where how many before the last are not among
+    them."""
+    told, lines = last - missed - len(records), []
+    for n, record in [*((each.n, each) for each in records), (last + 1, None)]:
+        if lines and (n > told + 1 or len(lines) == MOST_IN_EVENT or not record):
+            yield event(b"[" + b",".join(lines) + b"]", b"messages")
+            lines = []
+        if n > told + 1:
+            yield event(encode({"missed": n - told - 1, "until": n - 1}), b"missed")
+        if record:
+            lines.append(record.line())
+        told = n

@@ -6,7 +6,6 @@ lines are kept even while no page is open: what a page is opened for has mostly 
 
 import collections
 import logging
-import time
 
 from transports.fabric.messages import encode
 from transports.fabric.text import hidden, log, printable, redacted
@@ -37,14 +36,6 @@ class ServerLog(logging.Handler):
             is_stderr = record.threadName == f"{label}-stderr"
             self._keep(name, record.getMessage().removeprefix(f"{label}: "), record.created,
                        "stderr" if is_stderr else record.levelname.lower(), label)
-
-    def keep(self, name, lines, problem):
-        """What a server has said before, and why it is not running, if it is not."""
-        now, lines = time.time(), [*(("stderr", text) for text in lines), ("error", problem)]
-        with self.lock:
-            for level, text in lines:
-                if text:
-                    self._keep(name, text, now, level, name)
 
     def _keep(self, name, text, when, level, label):
         text = redacted(hidden.texts, text, LONGEST_LINE)

@@ -122,6 +122,8 @@ export class Details {
       const response = await ask(`live/whole/${encodeURIComponent(message.run)}/${message.n}`);
       const text = await response.text();
       this._whole.set(message, response.ok ? text : new Error(text.trim()));
+      if (response.ok) message.whole = text;  // so that the filters search it
+      for (const one of [message, message.belongs].filter(Boolean)) one.version += 1;
     } catch (problem) {
       this._whole.set(message, problem);
     }

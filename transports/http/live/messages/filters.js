@@ -120,7 +120,7 @@ function textOf(entry) {
 }
 
 function said(message) {
-  return plain(message.text).replaceAll('\\"', '"').replaceAll("\\n", "\n");
+  return plain(message.whole ?? message.text).replaceAll('\\"', '"').replaceAll("\\n", "\n");
 }
 
 /** [{word, isNot}]: `one -two "three four"` has three. */

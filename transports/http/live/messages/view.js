@@ -55,13 +55,13 @@ export class View {
     this._drawSoon();
   }
 
-  miss(number) {
-    this.live.miss(number);
+  miss(number, until) {
+    this.live.miss(number, until);
     this._drawSoon();
   }
 
-  state(busy) {
-    this.live.state(busy);
+  state(...told) {
+    this.live.state(...told);
   }
 
   /** Show this history in place of what passes now; null: that again. */
@@ -111,9 +111,6 @@ export class View {
 
   clear() {
     this.history.clear();
-    $("cleared").textContent =
-      `Cleared at ${clockTime(Date.now() / 1000)}. What passes from now on appears here.`;
-    this._wasCleared = true;
     this._drawSoon();
   }
 
@@ -168,8 +165,10 @@ export class View {
     this.filters.draw(this.history.all);
     this._count(all, entries);
     const isEmpty = all.every((entry) => entry.isLine);
-    $("first-steps").hidden = !isEmpty || Boolean(this._wasCleared);
-    $("cleared").hidden = !isEmpty || !this._wasCleared;
+    $("first-steps").hidden = !isEmpty || this.history.cleared !== null;
+    $("cleared").hidden = !isEmpty || this.history.cleared === null;
+    $("cleared").textContent = `Cleared at ${clockTime(this.history.cleared)}.${
+      this.history === this.live ? " What passes from now on appears here." : ""}`;
     $("no-match").hidden = entries.length > 0 || isEmpty;
     $("no-match-words").textContent = `No ${this._shown.slice(0, -1)} matches these filters.`;
     if (this.details.isOpen) {
