@@ -77,9 +77,12 @@ export class Session {
       return await this._request(method, params, more);
     } catch (problem) {
       if (!(problem instanceof SessionEnded) || method === "initialize") throw problem;
-      this._anew ??= this.begin().finally(() => {     // once, for all requests that found it so
-        this._anew = null;
-      });
+      // Once, for all requests that found it so; some hear of it when it has begun already.
+      if (!this._anew && !this._headers["Mcp-Session-Id"]) {
+        this._anew = this.begin().finally(() => {
+          this._anew = null;
+        });
+      }
       await this._anew;
       return this._request(method, params, more);
     }
