@@ -10,6 +10,7 @@ subclasses. A text is played as Latin-1, byte for byte; in it stand, each for a 
 """
 
 import contextlib
+import itertools
 import json
 import os
 import signal
@@ -123,9 +124,9 @@ class OverPipes(Acts):
 class Conversation(Acts):
     """One connection of a client of OverHttp."""
 
-    def __init__(self, script, era, sock, streams, end):
+    def __init__(self, script, era, sock, streams, end, query=""):
         super().__init__(script, era)
-        self._sock, self._streams, self._end = sock, streams, end
+        self._sock, self._streams, self._end, self._query = sock, streams, end, query
         self.goes_on = True
 
     def write(self, data):
@@ -153,7 +154,7 @@ class Conversation(Acts):
     def opens(self, message):
         """The stream of HTTP+SSE, which ends with the connection."""
         self.says(message, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
-                           "event: endpoint\ndata: ?post\n\n")
+                           f"event: endpoint\ndata: ?{self._query}\n\n")
         self.holds(message)
 
     def holds(self, message):
@@ -191,6 +192,7 @@ class OverHttp(socketserver.ThreadingTCPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), None)
         self.scripts, self.streams, self.end = {}, {}, threading.Event()
+        self.numbers = itertools.count(1)
         self.url = f"http://127.0.0.1:{self.server_address[1]}/"
         self._thread = threading.Thread(target=self.serve_forever, args=(0.02,))
         self._thread.start()
@@ -208,12 +210,14 @@ class OverHttp(socketserver.ThreadingTCPServer):
         method, path = head[0].decode().split()[:2]
         lengths = [line for line in head if line.lower().startswith(b"content-length:")]
         body = incoming.read(int(lengths[0].split(b":")[1])) if lengths else b""
-        name = path.strip("/").partition("?")[0]
+        name, _, query = path.strip("/").partition("?")
         if name not in self.scripts:
             return False
         script, era, kind = self.scripts[name]
-        streams = self.streams.setdefault(name, []) if kind == "sse" else None
-        talk = Conversation(script, era, sock, streams, self.end)
+        if method == "GET":     # one stream is not another's, if it opens as it should
+            query = str(next(self.numbers))
+        streams = self.streams.setdefault((name, query), []) if kind == "sse" else None
+        talk = Conversation(script, era, sock, streams, self.end, query)
         message = json.loads(body) if body else {}
         step = (method if method != "POST" else
                 message["method"] if "method" in message and "id" in message else "note")
