@@ -10,6 +10,7 @@ import os
 import re
 
 from selenium import webdriver
+from selenium.common.exceptions import TimeoutException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
@@ -62,7 +63,11 @@ class LivePage:
 
     def wait(self, condition, seconds=60):
         """Wait until condition() is true; returns what it returned."""
-        return WebDriverWait(self.driver, seconds, 0.05).until(lambda _: condition())
+        try:
+            return WebDriverWait(self.driver, seconds, 0.05).until(lambda _: condition())
+        except TimeoutException as error:
+            shown = self.find("body").text
+            raise TimeoutException(f"after {seconds} s the page shows:\n{shown}") from error
 
     def wait_for(self, selector, pattern=""):
         """Wait for an element whose text matches; returns the text."""

@@ -58,7 +58,7 @@ class StatelessHttp:
 
     def __init__(self, behind, router, clock, workers, heartbeat):
         self._behind, self._router, self._clock = behind, router, clock
-        self._stateless, self._numbers = Stateless(router, _begins), itertools.count(1)
+        self._stateless, self._numbers = Stateless(router, _serves, _begins), itertools.count(1)
         self.workers, self.heartbeat = workers, heartbeat
         self.title = behind.title if behind else "Streamable HTTP"
         self.silent = {}    # AnswerPost → since when, for those that have sent nothing yet
@@ -129,12 +129,12 @@ class StatelessHttp:
         self.silent[post] = time.monotonic()
         connection.when_gone(post.gone)
         try:
-            post.session = self._stateless.serve(message, post, TRANSPORT, said.name,
-                                                 size=request.body_bytes_received)
+            self._stateless.serve(message, post, TRANSPORT, said.name,
+                                  size=request.body_bytes_received)
         except Exception:
             self.silent.pop(post, None)
             raise
-        if post.is_over:    # it was so before we knew the session
+        if post.is_over:    # it may have been so before its session knew of it
             post.session.left(post)
         return None
 
@@ -171,8 +171,11 @@ def _refuse_modern():
         flask.abort(405, valid_methods=["POST"])
 
 
-def _begins(session, message, post):
+def _serves(post, session):
     post.session = session
+
+
+def _begins(session, message, post):
     check_parameters(post.request, session, message)
 
 
@@ -190,15 +193,14 @@ class AnswerPost:
 
     def send(self, message):
         data, is_answer = encode(message), "method" not in message
-        if not is_answer and (self._way.has_room() or self.session and self.session.listener):
+        if not is_answer and (self._way.has_room() or self.session.listener):
             self.become_stream()    # else it gets its answer alone
         with self._lock:
             if self.is_over or not is_answer and self._outbox is None:
                 return
             self.is_over, outbox = is_answer, self._outbox
         if passing.watched:
-            passing.observer.to_client(self.session.name if self.session else self.name,
-                                       message, data)
+            passing.observer.to_client(self.session.name, message, data)
         if outbox is None:
             self._way.silent.pop(self, None)
             self.connection.answer(_reply(STATUS.get(dig(message, "error", "code"), 200), data))

@@ -24,11 +24,16 @@ GONE = {"initialize", "ping", "logging/setLevel", "resources/subscribe", "resour
 
 
 class Stateless:
-    """One for each transport. Any thread may call anything here. begins(session, message,
-    exchange) is called when it is known which servers a session sees, and may raise Refused."""
+    """One for each transport. Any thread may call anything here.
 
-    def __init__(self, router, begins=lambda session, message, exchange: None):
-        self.router, self.parked, self.begins = router, Parked(router.clock), begins
+    serves(exchange, session) is called before anything else happens there;
+    begins(session, message, exchange) when it is known which servers a session sees, and may raise
+    Refused."""
+
+    def __init__(self, router, serves=lambda exchange, session: None,
+                 begins=lambda session, message, exchange: None):
+        self.router, self.parked = router, Parked(router.clock)
+        self.serves, self.begins = serves, begins
         self.subscribers = Subscribers()
         self._requests = {"server/discover": self._discover, LISTEN: listen,
                           **dict.fromkeys(METHODS, by_task), **dict.fromkeys(GONE, _gone)}
@@ -43,12 +48,14 @@ class Stateless:
         if size > MOST_SAID / 4:    # what is shorter cannot become so long by being encoded anew
             check_said(meta[CAPABILITIES_KEY], meta.get(CLIENT_INFO_KEY))
         if session := self.parked.take(message, transport, name):
+            self.serves(exchange, session)
             session.resume(meta, message, exchange)
             return session
         try:
             session = self.router.open(transport, name, RequestSession)
         except UsedUp as problem:
             raise Refused(SERVER_UNAVAILABLE, str(problem)) from None
+        self.serves(exchange, session)
         try:
             session.begin(self, pipe, meta, message, exchange)
         except Exception:

@@ -1,6 +1,7 @@
 """Calls and messages on the live page, in a real browser: see tests/browser.py."""
 
 import base64
+import collections
 import json
 import re
 import signal
@@ -17,12 +18,13 @@ from modern_by_hand import calls, headers_of
 from selenium.webdriver.common.keys import Keys
 
 from browser import DESKTOP, PHONE
-from live_by_hand import ask_to_act
+from live_by_hand import Page, ask_to_act
 from processes import ROOT, fake
 from streamable_by_hand import Http, close
 
 ANY = {"command": sys.executable, "args": [str(ROOT / "tests/http/live/any_server.py")]}
 CAN_BE_ASKED = {"sampling": {}, "elicitation": {}}
+MODERN = {"io.modelcontextprotocol/clientCapabilities": CAN_BE_ASKED}
 ADA = {"id": 0, "method": "initialize", "params": {
     "protocolVersion": "2025-06-18", "capabilities": CAN_BE_ASKED,
     "clientInfo": {"name": "Ada's editor", "version": "7.1"}}}
@@ -714,27 +716,51 @@ def test_what_comes_again_when_the_stream_begins_anew_is_not_listed_twice(any_pa
     assert not page.all("#calls .mark")
 
 
+def post_modern(running, message):
+    """The result that a modern client gets."""
+    headers = {name.replace("-", "_"): value for name, value in headers_of(message).items()
+               if name not in ("Host", "Accept", "Content-Type")}
+    body = Http(running, hello=None).post(message, **headers)[2]
+    return json.loads(body.split("data: ")[-1])["result"]
+
+
+def ask_a_modern_client(running, id):
+    asked = post_modern(running, calls("any__do", id, MODERN, asks=QUESTION))
+    assert asked["resultType"] == "input_required"
+    return asked
+
+
+def come_back(running, id, asked):
+    """Call again, with the answer to what was asked."""
+    (key,) = asked["inputRequests"]
+    back = calls("any__do", id, MODERN, asks=QUESTION)
+    back["params"].update(requestState=asked["requestState"], inputResponses={
+        key: {"action": "accept", "content": {"colour": "green"}}})
+    assert "green" in post_modern(running, back)["content"][0]["text"]
+
+
+def test_both_answers_to_a_call_that_is_asked_something_belong_to_it(start_router):
+    running, times = start_router({"any": ANY}), 60
+    with Page(running) as page:
+        for id in range(times):
+            come_back(running, 2 * id + 1, ask_a_modern_client(running, 2 * id))
+
+        def answers():
+            return [one["call"] for one in page.messages
+                    if one["place"] == "to client" and one["kind"] == "response"]
+        page.until(lambda page: len(answers()) == 2 * times)
+        assert sorted(collections.Counter(answers()).values()) == [2] * times
+
+
 def test_a_modern_client_is_shown_by_its_name_and_its_retry_is_the_same_call(start_router,
                                                                              open_page):
     running = start_router({"any": ANY})
     page = open_page(running)
     page.wait_for("#connection", "^connected")
-    meta = {"io.modelcontextprotocol/clientCapabilities": CAN_BE_ASKED}
-
-    def post(message):
-        client = Http(running, hello=None)
-        headers = {name.replace("-", "_"): value for name, value in headers_of(message).items()
-                   if name not in ("Host", "Accept", "Content-Type")}
-        return json.loads(client.post(message, **headers)[2].split("data: ")[-1])
-    asked = post(calls("any__do", 1, meta, asks=QUESTION))["result"]
-    assert asked["resultType"] == "input_required"
+    asked = ask_a_modern_client(running, 1)
     page.wait_for("#calls .call", "asks the client")
     assert "has no session" in page.wait_for("#sessions .card", "by hand 1")
-    (key,) = asked["inputRequests"]
-    back = calls("any__do", 2, meta, asks=QUESTION)
-    back["params"].update(requestState=asked["requestState"], inputResponses={
-        key: {"action": "accept", "content": {"colour": "green"}}})
-    assert "green" in post(back)["result"]["content"][0]["text"]
+    come_back(running, 2, asked)
     assert cells(page, "do\n")["client"] == "by hand"
     page.wait(lambda: cells(page, "do\n")["status"] == "ok")
     assert len(page.texts("#calls .call")) == 1
