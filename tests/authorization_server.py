@@ -223,7 +223,7 @@ def browse(url):
     """What a browser does whose user says yes: (status, text) of the page where it ends."""
     for _ in range(5):
         parts = urllib.parse.urlsplit(url)
-        with contextlib.closing(http.client.HTTPConnection(parts.netloc, timeout=10)) as there:
+        with contextlib.closing(http.client.HTTPConnection(parts.netloc, timeout=60)) as there:
             there.request("GET", f"{parts.path or '/'}?{parts.query}")
             answer = there.getresponse()
             text = answer.read().decode()

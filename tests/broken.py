@@ -44,7 +44,7 @@ ENTRY = {"startTimeout": 1.5, "timeout": 1, "restart": {"attempts": 3, "pause": 
 # Seconds in which each call ends, on a busy machine; mostly it is one or two. A stream is never
 # silent for longer than 15 seconds.
 ENDS = 12.0
-PROMPT = 5.0        # the same for one to the good server
+PROMPT = 10.0       # the same for one to the good server
 MOST_MB = 250       # that the router ever takes
 
 # -- texts

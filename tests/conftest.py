@@ -34,7 +34,7 @@ def nothing_is_left(request):
     """A test that leaves a thread or a child process alive has failed."""
     threads, children = set(threading.enumerate()), processes.children()
     yield
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         left = {thread for thread in threading.enumerate() if thread.is_alive()} - threads
         orphans = processes.children() - children

@@ -139,7 +139,7 @@ def command(pid):
     return processes().get(pid, (0, 0, "gone"))[2]
 
 
-def wait_until(condition, seconds=10):
+def wait_until(condition, seconds=60):
     """For what happens in other processes, where there is nothing to wait on but the fact."""
     tick = threading.Event()
     for _ in range(int(seconds / 0.02)):

@@ -147,7 +147,7 @@ def test_the_token_of_the_environment_is_used_and_no_server_inherits_it(start_ro
                            env={"MCP_ROUTER_TOKEN": "t0ken-of-ours"})
     running.wait_for("token: None")
     with pytest.raises(urllib.error.HTTPError) as refused:
-        urllib.request.urlopen(f"{running.url}/health", timeout=10)
+        urllib.request.urlopen(f"{running.url}/health", timeout=60)
     assert refused.value.code == 401
     refused.value.close()
 

@@ -346,7 +346,7 @@ def test_an_error_in_the_thread_that_brings_the_answer_to_a_post_ends_its_connec
     monkeypatch.setattr(socket.socket, "send", send)
 
     def talk(server, address):
-        connection = http.client.HTTPConnection(*address, timeout=10)
+        connection = http.client.HTTPConnection(*address, timeout=60)
         with contextlib.closing(connection):
             connection.request("POST", "/message", b"", {"X-Way": "late"})
             with pytest.raises(ConnectionError):

@@ -40,7 +40,7 @@ def feed(workers, streams):
         end.wait()
         stream.close()
     workers.do(task)
-    assert opened.wait(10)
+    assert opened.wait(60)
     streams.append(end)
 
 
@@ -63,7 +63,7 @@ def test_a_task_that_fails_takes_no_worker_with_it(workers, caplog):
         workers.do(lambda: 1 / 0)
     done = queue.SimpleQueue()
     workers.do(lambda: done.put(True))
-    assert done.get(timeout=10)
+    assert done.get(timeout=60)
     assert wait_until(lambda: caplog.text.count("ZeroDivisionError: ") == 2 * SPARE)
 
 
@@ -108,7 +108,7 @@ def test_what_is_not_begun_in_the_end_is_not_done(workers):
     for _ in range(SPARE):
         workers.do(task)
     for _ in range(SPARE):
-        begun.get(timeout=10)
+        begun.get(timeout=60)
     workers.do(lambda: done.append(True))
     ending = threading.Thread(target=workers.end)
     ending.start()

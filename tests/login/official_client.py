@@ -22,7 +22,7 @@ CLIENT = "https://conformance-test.local/client-metadata.json"     # of the suit
 def browse(url):
     """What a browser does whose user says yes to everything."""
     try:
-        urllib.request.urlopen(url, timeout=10).close()
+        urllib.request.urlopen(url, timeout=60).close()
     except urllib.error.HTTPError as problem:
         print(f"the browser: HTTP {problem.code}", file=sys.stderr)
 

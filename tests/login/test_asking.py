@@ -95,7 +95,7 @@ def start(far, clock):
         started.append(Here({"far": entry}, clock, seconds))
         settled = threading.Event()
         started[-1].pool.upstreams()["far"][0].when_settled(settled.set)
-        assert settled.wait(10)
+        assert settled.wait(60)
         return started[-1]
     yield run
     for router in started:
@@ -155,7 +155,7 @@ def test_a_client_that_leaves_ends_the_login(start):
     url = host.is_asked()["params"]["url"]
     (thread,) = (each for each in threading.enumerate() if each.name == "far-login")
     host.leaves()
-    thread.join(5)
+    thread.join(60)
     assert not thread.is_alive()
     with pytest.raises(OSError):
         browse(url)

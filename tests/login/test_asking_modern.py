@@ -37,7 +37,7 @@ class Waited(Exchange):
 
     @property
     def answer(self):
-        assert self._came.wait(10), "no answer came"
+        assert self._came.wait(60), "no answer came"
         return super().answer
 
 
@@ -57,7 +57,7 @@ def here(clock):
         router.start()
         settled = threading.Event()
         pool.upstreams()["far"][0].when_settled(settled.set)
-        assert settled.wait(10)
+        assert settled.wait(60)
         return Stateless(router)
     yield start
     for router, asking, pool in started:
@@ -121,5 +121,5 @@ def test_a_client_that_hangs_up_on_the_retry_ends_the_login(here, new_far):
     key, _, state = is_asked(calls(client))
     (thread,) = (each for each in threading.enumerate() if each.name == "far-login")
     calls(client, state=state, answers={key: {"action": "accept"}}).hangs_up()
-    thread.join(5)
+    thread.join(60)
     assert not thread.is_alive() and stateless.router.sessions.all() == []

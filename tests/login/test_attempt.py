@@ -38,7 +38,7 @@ class Person:
 
     def leaves(self):
         for thread in self._threads:
-            thread.join(10)
+            thread.join(60)
 
 
 @pytest.fixture

@@ -179,7 +179,7 @@ def test_a_life_that_ends_does_not_wait_for_a_router_that_holds_the_tokens(beare
     with Tokens(used.entry.url).lock():
         thread.start()
         used.stop()
-        thread.join(5)
+        thread.join(60)
         assert not thread.is_alive() and problems
 
 

@@ -43,7 +43,7 @@ def make(monkeypatch):
     for process in made:
         process.close()
     for process in made:
-        assert process.join(5)
+        assert process.join(60)
     clock.close()
     guardian.close()
 
@@ -64,7 +64,7 @@ def call(name, id=1, **arguments):
 
 
 def says(process):
-    return process.said.get(timeout=5)
+    return process.said.get(timeout=60)
 
 
 def test_a_message_goes_there_and_back(start):
@@ -77,7 +77,7 @@ def test_it_ends_when_its_input_does_and_that_is_reported_once(start):
     process = start()
     process.close()
     assert says(process) == ("closed", "exited with status 0")
-    assert process.join(5) and process.said.empty()
+    assert process.join(60) and process.said.empty()
 
 
 def test_a_server_that_ignores_the_end_of_input_and_sigterm_is_killed(start):
@@ -121,7 +121,7 @@ def test_the_end_is_seen_though_whoever_started_us_ignores_the_ends_of_children(
         process = start()
         process.close()
         assert says(process) == ("closed", "exited with status 0")
-        assert process.join(5)
+        assert process.join(60)
     finally:
         signal.signal(signal.SIGCHLD, before)
 
@@ -130,9 +130,9 @@ def test_a_bug_in_what_hears_of_the_end_does_not_stop_the_end(make, caplog):
     process, answers = make("family"), queue.SimpleQueue()
     process.start(answers.put, lambda reason: 2.0 ** 5000)
     process.send(call("echo"))
-    answers.get(timeout=5)
+    answers.get(timeout=60)
     process.close()
-    assert process.join(5)  # after which the family must be gone too, as after every test
+    assert process.join(60)  # after which the family must be gone too, as after every test
     assert "OverflowError" in caplog.text
 
 
@@ -183,7 +183,7 @@ def test_an_error_that_ends_one_of_its_threads_ends_the_connection(start, break_
         assert found["id"] == 2
     told = {"exit": "has ended", "stderr": "exited with status 7"}  # the server crashed, too
     assert found in (("closed", "was cut off by a bug in the router"), ("closed", told.get(role)))
-    assert process.join(5)
+    assert process.join(60)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -229,8 +229,8 @@ def test_no_group_is_signalled_after_its_number_may_be_that_of_another(start, mo
     process = start("family")
     process.send(call("crash"))
     assert says(process)[0] == "closed"
-    assert process.join(5)
-    assert {signalled.get(timeout=5) for _ in range(2)} == {"ours"}  # SIGTERM, then SIGKILL
+    assert process.join(60)
+    assert {signalled.get(timeout=60) for _ in range(2)} == {"ours"}  # SIGTERM, then SIGKILL
     process.kill()
     assert signalled.empty()
 
@@ -241,7 +241,7 @@ def test_children_of_a_server_end_with_it_though_they_hold_its_pipes(start):
     says(process)
     process.close()
     assert says(process)[1] == "exited with status 0"
-    assert process.join(5)
+    assert process.join(60)
 
 
 def test_a_crash_is_reported_at_once_though_a_child_holds_the_pipes(start):

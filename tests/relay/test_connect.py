@@ -149,7 +149,7 @@ def test_a_signal_ends_a_relay_and_its_session(start_router):
         host.asks(HELLO)
         assert sessions(running) == 1
         host.process.send_signal(signal.SIGTERM)
-        assert host.process.wait(10) == 0
+        assert host.process.wait(60) == 0
     assert sessions(running) == 0
 
 

@@ -227,7 +227,7 @@ def test_a_command_for_headers_that_runs_is_ended_at_the_end(serve, connect, tmp
     remote.send({**request("ping"), "id": 1})
     assert wait_until(begun.exists)
     remote.close()
-    assert says(remote) == ("closed", "was closed", None) and remote.join(5)
+    assert says(remote) == ("closed", "was closed", None) and remote.join(60)
 
 
 # -- how a server answers
@@ -521,7 +521,7 @@ def test_a_server_that_never_answers_holds_up_nobody_and_not_the_end(serve, conn
         sees(server, method)
     assert ask(remote, "ping")["result"]
     remote.close()
-    assert says(remote) == ("closed", "was closed", None) and remote.join(5)
+    assert says(remote) == ("closed", "was closed", None) and remote.join(60)
 
 
 def test_an_answer_to_nobody_is_passed_on_and_the_request_has_its_own(serve, connect):
@@ -602,7 +602,7 @@ def test_a_request_over_tls_that_never_is_answered_is_woken_at_the_end(
     remote.send({**request("tools/call"), "id": 1})
     sees(server, "tools/call")
     remote.close()
-    assert says(remote) == ("closed", "was closed", None) and remote.join(5)
+    assert says(remote) == ("closed", "was closed", None) and remote.join(60)
 
 
 def test_a_proxy_of_the_environment_is_asked_with_its_password(serve, connect, monkeypatch):

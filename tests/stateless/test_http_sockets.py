@@ -202,7 +202,7 @@ def test_our_end_answers_everybody(start_router):
             assert status == 200 and json.loads(body)["error"]["code"] == -32000
         *_, last = filter(None, events)
         assert last["id"] == "l" and "result" in last
-    assert running.process.wait(15) == 0
+    assert running.process.wait(60) == 0
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE"])

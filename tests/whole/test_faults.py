@@ -252,7 +252,7 @@ def test_sessions_beyond_the_limit_are_refused_until_one_ends(start_router):
 
 def test_a_body_of_200_mb_is_refused_before_it_is_read(start_router):
     running = start_router({"fake": fake()})
-    connection = http.client.HTTPConnection(running.url.split("/")[2], timeout=10)
+    connection = http.client.HTTPConnection(running.url.split("/")[2], timeout=60)
     connection.putrequest("POST", "/message?sessionId=x")
     connection.putheader("Content-Length", str(200 * 2**20))
     connection.endheaders(b"x")

@@ -148,7 +148,7 @@ def test_a_session_that_is_deleted_ends_what_is_under_way(start_router):
     response = client.open("DELETE")
     assert response.status == 200
     close(response)
-    waiting.join(5)
+    waiting.join(60)
     assert "the session has ended" in json.loads(answers[0][2])["error"]["message"]
     assert len(events(stream)) == 1  # the stream ends
     close(stream)
@@ -209,7 +209,7 @@ def test_the_post_of_a_cancelled_call_ends_without_an_answer(start_router):
     waiting.start()
     assert wait_until(lambda: running_calls(client))
     assert client.post({"method": "notifications/cancelled", "params": {"requestId": 1}})[0] == 202
-    waiting.join(5)
+    waiting.join(60)
     assert got[0][0] == 200 and "result" not in got[0][2]
 
 
