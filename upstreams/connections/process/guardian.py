@@ -2,8 +2,8 @@
 memory), as some of them do not notice that their input has ended.
 
 The router tells it, through a pipe, which process groups have started ("1234") and ended
-("-1234"). When the pipe closes, it ends every group that still runs. It is a shell: one more Python
-would take 11 MB and as long to start as a server."""
+("-1234"). When the pipe closes, it ends every group that still runs. It is a shell, as one more
+Python would take 10 MB more."""
 
 import contextlib
 import logging
