@@ -71,6 +71,7 @@ from transports.fabric.text import hidden
 from transports.http import http_sse
 from transports.program.clock import Clock
 from transports.program.log import Stderr, replace_closed_files
+from transports.program.memory import give_memory_back
 from transports.program.options import CannotServe, read_options
 from transports.program.signals import end_on_signals, interruptible, signals_wake_the_main_thread
 from upstreams.config.entries import OurFormat, load
@@ -145,6 +146,7 @@ TRANSPORTS = {
 def main():
     """Returns the exit status: 0, 1 if it could not be done, 2 for a wrong command or config."""
     replace_closed_files()
+    give_memory_back()
     stderr = Stderr()
     try:
         given = command_line.read(__doc__, VERSION)

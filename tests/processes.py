@@ -191,7 +191,7 @@ class Running:
             assert found(), f"no {pattern!r} in:\n" + "\n".join(self.lines)
             return found()
 
-    def stop(self, how=signal.SIGTERM, seconds=15):
+    def stop(self, how=signal.SIGTERM, seconds=60):
         """End it; returns the exit status."""
         if self.process.poll() is None:
             self.process.send_signal(how)

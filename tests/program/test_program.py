@@ -2,6 +2,7 @@
 
 import ast
 import json
+import platform
 import re
 import resource
 import signal
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import threading
 import urllib.request
+from pathlib import Path
 
 import docopt
 import pytest
@@ -358,3 +360,22 @@ def test_a_first_list_waits_longer_where_hosts_hear_less_of_changes(repository, 
     usage = ast.get_docstring(ast.parse((repository / "router.py").read_text("utf-8")))
     given = docopt.docopt(usage, command)
     assert read_options(given, ("stdio", "sse", "http"), {}, {}).limits.list_wait == seconds
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+def test_the_memory_that_large_messages_took_is_given_back(start_router):
+    running = start_router({"fake": fake()})
+
+    def megabytes():
+        status = Path(f"/proc/{running.process.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024
+    with Sse(running.url) as client:
+        def echo(size):
+            client.post(call(1, "fake__echo", text="x" * size))
+            assert len(client.get()["result"]["content"][0]["text"]) == size
+        echo(10)
+        before = megabytes()
+        for _ in range(5):
+            echo(4_000_000)
+        echo(10)    # a thread may hold the last message until its next one comes
+    assert megabytes() - before < 12    # it was 24
