@@ -89,6 +89,14 @@ def test_a_server_that_was_left_alone_may_be_wanted_by_a_client_that_connects(ca
     assert status.health(world.pool)["a"]["outlook"] is None
 
 
+def test_a_connection_that_waits_for_a_login_is_ended_where_nobody_uses_the_server():
+    world = World(a=offers(tools=["t"]))
+    old = world["a"]
+    old._on_closed("needs login")   # and is there until somebody has logged in
+    calls(world.client())
+    assert world["a"] is not old and world["a"].take()["method"] == "tools/call"
+
+
 def test_of_a_server_that_nobody_has_used_yet_it_is_told_what_starts_it():
     world = World(a=offers(tools=["t"]), share=False)
     told = status.health(world.pool)["a"]

@@ -186,13 +186,13 @@ class Restarts:
 
     def plan(self, life, hopeless, least_pause):
         """This life has failed. Let the clock begin the next one, unless it would be one too many
-        or is `hopeless`, or no session would use it. A `least_pause` of 0: a remote server has
-        only forgotten our session, which is no failure. Returns what follows, in words."""
+        or is `hopeless`, or no session would use it. A `least_pause` of 0: a remote server wants a
+        session or a login anew, which is no failure. Returns what follows, in words."""
         upstream, now = self._upstream, time.monotonic()
         if least_pause == 0 and now - self._last_at_once > SOON:
             self._last_at_once = now
             self.begin(life, failed=False)
-            return "it is started again at once"
+            return "it is started again as soon as it lets us in"
         if life.running_since and now - life.running_since >= upstream.entry.healthy:
             self.begin_anew()
         self.failures += 1
