@@ -100,7 +100,8 @@ def _wrong(schema, value):
                  "maxLength": f"may have at most {allowed} characters",
                  "pattern": 'may have letters, digits, "-" and "_" only',
                  "additionalProperties": f"must not have {unknown}",
-                 "enum": f"must be one of {allowed}"}.get(problem.validator, "is not allowed")
+                 "enum": f"must be one of {json.dumps(allowed)[1:-1]}"}.get(
+                     problem.validator, "is not allowed")
         yield [str(key) for key in problem.absolute_path], words
 
 
