@@ -370,6 +370,9 @@ def pipe_in(folder):
 
 def test_a_config_that_is_a_pipe_is_refused_and_not_read(tmp_path):
     assert "cannot be read: it is a pipe or a device" in refusal(pipe_in(tmp_path))
+    circle = tmp_path / "circle.json"
+    circle.symlink_to(circle)
+    assert refusal(circle) == f"{circle}: cannot be read: Too many levels of symbolic links"
 
 
 def test_keys_in_another_order_are_the_same_entry(write):

@@ -35,7 +35,8 @@ def read(path, parse):
     except ConfigError as problem:
         raise ConfigError(f"{path}: {problem}") from None
     except (OSError, ValueError) as problem:
-        raise ConfigError(f"{path}: cannot be read: {problem}") from None
+        why = getattr(problem, "strerror", None) or problem
+        raise ConfigError(f"{path}: cannot be read: {why}") from None
 
 
 def text_of(path):
