@@ -77,6 +77,7 @@ def test_two_commands_read_off_the_screen_lead_to_a_server_that_runs(command, fa
     (options,) = re.findall(r"needs login: router\.py (.*)", checked.stdout)
     done = command(*options.split())
     assert done.returncode == 0 and DONE in done.stderr
+    assert NEEDS not in done.stderr, "who does so is not told to do so"
     assert f"    {far.issuer}/authorize?" in done.stderr, "for a browser elsewhere"
     assert command("--check").returncode == 0
 

@@ -1,10 +1,12 @@
 """--login and --logout: what a person does once for a server."""
 
+import contextlib
 import functools
+import logging
 import sys
 import threading
 
-from transports.fabric.text import hidden
+from transports.fabric.text import hidden, log
 from transports.program.signals import interruptible
 from upstreams.config.entries import Entry
 from upstreams.connections.remote.connection import Origin
@@ -58,8 +60,9 @@ def _run(options, entry, new_pool, show, clock):
             show(f"{name}: {log_out(entry, clock)}")
             return 0
         # Mostly it refuses, and says how one gets in: see Bearer.needed.
-        runs = _connect(entry, new_pool({entry.name: entry}, options, clock),
-                        lambda upstream: upstream.state == RUNNING)
+        with _unsaid():
+            runs = _connect(entry, new_pool({entry.name: entry}, options, clock),
+                            lambda upstream: upstream.state == RUNNING)
         record = log_in(entry, clock, functools.partial(_show, show, name),
                         lambda: interruptible.ending, sys.stdin)
         hidden.add(secrets_of(record))
@@ -68,6 +71,16 @@ def _run(options, entry, new_pool, show, clock):
         return 1
     return _connect(entry, new_pool({entry.name: entry}, options, clock),
                     functools.partial(_report, show))
+
+
+@contextlib.contextmanager
+def _unsaid():
+    """The log says nothing meanwhile, unless it says all: mostly that the server needs a login."""
+    log.disabled = not log.isEnabledFor(logging.DEBUG)
+    try:
+        yield
+    finally:
+        log.disabled = False
 
 
 def _show(show, name, url):
