@@ -208,11 +208,8 @@ class Pool(Waiting):
         with self.lock:
             kin = not use.is_lister() and use.key in use.server.sessions.values()
             listeners = any(use.server.of(session) in (None, use) for session in use.listeners)
-            stopped = not (use.owner or use.holder or listeners or kin)
-            upstream.restarts.stopped = stopped
-        if stopped and upstream.life.connection:    # which may wait for a login, and others for it
-            upstream.life.connection.close()
-        return stopped
+            upstream.restarts.stopped = not (use.owner or use.holder or listeners or kin)
+            return upstream.restarts.stopped
 
     def start_again(self, upstream):
         """It is to be started again as soon as it may. Called by the clock."""
