@@ -92,9 +92,8 @@ def _wrong(schema, value):
         unknown = ", ".join(f'"{key}"' for key in given if key not in known) \
             if isinstance(given, dict) else ""
         kind = f"must be {'an' if kind[:1] in 'aeio' else 'a'} {kind}"
-        words = {"type": kind, "not": kind,
+        words = {"type": kind, "not": kind, "minProperties": "must name at least one server",
                  "minLength": "must not be empty", "minItems": "must not be empty",
-                 "minProperties": "must name at least one server",
                  "exclusiveMinimum": f"must be more than {allowed}",
                  "minimum": f"must be at least {allowed}", "maximum": f"must be at most {allowed}",
                  "maxLength": f"may have at most {allowed} characters",

@@ -76,8 +76,9 @@ def parse(text):
     except ValueError as problem:       # not always a JSONDecodeError
         where = isinstance(problem, json.JSONDecodeError) and (
             f"line {problem.lineno}, column {problem.colno}: ")
-        raise ConfigError(f"{where or ''}not JSON: "
-                          f"{getattr(problem, 'msg', why_unreadable(problem))}") from None
+        why = f"not JSON: {getattr(problem, 'msg', why_unreadable(problem))}"
+        raise ConfigError(f"{where or ''}{why}" + (
+            ": write a backslash as two, or as /" if "escape" in why else "")) from None
 
 
 class Doubled(dict):

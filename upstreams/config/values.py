@@ -18,8 +18,7 @@ LONGEST = 100_000   # characters of a text with variables
 # Variables that are no secrets: blanking them would make the log unreadable
 WELL_KNOWN = {"HOME", "USER", "LOGNAME", "USERNAME", "USERPROFILE", "PATH", "PWD", "SHELL", "LANG",
               "HOSTNAME", "TMPDIR", "TEMP", "APPDATA", "LOCALAPPDATA"}
-EXPANDED = ("command", "args", "cwd", "url", "headers", "headersCommand", "oauth",
-            "tls")   # after `env`
+EXPANDED = ("command", "args", "cwd", "url", "headers", "headersCommand", "oauth", "tls")
 PATHS = {"envFile", "cwd", "tls"}
 
 NAME = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)

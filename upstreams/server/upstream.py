@@ -196,15 +196,13 @@ class Restarts:
         if life.running_since and now - life.running_since >= upstream.entry.healthy:
             self.begin_anew()
         self.failures += 1
-        hopeless = hopeless or not upstream.entry.restart_attempts
         if not hopeless and self.failures <= upstream.entry.restart_attempts:
             # Whoever comes while the connection waits for a login would wait for it, too.
             if least_pause != 0 and upstream.pool.stops(upstream):
                 return self.outlook or "a client uses it again"     # since just now
             pause = max(self._pause.next(), least_pause or 0)
             self.begin(life, pause, failed=least_pause != 0)
-            return f"it is started again in {pause:g} s" + (
-                ", or as soon as it lets us in" if least_pause == 0 else "")
+            return f"it is started again in {pause:g} s" + " at the earliest" * (least_pause == 0)
         self.given_up, self._since = True, now
         upstream.audience.lists_changed()  # what it had in an earlier life is gone for good
         return (f"it failed {self.failures} times in a row: " if self.count else "") + self.outlook
