@@ -130,6 +130,7 @@ def test_a_logout_is_heard_by_all(command, far, start_router):
 
 @pytest.mark.parametrize("options, server, words", [
     (["--login"], {}, "need the name of a server of the config"),
+    (["--login", "--connect", "far.example/mcp"], {}, "--connect: its URL must begin with http"),
     (["--login", "near"], {}, "there is no server 'near' in the config; there are: far"),
     (["--login", "far"], {"oauth": False}, '"oauth": false'),
     (["--login", "far"], {"headers": {"authorization": "Bearer x"}}, "a header of its own"),

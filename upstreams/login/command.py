@@ -33,8 +33,11 @@ def command(options, config, new_pool, show):
 
 
 def _at(url):
-    """The Entry of --connect."""
-    Origin(url)     # raises ValueError
+    """The Entry of --connect. Raises ValueError if this is no URL."""
+    try:
+        Origin(url)
+    except ValueError as problem:
+        raise ValueError(f"--connect: {problem}, as http://127.0.0.1:8080/mcp") from None
     path = url.partition("?")[0]
     return Entry(name=path, url=url, type="sse" if path.endswith("/sse") else None)
 
