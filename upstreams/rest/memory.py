@@ -105,7 +105,7 @@ class Memory:
         except OSError as problem:
             log.log(logging.DEBUG if self._told else logging.WARNING,
                     "what servers list cannot be remembered in %s: %s; \"start\": \"first-use\" "
-                    "starts them with the router", self._folder, problem)
+                    "starts them with the router", self._folder, problem.strerror or problem)
             self._told = True
 
     def _path(self, entry):
