@@ -196,7 +196,8 @@ def test_without_a_folder_of_its_own_nothing_is_remembered_and_the_log_says_so_o
         folder.touch()
     elif obstacle == "a file above":
         folder.parent.rmdir()
-        folder.parent.touch()
+        folder.parent.parent.rmdir()
+        folder.parent.parent.touch()
     elif obstacle == "a link":
         (folder.parent / "theirs").mkdir()
         folder.symlink_to(folder.parent / "theirs")
