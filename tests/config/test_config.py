@@ -121,6 +121,10 @@ def test_what_is_disabled_is_not_validated(write, monkeypatch, caplog):
     (servers(a={"command": "x", "timeout": float("nan")}), "not JSON: NaN is no number there"),
     (servers(a={"command": "x", "timeout": float("inf")}), "not JSON: Infinity is no number"),
     ('{"mcpServers": ' + "9" * 5000 + "}", "not JSON: "),
+    ('{"mcpServers": {"a": {"command": "C:\\me\\x.exe"}}}',
+     "Invalid \\escape: write a backslash as two, or as /"),
+    ('{"mcpServers": {"a": {"command": "C:\\users\\x.exe"}}}',
+     "escape: write a backslash as two, or as /"),
     ({"mcpservers": {}}, 'top level: needs the key "mcpServers"; unknown to this router: "mcp'),
     ({"mcpServers": {"a/b": {"command": "x"}, "a-b": {"command": "x"}}},
      "mcpServers.a-b: is called a-b here, as is"),
@@ -160,7 +164,7 @@ def test_a_config_of_which_nobody_can_say_which_servers_it_means_is_refused(writ
     (servers(a={"url": "http://x", "command": "y"}), 'has a "command" and a URL'),
     (servers(a={"type": "http", "command": "x"}), 'a.type: "http" needs the key "url"'),
     (servers(a={"type": "stdio", "url": "http://x"}), 'a.type: "stdio" needs the key "command"'),
-    (servers(a={"type": "ws", "url": "ws://x"}), "a.type: must be one of ['stdio'"),
+    (servers(a={"type": "ws", "url": "ws://x"}), 'a.type: must be one of "stdio", "http", "sse"'),
     (servers(a={"url": "http://x", "oauth": {"client_id": "x", "secret": "y"}}),
      'a.oauth: must not have "client_id", "secret"'),
     ('{"mcpServers": {"a": {"command": "x", "args": [], "args": ["y"]}}}',
@@ -197,7 +201,7 @@ def test_what_no_request_could_be_made_of_is_wrong_in_a_server(write):
 
 
 @pytest.mark.parametrize("key, value, other, words", [
-    ("start", "lazy", "now", "start: must be one of ['now', 'first-use']"),
+    ("start", "lazy", "now", 'start: must be one of "now", "first-use"'),
     ("idle", "5m", 5, "idle: must be a number of minutes, or false"),
     ("shared", "yes", True, "shared: must be a boolean")])
 def test_a_wrong_word_for_all_servers_concerns_those_that_do_not_say_it_themselves(
@@ -286,6 +290,8 @@ def test_a_variable_of_env_may_name_another_one_and_adds_to_the_routers_own(writ
     assert dict(entry.env) == {"ALL": "/base/all", "BASE": "/base", "SEARCH": "/bin:/base"}
     assert "env.B: the variable A is made of itself here, and elsewhere not set" in problem_of(
         write(servers(a={"command": "x", "env": {"A": "${B}", "B": "${A}"}})))
+    assert "env.A: the variable A is not set: set it, or write ${A:-a default}" in problem_of(
+        write(servers(a={"command": "x", "env": {"A": "${A}", "B": "${A}"}})))
     chain = {f"N{n}": f"${{N{n + 1}}}" for n in range(500)}
     assert "more than 20 variables name each other" in problem_of(write(servers(
         a={"command": "x", "env": chain})))
@@ -368,6 +374,9 @@ def pipe_in(folder):
 
 def test_a_config_that_is_a_pipe_is_refused_and_not_read(tmp_path):
     assert "cannot be read: it is a pipe or a device" in refusal(pipe_in(tmp_path))
+    circle = tmp_path / "circle.json"
+    circle.symlink_to(circle)
+    assert refusal(circle) == f"{circle}: cannot be read: Too many levels of symbolic links"
 
 
 def test_keys_in_another_order_are_the_same_entry(write):

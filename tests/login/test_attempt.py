@@ -299,6 +299,14 @@ def test_what_is_pasted_and_is_no_address_is_no_obstacle(login, text, caplog):
     assert "what was pasted is not the answer to this login" in caplog.text
 
 
+def test_who_pastes_the_address_that_was_to_be_opened_is_told_which_one_to_paste(login, caplog):
+    get, put = os.pipe()
+    with open(get, "rb") as pasted, open(put, "wb") as person:
+        login(lambda url: person.write(f"{url}\n{_ends(url)}\n".encode()) and person.flush(),
+              pasted=pasted)
+    assert "paste the whole address of the page where the browser ended" in caplog.text
+
+
 @pytest.mark.parametrize("kind", ["/dev/null", "pipe", "file"])
 def test_a_standard_input_at_its_end_is_no_obstacle(login, kind, tmp_path):
     get, put = os.pipe()

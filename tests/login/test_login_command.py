@@ -77,6 +77,7 @@ def test_two_commands_read_off_the_screen_lead_to_a_server_that_runs(command, fa
     (options,) = re.findall(r"needs login: router\.py (.*)", checked.stdout)
     done = command(*options.split())
     assert done.returncode == 0 and DONE in done.stderr
+    assert NEEDS not in done.stderr, "who does so is not told to do so"
     assert f"    {far.issuer}/authorize?" in done.stderr, "for a browser elsewhere"
     assert command("--check").returncode == 0
 
@@ -129,6 +130,7 @@ def test_a_logout_is_heard_by_all(command, far, start_router):
 
 @pytest.mark.parametrize("options, server, words", [
     (["--login"], {}, "need the name of a server of the config"),
+    (["--login", "--connect", "far.example/mcp"], {}, "--connect: its URL must begin with http"),
     (["--login", "near"], {}, "there is no server 'near' in the config; there are: far"),
     (["--login", "far"], {"oauth": False}, '"oauth": false'),
     (["--login", "far"], {"headers": {"authorization": "Bearer x"}}, "a header of its own"),

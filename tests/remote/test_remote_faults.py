@@ -563,6 +563,12 @@ def test_a_key_that_needs_a_passphrase_is_refused_and_nobody_is_asked(tmp_path, 
     assert "the key is encrypted, and nobody can be asked" in ask(remote, "ping")[1]
 
 
+def test_a_file_for_tls_that_is_missing_is_named(tmp_path, connect):
+    file = tmp_path / "ca.pem"
+    assert f"({file}): No such file or directory" in ask(
+        connect("https://127.0.0.1:9/mcp", ca=str(file)), "ping")[1]
+
+
 def test_what_the_command_for_headers_prints_is_shown_nowhere(caplog):
     caplog.set_level(logging.INFO)
     program = ('import sys; print("using hunter2hunter2", file=sys.stderr); '

@@ -187,12 +187,17 @@ def test_what_is_no_file_of_this_user_is_none(folder, memory, file, caplog):
     assert "cannot be remembered" in caplog.text
 
 
-@pytest.mark.parametrize("obstacle", ["a file", "a link", "no home", "of another user"])
+@pytest.mark.parametrize("obstacle", ["a file", "a file above", "a link", "no home",
+                                      "of another user"])
 def test_without_a_folder_of_its_own_nothing_is_remembered_and_the_log_says_so_once(
         folder, caplog, monkeypatch, obstacle):
     folder.parent.mkdir(parents=True)
     if obstacle == "a file":
         folder.touch()
+    elif obstacle == "a file above":
+        folder.parent.rmdir()
+        folder.parent.parent.rmdir()
+        folder.parent.parent.touch()
     elif obstacle == "a link":
         (folder.parent / "theirs").mkdir()
         folder.symlink_to(folder.parent / "theirs")
@@ -204,6 +209,7 @@ def test_without_a_folder_of_its_own_nothing_is_remembered_and_the_log_says_so_o
         memory.write(ENTRY, FOUND)
         assert memory.read(ENTRY) is None
     assert [record.levelname for record in caplog.records].count("WARNING") == 1
+    assert "[Errno" not in caplog.text
 
 
 def test_what_nobody_needs_any_more_is_thrown_away(folder, file):

@@ -190,7 +190,7 @@ def test_check_starts_everything(check, timekeeper, tmp_path):
 
 
 @pytest.mark.parametrize("keys, said", [
-    ({"start": "later"}, "a.start: must be one of ['now', 'first-use']"),
+    ({"start": "later"}, 'a.start: must be one of "now", "first-use"'),
     ({"idle": "30"}, "a.idle: must be a number of minutes, or false"),
     ({"idle": -1}, "a.idle: must be at least 0"),
     ({"idle": True}, "a.idle: must be a number of minutes")])

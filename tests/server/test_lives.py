@@ -89,6 +89,20 @@ def test_a_server_that_was_left_alone_may_be_wanted_by_a_client_that_connects(ca
     assert status.health(world.pool)["a"]["outlook"] is None
 
 
+def test_a_server_that_soon_wants_another_login_comes_back_after_it_also_if_nobody_uses_it():
+    world = World(a=offers(tools=["t"]))
+    for _ in range(2):
+        world["a"]._on_closed("needs login", 0)     # and is there until somebody has logged in
+        client = world.client()
+        calls(client)
+        assert client.get()["error"]["message"] == 'server "a" is not running: needs login'
+        client.leaves()
+        world["a"].closed = True
+        world.clock.advance(2)
+    calls(world.client())
+    assert world["a"].take()["method"] == "tools/call"
+
+
 def test_of_a_server_that_nobody_has_used_yet_it_is_told_what_starts_it():
     world = World(a=offers(tools=["t"]), share=False)
     told = status.health(world.pool)["a"]

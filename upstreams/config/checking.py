@@ -92,15 +92,15 @@ def _wrong(schema, value):
         unknown = ", ".join(f'"{key}"' for key in given if key not in known) \
             if isinstance(given, dict) else ""
         kind = f"must be {'an' if kind[:1] in 'aeio' else 'a'} {kind}"
-        words = {"type": kind, "not": kind,
+        words = {"type": kind, "not": kind, "minProperties": "must name at least one server",
                  "minLength": "must not be empty", "minItems": "must not be empty",
-                 "minProperties": "must name at least one server",
                  "exclusiveMinimum": f"must be more than {allowed}",
                  "minimum": f"must be at least {allowed}", "maximum": f"must be at most {allowed}",
                  "maxLength": f"may have at most {allowed} characters",
                  "pattern": 'may have letters, digits, "-" and "_" only',
                  "additionalProperties": f"must not have {unknown}",
-                 "enum": f"must be one of {allowed}"}.get(problem.validator, "is not allowed")
+                 "enum": f"must be one of {json.dumps(allowed)[1:-1]}"}.get(
+                     problem.validator, "is not allowed")
         yield [str(key) for key in problem.absolute_path], words
 
 

@@ -35,7 +35,8 @@ def read(path, parse):
     except ConfigError as problem:
         raise ConfigError(f"{path}: {problem}") from None
     except (OSError, ValueError) as problem:
-        raise ConfigError(f"{path}: cannot be read: {problem}") from None
+        why = getattr(problem, "strerror", None) or problem
+        raise ConfigError(f"{path}: cannot be read: {why}") from None
 
 
 def text_of(path):
@@ -75,8 +76,9 @@ def parse(text):
     except ValueError as problem:       # not always a JSONDecodeError
         where = isinstance(problem, json.JSONDecodeError) and (
             f"line {problem.lineno}, column {problem.colno}: ")
-        raise ConfigError(f"{where or ''}not JSON: "
-                          f"{getattr(problem, 'msg', why_unreadable(problem))}") from None
+        why = f"not JSON: {getattr(problem, 'msg', why_unreadable(problem))}"
+        raise ConfigError(f"{where or ''}{why}" + (
+            ": write a backslash as two, or as /" if "escape" in why else "")) from None
 
 
 class Doubled(dict):

@@ -18,8 +18,7 @@ LONGEST = 100_000   # characters of a text with variables
 # Variables that are no secrets: blanking them would make the log unreadable
 WELL_KNOWN = {"HOME", "USER", "LOGNAME", "USERNAME", "USERPROFILE", "PATH", "PWD", "SHELL", "LANG",
               "HOSTNAME", "TMPDIR", "TEMP", "APPDATA", "LOCALAPPDATA"}
-EXPANDED = ("command", "args", "cwd", "url", "headers", "headersCommand", "oauth",
-            "tls")   # after `env`
+EXPANDED = ("command", "args", "cwd", "url", "headers", "headersCommand", "oauth", "tls")
 PATHS = {"envFile", "cwd", "tls"}
 
 NAME = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
@@ -43,7 +42,7 @@ class Values:
         self._stated = server.keys.get("env", {})
         self._of_env = {}       # those variables, as far as they are known
         self._of_file = {}      # more of them, from an `envFile`, see the room `dialects`
-        self._open = set()      # those of `env` that are being made
+        self._open = []         # those of `env` that are being made, each within the one before
 
     def refuse(self, where, text):
         """Returns what takes the place of the value."""
@@ -73,9 +72,9 @@ class Values:
         if name in self._stated and name not in self._of_env:
             if len(self._open) > DEEPEST:
                 return self.refuse(f"env.{name}", f"more than {DEEPEST} variables name each other")
-            self._open.add(name)
+            self._open.append(name)
             self._of_env[name] = self._expanded(f"env.{name}", self._stated[name])
-            self._open.remove(name)
+            self._open.pop()
         return self._of_env.get(name, self._of_file.get(name))
 
     def _expanded(self, key, value):
@@ -140,7 +139,7 @@ class Values:
             return f"${{{inside}}}"
         value = self.value_of(name[1])
         if value is None and name[2] is None:
-            circle = "made of itself here, and elsewhere " if name[1] in self._open else ""
+            circle = "made of itself here, and elsewhere " if name[1] in self._open[:-1] else ""
             return self.refuse(where, f"the variable {name[1]} is {circle}not set: set it, or "
                                       f"write ${{{name[1]}:-a default}}")
         return self.expand(where, name[2], depth + 1) if value is None else value

@@ -1,10 +1,12 @@
 """--login and --logout: what a person does once for a server."""
 
+import contextlib
 import functools
+import logging
 import sys
 import threading
 
-from transports.fabric.text import hidden
+from transports.fabric.text import hidden, log
 from transports.program.signals import interruptible
 from upstreams.config.entries import Entry
 from upstreams.connections.remote.connection import Origin
@@ -31,8 +33,11 @@ def command(options, config, new_pool, show):
 
 
 def _at(url):
-    """The Entry of --connect."""
-    Origin(url)     # raises ValueError
+    """The Entry of --connect. Raises ValueError if this is no URL."""
+    try:
+        Origin(url)
+    except ValueError as problem:
+        raise ValueError(f"--connect: {problem}, as http://127.0.0.1:8080/mcp") from None
     path = url.partition("?")[0]
     return Entry(name=path, url=url, type="sse" if path.endswith("/sse") else None)
 
@@ -58,8 +63,9 @@ def _run(options, entry, new_pool, show, clock):
             show(f"{name}: {log_out(entry, clock)}")
             return 0
         # Mostly it refuses, and says how one gets in: see Bearer.needed.
-        runs = _connect(entry, new_pool({entry.name: entry}, options, clock),
-                        lambda upstream: upstream.state == RUNNING)
+        with _unsaid():
+            runs = _connect(entry, new_pool({entry.name: entry}, options, clock),
+                            lambda upstream: upstream.state == RUNNING)
         record = log_in(entry, clock, functools.partial(_show, show, name),
                         lambda: interruptible.ending, sys.stdin)
         hidden.add(secrets_of(record))
@@ -68,6 +74,16 @@ def _run(options, entry, new_pool, show, clock):
         return 1
     return _connect(entry, new_pool({entry.name: entry}, options, clock),
                     functools.partial(_report, show))
+
+
+@contextlib.contextmanager
+def _unsaid():
+    """The log says nothing meanwhile, unless it says all: mostly that the server needs a login."""
+    log.disabled = not log.isEnabledFor(logging.DEBUG)
+    try:
+        yield
+    finally:
+        log.disabled = False
 
 
 def _show(show, name, url):

@@ -119,6 +119,8 @@ class Login:
         said = said_in(query)
         if not hmac.compare_digest(said.get("state", "").encode(), self.state.encode()):
             raise NotThisLogin("the answer is not to this login: its state is another")
+        if "code_challenge" in said:
+            raise NotThisLogin("that is the address to open, and no answer")
         # Before anything else of the answer is looked at (RFC 9207, 2.4): no code of one
         # authorization server may go to another, and no error text of one is shown.
         iss = said.get("iss")

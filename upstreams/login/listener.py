@@ -108,7 +108,8 @@ class Listener:
             if not isinstance(taken[1], NotThisLogin):
                 self._server.taken = self._server.taken or taken
             else:
-                log.warning("what was pasted is not the answer to this login")
+                log.warning("what was pasted is not the answer to this login: paste the whole "
+                            "address of the page where the browser ended, with its code and state")
         if not data:
             self._selector.unregister(pasted)
 

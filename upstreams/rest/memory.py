@@ -103,9 +103,10 @@ class Memory:
         except (ValueError, RecursionError) as problem:     # nested too deeply, or a surrogate
             log.info('server "%s" cannot be remembered: %s', entry.name, problem)
         except OSError as problem:
+            why = problem.strerror and f"{problem.strerror}: {problem.filename}" or problem
             log.log(logging.DEBUG if self._told else logging.WARNING,
                     "what servers list cannot be remembered in %s: %s; \"start\": \"first-use\" "
-                    "starts them with the router", self._folder, problem)
+                    "starts them with the router", self._folder, why)
             self._told = True
 
     def _path(self, entry):

@@ -186,23 +186,23 @@ class Restarts:
 
     def plan(self, life, hopeless, least_pause):
         """This life has failed. Let the clock begin the next one, unless it would be one too many
-        or is `hopeless`, or no session would use it. A `least_pause` of 0: a remote server has
-        only forgotten our session, which is no failure. Returns what follows, in words."""
+        or is `hopeless`, or no session would use it. A `least_pause` of 0: a remote server wants a
+        session or a login anew, which is no failure. Returns what follows, in words."""
         upstream, now = self._upstream, time.monotonic()
         if least_pause == 0 and now - self._last_at_once > SOON:
             self._last_at_once = now
             self.begin(life, failed=False)
-            return "it is started again at once"
+            return "it is started again as soon as it lets us in"
         if life.running_since and now - life.running_since >= upstream.entry.healthy:
             self.begin_anew()
         self.failures += 1
-        hopeless = hopeless or not upstream.entry.restart_attempts
         if not hopeless and self.failures <= upstream.entry.restart_attempts:
-            if upstream.pool.stops(upstream):
+            # Whoever comes while the connection waits for a login would wait for it, too.
+            if least_pause != 0 and upstream.pool.stops(upstream):
                 return self.outlook or "a client uses it again"     # since just now
             pause = max(self._pause.next(), least_pause or 0)
-            self.begin(life, pause)
-            return f"it is started again in {pause:g} s"
+            self.begin(life, pause, failed=least_pause != 0)
+            return f"it is started again in {pause:g} s" + " at the earliest" * (least_pause == 0)
         self.given_up, self._since = True, now
         upstream.audience.lists_changed()  # what it had in an earlier life is gone for good
         return (f"it failed {self.failures} times in a row: " if self.count else "") + self.outlook

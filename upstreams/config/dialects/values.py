@@ -51,7 +51,8 @@ class HostValues(Values):
         try:
             return text_of(path)
         except (OSError, ValueError) as problem:
-            return self.refuse(where, f"the file {path} cannot be read: {problem}")
+            return self.refuse(where, f"the file {path} cannot be read: "
+                                      f"{getattr(problem, 'strerror', None) or problem}")
 
     def _read_env(self, path):
         """The variables of the `envFile`."""

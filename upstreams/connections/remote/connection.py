@@ -96,7 +96,9 @@ class Origin:
                 # Without the function OpenSSL would ask on our stdin, which is the client's.
                 context.load_cert_chain(certificate, key, password=_refuse_encrypted_key)
         except (OSError, ValueError) as problem:
-            raise Unreachable(f"the files of its TLS settings cannot be used: {problem}") from None
+            files, why = ", ".join(filter(None, self._files)), getattr(problem, "strerror", None)
+            raise Unreachable("the files of its TLS settings cannot be used "
+                              f"({files}): {why or problem}") from None
         return context
 
 
