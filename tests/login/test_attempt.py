@@ -387,7 +387,7 @@ def test_a_registration_that_is_refused_is_told(login, far):
 
 
 def test_an_authorization_server_that_does_not_answer_is_given_up(login, far, monkeypatch):
-    monkeypatch.setattr("upstreams.login.web.SECONDS", 0.2)
+    monkeypatch.setattr("upstreams.login.web.SECONDS", 2.0)
     far.instead[WELL_KNOWN] = silent
     assert fails(login).endswith("does not answer: timed out")
 
@@ -496,7 +496,7 @@ def test_half_of_a_character_makes_an_answer_useless(login, far, path, key):
 
 
 def test_an_answer_that_does_not_end_is_not_taken_for_a_whole_one(login, far, monkeypatch):
-    monkeypatch.setattr("upstreams.login.web.SECONDS", 0.3)
+    monkeypatch.setattr("upstreams.login.web.SECONDS", 2.0)
 
     def endless(handler):
         handler.begins_events()
