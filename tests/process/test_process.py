@@ -410,6 +410,15 @@ def test_the_error_of_a_failed_start_says_why_and_what_was_tried(start, more, wo
         start(**more)
 
 
+def test_a_script_that_does_not_say_what_runs_it_is_told_how_to(start, tmp_path):
+    script = tmp_path / "server"
+    script.write_text("echo hello")
+    script.chmod(0o700)
+    with pytest.raises(StartFailed, match="could not be started: Exec format error: it must be a "
+                                          "program for this machine, or begin with a line as #!/"):
+        start(command=str(script), args=[])
+
+
 def test_the_server_gets_our_environment_and_its_env(start, monkeypatch):
     monkeypatch.setenv("FROM_US", "yes")
     show = "import os, sys; print(os.environ['FROM_US'], os.environ['ITS'], file=sys.stderr)"

@@ -211,6 +211,11 @@ def test_a_command_that_makes_no_headers_is_told(serve, connect, program, told):
     assert told in problem(ask(remote, "ping"))
 
 
+def test_a_command_for_headers_that_is_not_there_is_told(serve, connect):
+    remote = connect(serve().url, headers_command=("/no/such/program",))
+    assert problem(ask(remote, "ping")).endswith("could not be started: No such file or directory")
+
+
 def test_a_command_for_headers_that_hangs_is_ended(serve, connect, monkeypatch):
     monkeypatch.setattr("upstreams.connections.remote.config_headers.COMMAND_SECONDS", 0.2)
     remote = connect(serve().url, headers_command=(sys.executable, "-c",

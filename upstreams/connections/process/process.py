@@ -10,6 +10,7 @@ process *group*, because npx, uvx and `sh -c` leave grandchildren that hold our 
 
 import collections
 import contextlib
+import errno
 import math
 import os
 import shutil
@@ -296,4 +297,7 @@ def _open(entry):
                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                 stderr=subprocess.PIPE, bufsize=2**16, **OWN_GROUP)
     except (OSError, ValueError) as problem:
-        raise StartFailed(f"{command} could not be started: {problem}") from None
+        why = getattr(problem, "strerror", None) or problem
+        hint = (": it must be a program for this machine, or begin with a line as #!/bin/sh"
+                if getattr(problem, "errno", None) == errno.ENOEXEC else "")
+        raise StartFailed(f"{command} could not be started: {why}{hint}") from None

@@ -129,7 +129,7 @@ class ConfigHeaders:
         except subprocess.TimeoutExpired:
             problem = f"did not end within {COMMAND_SECONDS:g} seconds"
         except (OSError, ValueError) as failed:
-            problem = f"could not be started: {failed}"
+            problem = f"could not be started: {getattr(failed, 'strerror', None) or failed}"
         raise StartFailed(f"{_COMMAND} {problem}")
 
 
