@@ -2,6 +2,7 @@
 test_http_sockets.py has real ones."""
 
 import json
+import logging
 import threading
 
 import pytest
@@ -395,6 +396,13 @@ def test_our_end_answers_what_waits(played):
         "the session has ended"] * 2
     *_, last, end = heard(listens)
     assert last["id"] == 1 and "result" in last and end is CLOSE and nothing_is_left(played)
+
+
+def test_the_log_has_no_line_for_each_request(played, server, caplog):
+    with caplog.at_level(logging.INFO, "router"):
+        connection = call(played)
+        server.says(id=connection.id, result={"content": []})
+    assert played.answered(connection)[0] == 200 and caplog.messages == []
 
 
 def test_the_session_of_a_request_is_no_session_of_the_router(played):
