@@ -28,22 +28,24 @@ NOT_NOW = "the client cannot be asked that now"
 
 
 class AskedSession(Session):
-    """What a RequestSession is made of."""
+    """What a RequestSession is made of. What most requests never need is made when they do."""
+
+    # protected by _lock:
+    _exchange = _id = _token = None     # where the client waits now
+    _can = {}           # what it says there that it can be asked
+    _state = None       # while it is parked
+    _parked_at = 0.0    # when it was so last
+    _is_over = False    # no more is sent to the exchange
+    _kept = None        # the answer that came meanwhile
+    _size = 0           # of that
+    _held = None        # the Call, while it waits for answers before it is passed on
+    _planned = False    # whether the questions are about to be handed over
 
     def __init__(self):
         # Without super(): most of what a Session has would be made for each request in vain.
         self._lock = threading.Lock()
-        # protected by _lock:
-        self._exchange, self._id, self._token = None, None, None    # where the client waits now
-        self._can = {}          # what it says there that it can be asked
-        self._questions = {}    # our id, as text → (what it is asked, the size of that)
-        self._state = None      # while it is parked
-        self._parked_at = 0.0   # when it was so last
-        self._is_over = False   # no more is sent to the exchange
-        self._kept = None       # the answer that came meanwhile
-        self._size = 0          # of that
-        self._held = None       # the Call, while it waits for answers before it is passed on
-        self._planned = False   # whether the questions are about to be handed over
+        # protected by _lock: our id, as text → (what it is asked, the size of that)
+        self._questions = {}
 
     @property
     def is_parked(self):
@@ -56,7 +58,7 @@ class AskedSession(Session):
     def is_at(self, meta, message, exchange):
         """The client waits for us there, and says what it can be asked, and wants to hear."""
         self._exchange, self._id, self._can = exchange, message["id"], meta[CAPABILITIES_KEY]
-        self._token = dig(message, "params", "_meta", "progressToken")
+        self._token = message["params"]["_meta"].get("progressToken")
         self.log_level = meta.get(LOG_LEVEL_KEY)
 
     def ask(self, message, question):

@@ -35,15 +35,14 @@ class RequestSession(AskedSession):
     ready_gate = answered_gate = _open
     client_info = log_level = None
     listener = None     # if it is one that lasts: see listening.py
+    _only, _is_one_of_several = None, False     # see _to_one_server
 
     def __init__(self, surface, transport, surface_name=None, _most_calls=None):
         self.id = self.name = f"request {next(_numbers)}"
         super().__init__()
         self.surface, self.transport, self.surface_name = surface, transport, surface_name
         self.calls, self.pending = Calls(self), PendingRequests()
-        self.listed = set()
-        self._pipe, self._upstreams = None, {}
-        self._only, self._is_one_of_several = None, False   # see _to_one_server
+        self.listed, self._upstreams = set(), {}
 
     # -- what a session is, of which this one is a part if it came by a pipe
 
@@ -76,7 +75,7 @@ class RequestSession(AskedSession):
         self.is_at(meta, message, exchange)
         if passing.watched:
             passing.observer.from_client(self, message)
-        self.call = call = self.calls.open(message, OnAnswer(self._answered, _Progress(self)))
+        self.call = call = self.calls.open(message, _ReplyTo(self))
         try:
             if pipe:
                 pipe.begin(self)
@@ -207,7 +206,7 @@ class RequestSession(AskedSession):
         if exchange:
             exchange.send(message)
 
-    def _answered(self, answer):
+    def answered(self, answer):
         """The call has its answer. While the client is away, it is kept."""
         if self.listener:
             answer = self.listener.farewell(answer)
@@ -268,19 +267,26 @@ class RequestSession(AskedSession):
         self._finish(not_opened(answer))
 
 
-class _Progress:
-    """The Peer that gets what belongs to the call, before its answer."""
+class _ReplyTo:
+    """The Peer that gets what belongs to the call, and then its answer."""
 
     def __init__(self, session):
-        self.send = session.say
+        self._session = session
+
+    def send(self, message):
+        if "method" in message:
+            self._session.say(message)
+        else:
+            self._session.answered(message)
 
 
 def _without_meta(message):
     """The request as it goes on: what it says of its client is for modern servers alone, which
     are told it again (Session.meta). And a legacy server would make a task of it, of its own kind,
     by what is not a word of this era."""
-    params = message["params"]
-    meta = without_keys(params["_meta"], *META_KEYS)
-    words = ("_meta", "task") if message["method"] == "tools/call" else ("_meta",)
-    params = {**without_keys(params, *words), **({"_meta": meta} if meta else {})}
+    params = dict(message["params"])
+    if meta := without_keys(params.pop("_meta"), *META_KEYS):
+        params["_meta"] = meta
+    if message["method"] == "tools/call":
+        params.pop("task", None)
     return {**message, "params": params}
