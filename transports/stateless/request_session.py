@@ -35,6 +35,7 @@ class RequestSession(AskedSession):
     ready_gate = answered_gate = _open
     client_info = log_level = None
     listener = None     # if it is one that lasts: see listening.py
+    _upstreams = {}     # replaced by others, never changed
     _only, _is_one_of_several = None, False     # see _to_one_server
 
     def __init__(self, surface, transport, surface_name=None, _most_calls=None):
@@ -42,7 +43,7 @@ class RequestSession(AskedSession):
         super().__init__()
         self.surface, self.transport, self.surface_name = surface, transport, surface_name
         self.calls, self.pending = Calls(self), PendingRequests()
-        self.listed, self._upstreams = set(), {}
+        self.listed = set()
 
     # -- what a session is, of which this one is a part if it came by a pipe
 

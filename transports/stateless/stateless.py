@@ -17,9 +17,9 @@ from .tasks import LISTEN, METHODS, by_task
 UNSUPPORTED_VERSION = -32022    # 2026-07-28, UnsupportedProtocolVersionError
 OPEN_SECONDS = 8.0      # for servers to start, as some clients wait 10 for server/discover
 VERSIONS = [MODERN_REVISION, *reversed(REVISIONS)]
-# What `_meta` says of a client, and which of it must be there.
+# What `_meta` says of a client, and what it must say.
 SAID = {VERSION_KEY: str, CAPABILITIES_KEY: dict, CLIENT_INFO_KEY: dict, LOG_LEVEL_KEY: str}
-NEEDED = {VERSION_KEY, CAPABILITIES_KEY}
+NEEDED = dict.fromkeys((VERSION_KEY, CAPABILITIES_KEY))
 
 # What earlier revisions have, and this one has not; nor would a server be asked that knows them.
 GONE = {"initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe",
@@ -108,11 +108,13 @@ def checked_meta(message):
     version = meta.get(VERSION_KEY)
     if version != MODERN_REVISION and isinstance(version, str):
         raise unsupported(version)
-    said = {key: meta.get(key) for key in SAID if key in meta or key in NEEDED}
-    for key, value in said.items():
-        if not isinstance(value, SAID[key]):
-            raise Refused(INVALID_PARAMS, f"params._meta must have {key}, "
-                                          f"{'an object' if SAID[key] is dict else 'a string'}")
+    said = {}
+    for key, value in {**NEEDED, **meta}.items():
+        if key in SAID:
+            said[key] = value
+            if not isinstance(value, SAID[key]):
+                kind = "an object" if SAID[key] is dict else "a string"
+                raise Refused(INVALID_PARAMS, f"params._meta must have {key}, {kind}")
     if said.get(LOG_LEVEL_KEY, LOG_LEVELS[0]) not in LOG_LEVELS:
         raise Refused(INVALID_PARAMS, f"params._meta: {LOG_LEVEL_KEY} is one of "
                                       f"{', '.join(LOG_LEVELS)}")
