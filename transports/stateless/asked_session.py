@@ -31,7 +31,7 @@ class AskedSession(Session):
     """What a RequestSession is made of. What most requests never need is made when they do."""
 
     # protected by _lock:
-    _exchange = _id = _token = None     # where the client waits now
+    exchange = _id = _token = None     # where the client waits now
     _can = {}           # what it says there that it can be asked
     _state = None       # while it is parked
     _parked_at = 0.0    # when it was so last
@@ -57,7 +57,7 @@ class AskedSession(Session):
 
     def is_at(self, meta, message, exchange):
         """The client waits for us there, and says what it can be asked, and wants to hear."""
-        self._exchange, self._id, self._can = exchange, message["id"], meta[CAPABILITIES_KEY]
+        self.exchange, self._id, self._can = exchange, message["id"], meta[CAPABILITIES_KEY]
         self._token = message["params"]["_meta"].get("progressToken")
         self.log_level = meta.get(LOG_LEVEL_KEY)
 
@@ -124,7 +124,7 @@ class AskedSession(Session):
     def plan(self):
         """Go on soon, with the questions that come until then."""
         with self._lock:
-            if self._planned or not self._exchange or not (self._questions or self._held):
+            if self._planned or not self.exchange or not (self._questions or self._held):
                 return
             self._planned = True
         self.stateless.router.clock.after(TOGETHER_SECONDS, self._go_on)
@@ -134,7 +134,7 @@ class AskedSession(Session):
         call that has waited for the answers to them begins."""
         with self._lock:
             self._planned, call = False, None
-            if not self._questions and self._exchange:
+            if not self._questions and self.exchange:
                 call, self._held = self._held, None
         if call:
             self.pass_on(call)
@@ -142,7 +142,7 @@ class AskedSession(Session):
             self._park()
 
     def _park(self):
-        if not self._questions or not self._exchange:
+        if not self._questions or not self.exchange:
             return
         try:
             state = self.stateless.parked.put(self)
@@ -155,10 +155,10 @@ class AskedSession(Session):
                 self._finish(problem.answer(self._id))
             return
         with self._lock:
-            exchange, id = self._exchange, self._id
+            exchange, id = self.exchange, self._id
             questions = {key: question for key, (question, _) in self._questions.items()}
             if exchange and questions:
-                self._exchange, self._state = None, state
+                self.exchange, self._state = None, state
                 self._parked_at = time.monotonic()
         if exchange and questions:
             exchange.send(input_required(id, questions, state))
@@ -187,7 +187,7 @@ class AskedSession(Session):
         with self._lock:
             state, self._held = self._state, None
             if not self._is_over:   # else a client may just have come back, to hear that
-                self._exchange, self._is_over = None, True
+                self.exchange, self._is_over = None, True
             size, self._size = self._size, 0
             questions = dict(self._questions)
         others = []

@@ -60,7 +60,6 @@ class StatelessHttp:
         self._stateless = Stateless(router, _serves, _begins)
         self.workers, self.heartbeat = workers, heartbeat
         self.title = behind.title if behind else "Streamable HTTP"
-        self.silent = {}    # AnswerPost → since when, for those that have sent nothing yet
         self._look()
 
     def views(self):
@@ -124,12 +123,8 @@ class StatelessHttp:
         check_headers(request, said.headers, message)
         post = AnswerPost(self, request, connection)
         connection.when_gone(post.gone)
-        try:
-            self._stateless.serve(message, post, TRANSPORT, said.name,
-                                  size=request.body_bytes_received)
-        except Exception:
-            self.silent.pop(post, None)
-            raise
+        self._stateless.serve(message, post, TRANSPORT, said.name,
+                              size=request.body_bytes_received)
         if post.is_over:    # it may have been so before its session knew of it
             post.gone()
         return None
@@ -138,8 +133,9 @@ class StatelessHttp:
         """Called by the clock again and again: a POST that waits in silence becomes a stream."""
         self._clock.after(self.heartbeat / 3, self._look)
         moment = time.monotonic() - self.heartbeat
-        for post, since in list(self.silent.items()):
-            if since <= moment and self.has_room():
+        for session in self._router.sessions.all():
+            post = session.exchange if session.transport == TRANSPORT else None
+            if post and post.since <= moment and self.has_room():
                 post.become_stream()
 
     def has_room(self):
@@ -174,7 +170,7 @@ def _refuse_modern():
 
 
 def _serves(post, session):
-    post.session, post.way.silent[post] = session, time.monotonic()
+    post.session = session
 
 
 def _begins(session, message, post):
@@ -186,7 +182,8 @@ class AnswerPost:
     answer. Any thread."""
 
     def __init__(self, way, request, connection):
-        self.way, self.request, self.connection, self.session = way, request, connection, None
+        self._way, self.request, self.connection, self.session = way, request, connection, None
+        self.since = time.monotonic()
         self._lock = threading.Lock()
         # protected by _lock:
         self._outbox = None     # once it is a stream
@@ -194,7 +191,7 @@ class AnswerPost:
 
     def send(self, message):
         data, is_answer = encode(message), "method" not in message
-        if not is_answer and (self.way.has_room() or self.session.listener):
+        if not is_answer and (self._way.has_room() or self.session.listener):
             self.become_stream()    # else it gets its answer alone
         with self._lock:
             if self.is_over or not is_answer and self._outbox is None:
@@ -203,7 +200,6 @@ class AnswerPost:
         if passing.watched:
             passing.observer.to_client(self.session.name, message, data)
         if outbox is None:
-            self.way.silent.pop(self, None)
             status = STATUS.get(dig(message.get("error"), "code"), 200)
             self.connection.answer(_reply(status, data))
             return
@@ -217,7 +213,6 @@ class AnswerPost:
             if self.is_over or self._outbox:
                 return
             self._outbox = Outbox(self.session.name, self.connection.disconnect)
-        self.way.silent.pop(self, None)
         self.connection.become_stream(self)
 
     def as_stream(self):
@@ -225,19 +220,18 @@ class AnswerPost:
         outbox = self._outbox
         outbox.write_at_once = lambda data: self.connection.write(event(data), at_once=True)
         try:
-            return self.way.workers.open_stream(self.connection, self._events(), self.gone,
+            return self._way.workers.open_stream(self.connection, self._events(), self.gone,
                                                  self.gone)
         except UsedUp as problem:    # it is gone for us as well
             return used_up(problem)
 
     def _events(self):
         yield STILL_HERE
-        while (found := self._outbox.get(self.way.heartbeat)) is not CLOSE:
+        while (found := self._outbox.get(self._way.heartbeat)) is not CLOSE:
             yield b"".join(map(event, found)) or STILL_HERE
 
     def gone(self):
         """The client has hung up, or has got everything."""
-        self.way.silent.pop(self, None)
         with self._lock:
             self.is_over, outbox = True, self._outbox
         if outbox:

@@ -144,9 +144,9 @@ class RequestSession(AskedSession):
     def left(self, exchange):
         """The client has gone from this exchange: its call is cancelled, unless it is answered."""
         with self._lock:
-            if self._exchange is not exchange:
+            if self.exchange is not exchange:
                 return
-            self._exchange = None
+            self.exchange = None
         self.give_up("its client has left")
 
     # -- called by any thread
@@ -199,7 +199,7 @@ class RequestSession(AskedSession):
                     LOG_LEVELS.index(level) < LOG_LEVELS.index(lowest)):
                 return
         with self._lock:
-            exchange, token = self._exchange, self._token
+            exchange, token = self.exchange, self._token
         if message["method"] == "notifications/progress":
             if not is_id(token):
                 return
@@ -225,9 +225,9 @@ class RequestSession(AskedSession):
     def _finish(self, answer):
         """To the client where it waits; else it is kept until the client comes back."""
         with self._lock:
-            is_parked = self._exchange is None and self._state and not self._is_over
+            is_parked = self.exchange is None and self._state and not self._is_over
             if not is_parked:
-                exchange, self._exchange, self._is_over = self._exchange, None, True
+                exchange, self.exchange, self._is_over = self.exchange, None, True
             answer = {**answer, "id": self._id}
         if is_parked:
             answer, is_kept = self.keep(answer)
