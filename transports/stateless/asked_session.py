@@ -31,7 +31,7 @@ class AskedSession(Session):
     """What a RequestSession is made of. What most requests never need is made when they do."""
 
     # protected by _lock:
-    exchange = _id = _token = None     # where the client waits now
+    exchange = _id = _token = None  # where the client waits now
     _can = {}           # what it says there that it can be asked
     _state = None       # while it is parked
     _parked_at = 0.0    # when it was so last

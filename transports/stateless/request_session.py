@@ -35,7 +35,7 @@ class RequestSession(AskedSession):
     ready_gate = answered_gate = _open
     client_info = log_level = None
     listener = None     # if it is one that lasts: see listening.py
-    _upstreams = {}     # replaced by others, never changed
+    _pipe, _upstreams = None, {}    # these are replaced by others, never changed
     _only, _is_one_of_several = None, False     # see _to_one_server
 
     def __init__(self, surface, transport, surface_name=None, _most_calls=None):
