@@ -110,9 +110,8 @@ class Request(HTTPRequestParser):
         self.refused, self.cors = self._judge(self.command, self.path, self.header)
         self._find_way()
         # Only a header with Content-Length is kept, since that is what a message has.
-        if self.refused is None and len(header) <= LONGEST_KNOWN \
-                and isinstance(self.body_rcv, FixedStreamReceiver) \
-                and len(self._known) < KNOWN_HEADERS:
+        if self.refused is None and isinstance(self.body_rcv, FixedStreamReceiver) \
+                and len(header) <= LONGEST_KNOWN and len(self._known) < KNOWN_HEADERS:
             self._known[header] = {**vars(self), "body_rcv": None}
 
     def _find_way(self):

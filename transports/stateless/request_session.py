@@ -77,25 +77,21 @@ class RequestSession(AskedSession):
         if passing.watched:
             passing.observer.from_client(self, message)
         self.call = call = self.calls.open(message, _ReplyTo(self))
-        try:
-            if pipe:
-                pipe.begin(self)
-            else:
-                stateless.router.pool.visit(self)
-            stateless.begins(self, message, exchange)
-            self._tell_level(self.upstreams.values())
-            if message["method"] == "resources/read":
-                self._to_one_server()
-        except Refused as problem:
-            call.send(problem.answer(call.id))
-        except Exception:   # a bug of ours
-            log.exception("%s: %s failed", self.name, message["method"])
-            call.fail(*BUG)
+        self._attempt(call, self._begin, call, exchange)
+
+    def _begin(self, call, exchange):
+        if self._pipe:
+            self._pipe.begin(self)
         else:
-            with self._lock:
-                self._held = call if self._questions else None
-            if not self._held:
-                self.pass_on(call)
+            self.stateless.router.pool.visit(self)
+        self.stateless.begins(self, self.message, exchange)
+        self._tell_level(self.upstreams.values())
+        if call.method == "resources/read":
+            self._to_one_server()
+        with self._lock:
+            self._held = call if self._questions else None
+        if not self._held:
+            self.stateless.route(self, self._forwarded, call)
 
     def _tell_level(self, upstreams):
         for upstream in upstreams if self.log_level else ():
@@ -120,8 +116,12 @@ class RequestSession(AskedSession):
         self._forwarded = {**self._forwarded, "params": params}
 
     def pass_on(self, call):
+        self._attempt(call, self.stateless.route, self, self._forwarded, call)
+
+    def _attempt(self, call, function, *arguments):
+        """If this fails, the call is answered with an error."""
         try:
-            self.stateless.route(self, self._forwarded, call)
+            function(*arguments)
         except Refused as problem:
             call.send(problem.answer(call.id))
         except Exception:   # a bug of ours
@@ -275,10 +275,8 @@ class _ReplyTo:
         self._session = session
 
     def send(self, message):
-        if "method" in message:
-            self._session.say(message)
-        else:
-            self._session.answered(message)
+        tell = self._session.say if "method" in message else self._session.answered
+        tell(message)
 
 
 def _without_meta(message):
