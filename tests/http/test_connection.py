@@ -357,6 +357,23 @@ def test_an_error_in_the_thread_that_brings_the_answer_to_a_post_ends_its_connec
     assert "MemoryError: nothing left" in caplog.text
 
 
+def test_a_known_header_is_read_again_after_some_seconds(serve):
+    """So the guards hear again who comes, which they forget in time."""
+    world, read = World(a=offers()), []
+
+    class Reader(EchoWay):
+        def reads(self, request):
+            read.append(request.head)
+
+    def talk(server, address):
+        with Sse(f"http://127.0.0.1:{address[1]}") as client:
+            for seconds in (0, 0, LOOK_SECONDS):
+                world.clock.advance(seconds)
+                assert client.post({"id": 2, "method": "ping"})[0] == 202
+        assert read.count(read[-1]) == 2
+    serve(world, talk, echo=Reader)
+
+
 ADJUSTMENTS = Adjustments()
 NAMES = strategies.sampled_from(["Host", "Accept", "X-A", "x-a", "Content_Type", "Connection",
                                  "Expect", "Transfer-Encoding", "Content-Length"])

@@ -2,6 +2,7 @@
 test_http_sockets.py has real ones."""
 
 import json
+import logging
 import threading
 
 import pytest
@@ -47,9 +48,13 @@ def heard(connection):
     return got
 
 
+def posts_of(played):
+    """Those that wait, as AnswerPosts."""
+    return [session.exchange for session in played.world.router.sessions.all()]
+
+
 def nothing_is_left(played):
-    return played.way.silent == {} and played.world.router.sessions.all() == [] \
-        and len(played.world.pool.sessions) == 0
+    return played.world.router.sessions.all() == [] and len(played.world.pool.sessions) == 0
 
 
 # -- what is no proper request
@@ -180,7 +185,7 @@ def test_more_requests_than_may_be_are_told_to_come_later(played):
     status, answer = played.answered(connection)
     assert status == 503 and answer["id"] == 5
     assert ("Retry-After", "5") in connection.reply.headers
-    assert list(played.way.silent) and len(played.way.silent) == len(waiting)
+    assert len(posts_of(played)) == len(waiting)
 
 
 def test_a_session_id_is_not_looked_at_nor_given_out(played):
@@ -222,8 +227,8 @@ def test_progress_that_nobody_asked_for_makes_no_stream(played, server):
 
 
 def silent(played):
-    for post_ in played.way.silent:     # its own clock is the real one
-        played.way.silent[post_] -= HEARTBEAT
+    for post_ in posts_of(played):
+        post_.since -= HEARTBEAT        # its own clock is the real one
     played.world.clock.advance(HEARTBEAT)
 
 
@@ -232,7 +237,7 @@ def test_silence_makes_a_stream_of_a_post(played, server):
     played.world.clock.advance(HEARTBEAT)
     assert waits.streams == []
     silent(played)
-    assert heard(waits) == [] and played.way.silent == {}
+    assert heard(waits) == []
     server.says(id=waits.id, result={})
     assert heard(waits)[1:] == [CLOSE] and waits.answers == []
 
@@ -248,7 +253,7 @@ def test_a_post_waits_on_in_silence_while_no_stream_may_be_opened(played, server
 
 def test_what_is_said_after_the_answer_is_dropped(played, server):
     waits = call(played, **TOKEN)
-    (one,) = played.way.silent
+    (one,) = posts_of(played)
     server.says(id=waits.id, result={})
     one.send({"jsonrpc": "2.0", "method": "notifications/progress"})
     one.send({"jsonrpc": "2.0", "id": 1, "result": {}})
@@ -291,7 +296,7 @@ def test_whatever_threads_come_at_the_same_time_a_post_is_answered_once(played, 
     note = {"jsonrpc": "2.0", "method": "notifications/progress", "params": {}}
     for turn in range(300):
         waits = call(played)
-        (one,) = played.way.silent
+        (one,) = posts_of(played)
         steps = [lambda: server.says(id=waits.id, result={}), one.become_stream,
                  lambda: one.send(note), waits.breaks][:3 + turn % 2]
         together = threading.Barrier(len(steps))
@@ -395,6 +400,13 @@ def test_our_end_answers_what_waits(played):
         "the session has ended"] * 2
     *_, last, end = heard(listens)
     assert last["id"] == 1 and "result" in last and end is CLOSE and nothing_is_left(played)
+
+
+def test_the_log_has_no_line_for_each_request(played, server, caplog):
+    with caplog.at_level(logging.INFO, "router"):
+        connection = call(played)
+        server.says(id=connection.id, result={"content": []})
+    assert played.answered(connection)[0] == 200 and caplog.messages == []
 
 
 def test_the_session_of_a_request_is_no_session_of_the_router(played):

@@ -1,7 +1,7 @@
 """One HTTP request: waitress's parser, which judges before it stores and knows headers again.
 
 Of a request that is refused no body is read, and nothing is kept. A header that is known byte for
-byte, as that of most messages, is neither parsed, judged nor read by the ways in again.
+byte, as of most messages, is for some seconds not parsed, judged or read by the ways in again.
 
 What we use of waitress that it does not document, beside what is imported here;
 tests/http/test_connection.py checks that each name is there:
@@ -92,8 +92,8 @@ class Request(HTTPRequestParser):
 
     def parse_header(self, header):
         """Called by waitress once for each request, with everything before the body."""
-        if header in self._known:
-            vars(self).update(self._known[header])
+        if known := self._known.get(header):
+            vars(self).update(known)
             self.body_rcv = FixedStreamReceiver(self.content_length,
                                                 OverflowableBuffer(self.adj.inbuf_overflow))
             return
@@ -110,10 +110,8 @@ class Request(HTTPRequestParser):
         self.refused, self.cors = self._judge(self.command, self.path, self.header)
         self._find_way()
         # Only a header with Content-Length is kept, since that is what a message has.
-        if self.refused is None and len(header) <= LONGEST_KNOWN \
-                and isinstance(self.body_rcv, FixedStreamReceiver):
-            if len(self._known) >= KNOWN_HEADERS:
-                self._known.clear()
+        if self.refused is None and isinstance(self.body_rcv, FixedStreamReceiver) \
+                and len(header) <= LONGEST_KNOWN and len(self._known) < KNOWN_HEADERS:
             self._known[header] = {**vars(self), "body_rcv": None}
 
     def _find_way(self):

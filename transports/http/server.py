@@ -50,8 +50,9 @@ class Server:
         files = {path for page in self._pages for path in page.open_paths()}
         self.application = create_app(router, self.workers, self.ways,
                                       [*self.ways, *self._pages], files)
+        self._known = {}    # headers: see Request
         self.new_request = functools.partial(
-            Request, AccessCheck(options.access, files).judge, self.ways, {},
+            Request, AccessCheck(options.access, files).judge, self.ways, self._known,
             Adjustments(max_request_header_size=MOST_HEADER,
                         max_request_body_size=router.limits.message))   # else 413
         self.loop = Loop(listening, router.limits.make_room_for_connections(),
@@ -77,5 +78,6 @@ class Server:
 
     def _look(self):
         self._router.clock.after(LOOK_SECONDS, self._look)
+        self._known.clear()     # so that guards, which forget, hear again who comes
         for connection in list(self.loop.connections):
             connection.look()

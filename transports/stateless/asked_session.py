@@ -28,22 +28,24 @@ NOT_NOW = "the client cannot be asked that now"
 
 
 class AskedSession(Session):
-    """What a RequestSession is made of."""
+    """What a RequestSession is made of. What most requests never need is made when they do."""
+
+    # protected by _lock:
+    exchange = _id = _token = None  # where the client waits now
+    _can = {}           # what it says there that it can be asked
+    _state = None       # while it is parked
+    _parked_at = 0.0    # when it was so last
+    _is_over = False    # no more is sent to the exchange
+    _kept = None        # the answer that came meanwhile
+    _size = 0           # of that
+    _held = None        # the Call, while it waits for answers before it is passed on
+    _planned = False    # whether the questions are about to be handed over
 
     def __init__(self):
         # Without super(): most of what a Session has would be made for each request in vain.
         self._lock = threading.Lock()
-        # protected by _lock:
-        self._exchange, self._id, self._token = None, None, None    # where the client waits now
-        self._can = {}          # what it says there that it can be asked
-        self._questions = {}    # our id, as text → (what it is asked, the size of that)
-        self._state = None      # while it is parked
-        self._parked_at = 0.0   # when it was so last
-        self._is_over = False   # no more is sent to the exchange
-        self._kept = None       # the answer that came meanwhile
-        self._size = 0          # of that
-        self._held = None       # the Call, while it waits for answers before it is passed on
-        self._planned = False   # whether the questions are about to be handed over
+        # protected by _lock: our id, as text → (what it is asked, the size of that)
+        self._questions = {}
 
     @property
     def is_parked(self):
@@ -55,8 +57,8 @@ class AskedSession(Session):
 
     def is_at(self, meta, message, exchange):
         """The client waits for us there, and says what it can be asked, and wants to hear."""
-        self._exchange, self._id, self._can = exchange, message["id"], meta[CAPABILITIES_KEY]
-        self._token = dig(message, "params", "_meta", "progressToken")
+        self.exchange, self._id, self._can = exchange, message["id"], meta[CAPABILITIES_KEY]
+        self._token = message["params"]["_meta"].get("progressToken")
         self.log_level = meta.get(LOG_LEVEL_KEY)
 
     def ask(self, message, question):
@@ -122,7 +124,7 @@ class AskedSession(Session):
     def plan(self):
         """Go on soon, with the questions that come until then."""
         with self._lock:
-            if self._planned or not self._exchange or not (self._questions or self._held):
+            if self._planned or not self.exchange or not (self._questions or self._held):
                 return
             self._planned = True
         self.stateless.router.clock.after(TOGETHER_SECONDS, self._go_on)
@@ -132,7 +134,7 @@ class AskedSession(Session):
         call that has waited for the answers to them begins."""
         with self._lock:
             self._planned, call = False, None
-            if not self._questions and self._exchange:
+            if not self._questions and self.exchange:
                 call, self._held = self._held, None
         if call:
             self.pass_on(call)
@@ -140,7 +142,7 @@ class AskedSession(Session):
             self._park()
 
     def _park(self):
-        if not self._questions or not self._exchange:
+        if not self._questions or not self.exchange:
             return
         try:
             state = self.stateless.parked.put(self)
@@ -153,10 +155,10 @@ class AskedSession(Session):
                 self._finish(problem.answer(self._id))
             return
         with self._lock:
-            exchange, id = self._exchange, self._id
+            exchange, id = self.exchange, self._id
             questions = {key: question for key, (question, _) in self._questions.items()}
             if exchange and questions:
-                self._exchange, self._state = None, state
+                self.exchange, self._state = None, state
                 self._parked_at = time.monotonic()
         if exchange and questions:
             exchange.send(input_required(id, questions, state))
@@ -185,7 +187,7 @@ class AskedSession(Session):
         with self._lock:
             state, self._held = self._state, None
             if not self._is_over:   # else a client may just have come back, to hear that
-                self._exchange, self._is_over = None, True
+                self.exchange, self._is_over = None, True
             size, self._size = self._size, 0
             questions = dict(self._questions)
         others = []

@@ -38,28 +38,28 @@ _known = weakref.WeakKeyDictionary()
 
 
 def said_in(request):
-    """{header: (what it says, what that stands for, or None if it cannot be read)}."""
+    """{header: what that stands for; None if it is missing, or cannot be read}."""
     said = {name: request.header(name) for name in HEADERS}
-    return {name: (text, decoded(text) if name == "Mcp-Name" else
-                   text if _ALLOWED.fullmatch(text) else None)
-            for name, text in said.items() if text is not None}
+    return {name: text and (decoded(text) if name == "Mcp-Name" else
+                            text if _ALLOWED.fullmatch(text) else None)
+            for name, text in said.items()}
 
 
 def check_headers(request, said, message):
     """Raises Refused if they say something else than the body, or nothing. `said`: see said_in."""
     version = dig(message, "params", "_meta", VERSION_KEY)
     if isinstance(version, str):
-        _check(said, "MCP-Protocol-Version", version)
+        _check(request, said, "MCP-Protocol-Version", version)
     elif message["method"] == "initialize":     # of a legacy client, of which nobody knows here
         raise unsupported(str(dig(message, "params", "protocolVersion")))
     elif (text := request.header("MCP-Protocol-Version", MODERN_REVISION)) != MODERN_REVISION:
         raise unsupported(text)
     if version != MODERN_REVISION:
         return  # that, or `_meta`, is refused
-    _check(said, "Mcp-Method", message["method"])
-    name = dig(message, "params", NAMES.get(message["method"]))
+    _check(request, said, "Mcp-Method", message["method"])
+    name = message["params"].get(NAMES.get(message["method"]))
     if isinstance(name, str):   # else the params are refused
-        _check(said, "Mcp-Name", name)
+        _check(request, said, "Mcp-Name", name)
         if ", " in name and len(_lines(request).get("mcp-name", ())) > 1:
             raise _mismatch("Mcp-Name is there more than once")
 
@@ -67,12 +67,12 @@ def check_headers(request, said, message):
 def check_parameters(request, session, message):
     """The same for the arguments of a tool of which the server says, in the schema that we have
     from it, that a header repeats them. Raises Refused, also if there is no such tool."""
-    name = dig(message, "params", "name")
-    if message["method"] != "tools/call" or not isinstance(name, str):
+    params = message["params"]
+    if message["method"] != "tools/call" or not isinstance(params.get("name"), str):
         return
-    upstream, own = session.surface.find(session, "tools/list", name)
+    upstream, own = session.surface.find(session, "tools/list", params["name"])
     if parameters := parameters_of(upstream.catalog, own):
-        lines, arguments = _lines(request), dig(message, "params", "arguments")
+        lines, arguments = _lines(request), params.get("arguments")
         for key, path in parameters.items():
             _check_parameter(f"Mcp-Param-{key}", lines.get(f"mcp-param-{key}"),
                              dig(arguments, *path))
@@ -109,12 +109,10 @@ def _is_number(said, value):
     return said == str(value)
 
 
-def _check(said, header, value):
-    text, stands_for = said.get(header, (None, None))
-    if text is None:
-        raise _mismatch(f"{header} is missing")
-    if stands_for != value:
-        raise _differs(header, text, value)
+def _check(request, said, header, value):
+    if said[header] != value:
+        text = request.header(header)
+        raise _mismatch(f"{header} is missing") if text is None else _differs(header, text, value)
 
 
 def _differs(header, said, value):

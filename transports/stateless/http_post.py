@@ -7,7 +7,6 @@
 
 An error that says what was wrong with the request has an HTTP status that says so too."""
 
-import itertools
 import threading
 import time
 import typing
@@ -58,10 +57,9 @@ class StatelessHttp:
 
     def __init__(self, behind, router, clock, workers, heartbeat):
         self._behind, self._router, self._clock = behind, router, clock
-        self._stateless, self._numbers = Stateless(router, _serves, _begins), itertools.count(1)
+        self._stateless = Stateless(router, _serves, _begins)
         self.workers, self.heartbeat = workers, heartbeat
         self.title = behind.title if behind else "Streamable HTTP"
-        self.silent = {}    # AnswerPost → since when, for those that have sent nothing yet
         self._look()
 
     def views(self):
@@ -108,14 +106,12 @@ class StatelessHttp:
         return refused or self._answer(request, said, message, connection)
 
     def _answer(self, request, said, message, connection):
-        has_id = dig(message, "method") is not None and is_id(message.get("id"))
-        id = message["id"] if has_id else None
         try:
             return self._begin(request, said, message, connection)
         except Refused as problem:
-            return _reply(REFUSED_STATUS.get(problem.code, 400), problem.answer(id))
+            return _reply(REFUSED_STATUS.get(problem.code, 400), problem.answer(_id_of(message)))
         except LookupError as problem:
-            return _refusal(404, str(problem), id)
+            return _refusal(404, str(problem), _id_of(message))
 
     def _begin(self, request, said, message, connection):
         kind = kind_of(message)
@@ -125,30 +121,32 @@ class StatelessHttp:
             self._router.surface(said.name)
             return ACCEPTED     # this era has none that would mean anything here
         check_headers(request, said.headers, message)
-        post = AnswerPost(self, request, connection, f"POST {next(self._numbers)}")
-        self.silent[post] = time.monotonic()
+        post = AnswerPost(self, request, connection)
         connection.when_gone(post.gone)
-        try:
-            self._stateless.serve(message, post, TRANSPORT, said.name,
-                                  size=request.body_bytes_received)
-        except Exception:
-            self.silent.pop(post, None)
-            raise
+        self._stateless.serve(message, post, TRANSPORT, said.name,
+                              size=request.body_bytes_received)
         if post.is_over:    # it may have been so before its session knew of it
-            post.session.left(post)
+            post.gone()
         return None
 
     def _look(self):
         """Called by the clock again and again: a POST that waits in silence becomes a stream."""
         self._clock.after(self.heartbeat / 3, self._look)
         moment = time.monotonic() - self.heartbeat
-        for post, since in list(self.silent.items()):
-            if since <= moment and self.has_room():
+        for session in self._router.sessions.all():
+            post = session.exchange if session.transport == TRANSPORT else None
+            if post and post.since <= moment and self.has_room():
                 post.become_stream()
 
     def has_room(self):
         """Whether one more stream may begin."""
         return self.workers.streams < self.workers.most_streams
+
+
+def _id_of(message):
+    """The id of a request; None if it is none."""
+    id = dig(message, "id")
+    return id if is_id(id) and dig(message, "method") is not None else None
 
 
 def _is_modern(is_other, message):
@@ -183,9 +181,9 @@ class AnswerPost:
     """The POST of one request: a Peer, to which its session sends what belongs to it and then its
     answer. Any thread."""
 
-    def __init__(self, way, request, connection, name):
-        self.request, self.connection, self.name, self.session = request, connection, name, None
-        self._way = way
+    def __init__(self, way, request, connection):
+        self._way, self.request, self.connection, self.session = way, request, connection, None
+        self.since = time.monotonic()
         self._lock = threading.Lock()
         # protected by _lock:
         self._outbox = None     # once it is a stream
@@ -202,8 +200,8 @@ class AnswerPost:
         if passing.watched:
             passing.observer.to_client(self.session.name, message, data)
         if outbox is None:
-            self._way.silent.pop(self, None)
-            self.connection.answer(_reply(STATUS.get(dig(message, "error", "code"), 200), data))
+            status = STATUS.get(dig(message.get("error"), "code"), 200)
+            self.connection.answer(_reply(status, data))
             return
         outbox.put(data)
         if is_answer:
@@ -214,8 +212,7 @@ class AnswerPost:
         with self._lock:
             if self.is_over or self._outbox:
                 return
-            self._outbox = Outbox(self.name, self.connection.disconnect)
-        self._way.silent.pop(self, None)
+            self._outbox = Outbox(self.session.name, self.connection.disconnect)
         self.connection.become_stream(self)
 
     def as_stream(self):
@@ -235,7 +232,6 @@ class AnswerPost:
 
     def gone(self):
         """The client has hung up, or has got everything."""
-        self._way.silent.pop(self, None)
         with self._lock:
             self.is_over, outbox = True, self._outbox
         if outbox:

@@ -61,7 +61,7 @@ class Parked:
 
     def take(self, message, transport, name):
         """The session that this request is a retry of; None if it is none. Raises Refused."""
-        state = dig(message, "params", "requestState")
+        state = message["params"].get("requestState")
         if not isinstance(state, str) or not state.startswith(OURS):
             return None
         with self._lock:

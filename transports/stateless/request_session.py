@@ -35,6 +35,8 @@ class RequestSession(AskedSession):
     ready_gate = answered_gate = _open
     client_info = log_level = None
     listener = None     # if it is one that lasts: see listening.py
+    _pipe, _upstreams = None, {}    # these are replaced by others, never changed
+    _only, _is_one_of_several = None, False     # see _to_one_server
 
     def __init__(self, surface, transport, surface_name=None, _most_calls=None):
         self.id = self.name = f"request {next(_numbers)}"
@@ -42,8 +44,6 @@ class RequestSession(AskedSession):
         self.surface, self.transport, self.surface_name = surface, transport, surface_name
         self.calls, self.pending = Calls(self), PendingRequests()
         self.listed = set()
-        self._pipe, self._upstreams = None, {}
-        self._only, self._is_one_of_several = None, False   # see _to_one_server
 
     # -- what a session is, of which this one is a part if it came by a pipe
 
@@ -76,26 +76,22 @@ class RequestSession(AskedSession):
         self.is_at(meta, message, exchange)
         if passing.watched:
             passing.observer.from_client(self, message)
-        self.call = call = self.calls.open(message, OnAnswer(self._answered, _Progress(self)))
-        try:
-            if pipe:
-                pipe.begin(self)
-            else:
-                stateless.router.pool.visit(self)
-            stateless.begins(self, message, exchange)
-            self._tell_level(self.upstreams.values())
-            if message["method"] == "resources/read":
-                self._to_one_server()
-        except Refused as problem:
-            call.send(problem.answer(call.id))
-        except Exception:   # a bug of ours
-            log.exception("%s: %s failed", self.name, message["method"])
-            call.fail(*BUG)
+        self.call = call = self.calls.open(message, _ReplyTo(self))
+        self._attempt(call, self._begin, call, exchange)
+
+    def _begin(self, call, exchange):
+        if self._pipe:
+            self._pipe.begin(self)
         else:
-            with self._lock:
-                self._held = call if self._questions else None
-            if not self._held:
-                self.pass_on(call)
+            self.stateless.router.pool.visit(self)
+        self.stateless.begins(self, self.message, exchange)
+        self._tell_level(self.upstreams.values())
+        if call.method == "resources/read":
+            self._to_one_server()
+        with self._lock:
+            self._held = call if self._questions else None
+        if not self._held:
+            self.stateless.route(self, self._forwarded, call)
 
     def _tell_level(self, upstreams):
         for upstream in upstreams if self.log_level else ():
@@ -120,8 +116,12 @@ class RequestSession(AskedSession):
         self._forwarded = {**self._forwarded, "params": params}
 
     def pass_on(self, call):
+        self._attempt(call, self.stateless.route, self, self._forwarded, call)
+
+    def _attempt(self, call, function, *arguments):
+        """If this fails, the call is answered with an error."""
         try:
-            self.stateless.route(self, self._forwarded, call)
+            function(*arguments)
         except Refused as problem:
             call.send(problem.answer(call.id))
         except Exception:   # a bug of ours
@@ -144,9 +144,9 @@ class RequestSession(AskedSession):
     def left(self, exchange):
         """The client has gone from this exchange: its call is cancelled, unless it is answered."""
         with self._lock:
-            if self._exchange is not exchange:
+            if self.exchange is not exchange:
                 return
-            self._exchange = None
+            self.exchange = None
         self.give_up("its client has left")
 
     # -- called by any thread
@@ -199,7 +199,7 @@ class RequestSession(AskedSession):
                     LOG_LEVELS.index(level) < LOG_LEVELS.index(lowest)):
                 return
         with self._lock:
-            exchange, token = self._exchange, self._token
+            exchange, token = self.exchange, self._token
         if message["method"] == "notifications/progress":
             if not is_id(token):
                 return
@@ -207,7 +207,7 @@ class RequestSession(AskedSession):
         if exchange:
             exchange.send(message)
 
-    def _answered(self, answer):
+    def answered(self, answer):
         """The call has its answer. While the client is away, it is kept."""
         if self.listener:
             answer = self.listener.farewell(answer)
@@ -225,9 +225,9 @@ class RequestSession(AskedSession):
     def _finish(self, answer):
         """To the client where it waits; else it is kept until the client comes back."""
         with self._lock:
-            is_parked = self._exchange is None and self._state and not self._is_over
+            is_parked = self.exchange is None and self._state and not self._is_over
             if not is_parked:
-                exchange, self._exchange, self._is_over = self._exchange, None, True
+                exchange, self.exchange, self._is_over = self.exchange, None, True
             answer = {**answer, "id": self._id}
         if is_parked:
             answer, is_kept = self.keep(answer)
@@ -268,19 +268,24 @@ class RequestSession(AskedSession):
         self._finish(not_opened(answer))
 
 
-class _Progress:
-    """The Peer that gets what belongs to the call, before its answer."""
+class _ReplyTo:
+    """The Peer that gets what belongs to the call, and then its answer."""
 
     def __init__(self, session):
-        self.send = session.say
+        self._session = session
+
+    def send(self, message):
+        tell = self._session.say if "method" in message else self._session.answered
+        tell(message)
 
 
 def _without_meta(message):
     """The request as it goes on: what it says of its client is for modern servers alone, which
     are told it again (Session.meta). And a legacy server would make a task of it, of its own kind,
     by what is not a word of this era."""
-    params = message["params"]
-    meta = without_keys(params["_meta"], *META_KEYS)
-    words = ("_meta", "task") if message["method"] == "tools/call" else ("_meta",)
-    params = {**without_keys(params, *words), **({"_meta": meta} if meta else {})}
+    params = dict(message["params"])
+    if meta := without_keys(params.pop("_meta"), *META_KEYS):
+        params["_meta"] = meta
+    if message["method"] == "tools/call":
+        params.pop("task", None)
     return {**message, "params": params}

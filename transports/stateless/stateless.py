@@ -17,6 +17,9 @@ from .tasks import LISTEN, METHODS, by_task
 UNSUPPORTED_VERSION = -32022    # 2026-07-28, UnsupportedProtocolVersionError
 OPEN_SECONDS = 8.0      # for servers to start, as some clients wait 10 for server/discover
 VERSIONS = [MODERN_REVISION, *reversed(REVISIONS)]
+# What `_meta` says of a client, and what it must say.
+SAID = {VERSION_KEY: str, CAPABILITIES_KEY: dict, CLIENT_INFO_KEY: dict, LOG_LEVEL_KEY: str}
+NEEDED = dict.fromkeys((VERSION_KEY, CAPABILITIES_KEY))
 
 # What earlier revisions have, and this one has not; nor would a server be asked that knows them.
 GONE = {"initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe",
@@ -103,20 +106,19 @@ def checked_meta(message):
     meta = params_of(message).get("_meta")
     meta = meta if isinstance(meta, dict) else {}
     version = meta.get(VERSION_KEY)
-    if not isinstance(version, str):
-        raise Refused(INVALID_PARAMS, f"params._meta must have {VERSION_KEY}, a string")
-    if version != MODERN_REVISION:
+    if version != MODERN_REVISION and isinstance(version, str):
         raise unsupported(version)
-    for key, kind, is_needed in ((CAPABILITIES_KEY, dict, True), (CLIENT_INFO_KEY, dict, False),
-                                 (LOG_LEVEL_KEY, str, False)):
-        if not isinstance(meta.get(key), kind) and (is_needed or key in meta):
-            raise Refused(INVALID_PARAMS, f"params._meta must have {key}, "
-                                          f"{'an object' if kind is dict else 'a string'}")
-    if meta.get(LOG_LEVEL_KEY, LOG_LEVELS[0]) not in LOG_LEVELS:
+    said = {}
+    for key, value in {**NEEDED, **meta}.items():
+        if key in SAID:
+            said[key] = value
+            if not isinstance(value, SAID[key]):
+                kind = "an object" if SAID[key] is dict else "a string"
+                raise Refused(INVALID_PARAMS, f"params._meta must have {key}, {kind}")
+    if said.get(LOG_LEVEL_KEY, LOG_LEVELS[0]) not in LOG_LEVELS:
         raise Refused(INVALID_PARAMS, f"params._meta: {LOG_LEVEL_KEY} is one of "
                                       f"{', '.join(LOG_LEVELS)}")
-    return {key: meta[key] for key in (VERSION_KEY, CLIENT_INFO_KEY, CAPABILITIES_KEY,
-                                       LOG_LEVEL_KEY) if key in meta}
+    return said
 
 
 def unsupported(version):

@@ -72,10 +72,10 @@ def _seen(session, name, task_id):
 
 def answer_seen(session, call, answer):
     """An answer with the id of its task, if it has one, as the client sees that."""
-    value = answer.get("result")
-    if dig(value, "resultType") != TASK and call.method not in METHODS:
+    value = answer.get("result", {})
+    if value.get("resultType") != TASK and call.method not in METHODS:
         return answer
-    task_id, at = dig(value, "taskId"), call.last_at
+    task_id, at = value.get("taskId"), call.last_at
     if not isinstance(task_id, str) or at is None:
         return answer
     return {**answer, "result": {**value, "taskId": _seen(session, at.entry.name, task_id)}}

@@ -122,8 +122,8 @@ class Router:
         session.pending.close("the client has left")
         session.close_streams()
         self.pool.release(session)
-        tell = log.warning if why else log.info if session.initialized else log.debug
-        tell("%s ends%s", session.name, why)
+        tell = log.info if session.initialized and not session.is_brief else log.debug
+        (log.warning if why else tell)("%s ends%s", session.name, why)
 
     def health(self):
         """What GET /health answers: the state of the servers, and how many sessions and calls."""
