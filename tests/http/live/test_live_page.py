@@ -32,6 +32,23 @@ def test_a_new_user_sees_what_runs_and_which_url_to_give_to_a_client(start_route
     assert config["mcpServers"]["router"]["url"] == running.url + "/mcp"
 
 
+def test_it_is_connected_as_soon_as_it_knows_the_router_and_not_before(start_router, open_page):
+    page = open_page(start_router({"fake": fake()}))
+    page.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": """
+        const ask = window.fetch;
+        window.fetch = async (path, options) => {
+          const response = await ask(path, options), held = new TransformStream();
+          window.goOn = () => response.body.pipeTo(held.writable);
+          return new Response(held.readable);
+        };"""})
+    page.driver.refresh()
+    page.wait(lambda: page.driver.execute_script("return Boolean(window.goOn)"))
+    assert page.texts("#connection") == ["connecting…"]
+    page.driver.execute_script("window.goOn()")
+    page.wait_for("#connection", "^connected")
+    assert page.find("#open-try").is_enabled() and page.texts("#urls dd")
+
+
 def test_a_remote_server_has_a_url_and_connections_and_a_group_is_what_a_session_sees(
         start_router, open_page):
     far = start_router({"fake": fake()}, "--no-reload")

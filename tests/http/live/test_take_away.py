@@ -127,6 +127,24 @@ def test_the_copied_command_of_a_modern_client_names_no_token(start_router, open
     assert run_in_a_shell(command)["result"]["content"][0]["text"] == ODD
 
 
+def test_a_call_is_tried_again_at_the_group_that_the_page_hears_of_later(start_router, open_page):
+    page = open_page(start_router({"fake": fake()}))
+    page.wait_for("#connection", "^connected")
+    assert page.driver.execute_async_script("""
+        const [done] = arguments;
+        import("./live/take_away/call_tools.js").then(({CallTools}) => {
+          const box = document.createElement("div");
+          const request = {place: "from client", kind: "request", method: "tools/call", cut: false,
+                           session: "session 1", name: "fake__echo", text: "{}"};
+          const tools = new CallTools(box, (text, at, run) => done([text, at, run]));
+          tools.show({messages: [request], servers: ["fake"], nameAtServer: "echo", size: 1,
+                      end: 1}, null, (one) => one.text);
+          tools.state({servers: [{name: "fake"}], groups: {work: ["fake"]},
+                       sessions: [{name: "session 1", surface: "work"}]});
+          box.querySelector("button").click();
+        })""") == ["{}", "work", True]
+
+
 def test_what_is_filtered_is_saved_and_opened_again_as_it_was(start_router, open_page, tmp_path):
     running = start_router({"one": fake(), "two": fake()})
     page = open_page(running)

@@ -465,7 +465,8 @@ def test_what_is_asked_while_a_session_begins_anew_waits_for_that(start_router, 
           methods.push(JSON.parse(options.body).method);
           const response = await ask(path, options);
           if (methods.at(-1) === "initialize") {    // the user asks something just now
-            second ??= session.request("tools/call", {name: "fake__echo", arguments: {text: "hi"}});
+            second ??= session.request("tools/call", {name: "fake__echo",
+                                                      arguments: {text: "hi"}});
           }
           return response;
         };
