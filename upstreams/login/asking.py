@@ -110,6 +110,9 @@ class Asking:
         message["id"] = next(self._ids)
         waiting.question = self.calls.open(message, OnAnswer(on_answer), within=waiting.call)
         waiting.elicitation = message["params"]["elicitationId"]
+        if waiting.call.ended:  # before there was a question that `left` could take back
+            waiting.question.cancel("the call has ended")
+            return
         try:
             waiting.session.ask(message, waiting.question)
         except Refused as problem:

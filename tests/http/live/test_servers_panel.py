@@ -141,6 +141,19 @@ def test_what_it_offers_follows_its_changes(start_router, open_page):
     page.wait_for("#server-cost", "13 tools")
 
 
+def test_what_it_offers_is_listed_anew_after_a_restart_of_the_router(start_router, open_page):
+    running = start_router({"fake": {**fake(), "tools": {"allow": ["echo"]}}})
+    page = open_page(running)
+    page.complaints_allowed = "ERR_|404"
+    look_inside(page, "fake")
+    page.wait_for("#server-offers summary", "^echo ")
+    running.stop()
+    page.wait_for("#connection", "^not connected")
+    start_router({"fake": {**fake(), "tools": {"allow": ["sleep"]}}},
+                 port=running.url.rsplit(":", 1)[1])
+    page.wait_for("#server-offers summary", "^sleep ")
+
+
 def test_all_servers_together_and_groups_are_compared_by_what_they_cost(start_router, open_page,
                                                                         timekeeper):  # noqa: F811
     running = start_router({"time": timekeeper, "fake": fake()}, groups={"work": ["time"]})
