@@ -212,6 +212,23 @@ def test_a_call_that_ends_while_the_client_of_another_is_asked_leaves_no_questio
     assert not other.session.pending.calls()
 
 
+def test_a_call_that_comes_just_when_nobody_wants_the_login_any_more_begins_another(start, far):
+    here = start()
+    one, other = Host(here), Host(here)
+    first = one.calls()
+    question, login = one.is_asked(), here.asking._logins[far.url]
+    join = login.join
+
+    def decline_and_join(waiting):
+        one.accepts(question, "decline")
+        return join(waiting)
+    login.join = decline_and_join
+    second = other.calls()
+    assert one.gets_the_answer(first).endswith(NEEDS)
+    assert browse(other.is_asked()["params"]["url"])[0] == 200
+    assert other.gets_the_answer(second) == "where: here"
+
+
 def test_after_a_login_that_nobody_wanted_the_next_call_begins_another(start):
     host = Host(start())
     first = host.calls()

@@ -85,6 +85,8 @@ class Asking:
                 login.thread.start()
         if is_new or login and login.join(waiting):
             call.on_end(functools.partial(login.left, waiting))
+        elif login and login.stopped.is_set() and not self._closed:    # just now
+            self._answered(session, entry, call, reply_to, run, logins, answer)
         else:
             reply_to.send(answer)
 
@@ -144,9 +146,9 @@ class _Login:
         self._waiting, self._url, self._over = [waiting], None, False
 
     def join(self, waiting):
-        """This call waits too. False if the login is over already."""
+        """This call waits too. False if the login is over already, or will be."""
         with self._lock:
-            if self._over:
+            if self._over or self.stopped.is_set():
                 return False
             self._waiting.append(waiting)
             url = self._url
