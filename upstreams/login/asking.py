@@ -143,12 +143,12 @@ class _Login:
         self.thread = threading.Thread(target=self.work, name=f"{entry.name}-login", daemon=True)
         self._lock = threading.Lock()
         # protected by _lock:
-        self._waiting, self._url, self._over = [waiting], None, False
+        self._waiting, self._url = [waiting], None
 
     def join(self, waiting):
-        """This call waits too. False if the login is over already, or will be."""
+        """This call waits too. False if nobody waits: the login is over, or is being stopped."""
         with self._lock:
-            if self._over or self.stopped.is_set():
+            if not self._waiting:
                 return False
             self._waiting.append(waiting)
             url = self._url
@@ -172,7 +172,7 @@ class _Login:
             problem = "the login did not succeed: a bug in the router, whose log says more"
             log.exception("%s: its login failed", self.entry.name)
         with self._lock:
-            self._over, waiting, self._waiting = True, self._waiting, []
+            waiting, self._waiting = self._waiting, []
         for each in waiting:
             self._done(each, problem)
         self.asking.over(self)
