@@ -90,10 +90,11 @@ class LivePage:
         self.click("#messages .row", pattern)
         return self.steps()
 
-    def open_call(self, pattern):
-        """Open the newest call whose row matches; returns the text of its details."""
+    def open_call(self, pattern, which=":not(.open)"):
+        """Open the newest call whose row matches, when it has its answer; or one that is under
+        way (".open"). Returns the text of its details."""
         self.show("calls")
-        self.click("#calls .call", pattern)
+        self.click(f"#calls .call{which}", pattern)
         return self.find("#details").text
 
     def show(self, name):

@@ -1,7 +1,9 @@
 """transports/http/workers.py: the number of workers follows the number of streams."""
 
 import queue
+import sys
 import threading
+import time
 
 import pytest
 
@@ -116,3 +118,30 @@ def test_what_is_not_begun_in_the_end_is_not_done(workers):
     go_on.set()
     ending.join()
     assert done == []
+
+
+def test_the_end_does_not_wait_for_threads_that_streams_have_started_meanwhile():
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(5):
+            assert seconds_of_an_end_while_streams_open() < 4
+    finally:
+        sys.setswitchinterval(before)
+
+
+def seconds_of_an_end_while_streams_open():
+    workers, begun = Workers(1000), threading.Event()
+
+    def open_streams():
+        while not workers.ended:
+            open_stream(workers)
+            begun.set()
+    thread = threading.Thread(target=open_streams)
+    thread.start()
+    assert begun.wait(10)
+    began = time.monotonic()
+    workers.end()
+    took = time.monotonic() - began
+    thread.join()
+    return took

@@ -171,6 +171,64 @@ def test_a_call_that_is_cancelled_takes_its_question_back(start):
         "notifications/cancelled", question["id"])
 
 
+class Stream:
+    """A stream of a call's own: asked(question) is called when its client is asked something."""
+
+    def __init__(self, asked):
+        self._asked = asked
+
+    def send(self, message):
+        if "method" in message:
+            self._asked(message)
+
+    def expect_one_less(self):
+        pass
+
+    def is_complete(self):
+        return False
+
+
+def test_a_call_that_ends_while_the_client_of_another_is_asked_leaves_no_question(start, far):
+    """Both wait for the login to begin; the second is cancelled before it was asked."""
+    here = start()
+    one, other = Host(here), Host(here)
+    begins, asked = threading.Event(), threading.Event()
+
+    def at_register(handler):
+        begins.wait(10)
+        far.at_register(handler)
+
+    def on_question(_message):
+        other.sends(method="notifications/cancelled", params={"requestId": "c2"})
+        asked.set()
+    far.instead["/register"] = at_register
+    one.sends(id="c1", method="tools/call", params={"name": "far__where", "arguments": {}},
+              reply_to=Stream(on_question))
+    other.sends(id="c2", method="tools/call", params={"name": "far__where", "arguments": {}})
+    begins.set()
+    assert asked.wait(10)
+    one.sends(method="notifications/cancelled", params={"requestId": "c1"})
+    here.asking.close()
+    assert not other.session.pending.calls()
+
+
+def test_a_call_that_comes_just_when_nobody_wants_the_login_any_more_begins_another(start, far):
+    here = start()
+    one, other = Host(here), Host(here)
+    first = one.calls()
+    question, login = one.is_asked(), here.asking._logins[far.url]
+    join = login.join
+
+    def decline_and_join(waiting):
+        one.accepts(question, "decline")
+        return join(waiting)
+    login.join = decline_and_join
+    second = other.calls()
+    assert one.gets_the_answer(first).endswith(NEEDS)
+    assert browse(other.is_asked()["params"]["url"])[0] == 200
+    assert other.gets_the_answer(second) == "where: here"
+
+
 def test_after_a_login_that_nobody_wanted_the_next_call_begins_another(start):
     host = Host(start())
     first = host.calls()

@@ -128,7 +128,6 @@ def test_a_refresh_that_is_refused_ends_the_login(far, bearer, logged_in, caplog
 def test_a_refresh_that_fails_for_another_reason_is_tried_again(
         far, bearer, logged_in, monkeypatch, answer, words):
     monkeypatch.setattr("upstreams.login.web.SECONDS", 0.2)
-    monkeypatch.setattr("upstreams.login.bearer.PAUSE", 0.5)
     record = logged_in(**soon())
     far.instead["/token"] = answer
     used = bearer()

@@ -218,7 +218,7 @@ def test_what_nobody_needs_ends_and_its_lists_stay(quick, start):
 
 @both_eras
 def test_two_clients_that_need_what_rests_start_it_once(quick, start, era):
-    a = quick("a", era, idle=SOON)
+    a = quick("a", era, idle=5 * SOON)     # else it might rest again between the two
     router = start(a)
     one, two = router.client(), router.client()
     for n in range(5):

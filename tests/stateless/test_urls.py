@@ -116,6 +116,19 @@ def test_an_error_without_urls_is_an_error_of_another_code(data):
     assert exchange.answer == {"code": INTERNAL, "message": "A key is needed"}
 
 
+def test_a_client_that_leaves_just_when_it_is_to_be_asked_leaves_nothing(monkeypatch):
+    world = world_of()
+    exchange = client_of(world).calls()
+    keep = world.stateless.parked.keep
+
+    def keep_and_leave(size):
+        keep(size)
+        exchange.hangs_up()
+    monkeypatch.setattr(world.stateless.parked, "keep", keep_and_leave)
+    refuses(world, PAGE)
+    assert world.stateless.parked.size == 0 and world.router.sessions.all() == []
+
+
 def test_too_many_urls_are_refused(monkeypatch):
     monkeypatch.setattr("transports.stateless.asked_session.MOST_QUESTIONS", 3)
     world = world_of()

@@ -88,7 +88,8 @@ class ClientConnection:
             data = b""
         if not data:
             self._sends_no_more = True
-            self.connected = self.connected and not self._on_gone
+            if self._on_gone:   # not `connected and …`: another thread may just end it
+                self.connected = False
         elif not self._ends:
             self._receive(data)
         if not data or self._waiting or self.unsent:    # else it was told

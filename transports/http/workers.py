@@ -45,8 +45,9 @@ class Workers:
 
     def end(self):
         """Wait five seconds for the threads to end; what they have not begun is not done."""
-        self.ended, deadline = True, time.monotonic() + 5
-        threads = list(self.threads)
+        deadline = time.monotonic() + 5
+        with self._count_lock:      # from then on none is started that nobody would end
+            self.ended, threads = True, list(self.threads)
         for _ in threads:
             self.do(None)
         for thread in threads:

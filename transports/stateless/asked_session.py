@@ -76,20 +76,22 @@ class AskedSession(Session):
         shown = {key: sent[key] for key in ("method", "params") if key in sent}
         if dig(shown, "params", "mode") == "url":   # in this era these have no ids
             shown["params"] = without_keys(shown["params"], "elicitationId")
-        size, is_one_more = len(encode(shown)), False
+        size = len(encode(shown))
         try:
             self.stateless.parked.keep(size)
         except Refused:
             self.pending.take(sent["id"])
             raise
         with self._lock:
-            is_one_more = len(self._questions) >= MOST_QUESTIONS
-            if not is_one_more:
+            problem = f"{MOST_QUESTIONS} questions wait already" \
+                if len(self._questions) >= MOST_QUESTIONS \
+                else "the request has just ended" if self._is_over else None
+            if not problem:
                 self._questions[str(sent["id"])] = shown, size
-        if is_one_more:
+        if problem:
             self.stateless.parked.free(size)
             self.pending.take(sent["id"])
-            raise Refused(SERVER_UNAVAILABLE, f"{MOST_QUESTIONS} questions wait already")
+            raise Refused(SERVER_UNAVAILABLE, problem)
         return sent["id"]
 
     def withdraw(self, our_id, reason):

@@ -41,8 +41,9 @@ def key(place, peer, id, *more):
 
 
 def call_key(call):
-    """The key of a client's request, by its Call; None if there is none."""
-    return call and key(FROM_CLIENT, call.asker.name, call.id)
+    """The key of a client's request, by its Call; None if there is none. On a pipe, the stream
+    that brings the answer has the name of the session that lasts."""
+    return call and key(FROM_CLIENT, call.asker.lasting.name, call.id)
 
 
 def question_key(question):

@@ -77,9 +77,10 @@ class Tap:
         self._visitors = {}         # see `visitors`, the oldest first
 
     def from_client(self, session, message):
-        if session.is_brief or not self._clients.get(session.name):
-            self._meet(session, message)
-        self._take(FROM_CLIENT, session.name, message, session=session.name)
+        name = session.lasting.name
+        if session.is_brief or not self._clients.get(name):
+            self._meet(session, name, message)
+        self._take(FROM_CLIENT, name, message, session=name)
 
     def to_client(self, name, message, data):
         # A question has its Link already, see `asked`.
@@ -96,18 +97,18 @@ class Tap:
 
     def to_server(self, upstream, message, call):
         self._take(TO_SERVER, upstream.label, message, call_key(call), server=upstream.name,
-                   process=upstream.label, session=call.asker.name if call else None)
+                   process=upstream.label, session=call.asker.lasting.name if call else None)
 
     def asked(self, session, our_id, question):
         with self._lock:
             self._links.caused(key(TO_CLIENT, session.name, our_id), question_key(question))
 
-    def _meet(self, session, message):
+    def _meet(self, session, session_name, message):
         """Remember what the client calls itself. A modern one says it in each request."""
         info = session.client_info or dig(message, "params", "clientInfo")
         name = _brief(dig(info, "name"))
         with self._lock:
-            self._clients[session.name] = name
+            self._clients[session_name] = name
             if len(self._clients) > MOST_CLIENTS:
                 del self._clients[next(iter(self._clients))]
             if session.is_brief:

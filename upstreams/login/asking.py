@@ -85,6 +85,8 @@ class Asking:
                 login.thread.start()
         if is_new or login and login.join(waiting):
             call.on_end(functools.partial(login.left, waiting))
+        elif login and login.stopped.is_set() and not self._closed:    # just now
+            self._answered(session, entry, call, reply_to, run, logins, answer)
         else:
             reply_to.send(answer)
 
@@ -110,6 +112,9 @@ class Asking:
         message["id"] = next(self._ids)
         waiting.question = self.calls.open(message, OnAnswer(on_answer), within=waiting.call)
         waiting.elicitation = message["params"]["elicitationId"]
+        if waiting.call.ended:  # before there was a question that `left` could take back
+            waiting.question.cancel("the call has ended")
+            return
         try:
             waiting.session.ask(message, waiting.question)
         except Refused as problem:
@@ -138,12 +143,12 @@ class _Login:
         self.thread = threading.Thread(target=self.work, name=f"{entry.name}-login", daemon=True)
         self._lock = threading.Lock()
         # protected by _lock:
-        self._waiting, self._url, self._over = [waiting], None, False
+        self._waiting, self._url = [waiting], None
 
     def join(self, waiting):
-        """This call waits too. False if the login is over already."""
+        """This call waits too. False if nobody waits: the login is over, or is being stopped."""
         with self._lock:
-            if self._over:
+            if not self._waiting:
                 return False
             self._waiting.append(waiting)
             url = self._url
@@ -167,7 +172,7 @@ class _Login:
             problem = "the login did not succeed: a bug in the router, whose log says more"
             log.exception("%s: its login failed", self.entry.name)
         with self._lock:
-            self._over, waiting, self._waiting = True, self._waiting, []
+            waiting, self._waiting = self._waiting, []
         for each in waiting:
             self._done(each, problem)
         self.asking.over(self)

@@ -24,7 +24,7 @@ def test_a_server_is_started_again_and_stopped_and_the_file_of_the_config_stays(
         assert wait_until(lambda: page.server("fake")["pid"] not in children(running.process.pid))
         assert ask_to_act(running, "fake/restart", Origin=running.url)[0] == 202
         server(page, "running")
-        assert "as somebody has asked on the page" in " ".join(running.lines)
+        assert running.wait_for("as somebody has asked on the page")
     assert running.config.read_bytes() == config
 
 

@@ -110,3 +110,14 @@ def test_a_line_tells_where_how_many_were_missed_and_the_count_goes_down_with_it
         done([shown, missed, later, history.missed])""") == [
             ["call 1", "call 2", "1,216 messages before this line were too many to show.",
              "call 3", "7 messages before this line were too many to show."], 1223, 7, 0]
+
+
+def test_a_call_that_was_taken_for_lost_has_the_answer_that_comes_after_all(history):
+    assert history("""
+        history.add([message(1, 1, "from client")]);
+        history.state([]);
+        history.calls[0].heard -= 60_000;
+        history.open();
+        const before = history.calls[0].status;
+        history.add([message(70, 1, "to client")]);
+        done([before, history.calls[0].status])""") == ["no answer", "ok"]

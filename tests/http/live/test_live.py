@@ -187,6 +187,23 @@ def test_the_stream_begins_with_hello_and_state(start_router, accept):
         assert not page.messages
 
 
+def test_a_state_that_was_slow_to_make_does_not_take_the_place_of_a_newer_one():
+    world = World(a=offers(tools=["t"]), b=offers(tools=["t"]))
+    latest = LivePage(world.router, None, None, 1).told["state"]
+    latest.seconds, upstreams, seen = 0.0, world.pool.upstreams, []
+
+    def upstreams_and_then_a_reload_and_another_page_looks():
+        world.pool.upstreams, found = upstreams, upstreams()
+        with world.pool.lock:
+            world.pool.replace({"b": world.pool.entries["b"]})
+        seen.append(latest.get())
+        return found
+    world.pool.upstreams = upstreams_and_then_a_reload_and_another_page_looks
+    seen.append(latest.get())
+    assert [b'"name":"a"' in event for event in seen] == [False, False]
+    assert seen[0] == seen[1] and b'"name":"b"' in seen[0]
+
+
 def test_a_server_that_goes_while_the_state_is_told_breaks_no_page():
     world = World(a=offers(tools=["t"]), b=offers(tools=["t"]))
     page, upstreams = LivePage(world.router, None, None, 1), world.pool.upstreams

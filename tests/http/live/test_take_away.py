@@ -9,7 +9,7 @@ import pytest
 from modern_by_hand import calls, headers_of
 from selenium.webdriver.common.keys import Keys
 
-from processes import fake
+from processes import fake, wait_until
 from streamable_by_hand import Http
 
 OLD = {"n": 7, "time": 1.7e9, "place": "from client", "session": "session abc123", "server": None,
@@ -83,9 +83,12 @@ def test_a_call_is_copied_as_lines_of_a_trace(start_router, open_page, tmp_path)
     page = open_page(running)
     with_a_call(running, page, text="hi")
     lines = [json.loads(line) for line in copied(page, "trace").splitlines()]
-    written = [json.loads(line) for line in (tmp_path / "trace").read_text().splitlines()]
-    assert lines == [line for line in written if line["method"] == "tools/call"]
-    assert [list(line) for line in lines] == [list(line) for line in written[-4:]]
+    trace = tmp_path / "trace"
+    assert wait_until(lambda: trace.read_text().endswith("\n") and trace.read_text().count(
+        '"method":"tools/call"') == 4)
+    written = [json.loads(line) for line in trace.read_text().splitlines()]
+    assert lines == (mine := [line for line in written if line["method"] == "tools/call"])
+    assert [list(line) for line in lines] == [list(line) for line in mine]
 
 
 ODD = "it's \u00e9 $HOME \\n"
@@ -127,6 +130,24 @@ def test_the_copied_command_of_a_modern_client_names_no_token(start_router, open
     assert run_in_a_shell(command)["result"]["content"][0]["text"] == ODD
 
 
+def test_a_call_is_tried_again_at_the_group_that_the_page_hears_of_later(start_router, open_page):
+    page = open_page(start_router({"fake": fake()}))
+    page.wait_for("#connection", "^connected")
+    assert page.driver.execute_async_script("""
+        const [done] = arguments;
+        import("./live/take_away/call_tools.js").then(({CallTools}) => {
+          const box = document.createElement("div");
+          const request = {place: "from client", kind: "request", method: "tools/call", cut: false,
+                           session: "session 1", name: "fake__echo", text: "{}"};
+          const tools = new CallTools(box, (text, at, run) => done([text, at, run]));
+          tools.show({messages: [request], servers: ["fake"], nameAtServer: "echo", size: 1,
+                      end: 1}, null, (one) => one.text);
+          tools.state({servers: [{name: "fake"}], groups: {work: ["fake"]},
+                       sessions: [{name: "session 1", surface: "work"}]});
+          box.querySelector("button").click();
+        })""") == ["{}", "work", True]
+
+
 def test_what_is_filtered_is_saved_and_opened_again_as_it_was(start_router, open_page, tmp_path):
     running = start_router({"one": fake(), "two": fake()})
     page = open_page(running)
@@ -134,7 +155,7 @@ def test_what_is_filtered_is_saved_and_opened_again_as_it_was(start_router, open
     client = Http(running)
     for name in "one", "two":
         client.post(client.call(1, f"{name}__echo", text=name))
-    page.wait(lambda: page.texts("#calls .tool").count("echo") == 2)
+    page.wait(lambda: page.texts("#calls .call:not(.open) .tool").count("echo") == 2)
     page.find("#by-text").send_keys("two__echo")
     page.wait(lambda: page.texts("#calls .tool") == ["echo"])
     lines = saved(page)

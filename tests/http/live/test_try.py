@@ -9,7 +9,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
-from processes import ROOT, fake
+from live_by_hand import ask
+from processes import ROOT, fake, wait_until
 from streamable_by_hand import Http
 
 
@@ -414,3 +415,95 @@ def test_a_long_list_can_be_narrowed_and_a_seen_call_is_found_all_the_same(start
     page.wait(lambda: Select(page.find("#try-name")).first_selected_option.text == "one__echo")
     assert "x" * 20_000 in page.find("#try-fields textarea").get_attribute("value")
     assert len(page.texts("#try-name option")) == 22
+
+
+def opened_by_hand(page, script):
+    """What a script gives to done(); it has the Session of the page's own client."""
+    return page.driver.execute_async_script(
+        "const [done] = arguments; (async () => {"
+        'const {Session} = await import("./live/panel/session.js");' + script + "})()")
+
+
+def test_a_server_that_is_left_while_it_is_connected_to_leaves_no_session(start_router, open_page):
+    running = start_router({"one": fake(), "two": fake()})
+    page = open_try(open_page(running))
+    page.driver.execute_script("""
+        const select = document.getElementById("try-server");
+        for (const name of ["one", "two", "one", "two"]) {
+          select.value = name;
+          select.dispatchEvent(new Event("change"));
+        }""")
+    page.wait_for("#try-name option", "^echo$")
+    assert wait_until(lambda: sum("begins: live page" in line for line in running.lines) == 5)
+    assert wait_until(lambda: json.loads(ask(running, "/health")[2])["sessions"] == 1)
+    page.wait(lambda: "sees two" in "".join(page.texts("#sessions .card")))
+
+
+def test_a_session_that_is_over_begins_no_other(start_router, open_page):
+    page = open_page(start_router({"fake": fake()}))
+    page.complaints_allowed = "404"
+    page.wait_for("#connection", "^connected")
+    assert opened_by_hand(page, """
+        const session = new Session(null, {changed() {}});
+        await session.begin();
+        session.end();
+        const asked = await session.lists().then(() => "listed", (problem) => problem.message);
+        done(asked)""") == "This session is over."
+    page.wait(lambda: page.texts("#sessions .card") == [])
+
+
+def test_what_is_asked_while_a_session_begins_anew_waits_for_that(start_router, open_page):
+    page = open_page(start_router({"fake": fake()}))
+    page.complaints_allowed = "404"
+    page.wait_for("#connection", "^connected")
+    assert opened_by_hand(page, """
+        const session = new Session(null), ask = window.fetch, methods = [];
+        await session.begin();
+        await ask("mcp", {method: "DELETE", headers: session._headers});
+        let second = null;
+        window.fetch = async (path, options) => {
+          methods.push(JSON.parse(options.body).method);
+          const response = await ask(path, options);
+          if (methods.at(-1) === "initialize") {    // the user asks something just now
+            second ??= session.request("tools/call", {name: "fake__echo",
+                                                      arguments: {text: "hi"}});
+          }
+          return response;
+        };
+        const lists = await session.lists(), answer = await second;
+        window.fetch = ask;
+        session.end();
+        done([lists.tools.length, answer.content[0].text, methods.filter(
+          (one) => one === "initialize").length])""") == [11, "hi", 1]
+
+
+def test_a_late_answer_of_a_forgotten_session_spoils_none_that_begins_anew(start_router,
+                                                                           open_page):
+    page = open_page(start_router({"fake": fake()}))
+    page.complaints_allowed = "404"
+    page.wait_for("#connection", "^connected")
+    assert opened_by_hand(page, """
+        const session = new Session(null), ask = window.fetch, call = (text) => session.request(
+          "tools/call", {name: "fake__echo", arguments: {text}});
+        await session.begin();
+        let isForgotten, isAnswered, second;
+        const forgotten = new Promise((resolve) => { isForgotten = resolve; });
+        const answered = new Promise((resolve) => { isAnswered = resolve; });
+        window.fetch = async (path, options) => {
+          const response = await ask(path, options);
+          if (options.body?.includes('"first"')) {
+            await ask("mcp", {method: "DELETE", headers: options.headers});
+            second = call("second");
+            await forgotten;
+          }
+          return response.status !== 404 ? response : {status: 404, text: async () => {
+            isForgotten();
+            await answered;
+            return response.text();
+          }};
+        };
+        const first = await call("first");
+        isAnswered();
+        const answers = [first, await second];
+        session.end();
+        done(answers.map((one) => one.content[0].text))""") == ["first", "second"]

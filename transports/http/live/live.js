@@ -63,6 +63,7 @@ const HEARD = {
     $("client-config").textContent = visible(JSON.stringify({mcpServers: {router}}));
     $("client-token").hidden = !hasToken();
     for (const id of ["open-try", "first-try", "open-servers"]) $(id).disabled = false;
+    tellConnection(true, "");
   },
   state(state) {
     serverCards.state(state);
@@ -100,7 +101,6 @@ async function follow() {
         continue;
       }
       if (!response.ok) throw new Error(await response.text());
-      tellConnection(true, "");
       problem = "";
       for await (const {event, data} of events(response)) HEARD[event]?.(parse(data));
       tellConnection(false, "the router has ended the stream");

@@ -48,6 +48,25 @@ AFTER_LOGIN = ('<!doctype html>\n<html lang="en">\n'
                "<title>MCP Local Router</title>\n<p>%s This page can be closed.</p>\n")
 
 
+class Latest:
+    """An event that is the same for all pages: one of them makes it, by `make()`, when `seconds`
+    have passed since it was made last."""
+
+    def __init__(self, seconds, make):
+        self.seconds, self._make = seconds, make
+        self._looked = 0.0      # when that was
+        self._made = 0.0, b""   # when it was begun, and the event; replaced by one assignment
+
+    def get(self):
+        begun = time.monotonic()
+        if begun - self._looked >= self.seconds:
+            self._looked = begun    # first: no other page makes it meanwhile, if this is fast
+            made = self._make()
+            # If it was not, another page may have one of which the making began later.
+            self._made, self._looked = max(self._made, (begun, made)), time.monotonic()
+        return self._made[1]
+
+
 class LivePage:
     """Its views, each run by a worker; that of a stream feeds it to its end."""
 
@@ -56,8 +75,10 @@ class LivePage:
     def __init__(self, router, log, workers, heartbeat):
         self._router, self._workers, self._heartbeat = router, workers, heartbeat
         self._run = secrets.token_hex(8)    # there is another one after a restart
-        # When each was made, and the event; replaced by one assignment.
-        self._state = self._minute = (0.0, b"")
+        self.told = {"state": Latest(STATE_SECONDS, lambda: event(
+                         encode(self.state()), b"state")),
+                     "minute": Latest(MINUTE_SECONDS, lambda: event(
+                         encode(minute(tap.seconds())), b"minute"))}
         self._closed = False
         self._log = log     # a ServerLog
         # Path → reply. No other file can be asked for, whatever the path is.
@@ -117,8 +138,8 @@ class LivePage:
         yield event(encode(hello), b"hello")
         told, said, last = {}, 0, time.monotonic()
         while not self._closed:
-            for what, made in (("state", self._current_state()), ("minute", self._last_minute())):
-                if made and made != told.get(what):
+            for what, latest in self.told.items():
+                if (made := latest.get()) and made != told.get(what):
                     told[what], last = made, time.monotonic()
                     yield made
             lines, said = self._log.after(said)
@@ -133,24 +154,6 @@ class LivePage:
             for data in _messages(*found, reader.after):
                 yield data
                 last = time.monotonic()
-
-    def _current_state(self):
-        """The event that tells the state. All pages have the same, and one of them makes it."""
-        made, state = self._state
-        if time.monotonic() - made >= STATE_SECONDS:
-            self._state = time.monotonic(), state   # first: no other page makes it meanwhile
-            state = event(encode(self.state()), b"state")
-            self._state = time.monotonic(), state
-        return state
-
-    def _last_minute(self):
-        """The event that tells of the last minute, likewise."""
-        made, told = self._minute
-        if time.monotonic() - made >= MINUTE_SECONDS:
-            self._minute = time.monotonic(), told
-            told = event(encode(minute(tap.seconds())), b"minute")
-            self._minute = time.monotonic(), told
-        return told
 
     def state(self):
         """It stays the same while nothing happens."""

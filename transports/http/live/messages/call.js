@@ -171,7 +171,7 @@ const HEARD = {
       this._atClient.add("answers");
       return;
     }
-    this.isCancelled = false;
+    [this.lost, this.isCancelled] = [null, false];
     this.size = message.size;
     if (message.failed) this.error = codeOf(message);
     this._over(message);

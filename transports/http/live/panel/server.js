@@ -66,7 +66,7 @@ export class ServerPanel {
 
   /** The stream begins anew: the lines come again, unless it is another run. */
   connected(run) {
-    if (this._run !== run) this._last = 0;
+    if (this._run !== run) [this._last, this._key] = [0, null];     // its servers may list others
     this._run = run;
   }
 

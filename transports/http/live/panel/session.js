@@ -26,33 +26,50 @@ export class Session {
   /** The one who uses it may be told:
    *   capabilities     what the client says that it can be asked
    *   asked(question)  a server asks something: a promise of {result} or {error}
-   *   changed()        what the server lists has changed
-   *   lost()           the session is over, and not because of end() */
-  constructor(name, {capabilities = {}, asked, changed, lost} = {}) {
+   *   changed()        what the server lists has changed, or another session has begun for this */
+  constructor(name, {capabilities = {}, asked, changed} = {}) {
     this._path = pathOf(name);
     this._capabilities = capabilities;
-    [this._asked, this._changed, this._lost] = [asked, changed, lost];
+    [this._asked, this._changed] = [asked, changed];
     this._ids = 0;
+    this._beginning = null;     // a promise while it begins
+    this._isOver = false;       // whether end() was called
     this._stream = null;        // an AbortController while its own stream is open
     this._headers = {"Content-Type": "application/json",
                      "Accept": "application/json, text/event-stream"};
   }
 
-  async begin() {
-    const said = await this.request("initialize", {
+  /** Begin it, or begin anew: once for all who need it now. */
+  begin() {
+    this._beginning ??= this._begin().finally(() => {
+      this._beginning = null;
+    });
+    return this._beginning;
+  }
+
+  async _begin() {
+    if (this._isOver) throw new Error("This session is over.");
+    const said = await this._request("initialize", {
       protocolVersion: REVISION, capabilities: this._capabilities,
       clientInfo: {name: OURS, version: "1"}});
     this._offered = said.capabilities ?? {};
-    await this.say("notifications/initialized");
-    if (this._changed) this._listen();
-    return said;
+    if (!this._isOver) await this._post({method: "notifications/initialized"});
+    if (this._isOver) this.end();   // before this it had nothing to end
+    else if (this._changed) this._listen();
+  }
+
+  /** Nothing is asked before it has begun. */
+  async _open() {
+    if (this._beginning || !this._headers["Mcp-Session-Id"]) await this.begin();
   }
 
   /** {tools, prompts, resources, templates}: all that is offered. */
   async lists() {
-    const kinds = Object.keys(LISTS).filter(
-      (kind) => this._offered[kind === "templates" ? "resources" : kind]);
+    await this._open();
+    const offered = this._offered, kinds = Object.keys(LISTS).filter(
+      (kind) => offered[kind === "templates" ? "resources" : kind]);
     const lists = await Promise.allSettled(kinds.map((kind) => this._list(kind)));
+    if (offered !== this._offered) return this.lists();     // it has begun anew
     const failed = lists.find(({reason}) => reason);    // what one list lacks, another may have
     if (failed && lists.every(({reason}) => reason)) throw failed.reason;
     return {tools: [], prompts: [], resources: [], templates: [],
@@ -72,30 +89,26 @@ export class Session {
 
   /** The result of a request. Throws an Error with the words of the one that came instead.
    * `progress(params)` hears of its progress, and begun(cancel) gets what takes it back. */
-  async request(method, params, more = {}) {
+  async request(method, params, more) {
+    await this._open();
     try {
       return await this._request(method, params, more);
     } catch (problem) {
-      if (!(problem instanceof SessionEnded) || method === "initialize") throw problem;
-      // Once, for all requests that found it so; some hear of it when it has begun already.
-      if (!this._anew && !this._headers["Mcp-Session-Id"]) {
-        this._anew = this.begin().finally(() => {
-          this._anew = null;
-        });
-      }
-      await this._anew;
+      if (!(problem instanceof SessionEnded)) throw problem;
+      await this._open();     // some hear of it when it has begun anew already
       return this._request(method, params, more);
     }
   }
 
-  async _request(method, params, {progress: onProgress = () => {}, begun = () => {}}) {
+  async _request(method, params, {progress: onProgress = () => {}, begun = () => {}} = {}) {
     const id = this._ids += 1;
     let isCancelled = false;
     const taken = new Promise((_resolve, reject) => {
       begun(() => {
         isCancelled = true;
         reject(new Cancelled());
-        this.say("notifications/cancelled", {requestId: id, reason: "cancelled"}).catch(() => {});
+        this._post({method: "notifications/cancelled", params: {
+          requestId: id, reason: "cancelled"}}).catch(() => {});
       });
     });
     const answered = this._answer(id, {id, method, params}, onProgress).catch((problem) => {
@@ -113,23 +126,29 @@ export class Session {
         continue;
       }
       if (heard.error) throw Object.assign(new Error(heard.error.message), {error: heard.error});
-      this._headers["Mcp-Session-Id"] ??= response.headers.get("Mcp-Session-Id");
-      this._headers["Mcp-Protocol-Version"] ??= heard.result.protocolVersion;
+      if (message.method === "initialize") {
+        this._headers["Mcp-Session-Id"] = response.headers.get("Mcp-Session-Id");
+        this._headers["Mcp-Protocol-Version"] = heard.result.protocolVersion;
+      }
       return heard.result;
     }
     throw new Error("The connection broke before the answer came.");
   }
 
   async say(method, params) {
+    await this._open();
     await this._post({method, params});
   }
 
   /** keepalive: it is sent even where the page is being closed. */
   end() {
+    this._isOver = true;
     this._stream?.abort();
     this._stream = null;
-    if (!this._headers["Mcp-Session-Id"]) return;
+    const id = this._headers["Mcp-Session-Id"];
+    if (!id) return;
     ask(this._path, {method: "DELETE", headers: this._headers, keepalive: true}).catch(() => {});
+    this._forget(id);
   }
 
   // -- what comes from the server of its own accord
@@ -140,14 +159,17 @@ export class Session {
     const stream = this._stream = new AbortController();
     while (!stream.signal.aborted) {
       try {
+        await this._open();
         const id = this._headers["Mcp-Session-Id"], response = await ask(this._path, {
           headers: {...this._headers, Accept: "text/event-stream"}, signal: stream.signal});
-        if ([401, 404, 405].includes(response.status)) {
-          // A request may have found the same, and has begun anew.
-          if (response.status === 404 && id === this._headers["Mcp-Session-Id"]) this._lost?.();
-          return;
+        if ([401, 405].includes(response.status)) return;
+        if (response.status === 404) {
+          this._forget(id);
+          await this._open();     // unless a request has found the same; then another loop listens
+          this._changed();
+        } else if (response.ok) {
+          for await (const heard of messagesOf(response)) this._hear(heard);
         }
-        if (response.ok) for await (const heard of messagesOf(response)) this._hear(heard);
       } catch {
         // The router is away, or the stream was closed by us.
       }
@@ -173,14 +195,18 @@ export class Session {
     const id = this._headers["Mcp-Session-Id"], response = await ask(this._path, {
       method: "POST", headers: this._headers, body: JSON.stringify({jsonrpc: "2.0", ...message})});
     if (response.status === 404 && id) {
-      if (this._headers["Mcp-Session-Id"] === id) {   // else it has begun anew meanwhile
-        delete this._headers["Mcp-Session-Id"];
-        delete this._headers["Mcp-Protocol-Version"];
-      }
+      this._forget(id);
       throw new SessionEnded(await wordsOf(response));
     }
     if (!response.ok) throw new Error(await wordsOf(response));
     return response;
+  }
+
+  /** The router does not know this session any more. */
+  _forget(id) {
+    if (this._headers["Mcp-Session-Id"] !== id) return;     // it has begun anew meanwhile
+    delete this._headers["Mcp-Session-Id"];
+    delete this._headers["Mcp-Protocol-Version"];
   }
 }
 

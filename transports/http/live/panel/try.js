@@ -115,6 +115,7 @@ export class Try {
   /** The router is there again: it may be another one, with other servers. The session finds out. */
   connected() {
     if (this._session) this._listSoon(this._session);
+    else if (!$("panel").hidden) this._begin();
   }
 
   _begin() {
@@ -127,8 +128,7 @@ export class Try {
     const session = new Session(name === ALL ? null : name, {
       capabilities: canBeAsked ? CAPABILITIES : {},
       asked: canBeAsked ? (question) => this._questions.ask(question) : null,
-      changed: () => this._session === session && this._listSoon(session),
-      lost: () => this._session === session && this._begin()});
+      changed: () => this._session === session && this._listSoon(session)});
     this._session = session;
     this._busy = true;
     this._questions.clear();

@@ -45,12 +45,14 @@ export class CallTools {
       this._box.replaceChildren();
       return;
     }
-    const at = request ? this._placeOf(request, call) : null;
+    // When it is pressed: the surface of a session is told a moment after its first call.
+    const at = () => request ? this._placeOf(request, call) : null;
     const whole = (one) => this._wholeOf(one, textOf);
     const tries = canBeTried(request) ? [["Try again", true], ["Edit", false]].map(
-      ([name, run]) => button(name, async () => this._again(await whole(request), at, run))) : [];
-    this._box.replaceChildren(...tries, copies(call ? call.messages : [message], message, whole,
-                                               `${this._url}/${pathOf(at)}`, hasToken()));
+      ([name, run]) => button(name, async () => this._again(await whole(request), at(), run))) : [];
+    this._box.replaceChildren(...tries, copies(
+      call ? call.messages : [message], message, whole, () => `${this._url}/${pathOf(at())}`,
+      hasToken()));
   }
 
   /** All of a message that was cut, or what there is of it. */

@@ -8,14 +8,14 @@ import {button, make, outside} from "../text.js";
 const DONE = 1500;  // milliseconds for which a button says that it has copied
 
 /** The buttons for what is open: a call's messages, of which one may be chosen. textOf(message) is
- * a promise of its text; `url` is where it was asked; `needsToken`, whether the router wants one. */
+ * a promise of its text; url() is where it was asked; `needsToken`, whether the router wants one. */
 export function copies(messages, chosen, textOf, url, needsToken) {
   const request = messages.find((one) => one.place === "from client" && one.kind === "request");
   const answer = messages.findLast((one) => one.place === "to client" && one.kind === "response");
   const kinds = [["request", request, textOf], ["answer", answer, textOf],
                  ["message", [request, answer].includes(chosen) ? null : chosen, textOf],
                  ["curl", hasCurl(request) ? request : null,
-                  async (one) => curl(await textOf(one), url, needsToken)]];
+                  async (one) => curl(await textOf(one), url(), needsToken)]];
   return make("span", "copies", "copy ", ...kinds.filter(([, message]) => message).map(
     ([name, message, words]) => copier(name, () => words(message))),
     copier("trace", () => messages.map((one) => `${traceLine(one)}\n`).join("")));
