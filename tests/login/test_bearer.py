@@ -127,7 +127,7 @@ def test_a_refresh_that_is_refused_ends_the_login(far, bearer, logged_in, caplog
         "never"])
 def test_a_refresh_that_fails_for_another_reason_is_tried_again(
         far, bearer, logged_in, monkeypatch, answer, words):
-    monkeypatch.setattr("upstreams.login.web.SECONDS", 0.2)
+    monkeypatch.setattr("upstreams.login.web.SECONDS", 2.0)
     record = logged_in(**soon())
     far.instead["/token"] = answer
     used = bearer()
