@@ -272,6 +272,19 @@ def test_whatever_can_only_be_the_answer_of_the_one_that_waits_ends_it(said):
     assert client.get() == {"id": 1, "result": {"content": []}}
 
 
+@pytest.mark.parametrize("said", [
+    {"level": 30, "msg": "3 rows", "result": {"rows": 3}}, {"ev": "done", "id": 7, "result": {}},
+    {"level": 50, "msg": "retry", "error": {"code": 5, "message": "of another"}}])
+def test_a_log_line_with_a_result_of_its_own_ends_no_request(said):
+    world = World(a=offers(tools=["t"]))
+    client = world.client()
+    calls(client)
+    our_id = world["a"].take()["id"]
+    with pytest.raises(InvalidMessage):
+        world["a"]._on_message({**said, **({"id": our_id} if "id" in said else {})})
+    assert client.gets() == []
+
+
 def test_what_names_the_id_of_a_request_and_has_no_answer_ends_it_with_an_error():
     world = World(a=offers(tools=["t"]))
     client = world.client()

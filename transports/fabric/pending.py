@@ -208,8 +208,10 @@ class PendingRequests:
 
     def as_answer(self, found):
         """What can only be the answer of a request that waits here, as a response; else None.
-        Without an id it belongs to the one that waits, if only one does (JSON-RPC 2.0)."""
-        if not isinstance(found, dict) or not {"jsonrpc", "result", "error"} & found.keys():
+        Without an id it belongs to the one that waits, if only one does (JSON-RPC 2.0). Log lines
+        may have a result, too, but not alone."""
+        if not isinstance(found, dict) or "jsonrpc" not in found and not (
+                {"result", "error"} & found.keys() and found.keys() <= {"id", "result", "error"}):
             return None
         id, rows = found.get("id"), self.rows()
         our_id = ours(id)
