@@ -169,6 +169,15 @@ class StreamableSession(Session):
             stream.close()
         self.streams.clear()
 
+    def _stream_of(self, question):
+        """A client need not open a stream of its own. Then a question that may belong to several
+        of its calls goes out on the stream of the latest one at that server."""
+        stream = super()._stream_of(question)
+        if stream is not self.outbox or stream.reader:
+            return stream
+        calls = [call for call in self.calls.all() if call.last_at is question.asker]
+        return [stream, *(call.reply_to for call in calls if call.reply_to.reader)][-1]
+
     def seconds_silent(self):
         """0 while its client reads on some connection, or waits for an answer there."""
         if any(stream.reader for stream in [self.outbox, *list(self.streams.values())]):
