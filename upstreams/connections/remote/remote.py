@@ -220,9 +220,11 @@ class Remote:
                 if "result" in message and not self.opened:
                     self.opened = True
                     _was_let_in(self.entry).set()
-                answered.over = True
                 with self._lock:
                     self.posts.pop(message["id"], None)
+                answered.over = True
+                if answered is not post and not self.stream.is_old:
+                    answered.give_up()  # its own stream may be open for ever
         self._pass_on(message)
 
     def _skip(self, problem, data, id, post):
