@@ -109,6 +109,20 @@ def test_an_answer_that_is_a_little_wrong_is_understood(serve, connect, way, tex
     assert ask(remote, "tools/call", 5) == {"jsonrpc": "2.0", "id": 5, **meant}
 
 
+@pytest.mark.parametrize("text", [
+    '{"jsonrpc": "2.0", "id": null, "method": "notifications/message", "params": {}}',
+    '{"jsonrpc": "2.0", "id": 5, "method": 7}'])
+def test_what_is_no_message_but_has_a_method_does_not_fail_the_call_on_whose_stream_it_comes(
+        serve, connect, text):
+    def streams(handler):
+        handler.begins_events()
+        handler.wfile.write(f"data: {text}\n\n".encode())
+        handler.event(handler.result({"a": 1}))
+    remote = connect(serve({"tools/call": streams}).url)
+    initialize(remote)
+    assert ask(remote, "tools/call", 5)["result"] == {"a": 1}
+
+
 def test_a_request_that_was_answered_on_another_stream_gives_its_own_up(serve, connect):
     """Else each of them would keep a thread, until there are none for further requests."""
     def streams(handler):

@@ -204,8 +204,9 @@ class Remote:
             except (InvalidMessage, ValueError) as problem:
                 # Of a batch this one alone, else all of it is read again for each of its members.
                 spoilt = data if len(found) == 1 else encode(message)
-                id = None if dig(message, "method") else dig(message, "id")
-                self._skip(problem, spoilt, id, post)
+                is_answer = dig(message, "method") is None or "error" in message
+                self._skip(problem, spoilt, *(
+                    (dig(message, "id"), post) if is_answer else (None, None)))
             if says_forgotten(message):
                 self._doubt.find_out()
 
