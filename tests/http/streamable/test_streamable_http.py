@@ -132,6 +132,13 @@ def test_every_refusal_has_its_status_and_a_sentence(start_router):
         assert single.post(ping, **good)[0] == 200, good
 
 
+def test_a_path_may_begin_with_several_slashes(start_router):
+    """As where a client puts "/mcp" behind a URL that ends with a slash."""
+    client = Http(start_router({"fake": fake()}), "//mcp")
+    assert client.post({"id": 1, "method": "ping"})[0] == 200
+    assert client.open("DELETE").status == 200
+
+
 def test_a_session_that_is_deleted_ends_what_is_under_way(start_router):
     running = start_router({"fake": fake()})
     before = children(running.process.pid)
