@@ -364,6 +364,22 @@ def test_tasks_that_are_no_object_break_nobodys_list_of_tasks(tasks):
     assert client.get()["result"] == {"tasks": []}
 
 
+def test_a_list_of_which_the_server_names_no_end_is_told_to_the_log(caplog):
+    world = World(a=offers(capabilities={"tools": {}}, lists={}))
+
+    def pages():
+        for number in (1, 2):
+            world["a"].says(id=world["a"].take()["id"], result={
+                "tools": [{"name": f"t{number}"}], "nextCursor": "the same"})
+    pages()
+    assert caplog.messages == ["a: tools/list is cut off after 2 pages, although the server names "
+                               "one more"]
+    client = world.client()
+    client.asks("tools/list")
+    pages()
+    assert len(client.get()["result"]["tools"]) == 2 and len(caplog.messages) == 1
+
+
 def test_an_empty_cursor_ends_the_list_of_a_legacy_server():
     world = World(a=offers(capabilities={"tools": {}}, lists={}))
     page = {"tools": [{"name": "t"}], "nextCursor": ""}
