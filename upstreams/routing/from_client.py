@@ -7,9 +7,9 @@ import threading
 
 from transports.fabric.capabilities import without_tasks
 from transports.fabric.messages import (INVALID_REQUEST, LATEST, METHOD_NOT_FOUND, NOTIFICATION,
-                                        REQUEST, REVISIONS, SERVER_UNAVAILABLE, InvalidMessage,
-                                        Refused, check_said, is_id, kind_of, params_of, result,
-                                        task_id_in)
+                                        REQUEST, RESPONSE, REVISIONS, SERVER_UNAVAILABLE,
+                                        InvalidMessage, Refused, check_said, is_id, kind_of,
+                                        params_of, result, task_id_in)
 from transports.fabric.peers import passing
 from transports.fabric.pending import BUG
 from transports.fabric.session import Gate
@@ -44,7 +44,7 @@ class FromClient:
         if isinstance(message, list):
             self._batch(session, message, reply_to)
             return
-        kind = kind_of(message)
+        message, kind = _understood(session, message)
         if passing.watched:
             passing.observer.from_client(session, message)
         if kind is REQUEST:
@@ -64,6 +64,7 @@ class FromClient:
             try:
                 if isinstance(message, list):
                     raise InvalidMessage(INVALID_REQUEST, "a batch in a batch")
+                kind_of(message)    # whoever counts the answers to come cannot know more
                 self.handle(session, message, reply_to)
             except InvalidMessage as problem:
                 reply_to.send(problem.answer(None))
@@ -175,3 +176,14 @@ class FromClient:
         for upstream in self._pool.owned(session):
             if upstream.asked_for_roots:
                 upstream.send(message)
+
+
+def _understood(session, message):
+    """(the message, its kind). What is none may still be the answer to a question, as one that has
+    lost its result. Raises InvalidMessage."""
+    try:
+        return message, kind_of(message)
+    except InvalidMessage:
+        if answer := session.pending.as_answer(message):
+            return answer, RESPONSE
+        raise

@@ -80,6 +80,20 @@ def test_a_question_goes_out_on_the_stream_of_its_call(start_router):
     assert client.post({"id": question["id"], "result": {"roots": []}})[0] == 202
 
 
+def test_an_answer_without_a_result_ends_the_question(start_router):
+    for version in "2025-03-26", "2025-11-25":
+        hello = {**HELLO, "params": {**HELLO["params"], "capabilities": {"roots": {}},
+                                     "protocolVersion": version}}
+        client = Http(start_router({"fake": fake()}), hello=hello)
+        response = client.open("POST", client.call(1, "fake__ask", method="roots/list"))
+        question = events(response)[1 if version == "2025-11-25" else 0][1]
+        close(response)
+        if version == "2025-03-26":     # in a batch it is refused, as what is no message
+            assert "neither" in client.post([{"id": question["id"]}])[2]
+        assert client.post({"id": question["id"]})[0] == 202
+        assert client.post({"id": question["id"]})[0] == 400
+
+
 def test_every_refusal_has_its_status_and_a_sentence(start_router):
     running = start_router({"fake": fake(), "dies": fake("dies")})
     client, nobody = Http(running), Http(running, hello=None)

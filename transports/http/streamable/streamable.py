@@ -233,13 +233,11 @@ def _stream_to_read(session, last_event_id):
 
 
 def _count_answers(message):
-    """How many answers a message will get: 1 for a request, 0 for another message. In a batch, a
-    member that is no message gets one too. A single one raises InvalidMessage."""
+    """How many answers a message will get: 1 for a request, 0 for another message, or for what is
+    none. In a batch, a member that is no message gets one too."""
     def is_answered(one):
         try:
             return kind_of(one) is REQUEST
         except InvalidMessage:
-            return True
-    if isinstance(message, list):
-        return sum(map(is_answered, message))
-    return 1 if kind_of(message) is REQUEST else 0
+            return one is not message
+    return sum(map(is_answered, message if isinstance(message, list) else [message]))
