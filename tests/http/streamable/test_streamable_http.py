@@ -150,7 +150,9 @@ def test_a_path_may_begin_with_several_slashes(start_router):
     """As where a client puts "/mcp" behind a URL that ends with a slash."""
     client = Http(start_router({"fake": fake()}), "//mcp")
     assert client.post({"id": 1, "method": "ping"})[0] == 200
-    assert client.open("DELETE").status == 200
+    response = client.open("DELETE")
+    assert response.status == 200
+    close(response)
 
 
 def test_a_session_that_is_deleted_ends_what_is_under_way(start_router):
