@@ -7,9 +7,9 @@ import threading
 
 from transports.fabric.capabilities import without_tasks
 from transports.fabric.messages import (INVALID_REQUEST, LATEST, METHOD_NOT_FOUND, NOTIFICATION,
-                                        REQUEST, RESPONSE, REVISIONS, SERVER_UNAVAILABLE,
-                                        InvalidMessage, Refused, check_said, is_id, kind_of,
-                                        params_of, result, task_id_in)
+                                        REQUEST, REVISIONS, SERVER_UNAVAILABLE, InvalidMessage,
+                                        Refused, check_said, is_id, kind_of, params_of, result,
+                                        task_id_in)
 from transports.fabric.peers import passing
 from transports.fabric.pending import BUG
 from transports.fabric.session import Gate
@@ -44,7 +44,7 @@ class FromClient:
         if isinstance(message, list):
             self._batch(session, message, reply_to)
             return
-        message, kind = _understood(session, message)
+        message, kind = session.pending.understood(message)
         if passing.watched:
             passing.observer.from_client(session, message)
         if kind is REQUEST:
@@ -176,14 +176,3 @@ class FromClient:
         for upstream in self._pool.owned(session):
             if upstream.asked_for_roots:
                 upstream.send(message)
-
-
-def _understood(session, message):
-    """(the message, its kind). What is none may still be the answer to a question, as one that has
-    lost its result. Raises InvalidMessage."""
-    try:
-        return message, kind_of(message)
-    except InvalidMessage:
-        if answer := session.pending.as_answer(message):
-            return answer, RESPONSE
-        raise
