@@ -944,6 +944,21 @@ def test_a_change_is_told_once_to_every_session_without_the_mark_of_our_subscrip
     assert [client.gets() for client in clients] == [[{"method": CHANGED}]] * 2
 
 
+def test_the_number_of_our_subscription_may_come_back_as_text():
+    """As that of any other request."""
+    world = listening_world()
+    id, _ = listens(world["a"])
+    acknowledges(world["a"], str(id), toolsListChanged=True)
+    client = world.client("a")
+    client.asks("tools/list")
+    client.gets()
+    tells(world["a"], str(id), CHANGED)
+    assert client.get() == {"method": CHANGED}
+    world["a"].says(method="notifications/cancelled", params={"requestId": str(id)})
+    tells(world["a"], str(id), CHANGED)
+    assert client.gets() == []
+
+
 def test_an_acknowledgement_that_comes_too_late_is_followed_by_a_list_change():
     world = listening_world()
     id, _ = listens(world["a"])

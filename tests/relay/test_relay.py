@@ -154,6 +154,18 @@ def test_a_cancelled_request_is_waited_for_no_longer(open_line):
     assert open_line.gets() == []
 
 
+def test_an_answer_that_has_lost_its_result_ends_its_question(line):
+    """JavaScript leaves out a result that is undefined."""
+    line.opens()
+    line.far.says(id=5, method="roots/list")
+    line.gets()
+    line.sends({"id": 5}, {"id": 5})
+    (answer,) = line.far.sent
+    assert answer["id"] == 5 and "without a result" in answer["error"]["message"]
+    with pytest.raises(InvalidMessage):
+        line.sends({"id": None})
+
+
 def test_what_a_client_says_before_initialize_is_answered_waits_for_that(line):
     listing = {"id": 1, "method": "tools/list"}
     line.sends(HELLO, READY, listing)

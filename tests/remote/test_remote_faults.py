@@ -14,8 +14,8 @@ import tracemalloc
 import types
 
 import pytest
-from scripted import (EVENTS, JSON, ask, default, hangs, initialize, modern, old_server, problem,
-                      says, sees)
+from scripted import (EVENTS, JSON, ask, closes_after, default, hangs, initialize, modern,
+                      old_server, problem, says, sees)
 
 from transports.fabric.messages import LATEST, notification, request
 from transports.fabric.text import hidden
@@ -107,6 +107,34 @@ def test_an_answer_that_is_a_little_wrong_is_understood(serve, connect, way, tex
     remote = connect(serve(script[way]).url, type="sse" if way == "sse" else "http")
     initialize(remote)
     assert ask(remote, "tools/call", 5) == {"jsonrpc": "2.0", "id": 5, **meant}
+
+
+@pytest.mark.parametrize("text", [
+    '{"jsonrpc": "2.0", "id": null, "method": "notifications/message", "params": {}}',
+    '{"jsonrpc": "2.0", "id": 5, "method": 7}'])
+def test_what_is_no_message_but_has_a_method_does_not_fail_the_call_on_whose_stream_it_comes(
+        serve, connect, text):
+    def streams(handler):
+        handler.begins_events()
+        handler.wfile.write(f"data: {text}\n\n".encode())
+        handler.event(handler.result({"a": 1}))
+    remote = connect(serve({"tools/call": streams}).url)
+    initialize(remote)
+    assert ask(remote, "tools/call", 5)["result"] == {"a": 1}
+
+
+def test_a_request_that_was_answered_on_another_stream_gives_its_own_up(serve, connect):
+    """Else each of them would keep a thread, until there are none for further requests."""
+    def streams(handler):
+        handler.begins_events()
+        sees(handler.server, "waits")
+        handler.event({"jsonrpc": "2.0", "id": 5, "result": {"a": 1}})
+        handler.server.release.wait(60)
+    server = serve({"GET": streams, "tools/call": closes_after})
+    remote = connect(server.url)
+    initialize(remote)
+    assert ask(remote, "tools/call", 5)["result"] == {"a": 1}
+    sees(server, "closed")
 
 
 def test_an_answer_on_the_standalone_stream_that_cannot_be_used_fails_its_call(serve, connect):

@@ -285,6 +285,25 @@ def test_a_client_that_forgets_to_say_initialized_is_asked_once_it_asks():
     assert client.gets()[0]["method"] == "roots/list"
 
 
+@pytest.mark.parametrize("said, answer", [
+    ({"jsonrpc": "2.0", "id": 1}, "an answer without a result or an error, but with null"),
+    ({"jsonrpc": "2.0", "id": None, "error": {"code": 1, "message": "what?"}}, "what?"),
+    ({"id": 1, "result": {"roots": []}}, None)])
+def test_what_can_only_be_the_answer_of_a_client_ends_the_question(said, answer):
+    """JavaScript leaves out a result that is undefined. The server would wait for ever."""
+    world = World(share=False, a=offers(tools=["t"]))
+    client = world.client(capabilities={"roots": {}})
+    own = world.own("a", client)
+    own.takes()
+    own.says(id="q", method="roots/list")
+    assert client.get()["id"] == 1
+    world.router.handle(client.session, said, client.outbox)
+    heard = own.take()
+    assert heard["id"] == "q" and heard.get("error", {}).get("message") == answer
+    with pytest.raises(InvalidMessage):     # nothing waits any more
+        world.router.handle(client.session, said, client.outbox)
+
+
 # -- questions on the right stream
 
 

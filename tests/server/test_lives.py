@@ -286,6 +286,19 @@ def test_whatever_can_only_be_the_answer_of_the_one_that_waits_ends_it(said):
     assert client.get() == {"id": 1, "result": {"content": []}}
 
 
+@pytest.mark.parametrize("said", [
+    {"level": 30, "msg": "3 rows", "result": {"rows": 3}}, {"ev": "done", "id": 7, "result": {}},
+    {"level": 50, "msg": "retry", "error": {"code": 5, "message": "of another"}}])
+def test_a_log_line_with_a_result_of_its_own_ends_no_request(said):
+    world = World(a=offers(tools=["t"]))
+    client = world.client()
+    calls(client)
+    our_id = world["a"].take()["id"]
+    with pytest.raises(InvalidMessage):
+        world["a"]._on_message({**said, **({"id": our_id} if "id" in said else {})})
+    assert client.gets() == []
+
+
 def test_what_names_the_id_of_a_request_and_has_no_answer_ends_it_with_an_error():
     world = World(a=offers(tools=["t"]))
     client = world.client()
@@ -363,6 +376,22 @@ def test_tasks_that_are_no_object_break_nobodys_list_of_tasks(tasks):
     client.asks("tasks/list")
     world["b"].says(id=world["b"].take()["id"], result={"tasks": []})
     assert client.get()["result"] == {"tasks": []}
+
+
+def test_a_list_of_which_the_server_names_no_end_is_told_to_the_log(caplog):
+    world = World(a=offers(capabilities={"tools": {}}, lists={}))
+
+    def pages():
+        for number in (1, 2):
+            world["a"].says(id=world["a"].take()["id"], result={
+                "tools": [{"name": f"t{number}"}], "nextCursor": "the same"})
+    pages()
+    assert caplog.messages == ["a: tools/list is cut off after 2 pages, although the server names "
+                               "one more"]
+    client = world.client()
+    client.asks("tools/list")
+    pages()
+    assert len(client.get()["result"]["tools"]) == 2 and len(caplog.messages) == 1
 
 
 def test_an_empty_cursor_ends_the_list_of_a_legacy_server():

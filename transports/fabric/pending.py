@@ -13,8 +13,9 @@ import threading
 import time
 import weakref
 
-from .messages import (INTERNAL_ERROR, INVALID_REQUEST, SERVER_UNAVAILABLE, Refused, check_kept,
-                       dig, encode, error, is_id, notification, with_params, without_keys)
+from .messages import (INTERNAL_ERROR, INVALID_REQUEST, RESPONSE, SERVER_UNAVAILABLE,
+                       InvalidMessage, Refused, check_kept, dig, encode, error, is_id, kind_of,
+                       notification, with_params, without_keys)
 from .text import log
 
 BUG = INTERNAL_ERROR, "a bug in the router; its log says more"
@@ -206,10 +207,21 @@ class PendingRequests:
             row.answer(whole(response))
         return row
 
+    def understood(self, message):
+        """(the message, its kind). What is none may be an answer. Raises InvalidMessage."""
+        try:
+            return message, kind_of(message)
+        except InvalidMessage:
+            if answer := self.as_answer(message):
+                return answer, RESPONSE
+            raise
+
     def as_answer(self, found):
         """What can only be the answer of a request that waits here, as a response; else None.
-        Without an id it belongs to the one that waits, if only one does (JSON-RPC 2.0)."""
-        if not isinstance(found, dict) or not {"jsonrpc", "result", "error"} & found.keys():
+        Without an id it belongs to the one that waits, if only one does (JSON-RPC 2.0). Log lines
+        may have a result, too, but not alone."""
+        if not isinstance(found, dict) or "jsonrpc" not in found and not (
+                {"result", "error"} & found.keys() and found.keys() <= {"id", "result", "error"}):
             return None
         id, rows = found.get("id"), self.rows()
         our_id = ours(id)

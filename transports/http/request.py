@@ -57,7 +57,7 @@ class Request(HTTPRequestParser):
     def environ(self, connection):
         """For a WSGI application."""
         return {"REQUEST_METHOD": self.command, "SCRIPT_NAME": "", "QUERY_STRING": self.query,
-                "PATH_INFO": "/" + self.path.lstrip("/"), "SERVER_PROTOCOL": "HTTP/1.1",
+                "PATH_INFO": self.path, "SERVER_PROTOCOL": "HTTP/1.1",
                 "SERVER_NAME": "localhost", "SERVER_PORT": "0",     # for one without Host
                 "wsgi.version": (1, 0), "wsgi.url_scheme": "http", "wsgi.multithread": True,
                 "wsgi.multiprocess": False, "wsgi.run_once": False, "wsgi.errors": sys.stderr,
@@ -103,6 +103,7 @@ class Request(HTTPRequestParser):
         except ValueError:  # of Python, which waitress does not expect
             raise ParsingError("The target or a number in the header cannot be read") from None
         self._check_encoding(header)
+        self.path = "/" + self.path.lstrip("/")
         if self.proxy_netloc:   # `GET http://host/path`, which counts (RFC 9112, 3.2.2)
             self.headers["HOST"] = self.proxy_netloc
         if "close" in map(str.strip, self.header("Connection", "").lower().split(",")):

@@ -63,13 +63,13 @@ class Modern:
     def heard(self, message):
         """Only what our subscription brings is news, and it goes on without its mark."""
         method, params = message["method"], params_of(message)
-        our_id = dig(params, "_meta", SUBSCRIPTION_KEY)
+        our_id = ours(dig(params, "_meta", SUBSCRIPTION_KEY))
         if is_id(our_id) and self._goes_to_subscriber(our_id, message):
             return None
         if method == ACKNOWLEDGED:
             return self._listening.acknowledged(our_id, params.get("notifications"))
         if method == "notifications/cancelled":
-            return None if self._listening.cancelled(params.get("requestId")) else message
+            return None if self._listening.cancelled(ours(params.get("requestId"))) else message
         if method not in CHANGED and method != UPDATED:     # nobody has asked for news of tasks
             return None if method == "notifications/tasks" else message
         if not self._listening.is_current(our_id):
@@ -80,7 +80,7 @@ class Modern:
 
     def _goes_to_subscriber(self, our_id, message):
         """Whether it belongs to a subscription that a client has here by itself."""
-        row = self._life.pending.find(ours(our_id))
+        row = self._life.pending.find(our_id)
         if not row or not row.call or row.call.method != LISTEN:
             return False
         row.reply_to.send(message)

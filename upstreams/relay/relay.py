@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from transports.fabric.messages import (REQUEST, RESPONSE, SERVER_UNAVAILABLE, Refused, dig,
                                         encode, error, kind_of, notification)
 from transports.fabric.peers import StartFailed, passing
-from transports.fabric.pending import Call, cancel_notification
+from transports.fabric.pending import Call, cancel_notification, whole
 from transports.fabric.session import Gate, Session
 from transports.fabric.text import hidden, log
 from transports.program.options import CannotServe
@@ -131,6 +131,8 @@ class Relay:
             for part in message:
                 self.handle(session, part, reply_to)
             return
+        if isinstance(message, dict) and message.keys() == {"jsonrpc", "id"}:
+            message = whole(message)    # an answer that has lost its result ends its question
         kind, self._asked = kind_of(message), True
         if passing.watched:
             passing.observer.from_client(session, message)

@@ -44,7 +44,7 @@ class FromClient:
         if isinstance(message, list):
             self._batch(session, message, reply_to)
             return
-        kind = kind_of(message)
+        message, kind = session.pending.understood(message)
         if passing.watched:
             passing.observer.from_client(session, message)
         if kind is REQUEST:
@@ -64,6 +64,7 @@ class FromClient:
             try:
                 if isinstance(message, list):
                     raise InvalidMessage(INVALID_REQUEST, "a batch in a batch")
+                kind_of(message)    # whoever counts the answers to come cannot know more
                 self.handle(session, message, reply_to)
             except InvalidMessage as problem:
                 reply_to.send(problem.answer(None))

@@ -9,7 +9,7 @@ import time
 
 from transports.fabric.gather import Gather, OnAnswer
 from transports.fabric.messages import (REQUEST, RESPONSE, SERVER_UNAVAILABLE, InvalidMessage,
-                                        Refused, error, kind_of, request)
+                                        Refused, error, request)
 from transports.fabric.peers import StartFailed, passing
 from transports.fabric.pending import Calls, PendingRequests, cancel_notification
 from transports.fabric.session import Gate
@@ -113,13 +113,10 @@ class Life:
         if isinstance(message, list):
             self._receive_batch(message)
             return
-        try:
-            kind = kind_of(message)
-        except InvalidMessage:
-            kind = None
-        if kind is None or kind is REQUEST and ("result" in message or "error" in message):
+        message, kind = self.pending.understood(message)
+        if kind is REQUEST and ("result" in message or "error" in message):
             answer = self.pending.as_answer(message)
-            message, kind = (answer, RESPONSE) if answer else (message, kind_of(message))
+            message, kind = (answer, RESPONSE) if answer else (message, kind)
         if passing.watched:
             passing.observer.from_server(self.upstream, message)
         if kind is RESPONSE:

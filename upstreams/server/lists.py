@@ -84,6 +84,9 @@ class Pages:
         self._bytes += len(encode(page)) if cursor is not None else 0
         if cursor is None or str(cursor) in self._cursors or len(self._cursors) >= MOST_PAGES \
                 or self._bytes > MOST_BYTES:
+            if cursor is not None and not self._call:   # at the start, and not for each client
+                log.warning("%s: %s is cut off after %d pages, although the server names one more",
+                            self._upstream.name, self._method, len(self._cursors) + 1)
             self._done(self._upstream.catalog.learn(self._method, self._items, self._is_new))
         else:
             self._cursors.add(str(cursor))

@@ -80,6 +80,20 @@ def test_a_question_goes_out_on_the_stream_of_its_call(start_router):
     assert client.post({"id": question["id"], "result": {"roots": []}})[0] == 202
 
 
+def test_an_answer_without_a_result_ends_the_question(start_router):
+    for version in "2025-03-26", "2025-11-25":
+        hello = {**HELLO, "params": {**HELLO["params"], "capabilities": {"roots": {}},
+                                     "protocolVersion": version}}
+        client = Http(start_router({"fake": fake()}), hello=hello)
+        response = client.open("POST", client.call(1, "fake__ask", method="roots/list"))
+        question = events(response)[1 if version == "2025-11-25" else 0][1]
+        close(response)
+        if version == "2025-03-26":     # in a batch it is refused, as what is no message
+            assert "neither" in client.post([{"id": question["id"]}])[2]
+        assert client.post({"id": question["id"]})[0] == 202
+        assert client.post({"id": question["id"]})[0] == 400
+
+
 def test_every_refusal_has_its_status_and_a_sentence(start_router):
     running = start_router({"fake": fake(), "dies": fake("dies")})
     client, nobody = Http(running), Http(running, hello=None)
@@ -130,6 +144,15 @@ def test_every_refusal_has_its_status_and_a_sentence(start_router):
                  {"Content_Type": "application/json; charset=utf-8"},
                  {"Origin": "http://localhost:6274"}, {"Host": "localhost:1"}):
         assert single.post(ping, **good)[0] == 200, good
+
+
+def test_a_path_may_begin_with_several_slashes(start_router):
+    """As where a client puts "/mcp" behind a URL that ends with a slash."""
+    client = Http(start_router({"fake": fake()}), "//mcp")
+    assert client.post({"id": 1, "method": "ping"})[0] == 200
+    response = client.open("DELETE")
+    assert response.status == 200
+    close(response)
 
 
 def test_a_session_that_is_deleted_ends_what_is_under_way(start_router):

@@ -199,6 +199,22 @@ def test_a_question_waits_on_a_broken_stream_if_its_client_knows_how_to_resume_i
     assert asked(http, session) == stream
 
 
+def test_a_question_of_one_of_several_calls_goes_to_the_latest_if_the_client_has_no_stream(http):
+    session = http.initialize(CAN_BE_ASKED)
+    posts = [http.call(session, id) for id in (1, 2, 3)]
+    posts[2].breaks()
+    streams = list(session.streams.values())
+    assert asked(http, session) == "of its call"
+    assert [stream.last for stream in streams] == [0, 1]
+
+
+def test_a_question_of_one_of_several_calls_goes_to_the_sessions_own_stream_if_that_is_read(http):
+    session = http.initialize(CAN_BE_ASKED)
+    http.listen(session)
+    http.call(session, 1), http.call(session, 2)
+    assert asked(http, session) == "own"
+
+
 @pytest.fixture
 def no_collector():
     """Cycles of references stay."""

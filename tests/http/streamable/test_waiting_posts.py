@@ -83,6 +83,32 @@ def test_a_post_goes_on_waiting_in_silence_if_no_stream_may_be_opened(world, cal
     assert len(call.answers) == 1
 
 
+def test_a_call_for_which_there_is_no_stream_gets_its_answer_alone(world, call):
+    world.transport._workers.most_streams = 0
+    progress(world, call)
+    assert call.answers == call.streams == []
+    world["a"].says(id=call.id, result={"x": 1})
+    (answer,) = call.answers
+    assert json.loads(answer.body) == {"jsonrpc": "2.0", "id": 1, "result": {"x": 1}}
+    assert call.streams == [] and world.session.streams == {}
+
+
+def test_a_call_that_waited_for_a_stream_loses_nothing_when_there_is_one(world, call):
+    world.transport._workers.most_streams = 0
+    progress(world, call)
+    world.transport._workers.most_streams = 10
+    world["a"].says(id=call.id, result={})
+    (post,) = call.streams
+    assert [number for number, _ in post.stream.read(0, call, 0)] == [1, 2]
+
+
+def test_a_question_never_waits_for_a_stream(world, call):
+    """The server would wait for the answer: its client is told to come later."""
+    world.transport._workers.most_streams = 0
+    waiting_posts(world.router)[0].stream.send({"id": "q", "method": "roots/list"})
+    assert len(call.streams) == 1
+
+
 def test_of_a_post_whose_client_has_hung_up_nothing_is_kept(world, call):
     call.connected = False
     call.breaks()

@@ -8,7 +8,8 @@ The first thing that the call of a POST brings decides about the POST; until the
 thread. A connection that breaks is no cancellation (Sending Messages to the Server, item 6).
 
     the answer, and nothing else    it is answered with that, as JSON, by the thread that brings it
-    anything else, or silence       it becomes a stream of events, which a worker feeds
+    anything else, or silence       it becomes a stream of events, which a worker feeds, if
+                                    one more may be open
     its client hangs up             it is forgotten, but its call goes on
 """
 
@@ -46,6 +47,7 @@ class ResumableStream:
         self._kept = collections.deque()    # (number, bytes)
         self.last = 0              # the number of the newest message
         self._answers = answers     # that are still to come
+        self.may_be_alone = answers == 1    # whether its answer will do, without what comes before
         self._answered = False      # whether the last of them has come
         self._closed = False        # whether nothing more will come
         self._is_for_one_reader = False     # whether nobody else will read what is kept
@@ -66,6 +68,7 @@ class ResumableStream:
             self._kept.append((self.last, data))
             self.size += len(data)
             self._forget()
+            self.may_be_alone = self.may_be_alone and not ("id" in message and "method" in message)
             if self._answers and "method" not in message:
                 self._answers -= 1
                 self._answered = self._answers == 0
@@ -115,11 +118,13 @@ class ResumableStream:
         """Whether nothing more will come."""
         return self._closed
 
-    def sole_answer(self, reader):
-        """The answer as bytes, if nothing else is in it and this reader has it; else None."""
+    def sole_answer(self, reader, has_room):
+        """The answer as bytes, if nothing else is in it, or that may be left out as there is no
+        room for a stream, and this reader has it; else None."""
         with self._lock:
-            is_sole = self._answered and self.last == 1 and self.reader is reader
-            return self._kept[0][1] if is_sole else None
+            is_sole = self.last == 1 or self.may_be_alone and not has_room
+            return self._kept[-1][1] if is_sole and self._answered and self.reader is reader \
+                else None
 
     # -- for the reader, whose thread feeds the HTTP response
 
@@ -169,6 +174,15 @@ class StreamableSession(Session):
             stream.close()
         self.streams.clear()
 
+    def _stream_of(self, question):
+        """A client need not open a stream of its own. Then a question that may belong to several
+        of its calls goes out on the stream of the latest one at that server."""
+        stream = super()._stream_of(question)
+        if stream is not self.outbox or stream.reader:
+            return stream
+        calls = [call for call in self.calls.all() if call.last_at is question.asker]
+        return [stream, *(call.reply_to for call in calls if call.reply_to.reader)][-1]
+
     def seconds_silent(self):
         """0 while its client reads on some connection, or waits for an answer there."""
         if any(stream.reader for stream in [self.outbox, *list(self.streams.values())]):
@@ -179,12 +193,12 @@ class StreamableSession(Session):
 class WaitingPost:
     """A POST whose answer is still to come; its call sends to the ResumableStream."""
 
-    def __init__(self, router, session, stream, connection, is_first, open_stream):
+    def __init__(self, router, session, stream, connection, is_first, open_stream, has_room):
         """`is_first`: the POST is the `initialize` that the session began with. open_stream(this):
-        the response that is a stream of events. Raises UsedUp."""
+        the response that is a stream of events. Raises UsedUp; mostly has_room() tells before."""
         self.session, self.stream = session, stream
         self._router, self._is_first, self._open_stream = router, is_first, open_stream
-        self.connection = connection
+        self.connection, self._has_room = connection, has_room
         self.since = time.monotonic()
         self._decided = threading.Lock()    # acquired once, by the thread that decides
 
@@ -200,9 +214,11 @@ class WaitingPost:
 
     def ready(self):
         """Something has come, or its end, or another reader; or a sign of life is needed."""
-        if not self._decides():
+        has_room = self._has_room()
+        if self.stream.may_be_alone and not (has_room or self.stream.is_complete()) \
+                or not self._decides():
             return
-        answer = self.stream.sole_answer(self.connection)
+        answer = self.stream.sole_answer(self.connection, has_room)
         if answer is None:
             self.connection.become_stream(self)
             return

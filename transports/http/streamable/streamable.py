@@ -91,7 +91,8 @@ class StreamableHttp:
             return json_error(400, problem.code, str(problem), problem.data)
         except UsedUp as problem:
             return used_up(problem)
-        WaitingPost(self._router, session, stream, connection, is_first, self._as_stream).wait()
+        WaitingPost(self._router, session, stream, connection, is_first, self._as_stream,
+                    self._has_room).wait()
         return None
 
     def _named(self, function, *arguments):
@@ -100,6 +101,10 @@ class StreamableHttp:
             return function(*arguments)
         except LookupError as problem:
             raise HttpError(404, str(problem)) from None
+
+    def _has_room(self):
+        """Whether one more stream may begin."""
+        return self._workers.streams < self._workers.most_streams
 
     def _as_stream(self, post):
         response = self._open(post.session, post.stream, post.connection, 0, post.headers())
@@ -186,8 +191,7 @@ class StreamableHttp:
             if session.transport != TRANSPORT:
                 continue
             for post in [stream.post for stream in list(session.streams.values())]:
-                if post and time.monotonic() - post.since >= self._heartbeat \
-                        and self._workers.streams < self._workers.most_streams:
+                if post and time.monotonic() - post.since >= self._heartbeat and self._has_room():
                     post.ready()
             silent = session.seconds_silent()
             if silent >= idle or silent >= gone and session.outbox.had_reader:
@@ -233,13 +237,11 @@ def _stream_to_read(session, last_event_id):
 
 
 def _count_answers(message):
-    """How many answers a message will get: 1 for a request, 0 for another message. In a batch, a
-    member that is no message gets one too. A single one raises InvalidMessage."""
+    """How many answers a message will get: 1 for a request, 0 for another message, or for what is
+    none. In a batch, a member that is no message gets one too."""
     def is_answered(one):
         try:
             return kind_of(one) is REQUEST
         except InvalidMessage:
-            return True
-    if isinstance(message, list):
-        return sum(map(is_answered, message))
-    return 1 if kind_of(message) is REQUEST else 0
+            return one is not message
+    return sum(map(is_answered, message if isinstance(message, list) else [message]))

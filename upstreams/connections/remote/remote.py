@@ -204,8 +204,9 @@ class Remote:
             except (InvalidMessage, ValueError) as problem:
                 # Of a batch this one alone, else all of it is read again for each of its members.
                 spoilt = data if len(found) == 1 else encode(message)
-                id = None if dig(message, "method") else dig(message, "id")
-                self._skip(problem, spoilt, id, post)
+                is_answer = dig(message, "method") is None or "error" in message
+                self._skip(problem, spoilt, *(
+                    (dig(message, "id"), post) if is_answer else (None, None)))
             if says_forgotten(message):
                 self._doubt.find_out()
 
@@ -220,9 +221,11 @@ class Remote:
                 if "result" in message and not self.opened:
                     self.opened = True
                     _was_let_in(self.entry).set()
-                answered.over = True
                 with self._lock:
                     self.posts.pop(message["id"], None)
+                answered.over = True
+                if answered is not post and not self.stream.is_old:
+                    answered.give_up()  # its own stream may be open for ever
         self._pass_on(message)
 
     def _skip(self, problem, data, id, post):
