@@ -16,7 +16,7 @@ LARGEST = 350       # lines of a file; 250 are a good size
 MOST_FILES = 10     # of a folder
 # Lines of Python, all in all, as `wc -l` counts them: recorded, and may grow by a tenth. The
 # example servers, 393 lines, are of the whole, but nobody needs them to read the core.
-CORE_LINES, WHOLE_LINES = 7_300, 16_600
+CORE_LINES, WHOLE_LINES = 7_300, 16_650
 MAY_IMPORT = {**CORE, **ROOMS}
 FABRIC = "transports/fabric"
 FILES = sorted(path for top in ("transports", "upstreams") for path in (ROOT / top).rglob("*.py"))

@@ -3,11 +3,9 @@
 import contextlib
 import ctypes
 
-M_TRIM_THRESHOLD, KEPT = -1, 2**17      # bytes at the end of a heap
-
 
 def give_memory_back():
     """Else glibc keeps, in the heap of each thread, twice as much as the largest block that was
     ever freed."""
     with contextlib.suppress(AttributeError, OSError, TypeError):   # another C library
-        ctypes.CDLL(None).mallopt(M_TRIM_THRESHOLD, KEPT)
+        ctypes.CDLL(None).mallopt(-1, 2**17)    # M_TRIM_THRESHOLD

@@ -62,8 +62,6 @@ class FromClient:
                                                   "2025-03-26, and has at least one message")
         for message in messages:
             try:
-                if isinstance(message, list):
-                    raise InvalidMessage(INVALID_REQUEST, "a batch in a batch")
                 kind_of(message)    # whoever counts the answers to come cannot know more
                 self.handle(session, message, reply_to)
             except InvalidMessage as problem:

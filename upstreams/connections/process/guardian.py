@@ -15,8 +15,7 @@ import threading
 WINDOWS = not hasattr(os, "killpg")     # there are no process groups
 KILL = getattr(signal, "SIGKILL", -1)
 
-# What the guardian does. From SIGTERM to SIGKILL it looks for two seconds who is left.
-# A signal can be sent, or tried with 0, to a group as long as one of its processes has not ended.
+# After SIGTERM (15) it looks for two seconds who is left, before SIGKILL (9). 0 is no signal.
 PROGRAM = """
 while read -r change; do
     left=
