@@ -8,7 +8,8 @@ import threading
 import pytest
 from modern_by_hand import META, Played, asks, calls, error_of, post
 
-from transports.fabric.messages import CAPABILITIES_KEY, LOG_LEVEL_KEY, VERSION_KEY, with_params
+from transports.fabric.messages import (CAPABILITIES_KEY, CLIENT_INFO_KEY, LOG_LEVEL_KEY,
+                                        VERSION_KEY, with_params)
 from transports.fabric.outbox import CLOSE
 from transports.fabric.session import Session, UsedUp
 
@@ -251,6 +252,22 @@ def test_a_post_waits_on_in_silence_while_no_stream_may_be_opened(played, server
     assert len(waits.answers) == 1
 
 
+def test_the_log_says_that_a_client_has_come_and_that_it_asks_no_more(played, server, caplog,
+                                                                      monkeypatch):
+    monkeypatch.setattr("time.monotonic", lambda: played.world.clock.now)
+    caplog.set_level(logging.INFO, "router")
+    for name in ("ada", "ada", "bob"):
+        played.answer(asks("tools/list", meta={CLIENT_INFO_KEY: {"name": name, "version": "1"}}))
+    came = [f"a client without a session has come: {name} 1 over stateless-http"
+            for name in ("ada", "bob")]
+    assert caplog.messages == came
+    for _ in range(1300):
+        played.world.clock.advance(HEARTBEAT / 3)
+    assert caplog.messages[2:] == [
+        f"it has asked nothing for ten minutes: {name} 1 over stateless-http"
+        for name in ("ada", "bob")]
+
+
 def test_what_is_said_after_the_answer_is_dropped(played, server):
     waits = call(played, **TOKEN)
     (one,) = posts_of(played)
@@ -403,10 +420,12 @@ def test_our_end_answers_what_waits(played):
 
 
 def test_the_log_has_no_line_for_each_request(played, server, caplog):
-    with caplog.at_level(logging.INFO, "router"):
+    caplog.set_level(logging.INFO, "router")
+    for _ in range(3):
         connection = call(played)
         server.says(id=connection.id, result={"content": []})
-    assert played.answered(connection)[0] == 200 and caplog.messages == []
+        assert played.answered(connection)[0] == 200
+    assert len(caplog.messages) == 1    # its client has come
 
 
 def test_the_session_of_a_request_is_no_session_of_the_router(played):

@@ -21,6 +21,7 @@ from transports.fabric.messages import (INVALID_REQUEST, LATEST, METHOD_NOT_FOUN
 from transports.fabric.outbox import CLOSE, Outbox
 from transports.fabric.peers import passing
 from transports.fabric.session import UsedUp
+from transports.fabric.text import log
 from transports.http.replies import (ACCEPTED, JSON, NO_JSON, STILL_HERE, Reply, accepts, event,
                                      is_json, used_up)
 
@@ -36,6 +37,8 @@ STATUS = {METHOD_NOT_FOUND: 404, HEADER_MISMATCH: 400, MISSING_CAPABILITY: 400,
 # The same for what we refuse before any server has it; else it is 400.
 REFUSED_STATUS = {SERVER_UNAVAILABLE: 503}
 LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
+GONE_SECONDS = 600      # after which a client that asks nothing is said to have gone
+MOST_CLIENTS = 100      # of which that is said
 PREFIX = VERSION_KEY.partition("/")[0].encode()     # some encoders escape the slash
 
 
@@ -60,6 +63,7 @@ class StatelessHttp:
         self._stateless = Stateless(router, _serves, _begins)
         self.workers, self.heartbeat = workers, heartbeat
         self.title = behind.title if behind else "Streamable HTTP"
+        self._clients = {}      # what each calls itself → when it has asked last
         self._look()
 
     def views(self):
@@ -125,14 +129,27 @@ class StatelessHttp:
         connection.when_gone(post.gone)
         self._stateless.serve(message, post, TRANSPORT, said.name,
                               size=request.body_bytes_received)
+        self._hear_of(post.session.client())
         if post.is_over:    # it may have been so before its session knew of it
             post.gone()
         return None
+
+    def _hear_of(self, client):
+        """These clients have no sessions, so nothing else says in the log that one has come."""
+        if client not in self._clients:
+            if len(self._clients) >= MOST_CLIENTS:
+                return
+            log.info("a client without a session has come: %s", client)
+        self._clients[client] = time.monotonic()
 
     def _look(self):
         """Called by the clock again and again: a POST that waits in silence becomes a stream."""
         self._clock.after(self.heartbeat / 3, self._look)
         moment = time.monotonic() - self.heartbeat
+        for client, last in list(self._clients.items()):
+            if time.monotonic() - last > GONE_SECONDS:
+                del self._clients[client]
+                log.info("it has asked nothing for ten minutes: %s", client)
         for session in self._router.sessions.all():
             post = session.exchange if session.transport == TRANSPORT else None
             if post and post.since <= moment and self.has_room():
