@@ -41,6 +41,7 @@ MINUTE_SECONDS = 1.0    # between two looks at the last minute
 VISITOR_SECONDS = 600   # for which a modern client is shown after its last request
 STATE_SECONDS = 0.5     # between two looks at the state: shorter than the pause before a restart
 MOST_IN_EVENT = 100     # messages
+TOGETHER = 16           # events that are written at once, as each write costs more than the event
 CALLBACK = "/live/login/callback"
 AFTER_LOGIN = ('<!doctype html>\n<html lang="en">\n'
                '<meta name="color-scheme" content="light dark">\n'
@@ -151,8 +152,9 @@ class LivePage:
             found = reader.read(STATE_SECONDS)
             if found is None:
                 return
-            for data in _messages(*found, reader.after):
-                yield data
+            events = list(_messages(*found, reader.after))
+            for at in range(0, len(events), TOGETHER):
+                yield b"".join(events[at:at + TOGETHER])
                 last = time.monotonic()
 
     def state(self):
