@@ -1077,7 +1077,7 @@ def test_a_client_that_never_answers_delays_its_first_call_by_two_seconds():
     own.answer_initialize()
     world.clock.advance(1.9)
     assert own.takes() == []
-    world.clock.advance(0.3)
+    world.clock.advance(0.1 + DIGEST_SECONDS + LOOK_AGAIN)
     assert own.take()["method"] == "tools/call"
 
 

@@ -19,7 +19,7 @@ STARTS_AT_ONCE = 2 * (os.cpu_count() or 1)
 SLOW_START = 10.0       # seconds, after which a start does not count among those at once
 LOOK_AGAIN = 0.05       # seconds, while a process is ending or waits to start
 QUESTION_LOOKS = 40     # of LOOK_AGAIN, while the first call waits for answers to the server
-DIGEST_SECONDS = 0.1    # after these, for the server to make use of them
+DIGEST_SECONDS = 0.3    # after these, for the server to make use of them
 
 
 class Processes:
